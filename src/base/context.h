@@ -1,0 +1,45 @@
+/* context.h - what every handle hangs on: the last error, the log, threads and settings.
+ *
+ * Owes: one place that turns a failed condition into a sentence (RAISE) and carries it up (TRY).
+ * Leaves: what device, kernels and tuning mean to the folders above; they keep their own state in `kept`.
+ */
+#ifndef SUNUP_BASE_CONTEXT_H
+#define SUNUP_BASE_CONTEXT_H
+
+#include <sunup.h>
+
+/* State that a higher folder attaches to the context; ended in reverse order of attaching. */
+struct kept {
+    void *p;
+    void (*end)(void *p);
+};
+/* One owner a slot: base knows no folder above it but gives each a place. */
+enum kept_slot { KEPT_KERNELS, KEPT_DEVICE, KEPT_TUNING, KEPT_SLOTS };
+
+struct sunup_context {
+    sunup_context_options options; /* strings are copies */
+    char *error;                   /* last message, "" at first; never NULL */
+    size_t error_bytes;
+    int threads;
+    struct kept kept[KEPT_SLOTS];
+};
+
+/* Format the message and return status. Keeps the first cause: a message that contains %s of the old one may
+ * be passed, the arguments are read before the old message is freed. */
+sunup_status sunup__raise(sunup_context *ctx, sunup_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void sunup__log(sunup_context *ctx, sunup_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define RAISE(ctx, code, ...) return sunup__raise((ctx), SUNUP_##code, __VA_ARGS__)
+#define CHECK(cond, ctx, code, ...)                                                                \
+    do {                                                                                           \
+        if (!(cond)) RAISE(ctx, code, __VA_ARGS__);                                                \
+    } while (0)
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        const sunup_status try_status_ = (call);                                                   \
+        if (try_status_ != SUNUP_OK) return try_status_;                                           \
+    } while (0)
+
+#endif

@@ -1,0 +1,68 @@
+/* device.h - THE table of a device: where memory is, and how a node becomes a step that runs there.
+ *
+ * A maker is one named way to compute one op. The planner asks can(), chooses (first that can, unless a tuning file
+ * says else), and make() fills a step. Every device ends its list with a maker that can do every op it claims.
+ */
+#ifndef SUNUP_DEVICE_H
+#define SUNUP_DEVICE_H
+
+#include "graph/graph.h"
+
+struct device;
+
+struct step {
+    const struct maker *maker;
+    const struct node *node;
+    struct device *device;
+    sunup_status (*run)(const struct step *s, const sunup_random_key *key);
+    void (*end)(struct step *s);    /* frees data; NULL: nothing to free */
+    void *data;                     /* the maker's own                   */
+    int64_t workspace_bytes;        /* asked for by make, given by the planner from the arena */
+    /* Filled by the planner after the arena exists; host addresses on devices with host memory. */
+    void **in, **out;
+    void *workspace;
+};
+
+struct maker {
+    const char *name;               /* "conv_brgemm": the word kept in the tuning file */
+    const char *op;                 /* name of the op it serves; NULL: any             */
+    bool (*can)(const struct device *d, const struct node *n);
+    sunup_status (*make)(struct device *d, const struct node *n, struct step *s);
+};
+
+struct device_ops {
+    const char *name;               /* "cpu"                                             */
+    const char *inherits;           /* who serves our NULL entries, or NULL              */
+    sunup_status (*open)(sunup_context *ctx, struct device *d);
+    void (*close)(struct device *d);
+    const struct maker *makers;     /* best guess first; ends with name NULL             */
+    /* Arena memory: all intermediate values of a plan. Alignment >= 64. */
+    sunup_status (*alloc)(struct device *d, int64_t bytes, void **memory);
+    void (*free)(struct device *d, void *memory);
+    /* Optional, around each step and each run: memcheck poisons what is dead and guards what is not written. */
+    sunup_status (*before)(struct device *d, const struct step *s);
+    sunup_status (*after)(struct device *d, const struct step *s);
+    int64_t guard_bytes;            /* the planner leaves this much unused after every value in the arena */
+    bool share;                     /* false: every value gets memory of its own        */
+};
+
+struct device {
+    const struct device_ops *ops;   /* after inheritance: no required entry is NULL */
+    sunup_context *ctx;
+    const struct kernels *kernels;
+    int threads;
+    void *state;
+};
+
+/* The context's device, opened at the first call (options.device, SUNUP_DEVICE). Also sets up kernels. */
+sunup_status sunup__device(sunup_context *ctx, struct device **device);
+/* Leaves in force for the context. */
+sunup_status sunup__kernels(sunup_context *ctx, const struct kernels **kernels);
+/* Makers of the device and of those it inherits from that can do the node, in order; returns how many (<= room). */
+int sunup__makers(const struct device *d, const struct node *n, const struct maker **list, int room);
+
+#define DEVICE(name) extern const struct device_ops sunup__device_##name;
+#include "device/devices.def"
+#undef DEVICE
+
+#endif

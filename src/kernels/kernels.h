@@ -1,0 +1,66 @@
+/* kernels.h - THE table of leaf functions, one typed pointer each (listed and documented in leaves.def).
+ *
+ * sunup__kernels_init fills it from ref (plain C, the meaning of each leaf, f32 and f64), then lets each
+ * instruction set of isa.def that the processor has, weakest first, overwrite what it does better (f32).
+ */
+#ifndef SUNUP_KERNELS_H
+#define SUNUP_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/random.h"
+
+/* Codes of pointwise ops; POINTWISE(name, operands, immediates) in pointwise.def, with formulas. */
+enum pointwise {
+#define POINTWISE(name, operands, immediates) PW_##name,
+#include "kernels/pointwise.def"
+#undef POINTWISE
+    PW_COUNT
+};
+enum { REDUCE_SUM, REDUCE_MAX };
+
+/* Geometry of windows over space (convolution, pooling); absent axes are 1. Order D H W, taps T R S. */
+struct window {
+    int64_t in[3], out[3];      /* D H W and D' H' W'             */
+    int64_t taps[3], stride[3], dilation[3], before[3];
+    int64_t c, k, groups;       /* pooling: k = c, groups = c     */
+    bool circular;              /* padding wraps instead of zeros */
+    bool count_pad;             /* avg_pool: zeros of the padding count in the mean */
+};
+
+/* Constants of one optimizer update; fields that a type does not name are unused. All products with lr are done
+ * in f64 by the caller. Formulas beside each leaf's reference, as PyTorch documents them. */
+struct update {
+    double lr, weight_decay, momentum, dampening, beta1, beta2, alpha, eps;
+    double grad_scale;          /* g is multiplied by this first (1/shards, clipping by norm) */
+    double clip_value;          /* then limited to [-c, c]; 0: off */
+    double correction1, correction2; /* 1 - beta1^t, 1 - beta2^t  */
+    bool nesterov, decoupled, first, centered; /* first: momentum buffer starts as g */
+};
+
+#define REAL float
+#define NAME(x) x##_f32
+#include "kernels/table.h"
+#undef REAL
+#undef NAME
+#define REAL double
+#define NAME(x) x##_f64
+#include "kernels/table.h"
+#undef REAL
+#undef NAME
+
+struct kernels {
+    const char *isa;            /* the strongest level used       */
+    struct leaves_f32 f32;
+    struct leaves_f64 f64;
+};
+
+/* isa NULL: the best of flags (sunup__cpu_flags()), else at most that level. false: no such level here. */
+bool sunup__kernels_init(struct kernels *k, unsigned flags, const char *isa);
+
+/* Levels of isa.def, weakest first: "ref" is 0. NULL when i is past the end. */
+const char *sunup__isa_name(int i);
+bool sunup__isa_runs(int i, unsigned flags);
+
+#endif

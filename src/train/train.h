@@ -1,0 +1,40 @@
+/* train.h - the loop and what it leaves behind: checkpoints, metrics, events, the report.
+ *
+ * Files: trainer.c (the whole flow), evaluate.c, checkpoint.c, record.c (JSON Lines, one line a row to the log),
+ * tensorboard.c (event file), report.c (one HTML file with inline SVG).
+ */
+#ifndef SUNUP_TRAIN_H
+#define SUNUP_TRAIN_H
+
+#include "comm/comm.h"
+#include "data/data.h"
+#include "model/model.h"
+#include "optim/optim.h"
+#include "plan/plan.h"
+
+/* Where a run tells what happens; rank 0 only. All calls may be made with NULL (nothing is kept). */
+struct recorder;
+
+enum { MAX_CLASSES = 1000 };
+struct confusion {
+    int classes;            /* 0: not a classification */
+    int64_t *count;         /* [true][predicted]       */
+};
+struct mistake {            /* a sample the network is most wrong about */
+    int64_t sample;
+    int truth, guess;
+    float p;                /* probability given to the guess */
+};
+
+/* Progress for people: the program sets these to draw bars and tables. All optional. */
+struct train_hooks {
+    void *arg;
+    void (*step)(void *arg, const sunup_metrics *m, int64_t step_in_epoch, int64_t steps_in_epoch);
+    void (*epoch)(void *arg, const sunup_metrics *train, const sunup_metrics *eval);
+};
+void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks);
+const struct confusion *sunup__trainer_confusion(const sunup_trainer *t); /* of the last evaluation */
+/* Predicted bytes on this rank: weights, gradients, moments, exchange, plan arena, data in flight. */
+int64_t sunup__trainer_bytes(const sunup_trainer *t);
+
+#endif
