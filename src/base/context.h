@@ -19,13 +19,12 @@ enum kept_slot { KEPT_KERNELS, KEPT_DEVICE, KEPT_TUNING, KEPT_SLOTS };
 struct sunup_context {
     sunup_context_options options; /* strings are copies */
     char *error;                   /* last message, "" at first; never NULL */
-    size_t error_bytes;
     int threads;
     struct kept kept[KEPT_SLOTS];
 };
 
-/* Format the message and return status. Keeps the first cause: a message that contains %s of the old one may
- * be passed, the arguments are read before the old message is freed. */
+/* Keep the message as the context's error and return status. sunup_error(ctx) may be among the arguments: the old
+ * message is freed after the new one is written. */
 sunup_status sunup__raise(sunup_context *ctx, sunup_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sunup__log(sunup_context *ctx, sunup_log_level level, const char *format, ...)

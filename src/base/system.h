@@ -17,7 +17,7 @@ enum { CPU_AVX2 = 1, CPU_FMA = 2, CPU_F16C = 4, CPU_AVX512F = 8, CPU_AVX512BW = 
        CPU_AVX512_BF16 = 128 };
 unsigned sunup__cpu_flags(void);
 int sunup__cpu_count(void);          /* cores this process may run on (affinity), >= 1 */
-const char *sunup__cpu_name(void);
+void sunup__cpu_name(char *room, size_t room_bytes);
 int64_t sunup__memory_available(void); /* bytes: the lower of free memory and the cgroup's limit */
 int64_t sunup__memory_peak(void);      /* bytes resident at most so far */
 

@@ -1,0 +1,117 @@
+/* system.c - clock, processor, threads: what the operating system knows. Files are in file.c. */
+#include "base/system.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+double sunup__now_s(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+unsigned sunup__cpu_flags(void)
+{
+#ifdef __x86_64__
+    __builtin_cpu_init(); /* also asks the kernel which registers it saves */
+    unsigned flags = 0;
+    if (__builtin_cpu_supports("avx2")) flags |= CPU_AVX2;
+    if (__builtin_cpu_supports("fma")) flags |= CPU_FMA;
+    if (__builtin_cpu_supports("avx512f")) flags |= CPU_AVX512F;
+    if (__builtin_cpu_supports("avx512bw")) flags |= CPU_AVX512BW;
+    if (__builtin_cpu_supports("avx512dq")) flags |= CPU_AVX512DQ;
+    if (__builtin_cpu_supports("avx512vl")) flags |= CPU_AVX512VL;
+    unsigned a, b, c, d;
+    if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C)) flags |= CPU_F16C;
+    if ((flags & CPU_AVX512F) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1U << 5)))
+        flags |= CPU_AVX512_BF16;
+    return flags;
+#else
+    return 0;
+#endif
+}
+
+int sunup__cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    const int n = CPU_COUNT(&set);
+    return n > 0 ? n : 1;
+}
+
+void sunup__cpu_name(char *room, size_t room_bytes)
+{
+    (void)snprintf(room, room_bytes, "unknown processor");
+#ifdef __x86_64__
+    unsigned words[13] = {0};
+    for (unsigned i = 0; i < 3; i++)
+        if (!__get_cpuid(0x80000002U + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
+                         &words[4 * i + 3]))
+            return;
+    (void)snprintf(room, room_bytes, "%s", (const char *)words);
+    size_t n = strlen(room);
+    while (n > 0 && room[n - 1] == ' ') room[--n] = '\0';
+#endif
+}
+
+/* First number in a file, -1 if there is none ("max" in a cgroup means no limit). */
+static int64_t number_in(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    if (f == NULL) return -1;
+    long long n = -1;
+    if (fscanf(f, "%lld", &n) != 1) n = -1;
+    (void)fclose(f);
+    return n;
+}
+
+static int64_t free_memory(void)
+{
+    FILE *f = fopen("/proc/meminfo", "r");
+    if (f == NULL) return INT64_MAX;
+    char line[128];
+    long long kib = -1;
+    while (kib < 0 && fgets(line, sizeof line, f) != NULL)
+        (void)sscanf(line, "MemAvailable: %lld kB", &kib);
+    (void)fclose(f);
+    return kib < 0 ? INT64_MAX : kib * 1024;
+}
+
+int64_t sunup__memory_available(void)
+{
+    int64_t available = free_memory();
+    const int64_t limit = number_in("/sys/fs/cgroup/memory.max");
+    const int64_t used = number_in("/sys/fs/cgroup/memory.current");
+    if (limit >= 0 && used >= 0 && limit - used < available) available = limit - used;
+    struct rlimit r;
+    if (getrlimit(RLIMIT_AS, &r) == 0 && r.rlim_cur != RLIM_INFINITY &&
+        (int64_t)r.rlim_cur < available)
+        available = (int64_t)r.rlim_cur;
+    return available > 0 ? available : 0;
+}
+
+int64_t sunup__memory_peak(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
+}
+
+void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg)
+{
+    if (threads <= 1 || n <= 1) {
+        for (int64_t i = 0; i < n; i++) task(arg, i);
+        return;
+    }
+    const int team = n < threads ? (int)n : threads;
+#pragma omp parallel for schedule(static) num_threads(team)
+    for (int64_t i = 0; i < n; i++) task(arg, i);
+}
