@@ -512,7 +512,7 @@ typedef struct sunup_train_options {
     int shards;             /* 8: terms of every sum; part of the run's definition, ranks <= shards     */
     int accumulate;         /* 1: batches summed before an update                                      */
     double epochs;          /* 1                                                                       */
-    int64_t max_steps;      /* 0: no limit                                                             */
+    int64_t max_steps;      /* 0: no limit; ends the run early, the schedule still spans all epochs    */
     uint64_t seed;          /* 0: shuffling, dropout, augmentation                                     */
     bool shuffle;           /* true                                                                    */
     const char *loss;       /* "cross_entropy": or mse l1 bce_with_logits; unless the model has "loss"  */

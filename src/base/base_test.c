@@ -203,6 +203,14 @@ static void parallel_loops(void **state)
             for (int64_t i = 0; i < 10; i++) assert_int_equal(out[i], i < n ? i * i : 0);
         }
     }
+    int64_t *many = sunup__alloc(100003 * sizeof *many);
+    for (int round = 0; round < 200;
+         round++) { /* workers that come late must find the next loop or none */
+        sunup__parallel(4, 100003, square, many);
+        for (int64_t i = round; i < 100003; i += 997) assert_int_equal(many[i], i * i);
+        memset(many, 0, 100003 * sizeof *many);
+    }
+    sunup__free(many);
     assert_true(sunup__cpu_count() >= 1);
     assert_true(sunup__memory_available() > 0);
 }
@@ -210,10 +218,10 @@ static void parallel_loops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(allocation),   cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(allocation),     cmocka_unit_test(every_failed_allocation_is_survived),
         cmocka_unit_test(arena_and_text), cmocka_unit_test(errors),
-        cmocka_unit_test(files),        cmocka_unit_test(checksums),
-        cmocka_unit_test(permutations), cmocka_unit_test(distributions),
+        cmocka_unit_test(files),          cmocka_unit_test(checksums),
+        cmocka_unit_test(permutations),   cmocka_unit_test(distributions),
         cmocka_unit_test(parallel_loops)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

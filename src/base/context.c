@@ -13,7 +13,8 @@ const char *sunup_status_name(sunup_status status)
 {
     switch (status) {
 #define NAME_CASE(name, value, text)                                                               \
-    case SUNUP_##name: return #name;
+    case SUNUP_##name:                                                                             \
+        return #name;
         SUNUP_STATUSES(NAME_CASE)
 #undef NAME_CASE
     }
@@ -24,14 +25,15 @@ const char *sunup_status_text(sunup_status status)
 {
     switch (status) {
 #define TEXT_CASE(name, value, text)                                                               \
-    case SUNUP_##name: return text;
+    case SUNUP_##name:                                                                             \
+        return text;
         SUNUP_STATUSES(TEXT_CASE)
 #undef TEXT_CASE
     }
     return "not a status of this library";
 }
 
-#define TEXT_OF(x) #x
+#define TEXT_OF(x)            #x
 #define VERSION_TEXT(a, b, c) TEXT_OF(a) "." TEXT_OF(b) "." TEXT_OF(c)
 
 const char *sunup_version(void)

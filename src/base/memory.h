@@ -9,14 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *sunup__alloc(size_t bytes);               /* zeroed; NULL if there is no room  */
-void *sunup__alloc_aligned(size_t bytes);       /* 64-byte aligned, not zeroed; huge pages advised from 4 MiB */
+void *sunup__alloc(size_t bytes); /* zeroed; NULL if there is no room  */
+void *
+sunup__alloc_aligned(size_t bytes); /* 64-byte aligned, not zeroed; huge pages advised from 4 MiB */
 void *sunup__realloc(void *p, size_t bytes);
-char *sunup__strdup(const char *s);             /* NULL in, NULL out                 */
-void sunup__free(void *p);                      /* what any of the above returned    */
+char *sunup__strdup(const char *s); /* NULL in, NULL out                 */
+void sunup__free(void *p);          /* what any of the above returned    */
 
-int64_t sunup__allocations(void);               /* made so far by this process       */
-void sunup__fail_allocation(int64_t nth);       /* the nth from now fails; < 0: none */
+int64_t sunup__allocations(void);         /* made so far by this process       */
+void sunup__fail_allocation(int64_t nth); /* the nth from now fails; < 0: none */
 
 /* Growing bump allocator; memory is zeroed and ends with the arena. */
 struct arena {

@@ -9,7 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum random_purpose { RANDOM_INIT, RANDOM_SHUFFLE, RANDOM_DROPOUT, RANDOM_AUGMENT, RANDOM_TEST, RANDOM_USER };
+enum random_purpose {
+    RANDOM_INIT,
+    RANDOM_SHUFFLE,
+    RANDOM_DROPOUT,
+    RANDOM_AUGMENT,
+    RANDOM_TEST,
+    RANDOM_USER
+};
 
 /* key of a stream: what stays the same while i runs */
 struct random_stream {
@@ -21,14 +28,17 @@ struct random_stream {
 void sunup__random4(const struct random_stream *s, uint64_t i, uint32_t out[4]);
 double sunup__random_unit(const struct random_stream *s, uint64_t i);   /* [0, 1), 53 bits */
 double sunup__random_normal(const struct random_stream *s, uint64_t i); /* Box-Muller      */
-uint64_t sunup__random_below(const struct random_stream *s, uint64_t i, uint64_t n); /* [0, n), unbiased to 2^-64 */
+uint64_t sunup__random_below(const struct random_stream *s, uint64_t i,
+                             uint64_t n); /* [0, n), unbiased to 2^-64 */
 /* Where element i of [0, n) goes in a random permutation of it: a bijection, by a Feistel network with cycle
  * walking (no table, so a shuffle of 10^9 samples costs nothing to start). */
 uint64_t sunup__random_permute(const struct random_stream *s, uint64_t i, uint64_t n);
 
 /* 64-bit hash (splitmix rounds over 8-byte words, length mixed in): weights, names; not for adversaries. */
 uint64_t sunup__hash(const void *data, size_t bytes, uint64_t seed);
-uint32_t sunup__crc32(const void *data, size_t bytes, uint32_t crc); /* zlib's polynomial; start with 0     */
-uint32_t sunup__crc32c(const void *data, size_t bytes, uint32_t crc); /* Castagnoli (TensorBoard records)   */
+uint32_t sunup__crc32(const void *data, size_t bytes,
+                      uint32_t crc); /* zlib's polynomial; start with 0     */
+uint32_t sunup__crc32c(const void *data, size_t bytes,
+                       uint32_t crc); /* Castagnoli (TensorBoard records)   */
 
 #endif

@@ -1,4 +1,4 @@
-/* system.c - clock, processor, threads: what the operating system knows. Files are in file.c. */
+/* system.c - clock, processor, memory: what the operating system knows. Files: file.c; threads: threads.c. */
 #include "base/system.h"
 
 #include <sched.h>
@@ -103,15 +103,4 @@ int64_t sunup__memory_peak(void)
 {
     struct rusage u;
     return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
-}
-
-void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg)
-{
-    if (threads <= 1 || n <= 1) {
-        for (int64_t i = 0; i < n; i++) task(arg, i);
-        return;
-    }
-    const int team = n < threads ? (int)n : threads;
-#pragma omp parallel for schedule(static) num_threads(team)
-    for (int64_t i = 0; i < n; i++) task(arg, i);
 }

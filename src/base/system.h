@@ -13,10 +13,18 @@
 double sunup__now_s(void); /* monotonic seconds */
 
 /* Instruction sets this processor and kernel can run, as bits. */
-enum { CPU_AVX2 = 1, CPU_FMA = 2, CPU_F16C = 4, CPU_AVX512F = 8, CPU_AVX512BW = 16, CPU_AVX512DQ = 32, CPU_AVX512VL = 64,
-       CPU_AVX512_BF16 = 128 };
+enum {
+    CPU_AVX2 = 1,
+    CPU_FMA = 2,
+    CPU_F16C = 4,
+    CPU_AVX512F = 8,
+    CPU_AVX512BW = 16,
+    CPU_AVX512DQ = 32,
+    CPU_AVX512VL = 64,
+    CPU_AVX512_BF16 = 128
+};
 unsigned sunup__cpu_flags(void);
-int sunup__cpu_count(void);          /* cores this process may run on (affinity), >= 1 */
+int sunup__cpu_count(void); /* cores this process may run on (affinity), >= 1 */
 void sunup__cpu_name(char *room, size_t room_bytes);
 int64_t sunup__memory_available(void); /* bytes: the lower of free memory and the cgroup's limit */
 int64_t sunup__memory_peak(void);      /* bytes resident at most so far */
@@ -26,9 +34,11 @@ void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg);
 
 /* Whole files. write: to a temporary name in the same folder, fsync, rename, fsync of the folder, so that a
  * reader sees the old file or the new one. read: *data is sunup__alloc_aligned memory. */
-sunup_status sunup__file_write(sunup_context *ctx, const char *path, const void *data, size_t bytes);
+sunup_status sunup__file_write(sunup_context *ctx, const char *path, const void *data,
+                               size_t bytes);
 sunup_status sunup__file_read(sunup_context *ctx, const char *path, void **data, size_t *bytes);
-sunup_status sunup__make_folder(sunup_context *ctx, const char *path); /* and its parents; fine if there */
+sunup_status sunup__make_folder(sunup_context *ctx,
+                                const char *path); /* and its parents; fine if there */
 bool sunup__file_exists(const char *path);
 
 #endif

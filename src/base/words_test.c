@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-static const char *const words[] = {"relu", "kernel_size", NULL, "out_channels", "conv", "conv_transpose", "lr"};
+static const char *const words[] = {"relu", "kernel_size",    NULL, "out_channels",
+                                    "conv", "conv_transpose", "lr"};
 enum { WORDS = sizeof words / sizeof words[0] };
 
 static void finds_the_nearest(void **state)

@@ -21,6 +21,8 @@ struct step {
     /* Filled by the planner after the arena exists; host addresses on devices with host memory. */
     void **in, **out;
     void *workspace;
+    const bool *dies;               /* [n_in] nobody reads this operand after the step */
+    int number;                     /* place in its plan, from 0 */
 };
 
 struct maker {
@@ -30,19 +32,31 @@ struct maker {
     sunup_status (*make)(struct device *d, const struct node *n, struct step *s);
 };
 
+/* Memory of one value (or of a step's workspace) as a run finds it. */
+struct region {
+    const sunup_value *value;       /* NULL: a workspace */
+    unsigned char *memory;
+    int64_t bytes;
+    bool kept;                      /* filled before the run: input, parameter, state, constant */
+    bool guarded;                   /* guard_bytes before and after are the device's            */
+};
+
+/* A NULL pointer is taken from the device named by `inherits`; guard_bytes and share never are. */
 struct device_ops {
     const char *name;               /* "cpu"                                             */
     const char *inherits;           /* who serves our NULL entries, or NULL              */
     sunup_status (*open)(sunup_context *ctx, struct device *d);
     void (*close)(struct device *d);
-    const struct maker *makers;     /* best guess first; ends with name NULL             */
+    const struct maker *const *makers; /* lists, best guess first; a list ends with name NULL, the lists with NULL */
     /* Arena memory: all intermediate values of a plan. Alignment >= 64. */
     sunup_status (*alloc)(struct device *d, int64_t bytes, void **memory);
     void (*free)(struct device *d, void *memory);
-    /* Optional, around each step and each run: memcheck poisons what is dead and guards what is not written. */
+    /* Optional, before each run (regions: all memory of the plan, valid until the run ends) and around each step:
+     * memcheck poisons what is dead and guards what is not written. */
+    sunup_status (*begin)(struct device *d, const struct region *regions, int n);
     sunup_status (*before)(struct device *d, const struct step *s);
     sunup_status (*after)(struct device *d, const struct step *s);
-    int64_t guard_bytes;            /* the planner leaves this much unused after every value in the arena */
+    int64_t guard_bytes;            /* the planner leaves this much unused around every value; multiple of 64 */
     bool share;                     /* false: every value gets memory of its own        */
 };
 

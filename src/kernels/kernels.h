@@ -54,7 +54,9 @@ struct kernels {
     const char *isa;            /* the strongest level used       */
     struct leaves_f32 f32;
     struct leaves_f64 f64;
+    double (*fma_loop)(int64_t rounds); /* flops done in registers: the ceiling that benches divide by */
 };
+double sunup__fma_loop(int64_t rounds);
 
 /* isa NULL: the best of flags (sunup__cpu_flags()), else at most that level. false: no such level here. */
 bool sunup__kernels_init(struct kernels *k, unsigned flags, const char *isa);

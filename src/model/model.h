@@ -6,11 +6,12 @@
 #ifndef SUNUP_MODEL_H
 #define SUNUP_MODEL_H
 
+#include "base/memory.h"
 #include "graph/graph.h"
 
 struct model_tensor {
     sunup_tensor t;
-    int64_t at;             /* element offset in the flat array                       */
+    int64_t at; /* element offset in the flat array                       */
     sunup_init init;
     bool state;
 };
@@ -27,24 +28,41 @@ struct sunup_model {
     int64_t n_flat_parameters, n_flat; /* elements: parameters (padded), all */
     void *flat;
     uint64_t seed;
-    const char *source;     /* YAML path or "C"; for records */
+    const char *source; /* YAML path or "C"; for records */
+    struct predictor {  /* the last plan of sunup_model_predict, kept for the next call */
+        sunup_graph *graph;
+        sunup_plan *plan;
+        int64_t batch; /* 0: none */
+    } predictor;
 };
+
+/* What a model is made from. arg is OWN if end_arg is set, also on failure; the rest is copied. */
+struct model_recipe {
+    sunup_build_fn build;
+    void *arg;
+    void (*end_arg)(void *arg);
+    sunup_dtype dtype;
+    const char *source;
+};
+sunup_status sunup__model_create(sunup_context *ctx, const struct model_recipe *recipe,
+                                 uint64_t seed, sunup_model **model);
 
 /* A graph of this model (finished, checked against the weights: same names and shapes). */
 sunup_status sunup__model_graph(sunup_model *m, int64_t batch, bool training, sunup_graph **g);
 /* The model's tensor of a parameter or state value, by name; NULL if it has none. */
-struct model_tensor *sunup__model_find(sunup_model *m, const char *name);
+struct model_tensor *sunup__model_find(const sunup_model *m, const char *name);
 sunup_status sunup__model_reset(sunup_model *m, uint64_t seed); /* initial weights */
 
-/* YAML (yaml.c, layers.def): text -> description; build callback over it. name: for messages. */
-sunup_status sunup__model_parse(sunup_context *ctx, const char *text, size_t bytes, const char *name, uint64_t seed,
-                                sunup_model **m);
+/* YAML, read through base/yaml.h, which run files use too (read.c, layers.def): the model under the key `model`; other
+ * keys are not looked at. name: for messages. */
+sunup_status sunup__model_parse(sunup_context *ctx, const char *text, size_t bytes,
+                                const char *name, uint64_t seed, sunup_model **m);
 
 /* safetensors container (safetensors.c): n tensors and string metadata; write is atomic and ends with a checksum
  * entry; read verifies everything against hostile input before it returns. */
 struct tensors {
     int n;
-    sunup_tensor *t;        /* data points into memory */
+    sunup_tensor *t; /* data points into memory */
     int n_meta;
     const char **meta_key, **meta_value;
     void *memory;
@@ -52,10 +70,31 @@ struct tensors {
 };
 sunup_status sunup__tensors_write(sunup_context *ctx, const char *path, const struct tensors *t);
 sunup_status sunup__tensors_read(sunup_context *ctx, const char *path, struct tensors *t);
-sunup_status sunup__tensors_parse(sunup_context *ctx, const void *data, size_t bytes, const char *name,
-                                  struct tensors *t); /* borrows data */
+sunup_status sunup__tensors_parse(sunup_context *ctx, const void *data, size_t bytes,
+                                  const char *name, struct tensors *t); /* borrows data */
 void sunup__tensors_end(struct tensors *t);
 const char *sunup__tensors_meta(const struct tensors *t, const char *key); /* NULL if absent */
 
-/* Nearest of n words to a misspelt one (edit distance), NULL if none is near. In src/base/words.c */
+/* What a network is made of (summary.c): a row for each layer, in the order of the training graph. A layer's row has
+ * the op with the most work, the shape of its last value, its own parameters. */
+struct summary_row {
+    const char *layer, *op; /* alive until summary_end */
+    sunup_shape shape;
+    sunup_dtype dtype;
+    int64_t parameters;
+    double flops, activation_bytes; /* forward, at the summary's batch; views take no bytes */
+};
+struct summary {
+    int n;
+    struct summary_row *rows;
+    int64_t batch, parameters, states; /* elements */
+    double flops, activation_bytes, weight_bytes;
+    struct arena arena;
+};
+sunup_status sunup__model_summarize(sunup_model *m, int64_t batch, struct summary *s);
+void sunup__summary_end(struct summary *s);
+
+/* True for every node that v depends on, v's own included, by node id: [graph's n_nodes]; sunup__free. NULL: no
+ * memory. */
+bool *sunup__needed(const sunup_value *v);
 #endif

@@ -27,6 +27,7 @@ void sunup__optimizer_destroy(struct optimizer **opt);
  * is not finite: E_NAN, names the first bad tensor, nothing is changed. */
 sunup_status sunup__optimizer_step(struct optimizer *opt, double lr, double grad_scale, const void *g, void *w,
                                    double *norm);
+double sunup__optimizer_lr(const struct optimizer *opt);           /* the options' lr, or the type's default */
 int64_t sunup__optimizer_steps(const struct optimizer *opt);      /* updates done: t of the corrections */
 void sunup__optimizer_set_steps(struct optimizer *opt, int64_t t);
 /* Moments for checkpoints: how many flat arrays [n] of the element type, their names and memory. */

@@ -1,10 +1,13 @@
 /* plan.h - from a graph to a list of steps over one arena.
  *
- * Stages, each in its own file: order.c (which nodes, reachable from the outputs), fuse.c (pointwise chains become
- * one node), liveness.c (first and last use of every value; views and in-place share), arena.c (offsets), choose.c
- * (a maker for each node; tuning file), plan.c (assemble, run, set, get, print).
+ * Stages, each in its own file (stages.h): order.c (which nodes, reachable from the outputs),
+ * fuse.c (pointwise chains become one node), liveness.c (first and last use of every value; views
+ * and in-place share), choose.c (a maker for each node; tuning.c the file of choices, tune.c fills
+ * it), arena.c (offsets), plan.c (assemble, run), values.c (bind, set, get, init), print.c (the
+ * table), problem.c (problem texts).
  *
- * Invariant: after create, run neither allocates nor checks shapes.
+ * Invariant: after create, run neither allocates nor checks shapes. The graph must outlive its
+ * plans.
  */
 #ifndef SUNUP_PLAN_H
 #define SUNUP_PLAN_H
@@ -16,9 +19,11 @@ struct placed {                 /* where a value lives, index = value id in the 
     int64_t offset;             /* in the arena; -1: bound or owned memory           */
     void *memory;               /* resolved address                                  */
     int first, last;            /* steps that write first and read last              */
-    int root;                   /* index of the value whose memory this is (views, in-place), else itself */
+    int root;                   /* index of the value whose memory this is (views, in-place) */
+    int region;                 /* its region for the device's watch, -1: none       */
     bool external;              /* source or plan output: memory of its own, can be bound */
     bool owned;                 /* we allocated `memory`                             */
+    bool filled;                /* a source that has its numbers                     */
 };
 
 struct sunup_plan {
@@ -35,20 +40,42 @@ struct sunup_plan {
     int n_outputs;
     sunup_value **outputs;
     void *memory;               /* the arena of numbers                              */
+    int64_t *workspace_at;      /* [n_steps] offsets in it, -1: none                 */
     int64_t arena_bytes, unshared_bytes;
+    int64_t owned_bytes;        /* of sources and outputs, until they are bound      */
     double flops, bytes;
+    struct slot *slots;         /* every operand of every step, by root: what bind patches */
+    int *slot_from;             /* [n_placed + 1] first slot of a root               */
+    struct region *regions;     /* all memory, for a device that watches it          */
+    int n_regions;
+    bool dry;                   /* described only: has no memory                     */
+    bool ready;                 /* all sources are known to be filled                */
+    bool ran;
+    struct arena scratch;       /* of the stages; ends with create                   */
+    bool *wanted;               /* [n_placed] scratch: is an output                  */
 };
 
-/* Memory the plan would take (arena + owned), without allocating it: create with `dry`. */
-sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs, bool dry, sunup_plan **plan);
-/* Address of a value of the plan (source or output), NULL if it has none. */
+/* Place in a step's `in` or `out` that holds the address of a value. */
+struct slot {
+    void **at;
+};
+
+/* dry: only described, to know the memory it would take: arena_bytes + owned_bytes. */
+sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs, bool dry,
+                                sunup_plan **plan);
+/* Address of a value of the plan (source or output), NULL if it has none. A source counts as filled
+ * from then on. */
 void *sunup__plan_address(const sunup_plan *plan, const sunup_value *v);
 
 /* Tuning file: choices by problem text. NULL if nothing is known. Loaded once per context. */
 const char *sunup__tuned(sunup_context *ctx, const struct node *n);
-/* Time each maker that can for every step of the plan on its own operands; write winners to the tuning file. */
+/* Time each maker that can for every step of the plan on its own operands; write the winners. */
 sunup_status sunup__plan_tune(sunup_plan *plan, const char *path);
+/* A choice to be kept for the context, and the choices of the context written to a file. */
+sunup_status sunup__tuning_set(sunup_context *ctx, const char *problem, const char *maker);
+sunup_status sunup__tuning_save(sunup_context *ctx, const char *path);
 /* "conv:n16h56w56c64k64r3s3:f32": what the tuning file and tables call a node. */
 void sunup__problem_text(const struct node *n, char *room, size_t room_bytes);
+enum { PROBLEM_TEXT = 256 };
 
 #endif

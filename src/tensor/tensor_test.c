@@ -26,7 +26,8 @@ static void elements_and_text(void **state)
 static void broadcasting(void **state)
 {
     (void)state;
-    const sunup_shape a = SUNUP_SHAPE(4, 1, 3), b = SUNUP_SHAPE(5, 1), c = SUNUP_SHAPE(2), zero = SUNUP_SHAPE(0, 3);
+    const sunup_shape a = SUNUP_SHAPE(4, 1, 3), b = SUNUP_SHAPE(5, 1), c = SUNUP_SHAPE(2),
+                      zero = SUNUP_SHAPE(0, 3);
     sunup_shape out;
     assert_true(sunup__broadcast_shapes(&a, &b, &out));
     assert_true(sunup__same_shape(&out, &SUNUP_SHAPE(4, 5, 3)));
@@ -57,7 +58,7 @@ static void limits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(elements_and_text), cmocka_unit_test(broadcasting),
-                                       cmocka_unit_test(limits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(elements_and_text),
+                                       cmocka_unit_test(broadcasting), cmocka_unit_test(limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

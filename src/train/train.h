@@ -17,13 +17,13 @@ struct recorder;
 
 enum { MAX_CLASSES = 1000 };
 struct confusion {
-    int classes;            /* 0: not a classification */
-    int64_t *count;         /* [true][predicted]       */
+    int classes;    /* 0: not a classification */
+    int64_t *count; /* [true][predicted]       */
 };
-struct mistake {            /* a sample the network is most wrong about */
+struct mistake { /* a sample the network is most wrong about */
     int64_t sample;
     int truth, guess;
-    float p;                /* probability given to the guess */
+    float p; /* probability given to the guess */
 };
 
 /* Progress for people: the program sets these to draw bars and tables. All optional. */
@@ -33,8 +33,12 @@ struct train_hooks {
     void (*epoch)(void *arg, const sunup_metrics *train, const sunup_metrics *eval);
 };
 void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks);
-const struct confusion *sunup__trainer_confusion(const sunup_trainer *t); /* of the last evaluation */
+const struct confusion *
+sunup__trainer_confusion(const sunup_trainer *t); /* of the last evaluation */
 /* Predicted bytes on this rank: weights, gradients, moments, exchange, plan arena, data in flight. */
 int64_t sunup__trainer_bytes(const sunup_trainer *t);
+
+/* The plan of one shard's training pass, for tables. */
+sunup_plan_info sunup__trainer_plan(const sunup_trainer *t);
 
 #endif

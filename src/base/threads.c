@@ -1,0 +1,141 @@
+/* threads.c - sunup__parallel: one pool of workers for the process, as an OpenMP runtime would have.
+ *
+ * A loop is cut into blocks; the caller and the workers claim them one by one. The loop ends when all blocks are done,
+ * not when all workers have come: a worker that the system does not run at the moment costs nothing, so that more ranks
+ * or threads than cores degrade gently (OpenMP's barrier took ten times as long here, docs/decisions/003-threads.md).
+ * Idle workers spin briefly, since the next loop of a step is microseconds away, then sleep in the kernel.
+ *
+ * Claim  one 64-bit ticket holds (generation, next block). A worker reads the ticket, then the loop's fields, then
+ *        claims by compare-and-swap. The fields change only after every block is done, together with the generation,
+ *        so a claim that succeeds has read fields that belong together, and a late worker's claim fails.
+ */
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/system.h"
+
+enum { MAX_WORKERS = 1023, SPINS = 4000, SPINS_BEFORE_YIELD = 20000, BLOCKS_PER_THREAD = 4 };
+
+static struct {
+    pthread_mutex_t busy; /* one loop at a time; a second caller runs its own serially */
+    _Alignas(64) atomic_ullong ticket;
+    _Atomic(parallel_fn) task;
+    _Atomic(void *) arg;
+    atomic_llong n, block, blocks; /* iterations, iterations a block, blocks */
+    atomic_int helpers;            /* workers wanted: those numbered below this */
+    _Alignas(64) atomic_llong done;
+    _Alignas(64) atomic_int generation; /* futex word: changes with every loop */
+    atomic_int sleepers;
+    int workers; /* started so far; under busy */
+} pool = {.busy = PTHREAD_MUTEX_INITIALIZER};
+
+static void pause_briefly(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+static void wait_for_change(int seen)
+{
+    (void)syscall(SYS_futex, &pool.generation, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void wake_all(void)
+{
+    (void)syscall(SYS_futex, &pool.generation, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Claim and run one block; false if none is left. number: of the worker, -1 for the caller. */
+static bool run_block(int number)
+{
+    unsigned long long ticket = atomic_load(&pool.ticket);
+    const long long at = (long long)(ticket & 0xffffffffU);
+    const parallel_fn task = atomic_load_explicit(&pool.task, memory_order_relaxed);
+    void *arg = atomic_load_explicit(&pool.arg, memory_order_relaxed);
+    const long long n = atomic_load_explicit(&pool.n, memory_order_relaxed);
+    const long long block = atomic_load_explicit(&pool.block, memory_order_relaxed);
+    if (number >= atomic_load_explicit(&pool.helpers, memory_order_relaxed)) return false;
+    if (at >= atomic_load_explicit(&pool.blocks, memory_order_relaxed)) return false;
+    if (!atomic_compare_exchange_strong(&pool.ticket, &ticket, ticket + 1)) return true;
+    const long long end = (at + 1) * block < n ? (at + 1) * block : n;
+    for (long long i = at * block; i < end; i++) task(arg, i);
+    atomic_fetch_add(&pool.done, 1);
+    return true;
+}
+
+static void *work(void *number)
+{
+    for (int seen = 0;;) {
+        while (run_block((int)(intptr_t)number)) {
+        }
+        int spins = 0;
+        while (atomic_load(&pool.generation) == seen && spins++ < SPINS) pause_briefly();
+        if (atomic_load(&pool.generation) == seen) {
+            atomic_fetch_add(&pool.sleepers, 1);
+            wait_for_change(seen);
+            atomic_fetch_sub(&pool.sleepers, 1);
+        }
+        seen = atomic_load(&pool.generation);
+    }
+    return NULL;
+}
+
+/* Start workers until there are `wanted`; fewer is no failure, the loop is only slower. */
+static void start_workers(int wanted)
+{
+    while (pool.workers < wanted && pool.workers < MAX_WORKERS) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, work, (void *)(intptr_t)pool.workers) != 0) return;
+        (void)pthread_detach(thread);
+        pool.workers++;
+    }
+}
+
+static void publish(int threads, int64_t n, parallel_fn task, void *arg)
+{
+    const int64_t block =
+        (n + (int64_t)threads * BLOCKS_PER_THREAD - 1) / ((int64_t)threads * BLOCKS_PER_THREAD);
+    atomic_store_explicit(&pool.task, task, memory_order_relaxed);
+    atomic_store_explicit(&pool.arg, arg, memory_order_relaxed);
+    atomic_store_explicit(&pool.n, n, memory_order_relaxed);
+    atomic_store_explicit(&pool.block, block, memory_order_relaxed);
+    atomic_store_explicit(&pool.blocks, (n + block - 1) / block, memory_order_relaxed);
+    atomic_store_explicit(&pool.helpers, threads - 1, memory_order_relaxed);
+    atomic_store(&pool.done, 0);
+    const unsigned generation = (unsigned)atomic_load(&pool.generation) + 1;
+    atomic_store(&pool.ticket, (unsigned long long)generation << 32);
+    atomic_store(&pool.generation, (int)generation);
+    if (atomic_load(&pool.sleepers) > 0) wake_all();
+}
+
+/* Blocks that workers are still running; one of them may have been put off its core. */
+static void wait_for_blocks(void)
+{
+    for (int spins = 0; atomic_load(&pool.done) < atomic_load(&pool.blocks); spins++) {
+        if (spins < SPINS_BEFORE_YIELD)
+            pause_briefly();
+        else
+            (void)sched_yield();
+    }
+}
+
+void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg)
+{
+    if (threads > n) threads = (int)n;
+    if (threads <= 1 || pthread_mutex_trylock(&pool.busy) != 0) {
+        for (int64_t i = 0; i < n; i++) task(arg, i);
+        return;
+    }
+    start_workers(threads - 1);
+    publish(threads, n, task, arg);
+    while (run_block(-1)) {
+    }
+    wait_for_blocks();
+    (void)pthread_mutex_unlock(&pool.busy);
+}

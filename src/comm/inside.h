@@ -1,0 +1,162 @@
+/* inside.h - what the files of comm share and nobody else sees.
+ *
+ * From bottom to top: tree.c (which sums, in which order), wire.c (messages; the only file that
+ * knows MPI), watchdog.c (waiting, and the report when it is in vain), small.c (meet and the small
+ * collectives), buckets.c (partial sums over the wire), exchange.c (a rank's own shards, and the
+ * public sum), comm.c (create and destroy).
+ *
+ * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
+ * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
+ * and the next call is in step.
+ */
+#ifndef SUNUP_COMM_INSIDE_H
+#define SUNUP_COMM_INSIDE_H
+
+#include <stdatomic.h>
+
+#include "comm/comm.h"
+#include "kernels/kernels.h"
+
+/* --- tree.c --- */
+/* Nodes on a stack at most: 31 rising and 31 falling levels, and the new leaf. */
+enum { TREE_DEPTH = 64 };
+
+struct subtree {
+    int start, level;
+};
+/* Push t on a stack of nodes that stand side by side, and merge siblings for as long as there are.
+ * Returns the number of merges, each of which adds the topmost node's sum to the one below it. */
+int sunup__tree_push(int shards, struct subtree *stack, int *depth, struct subtree t);
+
+struct addition {
+    int into, from;
+};
+/* The n - 1 additions that turn n nodes, ascending and together the whole tree, into the total at
+ * node 0. */
+void sunup__tree_additions(int shards, int n, const struct subtree *node, struct addition *add);
+
+/* --- wire.c --- */
+#define WIRE_MAX ((int64_t)1 << 30) /* bytes of a message: MPI counts in int */
+enum { TAG_BUCKETS = 8192, TAG_DATA = 32766, TAG_MEET = 32767 }; /* MPI grants tags up to 32767 */
+
+struct wire;                    /* MPI's handles */
+bool sunup__wire_running(void); /* MPI is initialised and not finalised */
+/* Fill rank, ranks, node_rank, node_ranks, records. mpi_comm_f NULL: all ranks of the job. */
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f);
+void sunup__wire_close(sunup_comm *comm); /* touches MPI only if the communicator is whole */
+void sunup__wire_abort(sunup_comm *comm, int exit_status);
+
+struct message {
+    int peer, tag;
+    void *data;
+    int64_t bytes; /* <= WIRE_MAX */
+};
+/* Numbered messages under way: at most `room` at a time, numbers chosen by the caller. */
+struct flight {
+    sunup_comm *comm;
+    int room, left;
+    int *peer;      /* [room] of a message under way, else -1         */
+    int *landed;    /* [room] numbers of those that the last wait saw */
+    void *requests; /* [room] MPI_Request                             */
+    void *statuses; /* [room] MPI_Status, of the last wait            */
+};
+sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f);
+void sunup__flight_end(struct flight *f);
+sunup_status sunup__send(struct flight *f, int number, const struct message *m);
+sunup_status sunup__receive(struct flight *f, int number, const struct message *m);
+sunup_status sunup__poll(struct flight *f, int *landed); /* no waiting; may see none */
+
+/* --- watchdog.c --- */
+enum { SITE_TEXT = 88, HOST_TEXT = 64 };
+
+/* What a rank tells the others of its node about itself, in shared memory that it alone writes. */
+struct record {
+    _Atomic uint64_t sequence; /* collectives begun */
+    _Atomic int inside;        /* of the last of them */
+    int rank, pid;
+    uint64_t pid_space;   /* where pid is valid (containers) */
+    double since_s;       /* monotonic clock of entering or leaving */
+    char site[SITE_TEXT]; /* of the last collective begun */
+};
+void sunup__watch_start(struct record *mine, int rank);
+void sunup__enter(sunup_comm *comm, const char *site);
+void sunup__leave(sunup_comm *comm);
+/* Until a message lands (at once if none is under way) or timeout_s pass: then E_HANG, naming the
+ * absent. */
+sunup_status sunup__wait(struct flight *f, int *landed);
+sunup_status sunup__wait_all(struct flight *f);
+
+/* --- small.c --- */
+enum call_kind {
+    CALL_BARRIER,
+    CALL_COMPARE,
+    CALL_AGREE,
+    CALL_BROADCAST,
+    CALL_GATHER,
+    CALL_SUM_F32,
+    CALL_SUM_F64,
+    CALL_END
+};
+struct call {
+    enum call_kind kind;
+    int64_t n;      /* elements or bytes */
+    int64_t detail; /* shards or root    */
+    const char *site;
+};
+/* What each rank shows the others when they meet. */
+struct card {
+    int32_t kind, status;
+    int64_t n, detail;
+    uint64_t sequence, value;
+};
+/* Enter a collective: all ranks' cards are in comm->cards after it. E_SHAPE naming the ranks if
+ * they do not call the same; the first status that is not OK, on all ranks, if a rank came with
+ * one. Each OK meeting needs a leave. */
+sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status mine,
+                         uint64_t value);
+
+/* --- buckets.c --- */
+struct sum {
+    int threads, shards;
+    int64_t n;
+    bool f64;
+    const struct kernels *k;
+};
+static inline int64_t sunup__sum_element(const struct sum *s)
+{
+    return s->f64 ? 8 : 4;
+}
+void sunup__sum_add(const struct sum *s, int64_t n, const char *x, char *y); /* y += x */
+/* Elements that a thread takes at once: a few rows of them stay in its cache. */
+enum { SUM_CHUNK = 4096 };
+static inline int64_t sunup__sum_chunks(int64_t n)
+{
+    return (n + SUM_CHUNK - 1) / SUM_CHUNK;
+}
+
+struct buckets;
+sunup_status sunup__buckets_create(sunup_comm *comm, const struct sum *s, struct buckets **b);
+void sunup__buckets_destroy(struct buckets **b);
+/* mine: [own subtrees] rows of n partial sums, ascending, overwritten; sum: [n] out. Between meet
+ * and leave. */
+sunup_status sunup__buckets_run(struct buckets *b, char *const *mine, char *sum);
+int64_t sunup__buckets_bytes(const struct sum *s, int ranks, int64_t bucket_bytes);
+
+/* --- comm.c --- */
+struct sunup_comm {
+    sunup_context *ctx;
+    sunup_comm_options options;
+    int rank, ranks, node_rank, node_ranks;
+    bool crowded;             /* more ranks than cores on this node */
+    sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
+    uint64_t sequence;        /* collectives begun */
+    char site[SITE_TEXT];     /* of the one under way */
+    double wait_s;            /* spent waiting since creation */
+    struct card *cards;       /* [ranks] of the last meeting, the own one among them */
+    struct flight flight;     /* of the small collectives */
+    struct record *records;   /* [node_ranks] shared with the node, NULL on one rank */
+    char (*hosts)[HOST_TEXT]; /* [ranks], NULL until known */
+    struct wire *wire;        /* NULL: one rank, MPI untouched */
+};
+
+#endif

@@ -1,0 +1,264 @@
+/* small.c - how ranks meet, and the small collectives: barrier, compare, agree, gather, broadcast.
+ *
+ * Owes: sunup__meet. Every rank sends every other one a card of 40 bytes that says which collective
+ * it calls, with which sizes, and whether it is able to. So all ranks know of a mismatch or a
+ * failure before data moves, all return the same status, and the next collective is in step again;
+ * and a rank that does not come is known by name.
+ *
+ * Cost: ranks - 1 messages a rank and one latency. The direct form is chosen because whoever is
+ * missing is exactly who is absent; a tree would hide that behind its partners.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "comm/inside.h"
+
+enum { NAMED_MOST = 8, CALL_TEXT = 96, ERROR_TEXT = 1024 };
+/* Of a broadcast: whoever has a piece sends it on while the root sends the next one. */
+#define PIECE_BYTES ((int64_t)16 << 20)
+
+/* --- meeting --- */
+
+static const char *call_text(const struct card *c, char *room)
+{
+    switch ((enum call_kind)c->kind) {
+    case CALL_BARRIER:
+        snprintf(room, CALL_TEXT, "a barrier");
+        break;
+    case CALL_COMPARE:
+        snprintf(room, CALL_TEXT, "a comparison");
+        break;
+    case CALL_AGREE:
+        snprintf(room, CALL_TEXT, "an agreement");
+        break;
+    case CALL_END:
+        snprintf(room, CALL_TEXT, "the end of the communicator");
+        break;
+    case CALL_GATHER:
+        snprintf(room, CALL_TEXT, "a gather of %" PRId64 " bytes a rank", c->n);
+        break;
+    case CALL_BROADCAST:
+        snprintf(room, CALL_TEXT, "a broadcast of %" PRId64 " bytes from rank %" PRId64, c->n,
+                 c->detail);
+        break;
+    case CALL_SUM_F32:
+    case CALL_SUM_F64:
+        snprintf(room, CALL_TEXT, "a sum of %" PRId64 " %s over %" PRId64 " shards", c->n,
+                 c->kind == CALL_SUM_F32 ? "f32" : "f64", c->detail);
+        break;
+    }
+    return room;
+}
+
+static bool same_call(const struct card *a, const struct card *b)
+{
+    return a->kind == b->kind && a->n == b->n && a->detail == b->detail &&
+           a->sequence == b->sequence;
+}
+
+/* What most ranks call, if more than half agree (Boyer and Moore's vote); else some rank's call. */
+static const struct card *usual_call(const sunup_comm *comm)
+{
+    const struct card *usual = comm->cards;
+    int votes = 0;
+    for (int r = 0; r < comm->ranks; r++) {
+        if (votes == 0) usual = &comm->cards[r];
+        votes += same_call(usual, &comm->cards[r]) ? 1 : -1;
+    }
+    return usual;
+}
+
+static sunup_status check_calls(sunup_comm *comm)
+{
+    const struct card *usual = usual_call(comm);
+    struct text t = {0};
+    char room[CALL_TEXT];
+    int odd = 0;
+    for (int r = 0; r < comm->ranks; r++) {
+        const struct card *c = &comm->cards[r];
+        if (same_call(c, usual) || ++odd > NAMED_MOST) continue;
+        sunup__text(&t, "%srank %d calls %s as its collective %" PRIu64, odd > 1 ? ", " : "", r,
+                    call_text(c, room), c->sequence);
+    }
+    if (odd == 0) return SUNUP_OK;
+    const sunup_status status = sunup__raise(
+        comm->ctx, SUNUP_E_SHAPE,
+        "ranks call different collectives (here \"%s\"): %s%s, against %s as collective %" PRIu64
+        " of the other %d. All ranks must make the same calls with the same sizes",
+        comm->site, t.s ? t.s : "?", odd > NAMED_MOST ? " and more" : "", call_text(usual, room),
+        usual->sequence, comm->ranks - odd);
+    sunup__free(t.s);
+    return status;
+}
+
+/* Ranks come to know the cards of all. The flight's first `ranks` numbers are receives, the next
+ * ones sends. */
+static sunup_status show_cards(sunup_comm *comm)
+{
+    const int64_t bytes = sizeof *comm->cards;
+    for (int i = 1; i < comm->ranks; i++) {
+        const int peer = (comm->rank + i) % comm->ranks; /* not all to rank 0 first */
+        TRY(sunup__receive(&comm->flight, peer,
+                           &(struct message){peer, TAG_MEET, &comm->cards[peer], bytes}));
+    }
+    for (int i = 1; i < comm->ranks; i++) {
+        const int peer = (comm->rank + i) % comm->ranks;
+        TRY(sunup__send(&comm->flight, comm->ranks + peer,
+                        &(struct message){peer, TAG_MEET, &comm->cards[comm->rank], bytes}));
+    }
+    return sunup__wait_all(&comm->flight);
+}
+
+/* Binomial tree: rank v (counted from root) gets from v without its lowest bit and gives to v + 2^b
+ * below that bit. */
+static sunup_status spread_piece(sunup_comm *comm, char *data, int64_t bytes, int root)
+{
+    const int ranks = comm->ranks, v = (comm->rank - root + ranks) % ranks;
+    int bit = 1;
+    while (bit < ranks && !(v & bit)) bit <<= 1;
+    if (v) {
+        const int parent = (v - bit + root) % ranks;
+        TRY(sunup__receive(&comm->flight, 0, &(struct message){parent, TAG_DATA, data, bytes}));
+        TRY(sunup__wait_all(&comm->flight));
+    }
+    for (int b = bit >> 1, number = 0; b > 0; b >>= 1) {
+        if (v + b >= ranks) continue;
+        const int child = (v + b + root) % ranks;
+        TRY(sunup__send(&comm->flight, number++, &(struct message){child, TAG_DATA, data, bytes}));
+    }
+    return sunup__wait_all(&comm->flight);
+}
+
+static sunup_status spread(sunup_comm *comm, void *data, int64_t bytes, int root)
+{
+    for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
+        const int64_t n = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
+        TRY(spread_piece(comm, (char *)data + at, n, root));
+    }
+    return SUNUP_OK;
+}
+
+/* The first rank that came with a failure gives its status and its sentence to all. */
+static sunup_status check_statuses(sunup_comm *comm, sunup_status mine)
+{
+    int r = 0;
+    while (r < comm->ranks && comm->cards[r].status == SUNUP_OK) r++;
+    if (r == comm->ranks) return SUNUP_OK;
+    char text[ERROR_TEXT] = "";
+    if (r == comm->rank) snprintf(text, sizeof text, "%s", sunup_error(comm->ctx));
+    TRY(spread(comm, text, sizeof text, r));
+    if (r == comm->rank) return mine;
+    return sunup__raise(comm->ctx, (sunup_status)comm->cards[r].status, "rank %d: %s", r,
+                        text[0] ? text : sunup_status_text((sunup_status)comm->cards[r].status));
+}
+
+sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status mine,
+                         uint64_t value)
+{
+    if (comm->broken != SUNUP_OK && mine != SUNUP_OK) return mine;
+    if (comm->broken != SUNUP_OK)
+        return sunup__raise(
+            comm->ctx, comm->broken,
+            "\"%s\" cannot begin: the communicator broke in \"%s\" and can only be destroyed",
+            call->site, comm->site);
+    sunup__enter(comm, call->site);
+    sunup_status status = mine;
+    if (comm->ranks > 1) {
+        comm->cards[comm->rank] =
+            (struct card){(int32_t)call->kind, mine, call->n, call->detail, comm->sequence, value};
+        status = show_cards(comm);
+        if (status == SUNUP_OK) status = check_calls(comm);
+        if (status == SUNUP_OK) status = check_statuses(comm, mine);
+    }
+    if (status != SUNUP_OK) sunup__leave(comm);
+    return status;
+}
+
+/* --- the small collectives --- */
+
+static sunup_status left(sunup_comm *comm, sunup_status status)
+{
+    sunup__leave(comm);
+    return status;
+}
+
+sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site)
+{
+    TRY(sunup__meet(comm, &(struct call){CALL_BARRIER, 0, 0, site}, SUNUP_OK, 0));
+    return left(comm, SUNUP_OK);
+}
+
+sunup_status sunup_comm_agree(sunup_comm *comm, sunup_status mine)
+{
+    TRY(sunup__meet(comm, &(struct call){CALL_AGREE, 0, 0, "agree on a status"}, mine, 0));
+    return left(comm, SUNUP_OK);
+}
+
+sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *what)
+{
+    TRY(sunup__meet(comm, &(struct call){CALL_COMPARE, 0, 0, what}, SUNUP_OK, value));
+    sunup__leave(comm);
+    struct text t = {0};
+    int odd = 0;
+    for (int r = 1; r < comm->ranks; r++) {
+        if (comm->cards[r].value == comm->cards[0].value || ++odd > NAMED_MOST) continue;
+        sunup__text(&t, "%srank %d has %016" PRIx64, odd > 1 ? ", " : "", r, comm->cards[r].value);
+    }
+    if (odd == 0) return SUNUP_OK;
+    const sunup_status status = sunup__raise(comm->ctx, SUNUP_E_PEER,
+                                             "%s differs between ranks: rank 0 has %016" PRIx64
+                                             ", %s%s (%d of %d ranks differ). Ranks must run the "
+                                             "same binary, instruction set and tuning file; if "
+                                             "they do, suspect the memory of these nodes",
+                                             what, comm->cards[0].value, t.s ? t.s : "?",
+                                             odd > NAMED_MOST ? " and more" : "", odd, comm->ranks);
+    sunup__free(t.s);
+    return status;
+}
+
+sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,
+                                   const char *site)
+{
+    sunup_status mine = SUNUP_OK;
+    if (root < 0 || root >= comm->ranks)
+        mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "broadcast from rank %d of %d", root,
+                            comm->ranks);
+    TRY(sunup__meet(comm, &(struct call){CALL_BROADCAST, bytes, root, site}, mine, 0));
+    return left(comm, comm->ranks > 1 ? spread(comm, data, bytes, root) : SUNUP_OK);
+}
+
+/* [at, at + bytes) of every rank's part, to every rank. */
+static sunup_status gather_piece(sunup_comm *comm, char *all, int64_t stride, int64_t at,
+                                 int64_t bytes)
+{
+    for (int i = 1; i < comm->ranks; i++) {
+        const int peer = (comm->rank + i) % comm->ranks;
+        TRY(sunup__receive(&comm->flight, peer,
+                           &(struct message){peer, TAG_DATA, all + peer * stride + at, bytes}));
+    }
+    for (int i = 1; i < comm->ranks; i++) {
+        const int peer = (comm->rank + i) % comm->ranks;
+        TRY(sunup__send(&comm->flight, comm->ranks + peer,
+                        &(struct message){peer, TAG_DATA, all + comm->rank * stride + at, bytes}));
+    }
+    return sunup__wait_all(&comm->flight);
+}
+
+static sunup_status gather(sunup_comm *comm, char *all, int64_t bytes)
+{
+    for (int64_t at = 0; at < bytes && comm->ranks > 1; at += WIRE_MAX) {
+        const int64_t n = bytes - at < WIRE_MAX ? bytes - at : WIRE_MAX;
+        TRY(gather_piece(comm, all, bytes, at, n));
+    }
+    return SUNUP_OK;
+}
+
+sunup_status sunup__comm_gather(sunup_comm *comm, const void *mine, int64_t bytes, void *all,
+                                const char *site)
+{
+    TRY(sunup__meet(comm, &(struct call){CALL_GATHER, bytes, 0, site}, SUNUP_OK, 0));
+    if (bytes > 0) memmove((char *)all + comm->rank * bytes, mine, (size_t)bytes);
+    return left(comm, gather(comm, all, bytes));
+}

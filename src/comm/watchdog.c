@@ -1,0 +1,236 @@
+/* watchdog.c - waiting that ends: polling with a clock, and the report that names the ranks that
+ * did not come.
+ *
+ * Owes: all waiting of comm goes through sunup__wait. It spins for what a message takes, then
+ * yields, then sleeps, so that more ranks than cores make progress with any MPI. After timeout_s in
+ * which no message landed it raises E_HANG.
+ *
+ * Who is absent: the ranks whose messages are outstanding. On this node a record in shared memory
+ * says more: a rank whose process is stopped or gone is the cause, else one that has begun the
+ * fewest collectives; the others only wait with us. Records are written before the sequence number
+ * is released; a reader of a rank that still moves may see a mixed line of text, which is harmless
+ * because a rank that moves is not the one in the report.
+ */
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/system.h"
+#include "comm/inside.h"
+
+enum { NAMED_MOST = 8 }; /* ranks described in one report */
+
+/* --- records --- */
+
+static uint64_t pid_space(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+void sunup__watch_start(struct record *mine, int rank)
+{
+    memset(mine, 0, sizeof *mine);
+    mine->rank = rank;
+    mine->pid = (int)getpid();
+    mine->pid_space = pid_space();
+    mine->since_s = sunup__now_s();
+    snprintf(mine->site, SITE_TEXT, "start");
+}
+
+void sunup__enter(sunup_comm *comm, const char *site)
+{
+    comm->sequence++;
+    snprintf(comm->site, SITE_TEXT, "%s", site ? site : "an unnamed collective");
+    if (!comm->records) return;
+    struct record *r = &comm->records[comm->node_rank];
+    memcpy(r->site, comm->site, SITE_TEXT);
+    r->since_s = sunup__now_s();
+    atomic_store_explicit(&r->inside, 1, memory_order_relaxed);
+    atomic_store_explicit(&r->sequence, comm->sequence, memory_order_release);
+}
+
+void sunup__leave(sunup_comm *comm)
+{
+    if (!comm->records) return;
+    struct record *r = &comm->records[comm->node_rank];
+    r->since_s = sunup__now_s();
+    atomic_store_explicit(&r->inside, 0, memory_order_release);
+}
+
+/* --- the report --- */
+
+/* The state letter of a process (proc_pid_stat(5)), 0: gone, '?': not to be seen from here. */
+static char process_state(const struct record *r)
+{
+    char path[64], line[256];
+    if (r->pid_space != pid_space()) return '?';
+    snprintf(path, sizeof path, "/proc/%d/stat", r->pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    const bool read = fgets(line, sizeof line, f) != NULL;
+    fclose(f);
+    const char *name_end = read ? strrchr(line, ')') : NULL; /* the name may contain anything */
+    return name_end && name_end[1] == ' ' ? name_end[2] : '?';
+}
+
+static bool is_stopped(char state)
+{
+    return state == 'T' || state == 't';
+}
+
+static bool is_gone(char state)
+{
+    return state == 0 || state == 'Z' || state == 'X';
+}
+
+static const char *state_text(char state)
+{
+    if (is_stopped(state)) return "stopped";
+    if (is_gone(state)) return "gone";
+    return state == '?' ? "of unknown state" : "alive";
+}
+
+static const struct record *record_of(const sunup_comm *comm, int rank)
+{
+    for (int i = 0; comm->records && i < comm->node_ranks; i++)
+        if (comm->records[i].rank == rank) return &comm->records[i];
+    return NULL;
+}
+
+/* What speaks against a rank: no message; fewest collectives begun; process stopped or gone. Only
+ * the strongest verdict of this node is reported, the rest are its victims. */
+enum verdict { FINE, LATE, BEHIND, DOWN };
+
+static uint64_t begun(const struct record *r)
+{
+    return atomic_load_explicit(&r->sequence, memory_order_acquire);
+}
+
+static enum verdict verdict_of(const sunup_comm *comm, const struct record *r, uint64_t fewest)
+{
+    const char state = process_state(r);
+    if (is_stopped(state) || is_gone(state)) return DOWN;
+    return begun(r) == fewest && fewest < comm->sequence ? BEHIND : FINE;
+}
+
+/* Fills verdict[ranks], returns the strongest. Of other nodes only the messages are known. */
+static enum verdict judge(const struct flight *f, char *verdict)
+{
+    const sunup_comm *comm = f->comm;
+    enum verdict worst = LATE;
+    uint64_t fewest = comm->sequence;
+    for (int i = 0; i < f->room; i++)
+        if (f->peer[i] >= 0) verdict[f->peer[i]] = LATE;
+    for (int i = 0; comm->records && i < comm->node_ranks; i++)
+        if (begun(&comm->records[i]) < fewest) fewest = begun(&comm->records[i]);
+    for (int i = 0; comm->records && i < comm->node_ranks; i++) {
+        const struct record *r = &comm->records[i];
+        const enum verdict v = i == comm->node_rank ? FINE : verdict_of(comm, r, fewest);
+        if (v > FINE) verdict[r->rank] = (char)v;
+        if (v > worst) worst = v;
+    }
+    return worst;
+}
+
+static void describe(const sunup_comm *comm, int rank, struct text *t)
+{
+    const struct record *rec = record_of(comm, rank);
+    sunup__text(t, "rank %d", rank);
+    if (comm->hosts) sunup__text(t, " on %s", comm->hosts[rank]);
+    if (!rec) return;
+    const char state = process_state(rec);
+    sunup__text(t, " (process %d, %s", rec->pid, state_text(state));
+    if (state != 0 && state != '?') sunup__text(t, ", state %c", state);
+    const bool inside = atomic_load_explicit(&rec->inside, memory_order_acquire) != 0;
+    sunup__text(t, "; last %s \"%.*s\", collective %" PRIu64 ", %.1f s ago)",
+                inside ? "entered" : "left", SITE_TEXT - 1, rec->site, begun(rec),
+                sunup__now_s() - rec->since_s);
+}
+
+static void list(const struct flight *f, struct text *t)
+{
+    const sunup_comm *comm = f->comm;
+    char *verdict = sunup__alloc((size_t)comm->ranks);
+    if (!verdict) return;
+    const enum verdict worst = judge(f, verdict);
+    int named = 0, more = 0;
+    for (int r = 0; r < comm->ranks; r++) {
+        const bool elsewhere = !record_of(comm, r);
+        if (verdict[r] != (char)worst && !(elsewhere && verdict[r] == LATE)) continue;
+        if (named == NAMED_MOST) {
+            more++;
+            continue;
+        }
+        sunup__text(t, named++ ? ", " : " ");
+        describe(comm, r, t);
+    }
+    if (more) sunup__text(t, " and %d more", more);
+    sunup__free(verdict);
+}
+
+static sunup_status hang(struct flight *f, double waited_s)
+{
+    sunup_comm *comm = f->comm;
+    struct text t = {0};
+    list(f, &t);
+    comm->broken = SUNUP_E_HANG;
+    const sunup_status status = sunup__raise(
+        comm->ctx, SUNUP_E_HANG,
+        "rank %d waited %.1f s in \"%s\" (collective %" PRIu64
+        ") and no message came; absent:%s. Continue a stopped process (kill -CONT), look at its "
+        "node's log if it is gone, or raise timeout_s (SUNUP_TIMEOUT) if it is only slow",
+        comm->rank, waited_s, comm->site, comm->sequence, t.s ? t.s : " (no memory to name them)");
+    sunup__free(t.s);
+    return status;
+}
+
+/* --- waiting --- */
+
+/* A core is given away only when a message takes longer than its way, sooner if ranks share cores:
+ * then the sender may be waiting for this one. Yielding early costs a time slice on a busy node. */
+static void rest(const sunup_comm *comm, double waited_s)
+{
+    if (waited_s < (comm->crowded ? 10e-6 : 200e-6)) return;
+    if (waited_s < 500e-6) {
+        sched_yield();
+        return;
+    }
+    const struct timespec nap = {0, waited_s < 10e-3 ? 50000 : 200000};
+    nanosleep(&nap, NULL);
+}
+
+/* Seconds between two polls beyond which it was this process that was stopped: that says nothing
+ * about the others. */
+#define OWN_ABSENCE_S 0.5
+
+sunup_status sunup__wait(struct flight *f, int *landed)
+{
+    const double start_s = sunup__now_s();
+    double now_s = start_s, absent_s = 0;
+    *landed = 0;
+    while (f->left > 0) {
+        TRY(sunup__poll(f, landed));
+        const double gap_s = sunup__now_s() - now_s;
+        now_s += gap_s;
+        if (gap_s > OWN_ABSENCE_S) absent_s += gap_s;
+        if (*landed > 0) break;
+        const double waited_s = now_s - start_s - absent_s;
+        if (waited_s > f->comm->options.timeout_s) return hang(f, waited_s);
+        rest(f->comm, waited_s);
+    }
+    f->comm->wait_s += now_s - start_s;
+    return SUNUP_OK;
+}
+
+sunup_status sunup__wait_all(struct flight *f)
+{
+    int landed;
+    while (f->left > 0) TRY(sunup__wait(f, &landed));
+    return SUNUP_OK;
+}

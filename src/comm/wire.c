@@ -1,0 +1,216 @@
+/* wire.c - point-to-point messages by MPI: the only file that knows it (wire_none.c stands in where
+ * it is absent).
+ *
+ * Owes: a duplicated communicator of our own, non-blocking sends and receives polled by
+ * MPI_Testsome, and memory shared with the ranks of this node for the watchdog. MPI's own
+ * collectives are used to set up and to close only, because they wait without a word for a rank
+ * that is lost.
+ *
+ * Needs MPI 3.0 and MPI_THREAD_FUNNELED. Once the communicator is broken MPI is never called again
+ * except to abort: MPI_Finalize would wait for the lost rank.
+ */
+#ifdef SUNUP_HAVE_MPI
+
+#include <mpi.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+#include "comm/inside.h"
+
+struct wire {
+    MPI_Comm all, node;
+    MPI_Win window;
+    bool finalize; /* MPI was initialised by us */
+};
+
+static sunup_status failed(sunup_comm *comm, int code, const char *what)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int n;
+    MPI_Error_string(code, text, &n);
+    comm->broken = SUNUP_E_PEER;
+    RAISE(comm->ctx, E_PEER, "rank %d of %d: %s failed in \"%s\": %s", comm->rank, comm->ranks,
+          what, comm->site, text);
+}
+
+#define TRY_MPI(comm, call, what)                                                                  \
+    do {                                                                                           \
+        const int code_ = (call);                                                                  \
+        if (code_ != MPI_SUCCESS) return failed((comm), code_, (what));                            \
+    } while (0)
+
+/* --- open and close --- */
+
+bool sunup__wire_running(void)
+{
+    int initialized, finalized;
+    MPI_Initialized(&initialized);
+    MPI_Finalized(&finalized);
+    return initialized && !finalized;
+}
+
+static sunup_status start_mpi(sunup_comm *comm)
+{
+    int finalized, provided;
+    if (sunup__wire_running()) return SUNUP_OK;
+    MPI_Finalized(&finalized);
+    CHECK(!finalized, comm->ctx, E_UNSUPPORTED,
+          "MPI was finalised in this process and cannot be started again: keep the first "
+          "communicator until "
+          "the last one is destroyed, or initialise MPI yourself and pass sunup_comm_create_from a "
+          "handle");
+    TRY_MPI(comm, MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+    comm->wire->finalize = true;
+    CHECK(provided >= MPI_THREAD_FUNNELED, comm->ctx, E_UNSUPPORTED,
+          "this MPI grants thread level %d, MPI_THREAD_FUNNELED (%d) is needed", provided,
+          MPI_THREAD_FUNNELED);
+    return SUNUP_OK;
+}
+
+/* Records of equal size are contiguous in a shared window, in the order of the node's ranks (MPI
+ * 3.0, 11.2.3). */
+static sunup_status share_records(sunup_comm *comm)
+{
+    struct wire *w = comm->wire;
+    struct record *mine;
+    MPI_Aint bytes;
+    int unit;
+    TRY_MPI(comm,
+            MPI_Comm_split_type(w->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &w->node),
+            "MPI_Comm_split_type");
+    MPI_Comm_rank(w->node, &comm->node_rank);
+    MPI_Comm_size(w->node, &comm->node_ranks);
+    TRY_MPI(comm,
+            MPI_Win_allocate_shared((MPI_Aint)sizeof *mine, 1, MPI_INFO_NULL, w->node, &mine,
+                                    &w->window),
+            "MPI_Win_allocate_shared (is /dev/shm full?)");
+    TRY_MPI(comm, MPI_Win_lock_all(MPI_MODE_NOCHECK, w->window), "MPI_Win_lock_all");
+    sunup__watch_start(mine, comm->rank);
+    TRY_MPI(comm, MPI_Win_sync(w->window), "MPI_Win_sync");
+    TRY_MPI(comm, MPI_Barrier(w->node), "MPI_Barrier");
+    TRY_MPI(comm, MPI_Win_shared_query(w->window, 0, &bytes, &unit, &comm->records),
+            "MPI_Win_shared_query");
+    return SUNUP_OK;
+}
+
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
+{
+    struct wire *w = sunup__alloc(sizeof *w);
+    CHECK(w, comm->ctx, E_MEMORY, "no memory for a communicator");
+    comm->wire = w;
+    w->all = w->node = MPI_COMM_NULL;
+    w->window = MPI_WIN_NULL;
+    TRY(start_mpi(comm));
+    const MPI_Comm source = mpi_comm_f ? MPI_Comm_f2c((MPI_Fint)*mpi_comm_f) : MPI_COMM_WORLD;
+    CHECK(source != MPI_COMM_NULL, comm->ctx, E_ARGUMENT,
+          "the MPI handle is MPI_COMM_NULL: this rank is not part of that communicator");
+    TRY_MPI(comm, MPI_Comm_dup(source, &w->all), "MPI_Comm_dup");
+    TRY_MPI(comm, MPI_Comm_set_errhandler(w->all, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    MPI_Comm_rank(w->all, &comm->rank);
+    MPI_Comm_size(w->all, &comm->ranks);
+    return comm->ranks > 1 ? share_records(comm) : SUNUP_OK;
+}
+
+void sunup__wire_close(sunup_comm *comm)
+{
+    struct wire *w = comm->wire;
+    if (w && comm->broken == SUNUP_OK) {
+        if (w->window != MPI_WIN_NULL) {
+            MPI_Win_unlock_all(w->window);
+            MPI_Win_free(&w->window);
+        }
+        if (w->node != MPI_COMM_NULL) MPI_Comm_free(&w->node);
+        if (w->all != MPI_COMM_NULL) MPI_Comm_free(&w->all);
+        if (w->finalize) MPI_Finalize();
+    }
+    sunup__free(w);
+    comm->wire = NULL;
+    comm->records = NULL;
+}
+
+void sunup__wire_abort(sunup_comm *comm, int exit_status)
+{
+    if (comm->wire) MPI_Abort(comm->wire->all, exit_status);
+}
+
+/* --- messages --- */
+
+sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f)
+{
+    *f = (struct flight){.comm = comm, .room = room};
+    const size_t n = (size_t)room;
+    MPI_Request *requests = sunup__alloc(n * sizeof *requests);
+    f->requests = requests;
+    f->statuses = sunup__alloc(n * sizeof(MPI_Status));
+    f->peer = sunup__alloc(n * sizeof *f->peer);
+    f->landed = sunup__alloc(n * sizeof *f->landed);
+    if (!f->requests || !f->statuses || !f->peer || !f->landed) {
+        sunup__flight_end(f);
+        RAISE(comm->ctx, E_MEMORY, "no memory for %d messages under way", room);
+    }
+    for (int i = 0; i < room; i++) {
+        requests[i] = MPI_REQUEST_NULL;
+        f->peer[i] = -1;
+    }
+    return SUNUP_OK;
+}
+
+void sunup__flight_end(struct flight *f)
+{
+    sunup__free(f->requests);
+    sunup__free(f->statuses);
+    sunup__free(f->peer);
+    sunup__free(f->landed);
+    *f = (struct flight){0};
+}
+
+static void under_way(struct flight *f, int number, int peer)
+{
+    f->peer[number] = peer;
+    f->left++;
+}
+
+sunup_status sunup__send(struct flight *f, int number, const struct message *m)
+{
+    MPI_Request *r = f->requests;
+    TRY_MPI(f->comm,
+            MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, m->tag, f->comm->wire->all,
+                      &r[number]),
+            "MPI_Isend");
+    under_way(f, number, m->peer);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__receive(struct flight *f, int number, const struct message *m)
+{
+    MPI_Request *r = f->requests;
+    TRY_MPI(f->comm,
+            MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, m->tag, f->comm->wire->all,
+                      &r[number]),
+            "MPI_Irecv");
+    under_way(f, number, m->peer);
+    return SUNUP_OK;
+}
+
+static sunup_status message_failed(struct flight *f, int landed)
+{
+    const MPI_Status *status = f->statuses;
+    int i = 0;
+    while (i < landed - 1 && status[i].MPI_ERROR == MPI_SUCCESS) i++;
+    char what[64];
+    snprintf(what, sizeof what, "a message to or from rank %d", f->peer[f->landed[i]]);
+    return failed(f->comm, status[i].MPI_ERROR, what);
+}
+
+sunup_status sunup__poll(struct flight *f, int *landed)
+{
+    const int code = MPI_Testsome(f->room, f->requests, landed, f->landed, f->statuses);
+    if (code == MPI_ERR_IN_STATUS) return message_failed(f, *landed);
+    if (code != MPI_SUCCESS) return failed(f->comm, code, "MPI_Testsome");
+    if (*landed == MPI_UNDEFINED) *landed = 0;
+    for (int i = 0; i < *landed; i++) f->peer[f->landed[i]] = -1;
+    f->left -= *landed;
+    return SUNUP_OK;
+}
+
+#endif

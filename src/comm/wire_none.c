@@ -1,0 +1,71 @@
+/* wire_none.c - the wire of a build without MPI: there is none, and one rank never asks for it.
+ *
+ * Owes: a clear answer to whoever wants more ranks. The message functions fail rather than pretend.
+ */
+#ifndef SUNUP_HAVE_MPI
+
+#include "comm/inside.h"
+
+static sunup_status none(const sunup_comm *comm)
+{
+    RAISE(comm->ctx, E_UNSUPPORTED,
+          "this sunup was built without MPI and can train on one process only: build it with an "
+          "MPI compiler "
+          "found (cmake -DMPI_C_COMPILER=mpicc), or start it without mpiexec");
+}
+
+bool sunup__wire_running(void)
+{
+    return false;
+}
+
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
+{
+    (void)mpi_comm_f;
+    return none(comm);
+}
+
+void sunup__wire_close(sunup_comm *comm)
+{
+    (void)comm;
+}
+
+void sunup__wire_abort(sunup_comm *comm, int exit_status)
+{
+    (void)comm;
+    (void)exit_status;
+}
+
+sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f)
+{
+    (void)room;
+    (void)f;
+    return none(comm);
+}
+
+void sunup__flight_end(struct flight *f)
+{
+    (void)f;
+}
+
+sunup_status sunup__send(struct flight *f, int number, const struct message *m)
+{
+    (void)number;
+    (void)m;
+    return none(f->comm);
+}
+
+sunup_status sunup__receive(struct flight *f, int number, const struct message *m)
+{
+    (void)number;
+    (void)m;
+    return none(f->comm);
+}
+
+sunup_status sunup__poll(struct flight *f, int *landed)
+{
+    *landed = 0;
+    return none(f->comm);
+}
+
+#endif

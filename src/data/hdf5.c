@@ -1,0 +1,266 @@
+/* hdf5.c - a data set of numbers in an HDF5 file that lies in memory.
+ *
+ * The HDF5 library is given the bytes as a file image without copying them. It is one per process and not safe for
+ * threads, so one lock guards it; its habit of printing errors is off while we are inside, and its innermost reason
+ * goes into our sentence. Integers and floats of any size and byte order are converted by HDF5 to this machine's.
+ */
+#include "data/hdf5_verify.h"
+
+#ifdef SUNUP_HAVE_HDF5
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+
+/* The lock is the only changeable object of this folder: it guards another library's globals. */
+static pthread_mutex_t hdf5_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- the file image: HDF5 asks for memory and copies, and gets the caller's bytes each time ---- */
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *udata)
+{
+    (void)op;
+    const struct hdf5 *h = udata;
+    return size == h->bytes ? (void *)(uintptr_t)h->data : NULL; /* opened read-only */
+}
+
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op,
+                          void *udata)
+{
+    (void)from;
+    (void)size;
+    (void)op;
+    (void)udata;
+    return to; /* from and to are the same bytes */
+}
+
+static void *image_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata)
+{
+    (void)p;
+    (void)size;
+    (void)op;
+    (void)udata;
+    return NULL; /* nothing may grow */
+}
+
+static herr_t image_free(void *p, H5FD_file_image_op_t op, void *udata)
+{
+    (void)p;
+    (void)op;
+    (void)udata;
+    return 0;
+}
+
+static void *udata_copy(void *udata)
+{
+    return udata;
+}
+
+static herr_t udata_free(void *udata)
+{
+    (void)udata;
+    return 0;
+}
+
+/* ---- reasons: HDF5 calls note at each failure, instead of printing ---- */
+
+static herr_t innermost(unsigned depth, const H5E_error2_t *e, void *arg)
+{
+    struct hdf5 *h = arg;
+    if (depth == 0 && e->desc != NULL) (void)snprintf(h->why, HDF5_TEXT, "%s", e->desc);
+    return 0;
+}
+
+static herr_t note(hid_t stack, void *arg)
+{
+    return H5Ewalk2(stack, H5E_WALK_UPWARD, innermost, arg);
+}
+
+sunup_status sunup__hdf5_complain(const struct hdf5 *h, const char *what)
+{
+    RAISE(h->ctx, E_FORMAT, "%s: %s%s%s: HDF5 says: %s", h->name, h->path != NULL ? h->path : "",
+          h->path != NULL ? ": " : "", what, h->why[0] != '\0' ? h->why : "nothing");
+}
+
+/* ---- which data set ---- */
+
+static herr_t list_one(hid_t at, const char *name, const H5O_info_t *info, void *arg)
+{
+    (void)at;
+    struct listing *l = arg;
+    if (info->type != H5O_TYPE_DATASET) return 0;
+    if (l->n++ == 0) (void)snprintf(l->only, HDF5_TEXT, "%s", name);
+    if (l->at < HDF5_TEXT) {
+        const int more =
+            snprintf(l->all + l->at, HDF5_TEXT - l->at, "%s%s", l->at > 0 ? ", " : "", name);
+        l->at += more > 0 ? (size_t)more : HDF5_TEXT;
+    }
+    return 0;
+}
+
+static sunup_status choose(struct hdf5 *h, const char *member)
+{
+    struct listing *l = &h->sets;
+    if (H5Ovisit(h->file, H5_INDEX_NAME, H5_ITER_INC, list_one, l) < 0)
+        return sunup__hdf5_complain(h, "its groups cannot be listed");
+    if (member == NULL) {
+        CHECK(l->n == 1, h->ctx, E_ARGUMENT, "%s: holds %d data sets; say which: %s", h->name, l->n,
+              l->all);
+        h->path = l->only;
+        return SUNUP_OK;
+    }
+    const htri_t there = H5Oexists_by_name(h->file, member, H5P_DEFAULT);
+    CHECK(there > 0, h->ctx, E_ARGUMENT, "%s: holds no data set '%s'; it holds: %s", h->name,
+          member, l->all);
+    h->path = member;
+    return SUNUP_OK;
+}
+
+/* ---- what it holds ---- */
+
+/* The element type to read a file type as, and the memory type that asks HDF5 for it; -1 if it is no number. */
+static hid_t memory_type(hid_t type, enum element *e)
+{
+    const H5T_class_t class = H5Tget_class(type);
+    const size_t bytes = H5Tget_size(type);
+    if (class == H5T_FLOAT) {
+        *e = bytes <= 4 ? ELEMENT_F32 : ELEMENT_F64;
+        return bytes <= 4 ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
+    }
+    if (class == H5T_ENUM && bytes <= 4) { /* how h5py stores bool */
+        *e = ELEMENT_I32;
+        return H5T_NATIVE_INT32;
+    }
+    if (class != H5T_INTEGER || bytes > 8) return -1;
+    const bool has_sign = H5Tget_sign(type) == H5T_SGN_2;
+    if (bytes == 1 && !has_sign) {
+        *e = ELEMENT_U8;
+        return H5T_NATIVE_UINT8;
+    }
+    if (bytes < 4 || (bytes == 4 && has_sign)) {
+        *e = ELEMENT_I32;
+        return H5T_NATIVE_INT32;
+    }
+    *e = has_sign || bytes == 4 ? ELEMENT_I64 : ELEMENT_U64;
+    return *e == ELEMENT_I64 ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT64;
+}
+
+static sunup_status describe_shape(const struct hdf5 *h, hid_t set, sunup_shape *shape)
+{
+    const hid_t space = H5Dget_space(set);
+    hsize_t d[H5S_MAX_RANK] = {0};
+    const int n = space >= 0 ? H5Sget_simple_extent_dims(space, d, NULL) : -1;
+    const H5S_class_t class = space >= 0 ? H5Sget_simple_extent_type(space) : H5S_NO_CLASS;
+    if (space >= 0) (void)H5Sclose(space);
+    if (n < 0) return sunup__hdf5_complain(h, "its shape cannot be read");
+    CHECK(class != H5S_NULL, h->ctx, E_FORMAT, "%s: %s: holds nothing", h->name, h->path);
+    CHECK(n <= SUNUP_MAX_DIMS, h->ctx, E_UNSUPPORTED, "%s: %s: %d axes; at most %d can be read",
+          h->name, h->path, n, SUNUP_MAX_DIMS);
+    *shape = (sunup_shape){.n = n};
+    for (int i = 0; i < n; i++) shape->d[i] = d[i] <= INT64_MAX ? (int64_t)d[i] : INT64_MAX;
+    char text[SHAPE_TEXT];
+    CHECK(sunup__shape_ok(shape), h->ctx, E_FORMAT, "%s: %s: the shape %s is not possible", h->name,
+          h->path, sunup__shape_text(shape, text));
+    return SUNUP_OK;
+}
+
+static sunup_status read_numbers(const struct hdf5 *h, hid_t set, struct array *a)
+{
+    struct source s = {.name = h->name, .big_endian = sunup__big_endian()};
+    const hid_t type = H5Dget_type(set);
+    const hid_t as = type >= 0 ? memory_type(type, &s.element) : -1;
+    if (type >= 0) (void)H5Tclose(type);
+    CHECK(as >= 0, h->ctx, E_UNSUPPORTED,
+          "%s: %s: holds no plain numbers (a record, a text or a list?); integers and floats can be "
+          "read",
+          h->name, h->path);
+    TRY(describe_shape(h, set, &s.shape));
+    TRY(sunup__hdf5_verify(h, set, &s.shape));
+    const int64_t bytes = sunup__elements(&s.shape) * sunup__element_bytes(s.element);
+    TRY(sunup__room_for(h->ctx, h->name, bytes));
+    void *numbers = sunup__alloc((size_t)bytes);
+    CHECK(numbers != NULL, h->ctx, E_MEMORY, "%s: %s: no memory for %.1f MB", h->name, h->path,
+          1e-6 * (double)bytes);
+    if (bytes > 0 && H5Dread(set, as, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers) < 0) {
+        sunup__free(numbers);
+        return sunup__hdf5_complain(h, "its numbers cannot be read");
+    }
+    s.bytes = numbers;
+    return sunup__array_adopt(h->ctx, &s, &numbers, a);
+}
+
+/* ---- opening and closing ---- */
+
+static sunup_status read_open(struct hdf5 *h, const char *member, struct array *a)
+{
+    TRY(choose(h, member));
+    const hid_t set = H5Dopen2(h->file, h->path, H5P_DEFAULT);
+    if (set < 0) return sunup__hdf5_complain(h, "cannot be opened as a data set");
+    const sunup_status status = read_numbers(h, set, a);
+    (void)H5Dclose(set);
+    return status;
+}
+
+static hid_t open_image(struct hdf5 *h)
+{
+    /* An image may not have the name of a file that exists: this one cannot. */
+    static const char *const name = "/dev/null/image";
+    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
+                                             udata_copy,   udata_free,   h};
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0) return -1;
+    hid_t file = -1;
+    if (H5Pset_fapl_core(access, 64 << 10, 0) >= 0 &&
+        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
+        H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
+        H5Pset_file_image(access, (void *)(uintptr_t)h->data, h->bytes) >= 0)
+        file = H5Fopen(name, H5F_ACC_RDONLY, access);
+    (void)H5Pclose(access);
+    return file;
+}
+
+static sunup_status read_quietly(struct hdf5 *h, const char *member, struct array *a)
+{
+    H5E_auto2_t print = NULL;
+    void *print_arg = NULL;
+    (void)H5Eget_auto2(H5E_DEFAULT, &print, &print_arg);
+    (void)H5Eset_auto2(H5E_DEFAULT, note, h);
+    sunup_status status;
+    h->file = open_image(h);
+    if (h->file < 0) {
+        status = sunup__hdf5_complain(h, "cannot be opened");
+    } else {
+        status = read_open(h, member, a);
+        (void)H5Fclose(h->file);
+    }
+    (void)H5Eset_auto2(H5E_DEFAULT, print, print_arg);
+    return status;
+}
+
+sunup_status sunup__read_hdf5(sunup_context *ctx, const void *data, size_t bytes, const char *name,
+                              const char *member, struct array *a)
+{
+    struct hdf5 h = {.ctx = ctx, .name = name, .data = data, .bytes = bytes, .file = -1};
+    *a = (struct array){0};
+    CHECK(bytes > 0, ctx, E_FORMAT, "%s: byte 0: the file is empty", name);
+    (void)pthread_mutex_lock(&hdf5_lock);
+    const sunup_status status = read_quietly(&h, member, a);
+    (void)pthread_mutex_unlock(&hdf5_lock);
+    return status;
+}
+
+#else
+
+sunup_status sunup__read_hdf5(sunup_context *ctx, const void *data, size_t bytes, const char *name,
+                              const char *member, struct array *a)
+{
+    (void)data;
+    (void)bytes;
+    (void)member;
+    *a = (struct array){0};
+    RAISE(ctx, E_UNSUPPORTED,
+          "%s: this build lacks HDF5; build sunup with libhdf5, or convert the file to npz", name);
+}
+
+#endif

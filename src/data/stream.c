@@ -1,0 +1,283 @@
+/* stream.c - batches in order, prepared one ahead by a thread of their own.
+ *
+ *   epoch e    sample order[i] = permute(seed, e)(i), or i
+ *   batch b    order[b * batch ... ], cut into `shards` equal runs; the last one of an evaluation is spread evenly
+ *
+ *   consumer   next -> 0 | use 0        | next -> 1 | use 1        | next -> 2 ...
+ *   thread     fill 0      fill 1 . . . .             fill 2 . . . .
+ *
+ * Three slots: the batch in use, the one before it (still valid by contract) and the one being filled. Nothing is
+ * allocated after create. The thread draws no number and reads no clock that could depend on when it runs.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/system.h"
+#include "data/deliver.h"
+
+enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512 };
+
+struct slot {
+    struct batch batch;
+    int64_t *counts; /* [shards of this rank] */
+    void ***data;    /* [shards of this rank][fields] */
+    sunup_status status;
+    char message[MESSAGE];
+};
+
+struct stream {
+    sunup_data *d;
+    struct stream_options o;
+    struct delivery *deliveries; /* [fields] */
+    int n_deliveries;
+    int64_t batches; /* a pass */
+    struct slot slots[SLOTS];
+    struct arena tables;
+    void *numbers; /* of all slots */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool started, stop;
+    int64_t filled, taken; /* batches since `first`; filled - taken is 0 or 1 */
+};
+
+/* ---- the thread ---- */
+
+static int64_t sample_at(const struct stream *s, int64_t epoch, int64_t position)
+{
+    if (!s->o.shuffle) return position;
+    const struct random_stream r = {s->o.seed, RANDOM_SHUFFLE, 0, (uint64_t)epoch};
+    return (int64_t)sunup__random_permute(&r, (uint64_t)position, (uint64_t)s->d->samples);
+}
+
+static void fill_sample(const struct stream *s, struct slot *slot, int shard, int64_t i,
+                        int64_t position)
+{
+    const int64_t epoch = slot->batch.epoch;
+    const int64_t sample = sample_at(s, epoch, position);
+    struct move move = {0};
+    if (s->o.training) move = sunup__draw_move(&s->o.augment, s->o.seed, epoch, sample);
+    for (int f = 0; f < s->n_deliveries; f++) {
+        const struct delivery *d = &s->deliveries[f];
+        char *y = (char *)slot->data[shard][f] + i * d->elements * d->y_bytes;
+        if (sunup__deliver(d, sample, &move, y) || slot->status != SUNUP_OK) continue;
+        slot->status = sunup__deliver_error(d, sample, slot->message, sizeof slot->message);
+    }
+}
+
+/* Zeros after a short shard's samples: the network computes on them too. */
+static void clear_rest(const struct stream *s, struct slot *slot, int shard)
+{
+    const int64_t count = slot->counts[shard];
+    for (int f = 0; f < s->n_deliveries; f++) {
+        const int64_t bytes = s->deliveries[f].elements * s->deliveries[f].y_bytes;
+        memset((char *)slot->data[shard][f] + count * bytes, 0,
+               (size_t)((slot->batch.count - count) * bytes));
+    }
+}
+
+static void fill(struct stream *s, int64_t number)
+{
+    struct slot *slot = &s->slots[number % SLOTS];
+    const int64_t in_epoch = number % s->batches;
+    const int64_t start = in_epoch * s->o.batch;
+    const int64_t left = s->d->samples - start;
+    const int64_t n = left < s->o.batch ? left : s->o.batch;
+    slot->batch.number = number;
+    slot->batch.epoch = number / s->batches;
+    slot->status = SUNUP_OK;
+    for (int k = s->o.from; k < s->o.to; k++) {
+        const int64_t from = k * n / s->o.shards, to = (k + 1) * n / s->o.shards;
+        slot->counts[k - s->o.from] = to - from;
+        for (int64_t i = from; i < to; i++) fill_sample(s, slot, k - s->o.from, i - from, start + i);
+        clear_rest(s, slot, k - s->o.from);
+    }
+}
+
+static bool at_end(const struct stream *s, int64_t number)
+{
+    return !s->o.training && number >= s->batches;
+}
+
+static void *work(void *arg)
+{
+    struct stream *s = arg;
+    (void)pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->stop && (s->filled > s->taken || at_end(s, s->o.first + s->filled)))
+            (void)pthread_cond_wait(&s->changed, &s->lock);
+        if (s->stop) break;
+        const int64_t number = s->o.first + s->filled;
+        (void)pthread_mutex_unlock(&s->lock);
+        fill(s, number);
+        (void)pthread_mutex_lock(&s->lock);
+        s->filled++;
+        (void)pthread_cond_broadcast(&s->changed);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* Signals are for the program's own threads: the new one inherits a mask that blocks all. */
+static bool start_thread(struct stream *s)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    s->started = pthread_create(&s->thread, NULL, work, s) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return s->started;
+}
+
+/* ---- creation ---- */
+
+static sunup_status check_options(const sunup_data *d, const struct stream_options *o)
+{
+    sunup_context *ctx = d->ctx;
+    const sunup_augment *g = &o->augment;
+    CHECK(o->batch >= 1 && o->shards >= 1 && o->batch % o->shards == 0, ctx, E_ARGUMENT,
+          "a batch of %lld samples cannot be cut into %d equal shards; choose a batch that is a "
+          "multiple of the shards",
+          (long long)o->batch, o->shards);
+    CHECK(0 <= o->from && o->from <= o->to && o->to <= o->shards, ctx, E_ARGUMENT,
+          "shards %d to %d are not among %d", o->from, o->to, o->shards);
+    CHECK(!o->training || o->batch <= d->samples, ctx, E_ARGUMENT,
+          "the batch of %lld is larger than the data, which have %lld samples; choose a batch of at "
+          "most %lld",
+          (long long)o->batch, (long long)d->samples, (long long)d->samples);
+    CHECK(o->first >= 0, ctx, E_ARGUMENT, "the first batch is %lld; it must be 0 or more",
+          (long long)o->first);
+    CHECK(g->shift >= 0 && g->crop >= 0, ctx, E_ARGUMENT,
+          "augmentation: shift is %d and crop %d; they must be 0 or more", g->shift, g->crop);
+    return SUNUP_OK;
+}
+
+static sunup_status create_deliveries(struct stream *s)
+{
+    s->deliveries = sunup__alloc((size_t)s->d->n_fields * sizeof *s->deliveries);
+    CHECK(s->deliveries != NULL, s->d->ctx, E_MEMORY, "no memory for a stream of data");
+    for (int f = 0; f < s->d->n_fields; f++) {
+        TRY(sunup__delivery_create(s->d->ctx, &s->d->fields[f], &s->deliveries[f]));
+        s->n_deliveries++;
+    }
+    return SUNUP_OK;
+}
+
+/* Bytes of field f in a shard, so that the next one starts aligned too. */
+static int64_t field_bytes(const struct stream *s, int f)
+{
+    const struct delivery *d = &s->deliveries[f];
+    const int64_t bytes = s->o.batch / s->o.shards * d->elements * d->y_bytes;
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* Tables of one slot over numbers[]; returns where the next slot's begin, NULL without memory. */
+static char *create_slot(struct stream *s, struct slot *slot, char *numbers)
+{
+    const int shards = s->o.to - s->o.from;
+    slot->counts = sunup__arena_alloc(&s->tables, (size_t)shards * sizeof *slot->counts);
+    slot->data = sunup__arena_alloc(&s->tables, (size_t)shards * sizeof *slot->data);
+    if (slot->counts == NULL || slot->data == NULL) return NULL;
+    for (int k = 0; k < shards; k++) {
+        slot->data[k] = sunup__arena_alloc(&s->tables, (size_t)s->n_deliveries * sizeof(void *));
+        if (slot->data[k] == NULL) return NULL;
+        for (int f = 0; f < s->n_deliveries; f++) {
+            slot->data[k][f] = numbers;
+            numbers += field_bytes(s, f);
+        }
+    }
+    slot->batch = (struct batch){.count = s->o.batch / s->o.shards,
+                                 .n_shards = shards,
+                                 .counts = slot->counts,
+                                 .data = (void *const *const *)slot->data};
+    return numbers;
+}
+
+static sunup_status create_slots(struct stream *s)
+{
+    sunup_context *ctx = s->d->ctx;
+    int64_t bytes = 0;
+    for (int f = 0; f < s->n_deliveries; f++) bytes += field_bytes(s, f);
+    bytes *= SLOTS * (s->o.to - s->o.from);
+    CHECK(bytes <= sunup__memory_available(), ctx, E_MEMORY,
+          "three batches of %lld samples need %.1f MB and %.1f MB are free; choose a smaller batch",
+          (long long)s->o.batch, 1e-6 * (double)bytes, 1e-6 * (double)sunup__memory_available());
+    char *numbers = s->numbers = sunup__alloc_aligned((size_t)bytes);
+    for (int i = 0; i < SLOTS && numbers != NULL; i++)
+        numbers = create_slot(s, &s->slots[i], numbers);
+    CHECK(numbers != NULL, ctx, E_MEMORY, "no memory for three batches of %.1f MB together",
+          1e-6 * (double)bytes);
+    return SUNUP_OK;
+}
+
+static sunup_status create(struct stream *s)
+{
+    TRY(check_options(s->d, &s->o));
+    const int64_t samples = s->d->samples, batch = s->o.batch;
+    s->batches = s->o.training ? samples / batch : (samples + batch - 1) / batch;
+    TRY(create_deliveries(s));
+    TRY(create_slots(s));
+    CHECK(start_thread(s), s->d->ctx, E_MEMORY, "the thread that prepares batches cannot be started");
+    return SUNUP_OK;
+}
+
+sunup_status sunup__stream_create(sunup_data *d, const struct stream_options *o, struct stream **out)
+{
+    *out = NULL;
+    struct stream *s = sunup__alloc(sizeof *s);
+    CHECK(s != NULL, d->ctx, E_MEMORY, "no memory for a stream of data");
+    s->d = d;
+    s->o = *o;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_cond_init(&s->changed, NULL);
+    const sunup_status status = create(s);
+    *out = s;
+    if (status != SUNUP_OK) sunup__stream_destroy(out);
+    return status;
+}
+
+void sunup__stream_destroy(struct stream **stream)
+{
+    if (stream == NULL || *stream == NULL) return;
+    struct stream *s = *stream;
+    if (s->started) {
+        (void)pthread_mutex_lock(&s->lock);
+        s->stop = true;
+        (void)pthread_cond_broadcast(&s->changed);
+        (void)pthread_mutex_unlock(&s->lock);
+        (void)pthread_join(s->thread, NULL);
+    }
+    for (int f = 0; f < s->n_deliveries; f++) sunup__delivery_end(&s->deliveries[f]);
+    sunup__free(s->deliveries);
+    sunup__arena_end(&s->tables);
+    sunup__free(s->numbers);
+    (void)pthread_cond_destroy(&s->changed);
+    (void)pthread_mutex_destroy(&s->lock);
+    sunup__free(s);
+    *stream = NULL;
+}
+
+int64_t sunup__stream_batches(const struct stream *s)
+{
+    return s->batches;
+}
+
+sunup_status sunup__stream_next(struct stream *s, const struct batch **b)
+{
+    *b = NULL;
+    if (at_end(s, s->o.first + s->taken)) return SUNUP_E_END; /* no failure: no sentence */
+    (void)pthread_mutex_lock(&s->lock);
+    while (s->filled == s->taken) (void)pthread_cond_wait(&s->changed, &s->lock);
+    struct slot *slot = &s->slots[(s->o.first + s->taken) % SLOTS];
+    if (slot->status == SUNUP_OK) s->taken++; /* a bad batch stays: asking again fails again */
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->lock);
+    if (slot->status != SUNUP_OK)
+        return sunup__raise(s->d->ctx, slot->status, "%s", slot->message);
+    *b = &slot->batch;
+    return SUNUP_OK;
+}

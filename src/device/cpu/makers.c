@@ -1,0 +1,18 @@
+/* makers.c - the list of fast makers, and what they can do. */
+#include "device/cpu/makers.h"
+
+static bool is_f32(const struct device *d, const struct node *n)
+{
+    (void)d;
+    return n->out[0]->dtype == SUNUP_F32 && sunup__elements(&n->out[0]->shape) > 0;
+}
+
+const struct maker sunup__cpu_makers[] = {
+    {"linear_brgemm", "linear", is_f32, sunup__make_linear_brgemm},
+    {"matmul_brgemm", "matmul", is_f32, sunup__make_matmul_brgemm},
+    {"conv_brgemm", "conv", sunup__conv_brgemm_can, sunup__make_conv_brgemm},
+    {"conv_data_grad_brgemm", "conv_data_grad", sunup__conv_data_grad_brgemm_can,
+     sunup__make_conv_data_grad_brgemm},
+    {"conv_weight_grad_brgemm", "conv_weight_grad", sunup__conv_brgemm_can,
+     sunup__make_conv_weight_grad_brgemm},
+    {NULL, NULL, NULL, NULL}};

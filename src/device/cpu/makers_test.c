@@ -1,0 +1,332 @@
+/* makers_test.c - every fast maker against the plain way in f64, on the ops' own cases and on sizes that make them cut
+ * their work: many samples, parts, phases, blocks, groups, chunks.
+ *
+ * All these ops are sums of products, so the error bound is theirs: terms * 2^-24 * sum of |products|, where the sum is
+ * the f64 run on absolute values and terms its length. Any number of threads must give the same bits. Workspaces start
+ * as NaN; bytes behind outputs and workspaces must survive.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/system.h"
+#include "device/cpu/makers.h"
+#include "graph/ops/conv.h"
+
+enum { GUARD = 256, OPERANDS = 3 };
+
+/* ---- operands: the same numbers in f32, f64 and absolute f64 ---- */
+
+struct numbers {
+    int64_t n;
+    float *f32;
+    double *f64, *absolute;
+};
+
+static struct numbers draw(const sunup_value *v, uint64_t which)
+{
+    struct numbers x = {.n = sunup__elements(&v->shape)};
+    x.f32 = sunup__alloc_aligned((size_t)x.n * sizeof(float));
+    x.f64 = sunup__alloc_aligned((size_t)x.n * sizeof(double));
+    x.absolute = sunup__alloc_aligned((size_t)x.n * sizeof(double));
+    const struct random_stream s = {7, RANDOM_TEST, 1, which};
+    for (int64_t i = 0; i < x.n; i++) {
+        x.f32[i] = (float)(2 * sunup__random_unit(&s, (uint64_t)i) - 1);
+        x.f64[i] = (double)x.f32[i];
+        x.absolute[i] = fabs(x.f64[i]);
+    }
+    return x;
+}
+
+static void drop(struct numbers *x)
+{
+    sunup__free(x->f32);
+    sunup__free(x->f64);
+    sunup__free(x->absolute);
+}
+
+/* `bytes` of 0xff, which is NaN, and a guard. */
+static void *guarded(int64_t bytes)
+{
+    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
+    assert_non_null(p);
+    memset(p, 0xff, (size_t)bytes);
+    memset(p + bytes, 0xa5, GUARD);
+    return p;
+}
+
+static void check_guard(const void *p, int64_t bytes)
+{
+    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
+}
+
+/* ---- running one node ---- */
+
+static void *plain(const struct node *n, const struct kernels *k, void *const *in)
+{
+    void *out = guarded(sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(double));
+    const int64_t bytes = n->op->workspace ? n->op->workspace(n, 1) : 0;
+    void *workspace = guarded(bytes);
+    const struct exec e = {
+        .ctx = n->graph->ctx, .kernels = k, .threads = 1, .in = in, .out = &out, .workspace = workspace};
+    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
+    sunup__free(workspace);
+    return out;
+}
+
+static float *fast(const struct maker *m, struct device *d, const struct node *n, void **in)
+{
+    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
+    void *out = guarded(bytes);
+    struct step s = {.maker = m, .node = n, .device = d, .in = in, .out = &out};
+    assert_int_equal(m->make(d, n, &s), SUNUP_OK);
+    s.workspace = guarded(s.workspace_bytes);
+    const sunup_random_key key = {0};
+    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
+    check_guard(out, bytes);
+    check_guard(s.workspace, s.workspace_bytes);
+    sunup__free(s.workspace);
+    if (s.end) s.end(&s);
+    return out;
+}
+
+static void compare(const struct node *n, const char *problem, const float *got, const double *want,
+                    const double *size)
+{
+    const int64_t count = sunup__elements(&n->out[0]->shape);
+    const double terms = sunup__node_cost(n).flops / 2 / (double)count * 4 + 20; /* x4: borders have fewer than others */
+    for (int64_t i = 0; i < count; i++) {
+        const double bound = terms * 0x1p-24 * size[i];
+        if (fabs((double)got[i] - want[i]) <= bound) continue;
+        fail_msg("%s: element %lld of %lld is %g, must be %g, bound %g", problem, (long long)i, (long long)count,
+                 (double)got[i], want[i], bound);
+    }
+}
+
+typedef sunup_value *(*build_fn)(sunup_graph *g);
+
+static sunup_graph *graph(sunup_context *ctx, sunup_dtype dtype, build_fn build, const struct node **n)
+{
+    sunup_graph_options o = sunup_graph_defaults();
+    o.dtype = dtype;
+    sunup_graph *g;
+    assert_int_equal(sunup_graph_create(ctx, &o, &g), SUNUP_OK);
+    const sunup_value *v = build(g);
+    if (sunup__is_poison(v)) fail_msg("%s", g->message);
+    *n = v->node;
+    return g;
+}
+
+static void check_maker(sunup_context *ctx, const struct maker *m, const char *problem, build_fn build)
+{
+    const struct node *n, *n64;
+    sunup_graph *g = graph(ctx, SUNUP_F32, build, &n), *g64 = graph(ctx, SUNUP_F64, build, &n64);
+    struct device *cpu;
+    assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
+    struct device d = *cpu;
+    if (strcmp(n->op->name, m->op) == 0 && m->can(&d, n)) {
+        struct numbers x[OPERANDS] = {{0}};
+        void *in[OPERANDS] = {0}, *in64[OPERANDS] = {0}, *in_absolute[OPERANDS] = {0};
+        for (int i = 0; i < n->n_in; i++) {
+            if (!n->in[i]) continue;
+            x[i] = draw(n->in[i], (uint64_t)i);
+            in[i] = x[i].f32, in64[i] = x[i].f64, in_absolute[i] = x[i].absolute;
+        }
+        double *want = plain(n64, d.kernels, in64), *size = plain(n64, d.kernels, in_absolute);
+        d.threads = 1;
+        float *one = fast(m, &d, n, in);
+        compare(n, problem, one, want, size);
+        static const int threads[] = {2, 3, 7};
+        for (int i = 0; i < 3; i++) {
+            d.threads = threads[i];
+            float *more = fast(m, &d, n, in);
+            assert_memory_equal(one, more, (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
+            sunup__free(more);
+        }
+        sunup__free(one);
+        sunup__free(want);
+        sunup__free(size);
+        for (int i = 0; i < OPERANDS; i++) drop(&x[i]);
+    }
+    sunup_graph_destroy(&g);
+    sunup_graph_destroy(&g64);
+}
+
+/* ---- problems ---- */
+
+static sunup_value *input(sunup_graph *g, const char *name, sunup_shape shape)
+{
+    return sunup_input(g, name, sunup_graph_dtype(g), shape);
+}
+
+struct problem {
+    sunup_shape x, w;
+    int64_t stride[3], dilation[3], before[3], after[3], groups;
+    bool circular;
+};
+
+static sunup_value *conv(sunup_graph *g, const struct problem *p)
+{
+    sunup_conv_options o = sunup_conv_defaults();
+    for (int i = 0; i < 3; i++) {
+        if (p->stride[i]) o.stride[i] = p->stride[i];
+        if (p->dilation[i]) o.dilation[i] = p->dilation[i];
+        o.before[i] = p->before[i];
+        o.after[i] = p->after[i];
+    }
+    if (p->groups) o.groups = p->groups;
+    if (p->circular) o.pad_mode = SUNUP_PAD_CIRCULAR;
+    return sunup_conv(input(g, "x", p->x), input(g, "w", p->w), input(g, "b", SUNUP_SHAPE(p->w.d[p->w.n - 1])), &o);
+}
+
+static sunup_value *data_grad(sunup_graph *g, const struct problem *p)
+{
+    sunup_value *y = conv(g, p);
+    if (sunup__is_poison(y)) return y;
+    return sunup__conv_data_grad(y->node->in[1], input(g, "dy", y->shape), y->node->attr);
+}
+
+static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
+{
+    sunup_value *y = conv(g, p);
+    if (sunup__is_poison(y)) return y;
+    return sunup__conv_weight_grad(y->node->in[0], input(g, "dy", y->shape), y->node->attr);
+}
+
+#define S SUNUP_SHAPE
+/* Each line is built as a convolution and as both of its gradients. */
+#define PROBLEMS(X)                                                                                \
+    X(lenet_first, S(9, 28, 28, 1), S(5, 5, 1, 6))                                                 \
+    X(lenet_second, S(5, 14, 14, 6), S(5, 5, 6, 16))                                               \
+    X(padded, S(3, 17, 15, 16), S(3, 3, 16, 35), .before = {1, 1}, .after = {1, 1})                \
+    X(more_samples_than_a_part, S(37, 9, 7, 33), S(3, 3, 33, 20), .before = {1, 1}, .after = {1, 1}) \
+    X(rows_cut, S(1, 61, 67, 40), S(3, 3, 40, 9), .before = {1, 1}, .after = {1, 1})               \
+    X(one_tap, S(3, 13, 11, 37), S(1, 1, 37, 50))                                                  \
+    X(one_tap_strided, S(3, 13, 11, 17), S(1, 1, 17, 21), .stride = {2, 3})                        \
+    X(strided, S(2, 23, 22, 8), S(3, 3, 8, 24), .stride = {2, 2}, .before = {1, 1}, .after = {1, 1}) \
+    X(wide_stride, S(2, 19, 17, 3), S(7, 7, 3, 10), .stride = {3, 2}, .before = {3, 2}, .after = {1, 3}) \
+    X(stride_over_taps, S(2, 11, 13, 4), S(2, 1, 4, 8), .stride = {3, 4})                          \
+    X(dilated, S(2, 19, 21, 5), S(3, 3, 5, 12), .dilation = {2, 3}, .before = {2, 1}, .after = {2, 4}) \
+    X(dilated_strided, S(2, 19, 21, 5), S(3, 4, 5, 12), .dilation = {3, 2}, .stride = {2, 3}, .before = {1, 2}) \
+    X(much_padding, S(2, 5, 4, 6), S(2, 3, 6, 9), .before = {4, 5}, .after = {3, 7})               \
+    X(groups, S(3, 9, 10, 12), S(3, 3, 4, 24), .groups = 3, .before = {1, 1}, .after = {1, 1})     \
+    X(groups_one_column_of_taps, S(3, 9, 10, 20), S(3, 1, 5, 16), .groups = 4, .stride = {1, 2})   \
+    X(circular, S(2, 7, 9, 6), S(3, 5, 6, 11), .before = {1, 2}, .after = {1, 2}, .circular = true) \
+    X(circular_more, S(2, 5, 3, 6), S(3, 3, 6, 11), .before = {2, 1}, .after = {1, 3}, .circular = true) \
+    X(whole_map, S(21, 5, 5, 16), S(5, 5, 16, 40))                                                 \
+    X(line, S(3, 801, 5), S(20, 5, 32), .before = {10}, .after = {9})                              \
+    X(line_long, S(1, 5003, 24), S(7, 24, 16), .stride = {3})                                      \
+    X(space, S(2, 9, 8, 10, 6), S(3, 3, 3, 6, 16), .before = {1, 1, 1}, .after = {1, 1, 1})        \
+    X(space_strided, S(1, 12, 10, 9, 8), S(3, 2, 3, 8, 12), .stride = {2, 1, 2}, .before = {1, 0, 1}) \
+    X(flat_space, S(2, 3, 14, 15, 4), S(3, 3, 3, 4, 8), .before = {0, 1, 1}, .after = {0, 1, 1})   \
+    X(many_weights, S(3, 6, 6, 150), S(3, 3, 150, 200), .before = {1, 1}, .after = {1, 1})
+
+#define BUILD(name, X_SHAPE, W_SHAPE, ...)                                                         \
+    static const struct problem problem_##name = {.x = X_SHAPE, .w = W_SHAPE, __VA_ARGS__};        \
+    static sunup_value *conv_##name(sunup_graph *g)                                                \
+    {                                                                                              \
+        return conv(g, &problem_##name);                                                           \
+    }                                                                                              \
+    static sunup_value *data_grad_##name(sunup_graph *g)                                           \
+    {                                                                                              \
+        return data_grad(g, &problem_##name);                                                      \
+    }                                                                                              \
+    static sunup_value *weight_grad_##name(sunup_graph *g)                                         \
+    {                                                                                              \
+        return weight_grad(g, &problem_##name);                                                    \
+    }
+PROBLEMS(BUILD)
+
+static const struct {
+    const char *name;
+    build_fn build[3];
+} convs[] = {
+#define LINE(name, ...) {#name, {conv_##name, data_grad_##name, weight_grad_##name}},
+    PROBLEMS(LINE)
+#undef LINE
+};
+
+#define PRODUCT(name, A, B, FLAGS)                                                                 \
+    static sunup_value *name(sunup_graph *g)                                                       \
+    {                                                                                              \
+        return sunup_matmul(input(g, "a", A), input(g, "b", B), FLAGS);                            \
+    }
+enum { TA = SUNUP_TRANSPOSE_A, TB = SUNUP_TRANSPOSE_B };
+PRODUCT(square, S(129, 67), S(67, 131), 0)
+PRODUCT(left, S(64, 401), S(64, 121), TA)
+PRODUCT(right, S(64, 120), S(401, 120), TB)
+PRODUCT(both, S(63, 50), S(47, 63), TA | TB)
+PRODUCT(deep, S(57, 3011), S(3011, 53), 0)
+PRODUCT(deep_right, S(5, 2003), S(70, 2003), TB)
+PRODUCT(large, S(150, 410), S(410, 523), 0)
+PRODUCT(batched, S(3, 5, 7, 9), S(3, 5, 9, 33), 0)
+PRODUCT(batched_right, S(4, 7, 9), S(4, 33, 9), TB)
+PRODUCT(one_b, S(4, 9, 7), S(9, 33), TA)
+PRODUCT(one_a, S(7, 9), S(4, 33, 9), TB)
+PRODUCT(vector, S(1, 1000), S(1000, 301), 0)
+PRODUCT(column, S(301, 100), S(100, 1), 0)
+static sunup_value *linear(sunup_graph *g)
+{
+    return sunup_linear(input(g, "x", S(3, 43, 400)), input(g, "w", S(400, 121)), input(g, "b", S(121)));
+}
+static sunup_value *linear_large(sunup_graph *g)
+{
+    return sunup_linear(input(g, "x", S(66, 1601)), input(g, "w", S(1601, 97)), input(g, "b", S(97)));
+}
+#undef S
+
+static const struct {
+    const char *name;
+    build_fn build;
+} products[] = {
+#define LINE(name) {#name, name}
+    LINE(square), LINE(left), LINE(right), LINE(both), LINE(deep), LINE(deep_right), LINE(large), LINE(batched),
+    LINE(batched_right), LINE(one_b), LINE(one_a), LINE(vector), LINE(column), LINE(linear), LINE(linear_large)
+#undef LINE
+};
+
+static void check_problem(sunup_context *ctx, const char *name, build_fn build)
+{
+    for (const struct maker *m = sunup__cpu_makers; m->name; m++) check_maker(ctx, m, name, build);
+}
+
+static void check_level(const char *isa)
+{
+    sunup_context_options o = sunup_context_defaults();
+    o.isa = isa;
+    sunup_context *ctx;
+    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
+    assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
+    for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) {
+        for (int j = 0; j < 3; j++) check_problem(ctx, convs[i].name, convs[i].build[j]);
+    }
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        check_problem(ctx, products[i].name, products[i].build);
+    }
+    for (int i = 0; sunup__op_at(i); i++) {
+        const struct op *op = sunup__op_at(i);
+        for (int j = 0; j < op->n_cases; j++) check_problem(ctx, op->cases[j].problem, op->cases[j].build);
+    }
+    sunup_context_destroy(&ctx);
+}
+
+static void agree_with_the_plain_way(void **state)
+{
+    (void)state;
+    for (int i = 0; sunup__isa_name(i); i++) {
+        if (sunup__isa_runs(i, sunup__cpu_flags())) check_level(sunup__isa_name(i));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(agree_with_the_plain_way)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

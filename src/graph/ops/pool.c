@@ -1,0 +1,373 @@
+/* pool.c - maximum and mean over windows of space, their adjoints, and the mean over all of space.
+ *
+ * avg_pool and avg_pool_grad are adjoint linear maps. For fixed x, max_pool_grad is linear in dy;
+ * its adjoint is max_pool_pick, which reads v where x has its maxima. So gradients of any order
+ * stay among these ops.
+ */
+#include "graph/ops/pool.h"
+
+#include <math.h>
+
+#include "graph/ops/op.h"
+#include "graph/ops/window.h"
+
+/* --- shapes --- */
+
+static sunup_shape x_shape(const struct pool_attr *a, int64_t samples)
+{
+    return sunup__window_shape(samples, a->w.in, a->space, a->w.c);
+}
+static sunup_shape y_shape(const struct pool_attr *a, int64_t samples)
+{
+    return sunup__window_shape(samples, a->w.out, a->space, a->w.c);
+}
+
+/* Each window must see a row of x: otherwise a maximum would be -inf. */
+static sunup_status check_padding(const struct node *n, const struct pool_attr *a)
+{
+    for (int i = 3 - a->space; i < 3; ++i)
+        if (a->w.before[i] >= a->w.taps[i] || a->after[i] >= a->w.taps[i])
+            return sunup__op_error(n, SUNUP_E_ARGUMENT,
+                                   "padding %lld + %lld of axis %c is not less than the window "
+                                   "%lld: some windows would see padding only",
+                                   (long long)a->w.before[i], (long long)a->after[i], "DHW"[i],
+                                   (long long)a -> w.taps[i]);
+    return SUNUP_OK;
+}
+
+static sunup_status derive(struct node *n)
+{
+    struct pool_attr *a = n->attr;
+    const sunup_value *x = n->in[0];
+    if (x->shape.n < 3 || x->shape.n > 5)
+        return sunup__op_error(n, SUNUP_E_SHAPE,
+                               "x %s must be [N, W, C], [N, H, W, C] or [N, D, H, W, C]", TEXT(x));
+    a->w.c = a->w.k = a->w.groups = x->shape.d[x->shape.n - 1];
+    sunup__window_sizes(&x->shape, 1, a->space, a->w.in);
+    TRY(sunup__window_forward(n, &a->w, (struct padding){a->padding, a->after}, x));
+    return check_padding(n, a);
+}
+
+static sunup_status infer_forward(struct node *n)
+{
+    TRY(sunup__floats(n, 1));
+    const struct pool_attr *a = n->attr;
+    if (!a->complete) TRY(derive(n));
+    sunup__set_out(n, 0, n->in[0]->dtype, y_shape(a, n->in[0]->shape.d[0]));
+    return SUNUP_OK;
+}
+
+/* dx from x, dy or from dy alone: shaped by the window. */
+static sunup_status infer_grad(struct node *n)
+{
+    TRY(sunup__floats(n, n->n_in));
+    const struct pool_attr *a = n->attr;
+    const sunup_value *dy = n->in[n->n_in - 1];
+    const sunup_shape y = y_shape(a, dy->shape.d[0]);
+    if (!sunup__same_shape(&dy->shape, &y))
+        return sunup__op_error(n, SUNUP_E_INTERNAL, "dy %s does not belong to this window",
+                               TEXT(dy));
+    sunup__set_out(n, 0, dy->dtype, x_shape(a, dy->shape.d[0]));
+    return SUNUP_OK;
+}
+
+/* --- gradients --- */
+
+static sunup_value *make(const struct op *op, sunup_value *a, sunup_value *b,
+                         const struct pool_attr *attr)
+{
+    struct pool_attr same = *attr;
+    same.complete = true;
+    sunup_value *const in[] = {a, b};
+    return sunup__node(sunup__graph_of(2, in), op, b ? 2 : 1, in, &same, 0, NULL);
+}
+
+static void grad_max(struct node *n, sunup_value *const *dy, const bool *want, sunup_value **dx)
+{
+    if (want[0]) dx[0] = make(&sunup__op_max_pool_grad, n->in[0], dy[0], n->attr);
+}
+
+/* Where the maxima are does not move with x: no gradient to it. */
+static void grad_max_grad(struct node *n, sunup_value *const *g, const bool *want, sunup_value **dx)
+{
+    if (want[1]) dx[1] = make(&sunup__op_max_pool_pick, n->in[0], g[0], n->attr);
+}
+
+static void grad_max_pick(struct node *n, sunup_value *const *g, const bool *want, sunup_value **dx)
+{
+    if (want[1]) dx[1] = make(&sunup__op_max_pool_grad, n->in[0], g[0], n->attr);
+}
+
+static void grad_avg(struct node *n, sunup_value *const *dy, const bool *want, sunup_value **dx)
+{
+    if (want[0]) dx[0] = make(&sunup__op_avg_pool_grad, dy[0], NULL, n->attr);
+}
+
+static void grad_avg_grad(struct node *n, sunup_value *const *g, const bool *want, sunup_value **dx)
+{
+    if (want[0]) dx[0] = make(&sunup__op_avg_pool, g[0], NULL, n->attr);
+}
+
+/* One comparison or addition for each tap of each output. */
+static struct cost cost(const struct node *n)
+{
+    const struct window *w = &((const struct pool_attr *)n->attr)->w;
+    const double places =
+        (double)n->in[0]->shape.d[0] * (double)(w->out[0] * w->out[1] * w->out[2] * w->c);
+    return (struct cost){places * (double)sunup__window_taps(w), sunup__moved_bytes(n)};
+}
+
+/* --- running: one task a sample --- */
+
+struct samples {
+    const struct exec *e;
+    const struct window *w;
+    sunup_dtype dtype;
+    int64_t x, y; /* elements of a sample */
+};
+
+static sunup_status run_samples(const struct node *n, const struct exec *e, parallel_fn task)
+{
+    const struct window *w = &((const struct pool_attr *)n->attr)->w;
+    struct samples s = {.e = e,
+                        .w = w,
+                        .dtype = n->out[0]->dtype,
+                        .x = w->in[0] * w->in[1] * w->in[2] * w->c,
+                        .y = w->out[0] * w->out[1] * w->out[2] * w->c};
+    sunup__parallel(e->threads, n->in[0]->shape.d[0], task, &s);
+    return SUNUP_OK;
+}
+
+static void *sample(const struct samples *s, const void *p, int64_t elements, int64_t i)
+{
+    return element_at(p, s->dtype, i * elements);
+}
+
+static void max_sample(void *arg, int64_t i)
+{
+    const struct samples *s = arg;
+    CALL(s->e, s->dtype, max_pool, s->w, sample(s, s->e->in[0], s->x, i),
+         sample(s, s->e->out[0], s->y, i));
+}
+
+static void max_grad_sample(void *arg, int64_t i)
+{
+    const struct samples *s = arg;
+    CALL(s->e, s->dtype, max_pool_grad, s->w, sample(s, s->e->in[0], s->x, i),
+         sample(s, s->e->in[1], s->y, i), sample(s, s->e->out[0], s->x, i));
+}
+
+static void avg_sample(void *arg, int64_t i)
+{
+    const struct samples *s = arg;
+    CALL(s->e, s->dtype, avg_pool, s->w, sample(s, s->e->in[0], s->x, i),
+         sample(s, s->e->out[0], s->y, i));
+}
+
+static void avg_grad_sample(void *arg, int64_t i)
+{
+    const struct samples *s = arg;
+    CALL(s->e, s->dtype, avg_pool_grad, s->w, sample(s, s->e->in[0], s->y, i),
+         sample(s, s->e->out[0], s->x, i));
+}
+
+/* First element of tap t of output o (both counted over all axes); -1 in the padding. */
+static int64_t tap_at(const struct window *w, int64_t o, int64_t t)
+{
+    int64_t at = 0, step = w->c;
+    for (int a = 2; a >= 0; --a) {
+        const int64_t i = o % w->out[a] * w->stride[a] - w->before[a] + t % w->taps[a];
+        if (i < 0 || i >= w->in[a]) return -1;
+        at += i * step;
+        step *= w->in[a];
+        o /= w->out[a];
+        t /= w->taps[a];
+    }
+    return at;
+}
+
+/* As the leaf max_pool finds it: the first of equals, NaN above all. */
+static int64_t maximum_at(const struct samples *s, const void *x, int64_t o, int64_t c)
+{
+    int64_t best = -1;
+    double most = 0;
+    for (int64_t t = 0; t < sunup__window_taps(s->w); ++t) {
+        const int64_t at = tap_at(s->w, o, t);
+        if (at < 0) continue;
+        const double v = element_get(x, s->dtype, at + c);
+        if (best >= 0 && !(v > most) && !(isnan(v) && !isnan(most))) continue;
+        most = v;
+        best = at + c;
+    }
+    return best;
+}
+
+static void max_pick_sample(void *arg, int64_t i)
+{
+    const struct samples *s = arg;
+    const void *x = sample(s, s->e->in[0], s->x, i), *v = sample(s, s->e->in[1], s->x, i);
+    void *y = sample(s, s->e->out[0], s->y, i);
+    for (int64_t j = 0; j < s->y; ++j)
+        element_set(y, s->dtype, j,
+                    element_get(v, s->dtype, maximum_at(s, x, j / s->w->c, j % s->w->c)));
+}
+
+static sunup_status run_max(const struct node *n, const struct exec *e)
+{
+    return run_samples(n, e, max_sample);
+}
+static sunup_status run_max_grad(const struct node *n, const struct exec *e)
+{
+    return run_samples(n, e, max_grad_sample);
+}
+static sunup_status run_max_pick(const struct node *n, const struct exec *e)
+{
+    return run_samples(n, e, max_pick_sample);
+}
+static sunup_status run_avg(const struct node *n, const struct exec *e)
+{
+    return run_samples(n, e, avg_sample);
+}
+static sunup_status run_avg_grad(const struct node *n, const struct exec *e)
+{
+    return run_samples(n, e, avg_grad_sample);
+}
+
+/* --- public --- */
+
+sunup_pool_options sunup_pool_defaults(void)
+{
+    return (sunup_pool_options){
+        .size = sizeof(sunup_pool_options), .window = {2, 2, 2}, .count_pad = true};
+}
+
+static sunup_value *pool(const struct op *op, sunup_value *x, const sunup_pool_options *options)
+{
+    const sunup_pool_options o = options ? *options : sunup_pool_defaults();
+    const int axes = x && !sunup__is_poison(x) ? x->shape.n - 2 : 1;
+    struct pool_attr a = {.space = axes < 1 ? 1 : axes > 3 ? 3 : axes, .padding = o.padding};
+    int64_t stride[3];
+    for (int i = 0; i < 3; ++i) stride[i] = o.stride[i] ? o.stride[i] : o.window[i];
+    sunup__window_axes(a.space, o.window, 1, a.w.taps);
+    sunup__window_axes(a.space, stride, 1, a.w.stride);
+    sunup__window_axes(a.space, NULL, 1, a.w.dilation);
+    sunup__window_axes(a.space, o.before, 0, a.w.before);
+    sunup__window_axes(a.space, o.after, 0, a.after);
+    a.w.count_pad = o.count_pad;
+    return sunup__node(sunup__graph_of(1, &x), op, 1, &x, &a, 0, NULL);
+}
+
+sunup_value *sunup_max_pool(sunup_value *x, const sunup_pool_options *options)
+{
+    return pool(&sunup__op_max_pool, x, options);
+}
+
+sunup_value *sunup_avg_pool(sunup_value *x, const sunup_pool_options *options)
+{
+    return pool(&sunup__op_avg_pool, x, options);
+}
+
+sunup_value *sunup_global_avg_pool(sunup_value *x)
+{
+    if (!x || sunup__is_poison(x)) return x;
+    if (x->shape.n < 3)
+        return sunup__graph_error(x->node->graph, SUNUP_E_SHAPE,
+                                  "global_avg_pool: x %s ('%s') has no space axes "
+                                  "between N and C",
+                                  TEXT(x), x->name);
+    int axes[SUNUP_MAX_DIMS];
+    for (int i = 0; i < x->shape.n - 2; ++i) axes[i] = i + 1;
+    return sunup_mean(x, x->shape.n - 2, axes, false);
+}
+
+/* --- cases --- */
+
+struct problem {
+    sunup_shape x;
+    sunup_pool_options o;
+};
+
+static sunup_value *build_max(sunup_graph *g, const struct problem *p)
+{
+    return sunup_max_pool(sunup__case_input(g, "x", p->x), &p->o);
+}
+static sunup_value *build_avg(sunup_graph *g, const struct problem *p)
+{
+    return sunup_avg_pool(sunup__case_input(g, "x", p->x), &p->o);
+}
+static sunup_value *build_max_grad(sunup_graph *g, const struct problem *p)
+{
+    sunup_value *y = build_max(g, p);
+    if (sunup__is_poison(y)) return y;
+    return make(&sunup__op_max_pool_grad, y->node->in[0], sunup__case_input(g, "dy", y->shape),
+                y->node->attr);
+}
+static sunup_value *build_max_pick(sunup_graph *g, const struct problem *p)
+{
+    sunup_value *y = build_max(g, p);
+    if (sunup__is_poison(y)) return y;
+    return make(&sunup__op_max_pool_pick, y->node->in[0], sunup__case_input(g, "v", p->x),
+                y->node->attr);
+}
+static sunup_value *build_avg_grad(sunup_graph *g, const struct problem *p)
+{
+    sunup_value *y = build_avg(g, p);
+    if (sunup__is_poison(y)) return y;
+    return make(&sunup__op_avg_pool_grad, sunup__case_input(g, "dy", y->shape), NULL,
+                y->node->attr);
+}
+
+/* Each geometry serves all five ops. */
+#define CASES(ID, X, ...)                                                                          \
+    static const struct problem problem_##ID = {X, {__VA_ARGS__}};                                 \
+    CASE(max, ID) CASE(avg, ID) CASE(max_grad, ID) CASE(max_pick, ID) CASE(avg_grad, ID)
+#define CASE(OP, ID)                                                                               \
+    static sunup_value *OP##_##ID(sunup_graph *g)                                                  \
+    {                                                                                              \
+        return build_##OP(g, &problem_##ID);                                                       \
+    }
+#define SHAPE(N, ...)                                                                              \
+    {                                                                                              \
+        N,                                                                                         \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+CASES(line, SHAPE(3, 2, 11, 3), .window = {3}, .stride = {2}, .before = {1})
+CASES(plane, SHAPE(4, 2, 7, 5, 3), .window = {2, 3}, .stride = {2, 1}, .after = {1, 2},
+      .count_pad = true)
+CASES(space, SHAPE(5, 1, 3, 4, 5, 2), .window = {2, 2, 3}, .before = {1, 0, 1}, .after = {0, 1, 1})
+CASES(same, SHAPE(4, 1, 5, 7, 1), .window = {3, 2}, .stride = {2, 3}, .padding = SUNUP_PADDING_SAME)
+CASES(all, SHAPE(4, 3, 2, 2, 5), .window = {2, 2})
+
+#define ROWS(OP, NAME)                                                                             \
+    static const struct op_case OP##_cases[] = {                                                   \
+        {NAME ":n2w11c3s3:stride2:pad1,0", OP##_line},                                             \
+        {NAME ":n2h7w5c3r2s3:stride2,1:pad0+1,2:count", OP##_plane},                               \
+        {NAME ":n1d3h4w5c2t2r2s3:pad1,0,1+0,1,1", OP##_space},                                     \
+        {NAME ":n1h5w7c1r3s2:same:stride2,3", OP##_same},                                          \
+        {NAME ":n3h2w2c5r2s2", OP##_all},                                                          \
+    };
+ROWS(max, "max_pool")
+ROWS(max_grad, "max_pool_grad")
+ROWS(max_pick, "max_pool_pick")
+ROWS(avg, "avg_pool")
+ROWS(avg_grad, "avg_pool_grad")
+
+#define POOL_OP(NAME, OP, INFER)                                                                   \
+    const struct op sunup__op_##NAME = {                                                           \
+        .name = #NAME,                                                                             \
+        .attr_bytes = sizeof(struct pool_attr),                                                    \
+        .n_out = 1,                                                                                \
+        .infer = INFER,                                                                            \
+        .grad = grad_##OP,                                                                         \
+        .cost = cost,                                                                              \
+        .run = run_##OP,                                                                           \
+        .cases = OP##_cases,                                                                       \
+        .n_cases = sizeof OP##_cases / sizeof *OP##_cases,                                         \
+    }
+POOL_OP(max_pool, max, infer_forward);
+POOL_OP(max_pool_grad, max_grad, infer_grad);
+POOL_OP(max_pool_pick, max_pick, infer_forward);
+POOL_OP(avg_pool, avg, infer_forward);
+POOL_OP(avg_pool_grad, avg_grad, infer_grad);

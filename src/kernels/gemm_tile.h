@@ -1,0 +1,123 @@
+/* gemm_tile.h - the batch-reduce GEMM micro-kernel: R rows x V vectors of C stay in registers over the whole sum.
+ *
+ * Included by the gemm.c of an instruction set, once for each vector width, with these defined:
+ *
+ *   T(x)                         name of x for this width                VEC, MASK, LANES   vector, lane mask, floats
+ *   ZERO() SPLAT(p) FMA(a,b,c) ADD(a,b) MAX(a,b)     LOAD(p) STORE(p,v) LOADM(p,mask) STOREM(p,mask,v)
+ *   LANE_MASK(n)                 the first n lanes, 1 <= n <= LANES
+ *   ROWS1 ROWS2 ROWS4            most rows of a tile of 1, 2, 4 vectors: accumulators and B in the register file
+ *
+ * One element of C is one chain of fused multiply-adds over (i, p), so tiles can be cut anywhere without changing bits.
+ * A is read by broadcast loads, hence any strides; the last vector of a tile is masked.
+ * Rows of A are reached from every fourth row's pointer with a scaled index, else 28 addresses would not fit the
+ * general registers. Source: Georganas et al., "High-performance deep learning via a single building block", 2020.
+ */
+
+#ifndef UNROLL /* tiles are registers only if their loops are gone */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+#endif
+
+typedef void (*T(tile_fn))(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask);
+
+static inline __attribute__((always_inline)) int64_t T(at)(const int64_t *offsets, int64_t i)
+{
+    return offsets ? offsets[i] : 0;
+}
+
+/* acc += A_i B_i for one i. */
+static inline __attribute__((always_inline)) void T(multiply)(const struct gemm_f32 *g, const float *a, const float *b,
+                                                              MASK mask, VEC (*acc)[4], const int R, const int V)
+{
+    const int64_t a_row = g->a_row, a_col = g->a_col, b_row = g->b_row;
+    const float *quad[(ROWS1 + 3) / 4];
+UNROLL
+    for (int q = 0; q < (R + 3) / 4; q++) quad[q] = a + 4 * q * a_row;
+    for (int64_t p = g->k; p > 0; p--) {
+        VEC bv[4];
+UNROLL
+        for (int v = 0; v < V; v++) bv[v] = v < V - 1 ? LOAD(b + v * LANES) : LOADM(b + v * LANES, mask);
+        b += b_row;
+UNROLL
+        for (int r = 0; r < R; r++) {
+            const VEC x = SPLAT(quad[r / 4] + r % 4 * a_row);
+UNROLL
+            for (int v = 0; v < V; v++) acc[r][v] = FMA(x, bv[v], acc[r][v]);
+        }
+UNROLL
+        for (int q = 0; q < (R + 3) / 4; q++) quad[q] += a_col;
+    }
+}
+
+static inline __attribute__((always_inline)) void T(finish)(const struct gemm_f32 *g, float *c, const float *bias,
+                                                            MASK mask, VEC *acc, const int V)
+{
+UNROLL
+    for (int v = 0; v < V; v++) {
+        VEC x = acc[v];
+        if (bias) x = ADD(x, v < V - 1 ? LOAD(bias + v * LANES) : LOADM(bias + v * LANES, mask));
+        if (g->relu) x = MAX(ZERO(), x); /* the second operand if either is NaN */
+        if (v < V - 1) {
+            STORE(c + v * LANES, x);
+        } else {
+            STOREM(c + v * LANES, mask, x);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask,
+                                                          const int R, const int V)
+{
+    VEC acc[ROWS1][4];
+    float *c = g->c + r0 * g->c_row + j0;
+UNROLL
+    for (int r = 0; r < R; r++) {
+UNROLL
+        for (int v = 0; v < V; v++) {
+            acc[r][v] = ZERO();
+            if (!g->accumulate) continue;
+            const float *from = c + r * g->c_row + v * LANES;
+            acc[r][v] = v < V - 1 ? LOAD(from) : LOADM(from, mask);
+        }
+    }
+    for (int64_t i = 0; i < g->batch; i++) {
+        T(multiply)(g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0, mask, acc, R, V);
+    }
+    const float *bias = g->bias ? g->bias + j0 : NULL;
+UNROLL
+    for (int r = 0; r < R; r++) T(finish)(g, c + r * g->c_row, bias, mask, acc[r], V);
+}
+
+/* One function for each row count up to the largest, in a table indexed by it. */
+#define TILE(R, V)                                                                                 \
+    static void T(tile_##R##x##V)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask)     \
+    {                                                                                              \
+        T(tile)(g, r0, j0, mask, R, V);                                                            \
+    }
+TILES1(1)
+#ifdef TILES2
+TILES2(2)
+TILES4(4)
+#endif
+#undef TILE
+#define TILE(R, V) T(tile_##R##x##V),
+static const T(tile_fn) T(tiles1)[] = {NULL, TILES1(1)};
+#ifdef TILES2
+static const T(tile_fn) T(tiles2)[] = {NULL, TILES2(2)};
+static const T(tile_fn) T(tiles4)[] = {NULL, TILES4(4)};
+#endif
+#undef TILE
+
+/* Columns [j0, j0 + one tile) of C: m rows in equal tiles of at most `rows`, the first ones one row taller. */
+static void T(panel)(const struct gemm_f32 *g, int64_t j0, MASK mask, const T(tile_fn) *tiles, int64_t rows)
+{
+    const int64_t n = (g->m + rows - 1) / rows, base = n > 0 ? g->m / n : 0, taller = n > 0 ? g->m % n : 0;
+    for (int64_t r = 0, t = 0; t < n; t++) {
+        const int64_t height = base + (t < taller);
+        tiles[height](g, r, j0, mask);
+        r += height;
+    }
+}

@@ -1,0 +1,118 @@
+/* pointwise_test.c - accuracy of the pointwise functions in units of the last place, at every instruction set.
+ *
+ * Each function is tried on every 1021st float of its range, both signs, against the math library in double. The bounds
+ * are those that simd/math.h states; ref calls the C library, whose accuracy is not ours to assert. Also: bits do not depend
+ * on where an element stands in a vector.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/system.h"
+#include "kernels/kernels.h"
+
+enum { N = 509, STEP = 1021 };
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static double elu(double x)
+{
+    return x > 0 ? x : expm1(x);
+}
+
+static const struct accuracy {
+    const char *name;
+    int op;
+    double (*fn)(double x);
+    double ulp;
+} functions[] = {
+    {"exp", PW_exp, exp, 1.1},       {"log", PW_log, log, 0.9},
+    {"tanh", PW_tanh, tanh, 1.4},    {"sigmoid", PW_sigmoid, sigmoid, 2.2},
+    {"sin", PW_sin, sin, 1.6},       {"cos", PW_cos, cos, 1.6},
+    {"sqrt", PW_sqrt, sqrt, 0.5},    {"elu", PW_elu, elu, 1.5},
+    {"softplus", PW_softplus, softplus, 3.0},
+};
+
+static double ulps(float got, double want)
+{
+    if (isnan(want)) return isnan(got) ? 0 : INFINITY;
+    if (fabs(want) > (double)FLT_MAX && isinf(got)) return 0;
+    if (!isfinite(want) || !isfinite(got)) return (double)got == want ? 0 : INFINITY;
+    const double unit = fmax(ldexp(1, ilogb(want) - 23), 0x1p-149);
+    return fabs((double)got - want) / (want == 0 ? 0x1p-149 : unit);
+}
+
+static double worst(const struct kernels *k, const struct accuracy *f)
+{
+    const double imm[2] = {1, 0};
+    double most = 0;
+    for (uint64_t from = 0; from < 1ULL << 32; from += (uint64_t)N * STEP) {
+        float x[N], y[N];
+        for (uint32_t i = 0; i < N; i++) {
+            const uint32_t bits = (uint32_t)(from + (uint64_t)i * STEP);
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        k->f32.pointwise(f->op, N, y, x, NULL, NULL, imm);
+        for (int i = 0; i < N; i++) most = fmax(most, ulps(y[i], f->fn((double)x[i])));
+    }
+    return most;
+}
+
+static void functions_are_as_accurate_as_stated(void **state)
+{
+    (void)state;
+    for (int level = 1; sunup__isa_name(level); level++) {
+        struct kernels k;
+        const char *isa = sunup__isa_name(level);
+        if (!sunup__kernels_init(&k, sunup__cpu_flags(), isa)) continue;
+        for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+            const double most = worst(&k, &functions[i]);
+            if (most > functions[i].ulp) {
+                fail_msg("%s on %s: %.3f units of the last place, stated %.3f", functions[i].name, isa, most,
+                         functions[i].ulp);
+            }
+            printf("%-6s %-8s %.3f\n", isa, functions[i].name, most);
+        }
+    }
+}
+
+static void bits_do_not_depend_on_place(void **state)
+{
+    (void)state;
+    struct kernels k;
+    const double imm[2] = {-0.5, 0.75};
+    assert_true(sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
+    float x[N], whole[N], part[N];
+    for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * 0.0371F * (i % 7 == 0 ? 1e9F : 1.0F);
+    for (int op = 0; op < PW_COUNT; op++) {
+        k.f32.pointwise(op, N, whole, x, x, x, imm);
+        for (int from = 0, n = 1; from < N; from += n, n = n % 37 + 1) {
+            const int m = n < N - from ? n : N - from;
+            k.f32.pointwise(op, m, part, x + from, x + from, x + from, imm);
+            assert_memory_equal(part, whole + from, (size_t)m * sizeof(float));
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(functions_are_as_accurate_as_stated),
+        cmocka_unit_test(bits_do_not_depend_on_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* layers.c - ops that make their own parameters, started as PyTorch starts them.
+ *
+ * Owes: the parameters' names ("<name>.weight" ...), shapes and starts. Leaves every check of shapes to the ops: a
+ * parameter's shape follows from what the layer is given, and the op says what does not fit.
+ * Starts: linear and convolutions kaiming_uniform(a = sqrt 5), that is U(-b, b) with b = 1 / sqrt(fan in), weight and
+ * bias alike; norms one and zero; embedding N(0, 1).
+ * Source: reset_parameters of torch.nn.Linear, _ConvNd, _BatchNorm, LayerNorm, GroupNorm, Embedding.
+ */
+#include "model/layers.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "tensor/tensor.h"
+
+/* A layer under construction: where it hangs and what stood there before. */
+struct layer_site {
+    sunup_graph *g;
+    const char *name, *outer;
+};
+
+/* False: x is NULL or poison, and so must be the result. */
+static bool enter(struct layer_site *l, sunup_value *x, const char *name)
+{
+    if (!x || sunup__is_poison(x)) return false;
+    l->g = x->node->graph;
+    l->name = name;
+    l->outer = l->g->layer;
+    sunup__graph_layer(l->g, name);
+    return true;
+}
+
+static sunup_value *leave(const struct layer_site *l, sunup_value *y)
+{
+    l->g->layer = l->outer;
+    return y;
+}
+
+static sunup_value *refuse(const struct layer_site *l, const char *why)
+{
+    return leave(l, sunup__graph_error(l->g, SUNUP_E_SHAPE, "layer '%s': %s", l->name, why));
+}
+
+static sunup_value *tensor(const struct layer_site *l, const char *part, bool state,
+                           sunup_shape shape, sunup_init init)
+{
+    char name[256];
+    const int n = snprintf(name, sizeof name, "%s.%s", l->name, part);
+    if (n < 0 || n >= (int)sizeof name)
+        return sunup__graph_error(l->g, SUNUP_E_ARGUMENT, "layer name of %d letters is too long",
+                                  n);
+    return state ? sunup_state(l->g, name, shape, init) : sunup_parameter(l->g, name, shape, init);
+}
+
+static sunup_init constant(double a)
+{
+    return (sunup_init){SUNUP_INIT_CONSTANT, a};
+}
+
+static sunup_init uniform(int64_t fan_in)
+{
+    return (sunup_init){SUNUP_INIT_UNIFORM, fan_in > 0 ? 1 / sqrt((double)fan_in) : 0};
+}
+
+static int64_t last_axis(const sunup_value *x)
+{
+    return x->shape.n > 0 ? x->shape.d[x->shape.n - 1] : 0;
+}
+
+sunup_value *sunup_layer_linear(sunup_value *x, const char *name, int64_t out, bool bias)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    const int64_t in = last_axis(x);
+    sunup_value *w = tensor(&l, "weight", false, SUNUP_SHAPE(in, out), uniform(in));
+    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(out), uniform(in)) : NULL;
+    return leave(&l, sunup_linear(x, w, b));
+}
+
+/* [taps.., a, b] for an x of that many space axes; n = 0 if x is no image. */
+static sunup_shape tap_shape(const sunup_value *x, const int64_t *taps, int64_t a, int64_t b)
+{
+    const int space = x->shape.n - 2;
+    sunup_shape s = {0};
+    if (space < 1 || space > 3) return s;
+    for (int i = 0; i < space; i++) s.d[s.n++] = taps[i];
+    s.d[s.n++] = a;
+    s.d[s.n++] = b;
+    return s;
+}
+
+static int64_t fan_in(const sunup_shape *w)
+{
+    int64_t fan = 1;
+    for (int i = 0; i < w->n - 1; i++) fan *= w->d[i];
+    return fan;
+}
+
+static const char no_image[] = "it needs [batch, space.., channels] with 1 to 3 space axes";
+static const char no_groups[] = "groups must be at least 1 and divide the channels in and out";
+
+sunup_value *sunup_layer_conv(sunup_value *x, const char *name, int64_t channels,
+                              const int64_t *taps, bool bias, const sunup_conv_options *options)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    const int64_t groups = options ? options->groups : 1, c = last_axis(x);
+    if (groups < 1 || c % groups != 0 || channels % groups != 0) return refuse(&l, no_groups);
+    const sunup_shape shape = tap_shape(x, taps, c / groups, channels);
+    if (shape.n == 0) return refuse(&l, no_image);
+    const sunup_init init = uniform(fan_in(&shape));
+    sunup_value *w = tensor(&l, "weight", false, shape, init);
+    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(channels), init) : NULL;
+    return leave(&l, sunup_conv(x, w, b, options));
+}
+
+/* PyTorch counts the fan-in of its transposed weight [in, out/groups, taps] over the last axes: so out/groups. */
+sunup_value *sunup_layer_conv_transpose(sunup_value *x, const char *name, int64_t channels,
+                                        const int64_t *taps, bool bias,
+                                        const sunup_conv_options *options)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    const int64_t groups = options ? options->groups : 1, c = last_axis(x);
+    if (groups < 1 || c % groups != 0 || channels % groups != 0) return refuse(&l, no_groups);
+    const sunup_shape shape = tap_shape(x, taps, channels / groups, c);
+    if (shape.n == 0) return refuse(&l, no_image);
+    const sunup_init init = uniform(fan_in(&shape));
+    sunup_value *w = tensor(&l, "weight", false, shape, init);
+    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(channels), init) : NULL;
+    return leave(&l, sunup_conv_transpose(x, w, b, options));
+}
+
+struct norm_options sunup__norm_defaults(void)
+{
+    return (struct norm_options){.eps = 1e-5, .momentum = 0.1, .affine = true};
+}
+
+sunup_value *sunup__layer_batch_norm(sunup_value *x, const char *name, struct norm_options o)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    const sunup_shape c = SUNUP_SHAPE(last_axis(x));
+    sunup_value *gamma = o.affine ? tensor(&l, "weight", false, c, constant(1)) : NULL;
+    sunup_value *beta = o.affine ? tensor(&l, "bias", false, c, constant(0)) : NULL;
+    sunup_value *mean = tensor(&l, "running_mean", true, c, constant(0));
+    sunup_value *var = tensor(&l, "running_var", true, c, constant(1));
+    return leave(&l, sunup_batch_norm(x, gamma, beta, mean, var, o.momentum, o.eps));
+}
+
+sunup_value *sunup__layer_layer_norm(sunup_value *x, const char *name, int n_axes,
+                                     struct norm_options o)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    if (n_axes < 1 || n_axes > x->shape.n)
+        return refuse(&l, "n_axes must be at least 1 and at most the number of axes");
+    sunup_shape s = {.n = n_axes};
+    for (int i = 0; i < n_axes; i++) s.d[i] = x->shape.d[x->shape.n - n_axes + i];
+    sunup_value *gamma = o.affine ? tensor(&l, "weight", false, s, constant(1)) : NULL;
+    sunup_value *beta = o.affine ? tensor(&l, "bias", false, s, constant(0)) : NULL;
+    return leave(&l, sunup_layer_norm(x, gamma, beta, n_axes, o.eps));
+}
+
+sunup_value *sunup__layer_group_norm(sunup_value *x, const char *name, int64_t groups,
+                                     struct norm_options o)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    const sunup_shape c = SUNUP_SHAPE(last_axis(x));
+    sunup_value *gamma = o.affine ? tensor(&l, "weight", false, c, constant(1)) : NULL;
+    sunup_value *beta = o.affine ? tensor(&l, "bias", false, c, constant(0)) : NULL;
+    return leave(&l, sunup_group_norm(x, gamma, beta, groups, o.eps));
+}
+
+sunup_value *sunup_layer_batch_norm(sunup_value *x, const char *name)
+{
+    return sunup__layer_batch_norm(x, name, sunup__norm_defaults());
+}
+
+sunup_value *sunup_layer_layer_norm(sunup_value *x, const char *name, int n_axes)
+{
+    return sunup__layer_layer_norm(x, name, n_axes, sunup__norm_defaults());
+}
+
+sunup_value *sunup_layer_group_norm(sunup_value *x, const char *name, int64_t groups)
+{
+    return sunup__layer_group_norm(x, name, groups, sunup__norm_defaults());
+}
+
+sunup_value *sunup_layer_embedding(sunup_value *index, const char *name, int64_t rows,
+                                   int64_t width)
+{
+    struct layer_site l;
+    if (!enter(&l, index, name)) return index;
+    const sunup_init normal = {SUNUP_INIT_NORMAL, 1};
+    sunup_value *table = tensor(&l, "weight", false, SUNUP_SHAPE(rows, width), normal);
+    return leave(&l, sunup_gather(table, index));
+}

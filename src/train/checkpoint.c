@@ -1,0 +1,341 @@
+/* checkpoint.c - all that a run needs to go on as if it had never stopped, in one safetensors file.
+ *
+ * Holds: weights and states under their names, moments as "optimizer.<moment>", and as metadata the run's definition
+ * (batch, shards, accumulate, seed) and position (step, evaluations done, memory of the schedule). Nothing depends on
+ * ranks, so any number of them may resume. Rank 0 writes, atomically; all ranks learn whether it worked.
+ *
+ * Invariant: a file that can be read is whole (its checksum is verified before anything is taken from it).
+ */
+#include <dirent.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/system.h"
+#include "train/trainer.h"
+
+enum { NUMBER = 32, MAX_KEPT = 4096 };
+
+/* What is written beside the tensors; doubles as hexadecimal floats, so that no bit is lost. */
+struct entry {
+    const char *key;
+    int64_t *integer;
+    double *real;
+    const char *
+        definition; /* not NULL: must equal the running trainer's, or the result would be another run's */
+};
+
+struct position {
+    int64_t batch, shards, accumulate, seed, step, evaluated, updates, bad;
+    double best, scale;
+};
+
+enum { ENTRIES = 10 };
+
+static void list_entries(struct position *p, struct entry e[ENTRIES])
+{
+    const struct entry list[ENTRIES] = {{"batch", &p->batch, NULL, "batch"},
+                                        {"shards", &p->shards, NULL, "shards"},
+                                        {"accumulate", &p->accumulate, NULL, "accumulate"},
+                                        {"seed", &p->seed, NULL, "seed"},
+                                        {"step", &p->step, NULL, NULL},
+                                        {"evaluated", &p->evaluated, NULL, NULL},
+                                        {"updates", &p->updates, NULL, NULL},
+                                        {"schedule.bad", &p->bad, NULL, NULL},
+                                        {"schedule.best", NULL, &p->best, NULL},
+                                        {"schedule.scale", NULL, &p->scale, NULL}};
+    memcpy(e, list, sizeof list);
+}
+
+static struct position position_of(const sunup_trainer *t)
+{
+    return (struct position){.batch = t->o.batch,
+                             .shards = t->o.shards,
+                             .accumulate = t->o.accumulate,
+                             .seed = (int64_t)t->o.seed,
+                             .step = t->step,
+                             .evaluated = t->evaluated,
+                             .updates = sunup__optimizer_steps(t->optimizer),
+                             .bad = t->schedule.bad,
+                             .best = t->schedule.best,
+                             .scale = t->schedule.scale};
+}
+
+static int tensor_count(const sunup_trainer *t)
+{
+    return t->model->n_parameters + t->model->n_states + sunup__optimizer_moments(t->optimizer);
+}
+
+/* Tensor i of the checkpoint as it lies in memory. name: room for a moment's name. */
+static sunup_tensor tensor_of(sunup_trainer *t, int i, char name[64])
+{
+    const int n = t->model->n_parameters + t->model->n_states;
+    if (i < n) return t->model->tensors[i].t;
+    (void)snprintf(name, 64, "optimizer.%s", sunup__optimizer_moment_name(t->optimizer, i - n));
+    return (sunup_tensor){.name = name,
+                          .dtype = t->model->dtype,
+                          .shape = SUNUP_SHAPE(t->model->n_flat_parameters),
+                          .data = sunup__optimizer_moment(t->optimizer, i - n)};
+}
+
+static sunup_status write_all(sunup_trainer *t, const char *path, struct arena *a)
+{
+    const int n = tensor_count(t);
+    struct position p = position_of(t);
+    struct entry e[ENTRIES];
+    list_entries(&p, e);
+    sunup_tensor *tensors = sunup__arena_alloc(a, (size_t)(n + 1) * sizeof *tensors);
+    char(*names)[64] = sunup__arena_alloc(a, (size_t)(n + 1) * sizeof *names);
+    const char **keys = sunup__arena_alloc(a, ENTRIES * sizeof *keys);
+    const char **values = sunup__arena_alloc(a, ENTRIES * sizeof *values);
+    char(*numbers)[NUMBER] = sunup__arena_alloc(a, ENTRIES * sizeof *numbers);
+    CHECK(tensors && names && keys && values && numbers, t->ctx, E_MEMORY, "no memory to write %s",
+          path);
+    for (int i = 0; i < n; i++) tensors[i] = tensor_of(t, i, names[i]);
+    for (int i = 0; i < ENTRIES; i++) {
+        keys[i] = e[i].key;
+        values[i] = numbers[i];
+        if (e[i].integer != NULL)
+            (void)snprintf(numbers[i], NUMBER, "%" PRId64, *e[i].integer);
+        else
+            (void)snprintf(numbers[i], NUMBER, "%a", *e[i].real);
+    }
+    const struct tensors file = {
+        .n = n, .t = tensors, .n_meta = ENTRIES, .meta_key = keys, .meta_value = values};
+    return sunup__tensors_write(t->ctx, path, &file);
+}
+
+sunup_status sunup_trainer_save(sunup_trainer *t, const char *path)
+{
+    struct arena a = {0};
+    sunup_status mine = SUNUP_OK;
+    if (sunup_comm_rank(t->comm) == 0) mine = write_all(t, path, &a);
+    sunup__arena_end(&a);
+    return sunup_comm_agree(t->comm, mine);
+}
+
+static sunup_status read_entry(sunup_trainer *t, const char *path, const struct tensors *file,
+                               const struct entry *e)
+{
+    const char *text = sunup__tensors_meta(file, e->key);
+    CHECK(text != NULL, t->ctx, E_FORMAT, "%s: no entry '%s': not a checkpoint of a training run",
+          path, e->key);
+    char *end;
+    if (e->integer != NULL)
+        *e->integer = strtoll(text, &end, 10);
+    else
+        *e->real = strtod(text, &end);
+    CHECK(*end == '\0' && end != text, t->ctx, E_FORMAT, "%s: entry '%s' is '%s', not a number",
+          path, e->key, text);
+    return SUNUP_OK;
+}
+
+static sunup_status read_position(sunup_trainer *t, const char *path, const struct tensors *file,
+                                  struct position *p)
+{
+    struct position now = position_of(t);
+    struct entry theirs[ENTRIES], ours[ENTRIES];
+    list_entries(p, theirs);
+    list_entries(&now, ours);
+    for (int i = 0; i < ENTRIES; i++) {
+        TRY(read_entry(t, path, file, &theirs[i]));
+        if (theirs[i].definition == NULL) continue;
+        CHECK(
+            *theirs[i].integer == *ours[i].integer, t->ctx, E_ARGUMENT,
+            "%s was written by a run with %s %lld, this one has %lld: it would not be the same run",
+            path, theirs[i].definition, (long long)*theirs[i].integer, (long long)*ours[i].integer);
+    }
+    CHECK(p->step >= 0 && p->updates >= 0 && p->step <= INT64_MAX / 2, t->ctx, E_FORMAT,
+          "%s: step %lld is impossible", path, (long long)p->step);
+    return SUNUP_OK;
+}
+
+static const sunup_tensor *tensor_in(const struct tensors *file, const char *name)
+{
+    for (int i = 0; i < file->n; i++)
+        if (strcmp(file->t[i].name, name) == 0) return &file->t[i];
+    return NULL;
+}
+
+static sunup_status check_tensors(sunup_trainer *t, const char *path, const struct tensors *file)
+{
+    for (int i = 0; i < tensor_count(t); i++) {
+        char name[64], room[2][SHAPE_TEXT];
+        const sunup_tensor ours = tensor_of(t, i, name);
+        const sunup_tensor *theirs = tensor_in(file, ours.name);
+        CHECK(theirs != NULL, t->ctx, E_FORMAT, "%s: has no tensor '%s'", path, ours.name);
+        CHECK(theirs->dtype == ours.dtype && sunup__same_shape(&theirs->shape, &ours.shape), t->ctx,
+              E_FORMAT, "%s: '%s' is %s %s there, but %s %s in this network", path, ours.name,
+              sunup_dtype_name(theirs->dtype), sunup__shape_text(&theirs->shape, room[0]),
+              sunup_dtype_name(ours.dtype), sunup__shape_text(&ours.shape, room[1]));
+    }
+    return SUNUP_OK;
+}
+
+/* Everything is verified before the first number of the trainer is changed. */
+static sunup_status take(sunup_trainer *t, const char *path, const struct tensors *file)
+{
+    struct position p;
+    TRY(read_position(t, path, file, &p));
+    TRY(check_tensors(t, path, file));
+    for (int i = 0; i < tensor_count(t); i++) {
+        char name[64];
+        const sunup_tensor ours = tensor_of(t, i, name);
+        const int64_t bytes = sunup__elements(&ours.shape) * sunup_dtype_bytes(ours.dtype);
+        memcpy(ours.data, tensor_in(file, ours.name)->data, (size_t)bytes);
+    }
+    t->step = p.step;
+    t->evaluated = p.evaluated;
+    sunup__optimizer_set_steps(t->optimizer, p.updates);
+    t->schedule.bad = p.bad;
+    t->schedule.best = p.best;
+    t->schedule.scale = p.scale;
+    return SUNUP_OK;
+}
+
+static sunup_status restore_from(sunup_trainer *t, const char *path)
+{
+    struct tensors file = {0};
+    TRY(sunup__tensors_read(t->ctx, path, &file));
+    const sunup_status status = take(t, path, &file);
+    sunup__tensors_end(&file);
+    return status;
+}
+
+static void folder_of(const sunup_trainer *t, struct text *path)
+{
+    sunup__text(path, "%s/checkpoints", t->o.run_dir);
+}
+
+/* Steps of the checkpoints in the run folder, descending; returns how many. */
+static int descending(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+static int list_checkpoints(const char *folder, int64_t *steps)
+{
+    DIR *d = opendir(folder);
+    if (d == NULL) return 0;
+    int n = 0;
+    for (const struct dirent *e; n < MAX_KEPT && (e = readdir(d)) != NULL;) {
+        long long step;
+        int end = -1;
+        if (sscanf(e->d_name, "step-%lld.safetensors%n", &step, &end) == 1 && end > 0 &&
+            e->d_name[end] == '\0')
+            steps[n++] = step;
+    }
+    (void)closedir(d);
+    qsort(steps, (size_t)n, sizeof *steps, descending);
+    return n;
+}
+
+static void name_checkpoint(struct text *path, const char *folder, int64_t step)
+{
+    path->n = 0;
+    sunup__text(path, "%s/step-%08" PRId64 ".safetensors", folder, step);
+}
+
+/* The newest that can be read; older ones serve if it is damaged. Tried on rank 0; the others take its choice. */
+static sunup_status restore_newest(sunup_trainer *t, const char *folder, int64_t *steps,
+                                   struct text *path)
+{
+    const int n = list_checkpoints(folder, steps);
+    sunup_status last = SUNUP_E_FILE;
+    for (int i = 0; i < n; i++) {
+        name_checkpoint(path, folder, steps[i]);
+        CHECK(path->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
+        last = restore_from(t, path->s);
+        if (last != SUNUP_E_FORMAT && last != SUNUP_E_FILE) return last;
+        sunup__log(t->ctx, SUNUP_LOG_WARN, "checkpoint passed over: %s", sunup_error(t->ctx));
+    }
+    if (n == 0) RAISE(t->ctx, E_FILE, "%s: holds no checkpoint to resume from", folder);
+    return last;
+}
+
+static sunup_status restore_locally(sunup_trainer *t, const char *path)
+{
+    if (path != NULL) return restore_from(t, path);
+    CHECK(t->o.run_dir != NULL, t->ctx, E_ARGUMENT, "no run folder to resume from (run_dir)");
+    struct text folder = {0}, name = {0};
+    int64_t *steps = sunup__alloc(MAX_KEPT * sizeof *steps);
+    folder_of(t, &folder);
+    sunup_status status = SUNUP_E_MEMORY;
+    if (steps != NULL && folder.s != NULL) status = restore_newest(t, folder.s, steps, &name);
+    sunup__free(steps);
+    sunup__free(folder.s);
+    sunup__free(name.s);
+    return status;
+}
+
+/* Rank 0's state goes to all: the others need not see the file. */
+static sunup_status broadcast(sunup_trainer *t)
+{
+    struct position p = position_of(t);
+    TRY(sunup__comm_broadcast(t->comm, &p, sizeof p, 0, "position of a checkpoint"));
+    t->step = p.step;
+    t->evaluated = p.evaluated;
+    sunup__optimizer_set_steps(t->optimizer, p.updates);
+    t->schedule.bad = p.bad;
+    t->schedule.best = p.best;
+    t->schedule.scale = p.scale;
+    for (int i = 0; i < tensor_count(t); i++) {
+        char name[64];
+        const sunup_tensor ours = tensor_of(t, i, name);
+        const int64_t bytes = sunup__elements(&ours.shape) * sunup_dtype_bytes(ours.dtype);
+        TRY(sunup__comm_broadcast(t->comm, ours.data, bytes, 0, "tensors of a checkpoint"));
+    }
+    return SUNUP_OK;
+}
+
+sunup_status sunup_trainer_restore(sunup_trainer *t, const char *path)
+{
+    sunup_status mine = SUNUP_OK;
+    if (sunup_comm_rank(t->comm) == 0) mine = restore_locally(t, path);
+    TRY(sunup_comm_agree(t->comm, mine));
+    TRY(broadcast(t));
+    sunup__record_rewind(t->recorder, t->step);
+    return sunup__train_rewind(t);
+}
+
+/* Remove all but the newest `keep_checkpoints`. */
+static void prune(const sunup_trainer *t, const char *folder, struct text *path)
+{
+    int64_t *steps = sunup__alloc(MAX_KEPT * sizeof *steps);
+    if (steps == NULL) return;
+    const int n = list_checkpoints(folder, steps);
+    for (int i = t->o.keep_checkpoints > 1 ? t->o.keep_checkpoints : 1; i < n; i++) {
+        name_checkpoint(path, folder, steps[i]);
+        if (path->s != NULL) (void)unlink(path->s);
+    }
+    sunup__free(steps);
+}
+
+static sunup_status keep(sunup_trainer *t, struct text *folder, struct text *path)
+{
+    folder_of(t, folder);
+    CHECK(folder->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
+    sunup_status mine = SUNUP_OK;
+    if (sunup_comm_rank(t->comm) == 0) mine = sunup__make_folder(t->ctx, folder->s);
+    TRY(sunup_comm_agree(t->comm, mine));
+    name_checkpoint(path, folder->s, t->step);
+    CHECK(path->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
+    TRY(sunup_trainer_save(t, path->s));
+    if (sunup_comm_rank(t->comm) == 0) prune(t, folder->s, path);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__checkpoint_keep(sunup_trainer *t)
+{
+    if (t->o.run_dir == NULL) return SUNUP_OK;
+    struct text folder = {0}, path = {0};
+    const sunup_status status = keep(t, &folder, &path);
+    sunup__free(folder.s);
+    sunup__free(path.s);
+    return status;
+}

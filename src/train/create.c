@@ -1,0 +1,91 @@
+/* create.c - options of a training run and the trainer's life. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "train/trainer.h"
+
+sunup_train_options sunup_train_defaults(void)
+{
+    return (sunup_train_options){.size = sizeof(sunup_train_options),
+                                 .batch = 64,
+                                 .shards = 8,
+                                 .accumulate = 1,
+                                 .epochs = 1,
+                                 .shuffle = true,
+                                 .loss = "cross_entropy",
+                                 .optimizer = sunup_optimizer_defaults(),
+                                 .schedule = sunup_schedule_defaults(),
+                                 .keep_checkpoints = 2,
+                                 .hash_steps = 100,
+                                 .log_steps = 50};
+}
+
+static sunup_status copy_string(sunup_trainer *t, const char **s)
+{
+    if (*s == NULL) return SUNUP_OK;
+    *s = sunup__arena_strdup(&t->arena, *s);
+    CHECK(*s != NULL, t->ctx, E_MEMORY, "no memory for the options of a run");
+    return SUNUP_OK;
+}
+
+static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *options)
+{
+    t->o = options != NULL ? *options : sunup_train_defaults();
+    const char **strings[] = {&t->o.loss, &t->o.target, &t->o.run_dir, &t->o.optimizer.type,
+                              &t->o.schedule.type};
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) TRY(copy_string(t, strings[i]));
+    if (t->o.loss == NULL) t->o.loss = "cross_entropy";
+    return SUNUP_OK;
+}
+
+static sunup_status fill(sunup_trainer *t, const sunup_train_options *options)
+{
+    TRY(copy_options(t, options));
+    if (t->comm == NULL) {
+        TRY(sunup_comm_create(t->ctx, NULL, &t->own_comm));
+        t->comm = t->own_comm;
+    }
+    sunup_status mine = sunup__train_check_options(t);
+    TRY(sunup_comm_agree(t->comm, mine));
+    TRY(sunup__train_setup(t));
+    if (sunup_comm_rank(t->comm) == 0) mine = sunup__recorder_create(t, &t->recorder);
+    return sunup_comm_agree(t->comm, mine);
+}
+
+sunup_status sunup_trainer_create(sunup_model *model, sunup_data *data, sunup_comm *comm,
+                                  const sunup_train_options *options, sunup_trainer **trainer)
+{
+    sunup_context *ctx = model->ctx;
+    *trainer = NULL;
+    sunup_trainer *t = sunup__alloc(sizeof *t);
+    CHECK(t != NULL, ctx, E_MEMORY, "no memory for a trainer");
+    t->ctx = ctx;
+    t->model = model;
+    t->data = data;
+    t->comm = comm;
+    t->threads = ctx->threads;
+    const sunup_status status = fill(t, options);
+    if (status != SUNUP_OK) {
+        sunup_trainer_destroy(&t);
+        return status;
+    }
+    *trainer = t;
+    return SUNUP_OK;
+}
+
+void sunup_trainer_destroy(sunup_trainer **trainer)
+{
+    if (trainer == NULL || *trainer == NULL) return;
+    sunup_trainer *t = *trainer;
+    sunup__recorder_destroy(&t->recorder);
+    sunup__evaluation_end(t);
+    sunup__stream_destroy(&t->stream);
+    sunup__exchange_destroy(&t->exchange);
+    sunup__optimizer_destroy(&t->optimizer);
+    sunup__pass_destroy(&t->pass);
+    sunup__free(t->sum);
+    sunup_comm_destroy(&t->own_comm);
+    sunup__arena_end(&t->arena);
+    sunup__free(t);
+    *trainer = NULL;
+}

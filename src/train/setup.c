@@ -1,0 +1,392 @@
+/* setup.c - from a model, data and options to a trainer that is ready to step.
+ *
+ * Owes: every mismatch between network, data and options is found here, with a sentence, before the first step; so
+ * is a lack of memory, from the plan's own prediction. A pass is one graph with its loss for one batch size; the
+ * training pass also has gradients, which the plan writes straight into the terms of the exchange.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/system.h"
+#include "base/words.h"
+#include "train/trainer.h"
+
+enum { LINE = 16 }; /* elements that keep 64-byte alignment for f32, and for f64 too */
+
+static int64_t aligned(int64_t n)
+{
+    return (n + LINE - 1) / LINE * LINE;
+}
+
+/* The data field that is not an input of the network, unless the options name it. */
+static sunup_status find_target(const sunup_trainer *t, const sunup_data *data, sunup_graph *g,
+                                int *field)
+{
+    *field = -1;
+    if (t->o.target != NULL) {
+        *field = sunup__data_field(data, t->o.target);
+        CHECK(*field >= 0, t->ctx, E_ARGUMENT, "the data have no field '%s' for the target",
+              t->o.target);
+        return SUNUP_OK;
+    }
+    for (int i = 0; i < data->n_fields; i++) {
+        if (sunup_graph_find(g, data->fields[i].name) != NULL) continue;
+        CHECK(*field < 0, t->ctx, E_ARGUMENT,
+              "fields '%s' and '%s' of the data are both no input of the network; say which is the "
+              "target",
+              data->fields[*field].name, data->fields[i].name);
+        *field = i;
+    }
+    CHECK(*field >= 0, t->ctx, E_ARGUMENT,
+          "all %d fields of the data are inputs of the network; there is no target for loss '%s'",
+          data->n_fields, t->o.loss);
+    return SUNUP_OK;
+}
+
+static sunup_shape batch_shape(int64_t count, const sunup_shape *sample)
+{
+    sunup_shape s = {.n = sample->n + 1, .d = {count}};
+    for (int i = 0; i < sample->n; i++) s.d[i + 1] = sample->d[i];
+    return s;
+}
+
+/* Floats of the data are f32; a network of f64 converts at its border. */
+static sunup_value *as_dtype(sunup_value *v, sunup_dtype dtype)
+{
+    const sunup_dtype has = sunup_value_dtype(v);
+    return has == dtype || has == SUNUP_I32 ? v : sunup_cast(v, dtype);
+}
+
+/* A target that has one axis less than the output of width 1 ([N] and [N, 1]) means the same. */
+static sunup_value *like_output(sunup_value *target, sunup_value *output)
+{
+    const sunup_shape a = sunup_value_shape(target), b = sunup_value_shape(output);
+    return sunup__elements(&a) == sunup__elements(&b) ? sunup_reshape(target, b) : target;
+}
+
+static sunup_value *named_loss(const sunup_trainer *t, sunup_value *output, sunup_value *target)
+{
+    if (strcmp(t->o.loss, "cross_entropy") == 0)
+        return sunup_cross_entropy(output, target, NULL, t->o.label_smoothing);
+    sunup_value *y = like_output(as_dtype(target, sunup_value_dtype(output)), output);
+    if (strcmp(t->o.loss, "mse") == 0) return sunup_mse(output, y);
+    if (strcmp(t->o.loss, "l1") == 0) return sunup_l1(output, y);
+    return sunup_bce_with_logits(output, y, NULL, NULL);
+}
+
+/* Fraction of rows whose largest logit is the label. */
+static sunup_value *fraction_right(sunup_value *output, sunup_value *label)
+{
+    sunup_value *guess = sunup_argmax(output, -1);
+    const sunup_dtype dtype = sunup_value_dtype(output);
+    sunup_value *same = sunup_compare(sunup_cast(guess, dtype), sunup_cast(label, dtype), SUNUP_EQ);
+    return sunup_mean(same, 0, NULL, false);
+}
+
+static sunup_status add_loss(sunup_trainer *t, const sunup_data *data, struct pass *p)
+{
+    sunup_graph *g = p->graph;
+    p->output = sunup_graph_find(g, "output");
+    p->loss = sunup_graph_find(g, "loss");
+    CHECK(p->output != NULL || p->loss != NULL, t->ctx, E_ARGUMENT,
+          "the network marks neither an \"output\" nor a \"loss\" (sunup_graph_output)");
+    if (p->loss != NULL) return SUNUP_OK;
+    int field;
+    TRY(find_target(t, data, g, &field));
+    const struct field *f = &data->fields[field];
+    const bool label = strcmp(t->o.loss, "cross_entropy") == 0;
+    CHECK(!label || f->dtype == SUNUP_I32, t->ctx, E_ARGUMENT,
+          "field '%s' holds %s numbers, but loss cross_entropy needs class labels (label: true)",
+          f->name, sunup_dtype_name(f->dtype));
+    p->target = sunup_input(g, f->name, f->dtype, batch_shape(p->count, &f->shape));
+    p->loss = named_loss(t, p->output, p->target);
+    if (label) p->correct = fraction_right(p->output, p->target);
+    return SUNUP_OK;
+}
+
+/* Every input of the graph (the target is one) with the data field of its name. */
+static sunup_status match_inputs(sunup_trainer *t, const sunup_data *data, struct pass *p)
+{
+    const sunup_graph *g = p->graph;
+    p->inputs = sunup__arena_alloc(&p->graph->arena, (size_t)g->n_nodes * sizeof *p->inputs);
+    p->fields = sunup__arena_alloc(&p->graph->arena, (size_t)g->n_nodes * sizeof *p->fields);
+    CHECK(p->inputs != NULL && p->fields != NULL, t->ctx, E_MEMORY, "no memory for a pass");
+    for (int i = 0; i < g->n_nodes; i++) {
+        sunup_value *v = g->nodes[i]->out[0];
+        const struct source_attr *s = sunup__source(v);
+        if (s == NULL || s->kind != SOURCE_INPUT) continue;
+        const int field = sunup__data_field(data, v->name);
+        CHECK(field >= 0, t->ctx, E_ARGUMENT,
+              "the data have no field '%s', which the network takes as an input", v->name);
+        const struct field *f = &data->fields[field];
+        const sunup_shape want = batch_shape(p->count, &f->shape);
+        char room[2][SHAPE_TEXT];
+        CHECK(sunup__elements(&want) == sunup__elements(&v->shape) && f->dtype == v->dtype, t->ctx,
+              E_SHAPE, "input '%s' of the network is %s %s, but the data give %s %s", v->name,
+              sunup_dtype_name(v->dtype), sunup__shape_text(&v->shape, room[0]),
+              sunup_dtype_name(f->dtype), sunup__shape_text(&want, room[1]));
+        p->inputs[p->n_inputs] = v;
+        p->fields[p->n_inputs++] = field;
+    }
+    return SUNUP_OK;
+}
+
+/* Two parameters may have the same gradient value (x + b + c): each needs memory of its own, so a copy is made. */
+static sunup_value *own_value(sunup_value **before, int n, sunup_value *v)
+{
+    for (int i = 0; i < n; i++)
+        if (before[i] == v) return sunup_scale(v, 1.0, 0.0);
+    return v;
+}
+
+static sunup_status add_gradients(sunup_trainer *t, struct pass *p)
+{
+    const sunup_model *m = t->model;
+    const int n = m->n_parameters, n_averages = p->graph->n_averages;
+    const size_t room = (size_t)(n + n_averages + 1) * sizeof(sunup_value *);
+    sunup_value **parameters = sunup__arena_alloc(&p->graph->arena, room);
+    p->gradients = sunup__arena_alloc(&p->graph->arena, room);
+    CHECK(parameters != NULL && p->gradients != NULL, t->ctx, E_MEMORY,
+          "no memory for %d gradients", n);
+    for (int i = 0; i < n; i++) parameters[i] = sunup_graph_find(p->graph, m->tensors[i].t.name);
+    sunup_gradient(p->loss, n, parameters, p->gradients);
+    p->n_averages = n_averages;
+    p->averages = p->gradients + n;
+    for (int i = 0; i < n_averages; i++) p->averages[i] = p->graph->averages[i].value;
+    for (int i = 1; i < n + n_averages; i++)
+        p->gradients[i] = own_value(p->gradients, i, p->gradients[i]);
+    return SUNUP_OK;
+}
+
+static sunup_status compile(sunup_trainer *t, struct pass *p)
+{
+    const int n = (p->training ? t->model->n_parameters : 0) + p->n_averages;
+    sunup_value **outputs =
+        sunup__arena_alloc(&p->graph->arena, (size_t)(n + 3) * sizeof(sunup_value *));
+    CHECK(outputs != NULL, t->ctx, E_MEMORY, "no memory for %d outputs", n);
+    int n_outputs = 0;
+    outputs[n_outputs++] = p->loss;
+    if (p->correct != NULL && p->training) outputs[n_outputs++] = p->correct;
+    if (p->output != NULL && !p->training) outputs[n_outputs++] = p->output;
+    for (int i = 0; i < n; i++) outputs[n_outputs++] = p->gradients[i];
+    TRY(sunup_graph_finish(p->graph));
+    CHECK(sunup__elements(&p->loss->shape) == 1, t->ctx, E_SHAPE,
+          "the loss is not a single number");
+    TRY(sunup_plan_create(p->graph, n_outputs, outputs, &p->plan));
+    for (int i = 0; i < t->model->n_parameters + t->model->n_states; i++) {
+        sunup_value *v = sunup_graph_find(p->graph, t->model->tensors[i].t.name);
+        if (sunup__plan_address(p->plan, v) != NULL)
+            TRY(sunup_plan_bind(p->plan, v, t->model->tensors[i].t.data));
+    }
+    return SUNUP_OK;
+}
+
+static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct pass *p)
+{
+    TRY(sunup__model_graph(t->model, p->count, p->training, &p->graph));
+    TRY(add_loss(t, data, p));
+    TRY(sunup_graph_finish(p->graph));
+    TRY(match_inputs(t, data, p));
+    if (p->training) TRY(add_gradients(t, p));
+    return compile(t, p);
+}
+
+sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
+                                bool training, struct pass **pass)
+{
+    *pass = sunup__alloc(sizeof **pass);
+    CHECK(*pass != NULL, t->ctx, E_MEMORY, "no memory for a pass");
+    (*pass)->count = count;
+    (*pass)->training = training;
+    const sunup_status status = fill_pass(t, data, *pass);
+    if (status != SUNUP_OK) sunup__pass_destroy(pass);
+    return status;
+}
+
+void sunup__pass_destroy(struct pass **pass)
+{
+    if (*pass == NULL) return;
+    sunup_plan_destroy(&(*pass)->plan);
+    sunup_graph_destroy(&(*pass)->graph);
+    sunup__free(*pass);
+    *pass = NULL;
+}
+
+sunup_status sunup__pass_load(const struct pass *p, void *const *fields)
+{
+    for (int i = 0; i < p->n_inputs; i++)
+        if (sunup__plan_address(p->plan, p->inputs[i]) != NULL)
+            TRY(sunup_plan_bind(p->plan, p->inputs[i], fields[p->fields[i]]));
+    return SUNUP_OK;
+}
+
+static sunup_status check_loss_name(sunup_trainer *t)
+{
+    static const char *const losses[] = {"cross_entropy", "mse", "l1", "bce_with_logits"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(t->o.loss, losses[i]) == 0) return SUNUP_OK;
+    char hint[HINT_TEXT];
+    RAISE(t->ctx, E_ARGUMENT,
+          "there is no loss '%s'%s; known are cross_entropy, mse, l1, bce_with_logits", t->o.loss,
+          sunup__hint(hint, t->o.loss, 4, losses));
+}
+
+sunup_status sunup__train_check_options(sunup_trainer *t)
+{
+    const sunup_train_options *o = &t->o;
+    const int ranks = sunup_comm_ranks(t->comm);
+    const int64_t samples = sunup_data_samples(t->data);
+    CHECK(o->batch >= 1 && o->shards >= 1 && o->accumulate >= 1, t->ctx, E_ARGUMENT,
+          "batch %lld, shards %d and accumulate %d must all be at least 1", (long long)o->batch,
+          o->shards, o->accumulate);
+    CHECK(o->batch % o->shards == 0, t->ctx, E_ARGUMENT,
+          "shards %d does not divide the batch of %lld; try shards %lld or batch %lld", o->shards,
+          (long long)o->batch,
+          (long long)(o->batch < o->shards ? o->batch : o->batch / (o->batch / o->shards)),
+          (long long)((o->batch + o->shards - 1) / o->shards * o->shards));
+    CHECK(ranks <= o->shards, t->ctx, E_ARGUMENT,
+          "%d ranks cannot share %d shards; start at most %d ranks or raise shards (which changes "
+          "the run)",
+          ranks, o->shards, o->shards);
+    CHECK(samples >= 1, t->ctx, E_ARGUMENT, "the data hold no sample");
+    CHECK(o->batch <= samples, t->ctx, E_ARGUMENT,
+          "a batch of %lld is larger than the data (%lld samples)", (long long)o->batch,
+          (long long)samples);
+    CHECK(o->epochs >= 0 && isfinite(o->epochs), t->ctx, E_ARGUMENT,
+          "epochs is %g; it must be 0 or more", o->epochs);
+    CHECK(o->label_smoothing >= 0 && o->label_smoothing < 1, t->ctx, E_ARGUMENT,
+          "label_smoothing is %g; it must be in [0, 1)", o->label_smoothing);
+    return check_loss_name(t);
+}
+
+static sunup_status lay_out_terms(sunup_trainer *t)
+{
+    struct terms *terms = &t->terms;
+    const struct pass *p = t->pass;
+    terms->average_at =
+        sunup__arena_alloc(&t->arena, (size_t)(p->n_averages + 1) * sizeof *terms->average_at);
+    CHECK(terms->average_at != NULL, t->ctx, E_MEMORY, "no memory for %d averages", p->n_averages);
+    terms->averages = aligned(t->model->n_flat_parameters);
+    int64_t at = terms->averages;
+    for (int i = 0; i < p->n_averages; i++) {
+        terms->average_at[i] = at;
+        at = aligned(at + sunup__elements(&p->averages[i]->shape));
+    }
+    terms->extras = at;
+    terms->n = aligned(at + EXTRAS);
+    return SUNUP_OK;
+}
+
+/* Optimizer over the parameters of the flat array, in its order. */
+static sunup_status make_optimizer(sunup_trainer *t)
+{
+    const sunup_model *m = t->model;
+    struct segment *s = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *s);
+    CHECK(s != NULL, t->ctx, E_MEMORY, "no memory for %d parameters", m->n_parameters);
+    for (int i = 0; i < m->n_parameters; i++) {
+        const struct model_tensor *p = &m->tensors[m->n_parameters - 1 - i]; /* ascending offsets */
+        s[i] = (struct segment){.name = p->t.name,
+                                .at = p->at,
+                                .n = sunup__elements(&p->t.shape),
+                                .vector = p->t.shape.n <= 1};
+    }
+    return sunup__optimizer_create(t->ctx, t->kernels, t->threads, &t->o.optimizer,
+                                   m->dtype == SUNUP_F64, m->n_flat_parameters, m->n_parameters, s,
+                                   &t->optimizer);
+}
+
+int64_t sunup__trainer_bytes(const sunup_trainer *t)
+{
+    const int64_t element = sunup_dtype_bytes(t->model->dtype);
+    const int64_t moments = t->optimizer != NULL ? sunup__optimizer_moments(t->optimizer) : 2;
+    const sunup_plan_info plan = sunup_plan_describe(t->pass->plan);
+    const int64_t exchange = sunup__exchange_bytes(t->o.shards, sunup_comm_ranks(t->comm),
+                                                   t->terms.n, t->model->dtype == SUNUP_F64);
+    return plan.arena_bytes + exchange +
+           element * (t->model->n_flat + t->terms.n + moments * t->model->n_flat);
+}
+
+static sunup_status check_memory(sunup_trainer *t)
+{
+    const int64_t want = sunup__trainer_bytes(t), have = sunup__memory_available();
+    CHECK(want <= have, t->ctx, E_MEMORY,
+          "this run needs about %.1f MB a rank, and %.1f MB are free; lower batch, or raise shards "
+          "or ranks",
+          1e-6 * (double)want, 1e-6 * (double)have);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__train_rewind(sunup_trainer *t)
+{
+    const struct stream_options o = {.batch = t->o.batch,
+                                     .shards = t->o.shards,
+                                     .from = t->from,
+                                     .to = t->to,
+                                     .seed = t->o.seed,
+                                     .shuffle = t->o.shuffle,
+                                     .training = true,
+                                     .augment = t->o.augment,
+                                     .first = t->step * t->o.accumulate};
+    sunup__stream_destroy(&t->stream);
+    return sunup__stream_create(t->data, &o, &t->stream);
+}
+
+static sunup_status count_steps(sunup_trainer *t)
+{
+    const int64_t batches = sunup_data_samples(t->data) / t->o.batch;
+    t->steps_per_epoch = batches / t->o.accumulate;
+    CHECK(t->steps_per_epoch >= 1, t->ctx, E_ARGUMENT,
+          "accumulate %d asks for more batches than an epoch has (%lld)", t->o.accumulate,
+          (long long)batches);
+    t->total_steps = (int64_t)(t->o.epochs * (double)t->steps_per_epoch + 1e-9);
+    if (t->o.max_steps > 0 && t->o.max_steps < t->total_steps) t->total_steps = t->o.max_steps;
+    return SUNUP_OK;
+}
+
+/* The ranks must compute alike: the same network, weights, run and kernels, or the sum means nothing. */
+static sunup_status compare_ranks(sunup_trainer *t)
+{
+    uint64_t h = sunup_model_hash(t->model);
+    const sunup_train_options *o = &t->o;
+    const double numbers[] = {(double)o->batch,
+                              o->shards,
+                              o->accumulate,
+                              (double)o->seed,
+                              o->epochs,
+                              (double)t->terms.n,
+                              (double)sunup_data_samples(t->data)};
+    h = sunup__hash(numbers, sizeof numbers, h);
+    for (int i = 0; i < t->pass->plan->n_steps; i++) {
+        const char *maker = t->pass->plan->steps[i].maker->name;
+        h = sunup__hash(maker, strlen(maker), h);
+    }
+    const char *isa = t->kernels->isa;
+    h = sunup__hash(isa, strlen(isa), h);
+    return sunup__comm_compare(t->comm, h,
+                               "the network, its first weights, the run's options or its kernels");
+}
+
+sunup_status sunup__train_setup(sunup_trainer *t)
+{
+    sunup__shards_of(t->o.shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &t->from,
+                     &t->to);
+    TRY(sunup__kernels(t->ctx, &t->kernels));
+    TRY(sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true, &t->pass));
+    TRY(lay_out_terms(t));
+    TRY(count_steps(t));
+    TRY(make_optimizer(t));
+    /* max_steps ends a run early; its learning rates are those of the whole run. */
+    const double whole = floor(t->o.epochs * (double)t->steps_per_epoch + 1e-9);
+    const double lr = sunup__optimizer_lr(t->optimizer);
+    TRY(sunup__schedule_create(t->ctx, &t->o.schedule, lr, whole, &t->schedule));
+    TRY(check_memory(t));
+    TRY(sunup__exchange_create(t->comm, t->kernels, t->threads, t->o.shards, t->terms.n,
+                               t->model->dtype == SUNUP_F64, &t->exchange));
+    const int64_t sums = t->o.accumulate > 1 ? 2 : 1;
+    t->sum = sunup__alloc_aligned((size_t)(sums * t->terms.n * sunup_dtype_bytes(t->model->dtype)));
+    CHECK(t->sum != NULL, t->ctx, E_MEMORY, "no memory for the sum of %lld terms",
+          (long long)t->terms.n);
+    TRY(sunup__train_rewind(t));
+    return compare_ranks(t);
+}

@@ -1,0 +1,264 @@
+/* trainer.c - the verbs of training, the whole flow from a batch to new weights.
+ *
+ *   stream -> shards of this rank -> plan (forward, backward) -> exchange (one sum over all shards)
+ *          -> optimizer -> weights; averages -> states; records, evaluations, checkpoints
+ *
+ * A step is a function of (weights, moments, seed, step) and of the run's definition (batch, shards, data); ranks
+ * and threads only decide who computes what. What is needed to build this is in setup.c.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/system.h"
+#include "train/trainer.h"
+
+static double number_at(const void *p, int64_t i, bool f64)
+{
+    return f64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static void put_number(void *p, int64_t i, bool f64, double x)
+{
+    if (f64)
+        ((double *)p)[i] = x;
+    else
+        ((float *)p)[i] = (float)x;
+}
+
+static bool is_f64(const sunup_trainer *t)
+{
+    return t->model->dtype == SUNUP_F64;
+}
+
+static void *element(const sunup_trainer *t, void *flat, int64_t at)
+{
+    return (char *)flat + at * sunup_dtype_bytes(t->model->dtype);
+}
+
+/* Point the plan's outputs into the slot that takes this shard's terms. */
+static sunup_status bind_slot(sunup_trainer *t, void *slot)
+{
+    if (slot == t->bound) return SUNUP_OK;
+    struct pass *p = t->pass;
+    for (int i = 0; i < t->model->n_parameters; i++)
+        TRY(sunup_plan_bind(p->plan, p->gradients[i], element(t, slot, t->model->tensors[i].at)));
+    for (int i = 0; i < p->n_averages; i++)
+        TRY(sunup_plan_bind(p->plan, p->averages[i], element(t, slot, t->terms.average_at[i])));
+    t->bound = slot;
+    return SUNUP_OK;
+}
+
+static sunup_status scalar(const sunup_trainer *t, sunup_value *v, double *x)
+{
+    char room[8] = {0};
+    TRY(sunup_plan_get(t->pass->plan, v, room, sunup_dtype_bytes(sunup_value_dtype(v))));
+    if (sunup_value_dtype(v) == SUNUP_F64)
+        memcpy(x, room, sizeof *x);
+    else {
+        float f;
+        memcpy(&f, room, sizeof f);
+        *x = (double)f;
+    }
+    return SUNUP_OK;
+}
+
+/* Between the tensors of the flat array lie a few elements of alignment: they must not hold old numbers. */
+static void clear_gaps(const sunup_trainer *t, void *slot)
+{
+    const sunup_model *m = t->model;
+    const int64_t bytes = sunup_dtype_bytes(m->dtype);
+    int64_t end = 0;
+    for (int i = m->n_parameters - 1; i >= 0; i--) {
+        memset(element(t, slot, end), 0, (size_t)((m->tensors[i].at - end) * bytes));
+        end = m->tensors[i].at + sunup__elements(&m->tensors[i].t.shape);
+    }
+    memset(element(t, slot, end), 0, (size_t)((t->terms.n - end) * bytes));
+}
+
+static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard)
+{
+    void *slot = sunup__exchange_slot(t->exchange);
+    clear_gaps(t, slot);
+    TRY(bind_slot(t, slot));
+    TRY(sunup__pass_load(t->pass, b->data[shard - t->from]));
+    const sunup_random_key key = {
+        .seed = t->o.seed, .step = (uint64_t)b->number, .sample = shard * t->pass->count};
+    TRY(sunup_plan_run(t->pass->plan, key));
+    double loss = 0, correct = 0;
+    TRY(scalar(t, t->pass->loss, &loss));
+    if (t->pass->correct != NULL) TRY(scalar(t, t->pass->correct, &correct));
+    put_number(slot, t->terms.extras + EXTRA_LOSS, is_f64(t), loss);
+    put_number(slot, t->terms.extras + EXTRA_CORRECT, is_f64(t), correct);
+    put_number(slot, t->terms.extras + EXTRA_STOP, is_f64(t), t->stop ? 1 : 0);
+    sunup__exchange_push(t->exchange);
+    return SUNUP_OK;
+}
+
+struct step_sums { /* of the batches of one step */
+    double loss, correct, data_s, comm_s;
+    bool stop;
+};
+
+/* A rank that cannot compute its shards still takes part in the exchange, with zeros and a mark; then all know. */
+static void push_failure(sunup_trainer *t)
+{
+    void *slot = sunup__exchange_slot(t->exchange);
+    memset(slot, 0, (size_t)(t->terms.n * sunup_dtype_bytes(t->model->dtype)));
+    put_number(slot, t->terms.extras + EXTRA_FAILED, is_f64(t), 1);
+    sunup__exchange_push(t->exchange);
+}
+
+/* One batch: `into` = the sum over all shards on all ranks. */
+static sunup_status sum_batch(sunup_trainer *t, void *into, struct step_sums *sums)
+{
+    const double asked = sunup__now_s();
+    const struct batch *b;
+    sunup_status mine = sunup__stream_next(t->stream, &b);
+    sums->data_s += sunup__now_s() - asked;
+    for (int s = t->from; s < t->to; s++) {
+        if (mine == SUNUP_OK) mine = run_shard(t, b, s);
+        if (mine != SUNUP_OK) push_failure(t);
+    }
+    char site[64];
+    (void)snprintf(site, sizeof site, "sum of gradients, step %lld", (long long)t->step);
+    TRY(sunup__exchange_finish(t->exchange, site, into));
+    if (number_at(into, t->terms.extras + EXTRA_FAILED, is_f64(t)) != 0)
+        return sunup_comm_agree(t->comm, mine);
+    sums->comm_s += sunup__exchange_wait_s(t->exchange);
+    const double loss = number_at(into, t->terms.extras + EXTRA_LOSS, is_f64(t)) / t->o.shards;
+    if (!isfinite(loss)) return sunup__train_find_nan(t, b);
+    sums->loss += loss;
+    sums->correct += number_at(into, t->terms.extras + EXTRA_CORRECT, is_f64(t)) / t->o.shards;
+    sums->stop = sums->stop || number_at(into, t->terms.extras + EXTRA_STOP, is_f64(t)) > 0;
+    return SUNUP_OK;
+}
+
+static sunup_status sum_batches(sunup_trainer *t, struct step_sums *sums)
+{
+    TRY(sum_batch(t, t->sum, sums));
+    for (int i = 1; i < t->o.accumulate; i++) {
+        void *more = element(t, t->sum, t->terms.n); /* setup makes room for two */
+        TRY(sum_batch(t, more, sums));
+        if (is_f64(t))
+            t->kernels->f64.add_to(t->terms.n, more, t->sum);
+        else
+            t->kernels->f32.add_to(t->terms.n, more, t->sum);
+    }
+    return SUNUP_OK;
+}
+
+/* state = (1 - momentum) state + momentum * mean over shards. */
+static void update_states(sunup_trainer *t)
+{
+    const struct average *averages = t->pass->graph->averages;
+    const double scale = 1.0 / ((double)t->o.shards * t->o.accumulate);
+    for (int i = 0; i < t->pass->n_averages; i++) {
+        struct model_tensor *state = sunup__model_find(t->model, averages[i].state->name);
+        const double momentum = averages[i].momentum;
+        for (int64_t j = 0; j < sunup__elements(&state->t.shape); j++) {
+            const double mean = number_at(t->sum, t->terms.average_at[i] + j, is_f64(t)) * scale;
+            const double old = number_at(state->t.data, j, is_f64(t));
+            put_number(state->t.data, j, is_f64(t), (1 - momentum) * old + momentum * mean);
+        }
+    }
+}
+
+static sunup_status update_weights(sunup_trainer *t, double lr, double *norm)
+{
+    const double scale = 1.0 / ((double)t->o.shards * t->o.accumulate);
+    const sunup_status status =
+        sunup__optimizer_step(t->optimizer, lr, scale, t->sum, t->model->flat, norm);
+    if (status == SUNUP_E_NAN)
+        RAISE(t->ctx, E_NAN, "step %lld: %s; the weights are those before this step",
+              (long long)t->step, sunup_error(t->ctx));
+    return status;
+}
+
+sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
+{
+    if (t->step >= t->total_steps) return SUNUP_E_END;
+    const double start = sunup__now_s();
+    struct step_sums sums = {0};
+    TRY(sum_batches(t, &sums));
+    const double lr = sunup__schedule_lr(&t->schedule, t->step);
+    double norm = 0;
+    TRY(update_weights(t, lr, &norm));
+    update_states(t);
+    t->step++;
+    if (t->o.hash_steps > 0 && t->step % t->o.hash_steps == 0)
+        TRY(sunup__comm_compare(t->comm, sunup_model_hash(t->model), "weights"));
+    if (sums.stop) t->stop = 1;
+    if (metrics != NULL)
+        *metrics = (sunup_metrics){
+            .step = t->step,
+            .epoch = (double)t->step / (double)t->steps_per_epoch,
+            .loss = sums.loss / t->o.accumulate,
+            .accuracy = t->pass->correct != NULL ? sums.correct / t->o.accumulate : NAN,
+            .lr = lr,
+            .grad_norm = norm,
+            .step_s = sunup__now_s() - start,
+            .data_s = sums.data_s,
+            .comm_s = sums.comm_s};
+    return SUNUP_OK;
+}
+
+/* After the last step of an epoch: evaluation (once, also if the run stopped right here), schedule, checkpoint. */
+static sunup_status end_epoch(sunup_trainer *t, sunup_data *eval, const sunup_metrics *train,
+                              sunup_metrics *last)
+{
+    const int64_t epoch = t->step / t->steps_per_epoch;
+    if (eval != NULL && t->evaluated < epoch) {
+        TRY(sunup_trainer_evaluate(t, eval, last));
+        sunup__schedule_feed(&t->schedule, last->loss);
+        sunup__record_evaluation(t->recorder, train, last);
+    }
+    t->evaluated = epoch;
+    if (t->hooks.epoch != NULL) t->hooks.epoch(t->hooks.arg, train, eval != NULL ? last : NULL);
+    return sunup__checkpoint_keep(t);
+}
+
+sunup_status sunup_trainer_run(sunup_trainer *t, sunup_data *eval, sunup_metrics *last)
+{
+    sunup_metrics m = {.step = t->step, .loss = NAN, .accuracy = NAN, .grad_norm = NAN}, e = m;
+    const bool at_end = t->step > 0 && t->step % t->steps_per_epoch == 0;
+    if (at_end && t->evaluated < t->step / t->steps_per_epoch) TRY(end_epoch(t, eval, &m, &e));
+    while (t->step < t->total_steps && !t->stop) {
+        TRY(sunup_trainer_step(t, &m));
+        const int64_t in_epoch = (t->step - 1) % t->steps_per_epoch + 1;
+        if (t->hooks.step != NULL) t->hooks.step(t->hooks.arg, &m, in_epoch, t->steps_per_epoch);
+        if (t->o.log_steps > 0 && t->step % t->o.log_steps == 0)
+            sunup__record_step(t->recorder, &m);
+        if (in_epoch == t->steps_per_epoch && !t->stop)
+            TRY(end_epoch(t, eval, &m, &e));
+        else if (t->o.checkpoint_steps > 0 && fmod((double)t->step, t->o.checkpoint_steps) == 0)
+            TRY(sunup__checkpoint_keep(t));
+    }
+    if (t->stop || t->step % t->steps_per_epoch != 0) TRY(sunup__checkpoint_keep(t));
+    if (last != NULL) *last = eval != NULL && t->evaluated > 0 ? e : m;
+    if (t->stop)
+        RAISE(t->ctx, E_STOPPED, "stopped on request after step %lld; resume with --resume",
+              (long long)t->step);
+    return sunup__record_report(t->recorder, t, eval);
+}
+
+void sunup_trainer_stop(sunup_trainer *t)
+{
+    t->stop = 1;
+}
+
+void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks)
+{
+    t->hooks = *hooks;
+}
+
+const struct confusion *sunup__trainer_confusion(const sunup_trainer *t)
+{
+    return &t->confusion;
+}
+
+sunup_plan_info sunup__trainer_plan(const sunup_trainer *t)
+{
+    return sunup_plan_describe(t->pass->plan);
+}

@@ -1,0 +1,93 @@
+/* trainer.h - what the files of this folder share: the trainer and its parts. */
+#ifndef SUNUP_TRAINER_H
+#define SUNUP_TRAINER_H
+
+#include <signal.h>
+
+#include "train/train.h"
+
+/* One number that every shard adds to the sum beside its gradients. */
+enum extra { EXTRA_LOSS, EXTRA_CORRECT, EXTRA_STOP, EXTRA_FAILED, EXTRAS };
+
+/* A graph of the network with its loss, ready to run on one shard of `count` samples. */
+struct pass {
+    int64_t count; /* samples                                                     */
+    bool training;
+    sunup_graph *graph;
+    sunup_plan *plan;
+    sunup_value *output, *target, *loss, *correct; /* correct, target: NULL if there is none */
+    int n_inputs;
+    sunup_value **inputs;    /* with the target, in the order of the data's fields           */
+    int *fields;             /* data field of each                                           */
+    sunup_value **gradients; /* training: of model tensor i                                  */
+    int n_averages;
+    sunup_value **averages; /* training: what graph->averages take in                       */
+};
+
+/* Where a shard's terms stand in the flat sum: gradients as the weights, averages, extras. */
+struct terms {
+    int64_t n, averages, extras;
+    int64_t *average_at;
+};
+
+enum { PASS_CACHE = 4 };
+
+struct sunup_trainer {
+    sunup_context *ctx;
+    sunup_model *model;
+    sunup_data *data;
+    sunup_comm *comm;
+    sunup_comm *own_comm;  /* made here because the caller gave none */
+    sunup_train_options o; /* strings are copies */
+    const struct kernels *kernels;
+    int threads;
+    int from, to;      /* shards of this rank */
+    struct pass *pass; /* training */
+    struct terms terms;
+    struct stream *stream;
+    struct exchange *exchange;
+    void *sum;   /* [terms.n] */
+    void *bound; /* the slot that the plan's outputs point into */
+    struct optimizer *optimizer;
+    struct schedule schedule;
+    struct arena arena;
+    /* Evaluation's passes by count, made when first wanted; `evaluated` remembers the data they read. */
+    struct pass *evaluation[PASS_CACHE];
+    struct confusion confusion;
+    struct mistake *mistakes;
+    int n_mistakes;
+    struct train_hooks hooks;
+    struct recorder *recorder;
+    /* Where the run is. */
+    int64_t step, steps_per_epoch, total_steps;
+    int64_t evaluated; /* epochs whose evaluation is done (plateau has seen it) */
+    volatile sig_atomic_t stop;
+};
+
+/* setup.c */
+sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
+                                bool training, struct pass **pass);
+void sunup__pass_destroy(struct pass **pass);
+sunup_status sunup__pass_load(const struct pass *p, void *const *fields);
+sunup_status sunup__train_check_options(sunup_trainer *t);
+sunup_status sunup__train_setup(sunup_trainer *t);
+sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
+/* nonfinite.c: say which layer made the first number that is not finite, on which rank; returns E_NAN. */
+sunup_status sunup__train_find_nan(sunup_trainer *t, const struct batch *b);
+/* checkpoint.c */
+sunup_status sunup__checkpoint_keep(sunup_trainer *t); /* the next of run_dir, old ones removed */
+/* evaluate.c */
+void sunup__evaluation_end(sunup_trainer *t);
+
+/* record.c: all on rank 0, NULL recorder elsewhere. */
+sunup_status sunup__recorder_create(sunup_trainer *t, struct recorder **r);
+void sunup__recorder_destroy(struct recorder **r);
+void sunup__record_step(struct recorder *r, const sunup_metrics *m);
+void sunup__record_evaluation(struct recorder *r, const sunup_metrics *train,
+                              const sunup_metrics *eval);
+/* A resumed run: forget what was recorded after this step. */
+void sunup__record_rewind(struct recorder *r, int64_t step);
+/* report.html and what else is written once: at the end of a run and at each evaluation. */
+sunup_status sunup__record_report(struct recorder *r, sunup_trainer *t, sunup_data *eval);
+
+#endif

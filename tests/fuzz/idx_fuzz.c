@@ -1,0 +1,9 @@
+/* idx_fuzz.c - any bytes as an idx file. */
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct array a;
+    const sunup_status status = sunup__read_idx(fuzz_context(), data, size, "fuzz", &a);
+    return fuzz_array(status, &a);
+}

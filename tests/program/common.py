@@ -1,0 +1,109 @@
+"""common.py - small data sets, networks and run files for the tests of the program."""
+import json
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import tempfile
+import unittest
+
+PROGRAM = os.environ["SUNUP_PROGRAM"]
+MPIEXEC = os.environ.get("SUNUP_MPIEXEC", "")
+
+NET = """
+model:
+  input: {name: x, shape: [8, 8, 1]}
+  layers:
+    - conv: {name: conv1, out_channels: 4, kernel_size: 3, padding: same, bias: false}
+    - batch_norm:
+    - relu: {name: r1}
+    - max_pool: 2
+    - conv: {name: conv2, out_channels: 4, kernel_size: 3, padding: same}
+    - relu: {name: r2}
+    - flatten:
+    - dropout: 0.2
+    - linear: {name: fc, out_features: 3}
+"""
+
+RUN = """
+model: net.yaml
+data:
+  train:
+    - {name: x, path: x.idx, shape: [8, 8, 1], scale: 0.00392156862745098}
+    - {name: label, path: y.idx, label: true}
+  eval:
+    - {name: x, path: x.idx, shape: [8, 8, 1], scale: 0.00392156862745098}
+    - {name: label, path: y.idx, label: true}
+batch: 24
+shards: 12
+epochs: 20
+seed: 3
+augment: {flip: true}
+optimizer: {type: sgd, lr: 0.05, momentum: 0.9}
+schedule: {type: cosine, warmup_steps: 4}
+run_dir: %s
+checkpoint_steps: 7
+"""
+
+
+def idx(values, shape):
+    """Bytes of an idx file of unsigned bytes."""
+    return struct.pack(">HBB", 0, 8, len(shape)) + struct.pack(f">{len(shape)}I", *shape) + bytes(values)
+
+
+def pictures(n):
+    """n pictures 8 x 8 of three kinds: a bright row, column or corner under noise."""
+    rng = random.Random(1)
+    x, y = [], []
+    for i in range(n):
+        kind, at = i % 3, rng.randrange(6)
+        for r in range(8):
+            for c in range(8):
+                on = (r == at, c == at, r < 3 and c < 3)[kind]
+                x.append(min(255, rng.randrange(60) + 180 * on))
+        y.append(kind)
+    return idx(x, (n, 8, 8)), idx(y, (n,))
+
+
+class Case(unittest.TestCase):
+    """A test with a folder of its own that holds net.yaml, run.yaml and data; gone afterwards."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="sunup-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.run_dir = self.folder / "out"
+        x, y = pictures(240)
+        self.write("x.idx", x)
+        self.write("y.idx", y)
+        self.write("net.yaml", NET)
+        self.write("run.yaml", RUN % self.run_dir)
+
+    def write(self, name, content):
+        mode = "wb" if isinstance(content, bytes) else "w"
+        with open(self.folder / name, mode) as f:
+            f.write(content)
+
+    def command(self, *args, ranks=0):
+        launch = []
+        if ranks:
+            launch = [MPIEXEC, "--oversubscribe", "--mca", "btl", "self,vader", "-n", str(ranks)]
+        return launch + [PROGRAM, *map(str, args)]
+
+    def environment(self, **more):
+        return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **more)
+
+    def sunup(self, *args, ranks=0, status=0, env=None, timeout=120):
+        """Run the program in the folder; check its exit status; give the finished process."""
+        done = subprocess.run(self.command(*args, ranks=ranks), cwd=self.folder, capture_output=True, text=True,
+                              timeout=timeout, env=self.environment(**(env or {})))
+        self.assertEqual(done.returncode, status, f"{args}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def train(self, *args, **more):
+        return json.loads(self.sunup("train", "run.yaml", "--json", *args, **more).stdout)
+
+
+def main():
+    unittest.main(verbosity=2)

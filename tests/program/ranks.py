@@ -1,0 +1,65 @@
+"""ranks.py - the same bits for any number of ranks, threads and bucket size; a rank that stops is named."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import common
+
+
+class Ranks(common.Case):
+    def test_same_bits(self):
+        steps = ["--set", "epochs=100", "--set", "max_steps=200", "--set", "checkpoint_steps=0"]
+        want = self.train(*steps)
+        for threads in "1", "2":
+            got = self.train(*steps, env={"SUNUP_THREADS": threads})
+            self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), threads)
+        for ranks in 2, 3, 4, 5, 7, 8:
+            bucket = (256, 100000)[ranks % 2]
+            got = self.train(*steps, "--set", f"bucket_bytes={bucket}", ranks=ranks, env={"SUNUP_THREADS": "1"})
+            self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), ranks)
+
+    def test_stopped_on_four_resumed_on_three(self):
+        want = self.train("--set", f"run_dir={self.folder}/whole")
+        self.train("--set", "max_steps=95", ranks=4)
+        got = self.train("--resume", ranks=3)
+        self.assertEqual(got["hash"], want["hash"])
+
+    def test_errors_are_told_once(self):
+        done = self.sunup("train", "run.yaml", "--set", "shards=2", "--set", "batch=2", ranks=3, status=1)
+        self.assertEqual(done.stderr.count("3 ranks cannot share 2 shards"), 1, done.stderr)
+        done = self.sunup("train", "run.yaml", "--set", "optimizer.lr=1.0e+30", ranks=2, status=1)
+        self.assertEqual(done.stderr.count("not finite"), 1, done.stderr)
+
+    def test_stopped_rank_is_named(self):
+        args = self.command("train", "run.yaml", "--set", "epochs=100000", "--set", "timeout_s=2", "--quiet", ranks=3)
+        p = subprocess.Popen(args, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=self.environment(SUNUP_THREADS="1"))
+        while not list(self.run_dir.glob("checkpoints/*")):
+            time.sleep(0.01)
+        victim = self.process_of_rank(1)
+        os.kill(victim, signal.SIGSTOP)
+        start = time.time()
+        _, err = p.communicate(timeout=60)
+        self.assertEqual(p.returncode, 124, err)
+        self.assertLess(time.time() - start, 20)
+        self.assertIn("rank 1", err)
+        self.assertIn("stopped", err)
+
+    def process_of_rank(self, rank):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    environment = f.read().split(b"\0")
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    program = f.read().split(b"\0")[0].decode()
+                folder = os.readlink(f"/proc/{pid}/cwd")
+            except OSError:
+                continue
+            if program == common.PROGRAM and folder == str(self.folder) and b"OMPI_COMM_WORLD_RANK=%d" % rank in environment:
+                return int(pid)
+        self.fail("no such rank")
+
+
+common.main()

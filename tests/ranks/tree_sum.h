@@ -1,0 +1,55 @@
+/* tree_sum.h - what a sum over shards means, as plainly as it can be said: recursion over one
+ * element's terms.
+ *
+ * Owes the bits that every exchange must give. Its own rule for a missing right sibling: the left
+ * one stands alone.
+ */
+#ifndef TREE_SUM_H
+#define TREE_SUM_H
+
+#include <stdint.h>
+
+/* Terms of the adversary: huge numbers that cancel, and small ones whose survival depends on the
+ * order. */
+static inline double hostile_term(int shard, int64_t i)
+{
+    const uint64_t mix =
+        ((uint64_t)shard * 0x9e3779b97f4a7c15u + (uint64_t)i + 1) * 0xbf58476d1ce4e5b9u;
+    const double small = (double)(int64_t)(mix >> 40) / 1000 - 8000;
+    switch ((mix >> 20) % 5) {
+    case 0:
+        return 0x1p60;
+    case 1:
+        return -0x1p60;
+    case 2:
+        return small * 0x1p-30;
+    default:
+        return small;
+    }
+}
+
+/* float rounds after each addition as the exchange in f32 does. */
+static inline float tree_sum_f32(int shards, int level, int start, int64_t i)
+{
+    if (level == 0) return (float)hostile_term(start, i);
+    const int half = 1 << (level - 1);
+    const float left = tree_sum_f32(shards, level - 1, start, i);
+    return start + half < shards ? left + tree_sum_f32(shards, level - 1, start + half, i) : left;
+}
+
+static inline double tree_sum_f64(int shards, int level, int start, int64_t i)
+{
+    if (level == 0) return hostile_term(start, i);
+    const int half = 1 << (level - 1);
+    const double left = tree_sum_f64(shards, level - 1, start, i);
+    return start + half < shards ? left + tree_sum_f64(shards, level - 1, start + half, i) : left;
+}
+
+static inline int tree_height(int shards)
+{
+    int level = 0;
+    while ((1 << level) < shards) level++;
+    return level;
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* program.c - main: find the verb, read its options, make a context, run it. */
+#include "program.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/words.h"
+#include "comm/comm.h"
+
+static const struct verb verbs[] = {
+    {"train", "RUN.yaml", "train a network as a run file says, on one process or under mpiexec",
+     "set json quiet resume tuning", verb_train},
+    {"eval", "RUN.yaml", "loss and accuracy of trained weights on the evaluation data",
+     "set json weights", verb_eval},
+    {"predict", "RUN.yaml", "outputs of a network for the samples of a file, as .npy",
+     "set json weights input output batch", verb_predict},
+    {"summary", "MODEL.yaml|RUN.yaml", "layers, output shapes, parameters, flops, activation bytes",
+     "set json batch", verb_summary},
+    {"plan", "RUN.yaml", "steps, kernels, memory and traffic of a run before it starts",
+     "set json ranks", verb_plan},
+    {"config", "RUN.yaml", "the run with every default and --set filled in", "set", verb_config},
+    {"check", "[PROBLEM...]", "compare kernels and ops with their references", "json", verb_check},
+    {"bench", "PROBLEM...|RUN.yaml",
+     "time kernels or training steps, as share of this machine's ceiling", "set json seconds steps",
+     verb_bench},
+    {"doctor", "", "what this machine, build and environment offer, and what to change", "json",
+     verb_doctor},
+};
+enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
+
+int complain(int exit_status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fprintf(stderr, "sunup: ");
+    (void)vfprintf(stderr, format, args);
+    (void)fprintf(stderr, "\n");
+    va_end(args);
+    return exit_status;
+}
+
+/* On many ranks a failure is agreed upon, so rank 0 speaks for all; a rank that is alone with its error speaks. */
+int fail(struct command *c, sunup_status status)
+{
+    const bool first = c->comm == NULL || sunup_comm_rank(c->comm) == 0;
+    const bool alone = status == SUNUP_E_HANG || status == SUNUP_E_PEER;
+    if (first || alone) {
+        const char *text = sunup_error(c->ctx);
+        (void)complain(EXIT_ERROR, "%s", text[0] != '\0' ? text : sunup_status_text(status));
+    }
+    if (status == SUNUP_E_HANG) {
+        if (c->comm != NULL && sunup_comm_ranks(c->comm) > 1) sunup__comm_abort(c->comm, EXIT_HANG);
+        return EXIT_HANG;
+    }
+    if (status == SUNUP_E_PEER && c->comm != NULL) sunup__comm_abort(c->comm, EXIT_ERROR);
+    return EXIT_ERROR;
+}
+
+static void help(FILE *to)
+{
+    (void)fprintf(to,
+                  "sunup %s: deep-learning training for supercomputers\n\nusage: sunup VERB "
+                  "[OPTIONS] ...\n\n",
+                  sunup_version());
+    for (int i = 0; i < N_VERBS; i++)
+        (void)fprintf(to, "  %-8s %-20s %s\n", verbs[i].name, verbs[i].operands, verbs[i].summary);
+    (void)fprintf(
+        to, "\nsunup VERB --help tells more; many ranks: mpiexec -n N sunup train RUN.yaml\n"
+            "Environment: SUNUP_THREADS, SUNUP_ISA (ref avx2 avx512), SUNUP_DEVICE (cpu memcheck), "
+            "SUNUP_TIMEOUT, SUNUP_TUNING\n");
+}
+
+static const struct verb *find_verb(const char *name)
+{
+    const char *names[N_VERBS];
+    for (int i = 0; i < N_VERBS; i++) {
+        names[i] = verbs[i].name;
+        if (strcmp(name, verbs[i].name) == 0) return &verbs[i];
+    }
+    char hint[HINT_TEXT];
+    (void)complain(EXIT_USAGE, "there is no verb '%s'%s; sunup --help lists them", name,
+                   sunup__hint(hint, name, N_VERBS, names));
+    return NULL;
+}
+
+static void log_line(void *arg, sunup_log_level level, const char *line)
+{
+    const struct command *c = arg;
+    if (level > SUNUP_LOG_WARN || (c->comm != NULL && sunup_comm_rank(c->comm) != 0)) return;
+    (void)fprintf(stderr, "sunup: %s%s\n", level == SUNUP_LOG_WARN ? "warning: " : "", line);
+}
+
+static int run(struct command *c, const struct verb *v)
+{
+    sunup_context_options o = sunup_context_defaults();
+    o.log = log_line;
+    o.log_arg = c;
+    o.tuning = c->tuning;
+    const sunup_status status = sunup_context_create(&o, &c->ctx);
+    const int result = status == SUNUP_OK ? v->run(c) : fail(c, status);
+    sunup_comm_destroy(&c->comm);
+    sunup_context_destroy(&c->ctx);
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("sunup %s\n", sunup_version());
+        return 0;
+    }
+    const struct verb *v = find_verb(argv[1]);
+    if (v == NULL) return EXIT_USAGE;
+    struct command c = {.verb = v->name};
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") != 0) continue;
+        options_help(v, stdout);
+        return 0;
+    }
+    const int usage = options_parse(&c, v, argc - 2, argv + 2);
+    return usage != 0 ? usage : run(&c, v);
+}

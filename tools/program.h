@@ -1,0 +1,97 @@
+/* program.h - what the verbs share: options, the context, tables on a terminal, exit status.
+ *
+ * A verb is a file with one function; its row in program.c gives name, operands and help. Exit status: 0 ok, 1 error,
+ * 2 usage, 124 a rank did not arrive, 128+n stopped by signal n.
+ */
+#ifndef SUNUP_PROGRAM_H
+#define SUNUP_PROGRAM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sunup.h>
+
+#include "base/context.h"
+#include "base/memory.h"
+
+enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_HANG = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
+
+/* Everything that can stand on a command line; a verb's row says which of it the verb takes. */
+struct command {
+    const char *verb;
+    const char *operand[MAX_OPERANDS];
+    int n_operands;
+    const char *set[MAX_SET]; /* --set a.b=c */
+    int n_set;
+    bool json, quiet, resume;
+    const char *resume_path; /* NULL: the newest */
+    const char *weights, *input, *output, *tuning;
+    int64_t batch, ranks, steps, repeats;
+    double seconds;
+    sunup_context *ctx;
+    sunup_comm *comm;
+};
+
+struct verb {
+    const char *name, *operands, *summary, *options; /* options: names, separated by spaces */
+    int (*run)(struct command *c);
+};
+
+int verb_train(struct command *c);
+int verb_eval(struct command *c);
+int verb_predict(struct command *c);
+int verb_summary(struct command *c);
+int verb_plan(struct command *c);
+int verb_check(struct command *c);
+int verb_bench(struct command *c);
+int verb_doctor(struct command *c);
+int verb_config(struct command *c);
+
+/* options.c: fills c; 0, or EXIT_USAGE after a message. */
+int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
+void options_help(const struct verb *v, FILE *to);
+
+/* Report the context's error as "sunup: ..." on standard error; returns the exit status for `status`. */
+int fail(struct command *c, sunup_status status);
+/* Message without a context; returns EXIT_ERROR or EXIT_USAGE as given. */
+int complain(int exit_status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* run_file.c: a run as its YAML file and --set describe it. */
+struct field_list {
+    sunup_field_options *fields;
+    int n;
+};
+struct run_file {
+    struct arena arena;
+    const char *path;
+    char *model; /* path of the network, found beside the run file */
+    struct field_list train, eval;
+    sunup_train_options o;
+    double timeout_s, bucket_bytes;
+};
+sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);
+sunup_status run_file_data(struct command *c, const struct field_list *list, sunup_data **data);
+/* The run with every default filled in, as YAML. */
+void run_file_print(const struct run_file *r, FILE *to);
+void run_file_end(struct run_file *r);
+/* Everything that a verb about one network needs. eval may end up NULL. */
+struct session {
+    struct run_file run;
+    sunup_model *model;
+    sunup_data *train, *eval;
+    sunup_trainer *trainer;
+};
+sunup_status session_open(struct command *c, struct session *s);
+void session_close(struct session *s);
+
+/* show.c: tables and the bar for people; only rank 0, and the bar only on a terminal. */
+bool show_terminal(void);
+void show_bar(const sunup_metrics *m, int64_t done, int64_t of);
+void show_epoch_head(void);
+void show_epoch(const sunup_metrics *train, const sunup_metrics *eval, double elapsed_s);
+struct confusion;
+void show_confusion(const struct confusion *c);
+json_t *metrics_json(const sunup_metrics *m);
+void print_json(json_t *j); /* and releases it */
+
+#endif

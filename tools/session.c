@@ -1,0 +1,49 @@
+/* session.c - what the verbs about one network open together: run file, ranks, data, network, trainer. */
+#include "program.h"
+
+#include "comm/comm.h"
+
+static sunup_status open_ranks(struct command *c, const struct run_file *r)
+{
+    sunup_comm_options o = sunup_comm_defaults();
+    o.timeout_s = r->timeout_s;
+    o.bucket_bytes = (int64_t)r->bucket_bytes;
+    return sunup_comm_create(c->ctx, &o, &c->comm);
+}
+
+/* Cores are shared by the ranks of a node unless the user has said how many threads each gets. */
+static void share_cores(struct command *c)
+{
+    int rank, ranks;
+    sunup__comm_node(c->comm, &rank, &ranks);
+    if (c->ctx->options.threads > 0 || ranks <= 1) return;
+    const int each = c->ctx->threads / ranks;
+    c->ctx->threads = each > 0 ? each : 1;
+}
+
+static sunup_status open_parts(struct command *c, struct session *s)
+{
+    TRY(run_file_data(c, &s->run.train, &s->train));
+    TRY(run_file_data(c, &s->run.eval, &s->eval));
+    TRY(sunup_model_load(c->ctx, s->run.model, s->run.o.seed, &s->model));
+    return SUNUP_OK;
+}
+
+sunup_status session_open(struct command *c, struct session *s)
+{
+    *s = (struct session){0};
+    TRY(run_file_load(c, c->operand[0], &s->run));
+    TRY(open_ranks(c, &s->run));
+    share_cores(c);
+    TRY(sunup_comm_agree(c->comm, open_parts(c, s)));
+    return sunup_trainer_create(s->model, s->train, c->comm, &s->run.o, &s->trainer);
+}
+
+void session_close(struct session *s)
+{
+    sunup_trainer_destroy(&s->trainer);
+    sunup_data_destroy(&s->train);
+    sunup_data_destroy(&s->eval);
+    sunup_model_destroy(&s->model);
+    run_file_end(&s->run);
+}

@@ -1,0 +1,133 @@
+/* train.c - `sunup train RUN.yaml`. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/system.h"
+#include "program.h"
+#include "train/train.h"
+
+/* A signal handler can reach a trainer only through static memory; written before the handlers are set. */
+static sunup_trainer *running;
+static volatile sig_atomic_t signal_number;
+
+/* The first signal asks for a clean end; the second one acts as if there were no handler. */
+static void on_signal(int number)
+{
+    signal_number = number;
+    sunup_trainer_stop(running);
+    (void)signal(number, SIG_DFL);
+}
+
+static void catch_signals(sunup_trainer *t)
+{
+    running = t;
+    const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        (void)sigemptyset(&action.sa_mask);
+        (void)sigaction(numbers[i], &action, NULL);
+    }
+}
+
+struct progress {
+    bool bar, lines;
+    double start_s;
+};
+
+static void on_step(void *arg, const sunup_metrics *m, int64_t in_epoch, int64_t of)
+{
+    const struct progress *p = arg;
+    if (p->bar) show_bar(m, in_epoch, of);
+}
+
+static void on_epoch(void *arg, const sunup_metrics *train, const sunup_metrics *eval)
+{
+    const struct progress *p = arg;
+    if (p->lines) show_epoch(train, eval, sunup__now_s() - p->start_s);
+}
+
+static void introduce(struct command *c, struct session *s)
+{
+    char *summary = sunup_model_summary(s->model, s->run.o.batch / s->run.o.shards);
+    if (summary != NULL) (void)printf("%s\n", summary);
+    sunup_free(summary);
+    (void)printf("  %lld training samples, batch %lld in %d shards, %d rank(s) of %d thread(s), "
+                 "kernels %s, about "
+                 "%.0f MB a rank\n\n",
+                 (long long)sunup_data_samples(s->train), (long long)s->run.o.batch,
+                 s->run.o.shards, sunup_comm_ranks(c->comm), sunup_context_threads(c->ctx),
+                 sunup_context_isa(c->ctx), 1e-6 * (double)sunup__trainer_bytes(s->trainer));
+    show_epoch_head();
+    (void)fflush(stdout);
+}
+
+/* The run as it is, beside its results. */
+static void keep_run_file(const struct session *s)
+{
+    if (s->run.o.run_dir == NULL) return;
+    struct text path = {0};
+    sunup__text(&path, "%s/run.yaml", s->run.o.run_dir);
+    FILE *f = path.s != NULL ? fopen(path.s, "w") : NULL;
+    if (f != NULL) {
+        run_file_print(&s->run, f);
+        (void)fclose(f);
+    }
+    sunup__free(path.s);
+}
+
+static void conclude(struct command *c, struct session *s, const sunup_metrics *last,
+                     double start_s)
+{
+    if (c->json) {
+        json_t *j = metrics_json(last);
+        char hash[20];
+        (void)snprintf(hash, sizeof hash, "%016llx",
+                       (unsigned long long)sunup_model_hash(s->model));
+        (void)json_object_set_new(j, "hash", json_string(hash));
+        (void)json_object_set_new(j, "seconds", json_real(sunup__now_s() - start_s));
+        (void)json_object_set_new(j, "peak_bytes", json_integer(sunup__memory_peak()));
+        print_json(j);
+        return;
+    }
+    if (c->quiet) return;
+    if (s->eval != NULL) show_confusion(sunup__trainer_confusion(s->trainer));
+    (void)printf("\n  step %lld, weights %016llx, %.1f s, peak memory %.0f MB\n",
+                 (long long)last->step, (unsigned long long)sunup_model_hash(s->model),
+                 sunup__now_s() - start_s, 1e-6 * (double)sunup__memory_peak());
+    if (s->run.o.run_dir != NULL)
+        (void)printf(
+            "  run folder %s: report.html, metrics.jsonl, checkpoints, TensorBoard events\n",
+            s->run.o.run_dir);
+}
+
+static sunup_status train(struct command *c, struct session *s)
+{
+    const bool first = sunup_comm_rank(c->comm) == 0;
+    struct progress p = {.bar = first && !c->quiet && !c->json && show_terminal(),
+                         .lines = first && !c->quiet && !c->json,
+                         .start_s = sunup__now_s()};
+    const struct train_hooks hooks = {.arg = &p, .step = on_step, .epoch = on_epoch};
+    sunup__trainer_hooks(s->trainer, &hooks);
+    if (c->resume) TRY(sunup_trainer_restore(s->trainer, c->resume_path));
+    if (p.lines) introduce(c, s);
+    if (first) keep_run_file(s);
+    catch_signals(s->trainer);
+    sunup_metrics last;
+    TRY(sunup_trainer_run(s->trainer, s->eval, &last));
+    if (first) conclude(c, s, &last, p.start_s);
+    return SUNUP_OK;
+}
+
+int verb_train(struct command *c)
+{
+    struct session s;
+    sunup_status status = session_open(c, &s);
+    if (status == SUNUP_OK) status = train(c, &s);
+    int result = 0;
+    if (status != SUNUP_OK) result = fail(c, status);
+    if (status == SUNUP_E_STOPPED) result = 128 + (signal_number != 0 ? signal_number : SIGTERM);
+    session_close(&s);
+    return result;
+}
