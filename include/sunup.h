@@ -452,8 +452,8 @@ typedef struct sunup_field_options {
     bool label;             /* false: floats; true: i32 class                                          */
 } sunup_field_options;
 SUNUP_API sunup_field_options sunup_field_defaults(void);
-/// Fields with equal sample counts. Files are read into memory at once unless larger than memory (npy, HDF5:
-/// read by batch). Errors name file, byte offset or line, and the reason.
+/// Fields with equal sample counts. Files are read into memory at once; what does not fit is refused before it is
+/// read. Errors name file, byte offset or line, and the reason.
 SUNUP_API sunup_status sunup_data_open(sunup_context *ctx, int n, const sunup_field_options *fields, sunup_data **data);
 /// From memory: fields [samples, ...]. COPY.
 SUNUP_API sunup_status sunup_data_from_memory(sunup_context *ctx, int n, const sunup_tensor *fields, sunup_data **data);

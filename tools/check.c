@@ -1,7 +1,7 @@
 /* check.c - `sunup check [PROBLEM...]`: leaves against the reference, ops against their own algebra.
  *
  * Without operands everything is checked. "kernels" and "ops" name the two halves; anything else is a filter in the
- * problem language of DESIGN ("gemm", "gemm:m64n48k300", "conv:..."): a leaf's name first, then an op's.
+ * problem language ("gemm", "gemm:m64n48k300", "conv:..."): a leaf's name first, then an op's.
  */
 #include <string.h>
 

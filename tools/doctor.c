@@ -66,10 +66,6 @@ static void advise(const struct command *c, const struct facts *f)
     if (c->ctx->threads > f->cores_allowed)
         (void)printf("  %d. %d threads share %d cores: lower SUNUP_THREADS\n", ++n, c->ctx->threads,
                      f->cores_allowed);
-    const char *bind = getenv("OMP_PROC_BIND");
-    if (f->cores_allowed > 1 && (bind == NULL || strcmp(bind, "false") == 0))
-        (void)printf("  %d. OMP_PROC_BIND=true keeps threads on their cores, worth some per cent\n",
-                     ++n);
     if (sunup__launched_by_mpi() && sunup_comm_ranks(c->comm) == 1)
         (void)printf("  %d. an MPI launcher started this process, but it found one rank: was sunup "
                      "built with the "

@@ -10,6 +10,7 @@
 #include "graph/graph.h"
 #include "model/model.h"
 #include "program.h"
+#include "train/train.h"
 
 struct job {
     struct run_file run;
@@ -52,14 +53,24 @@ static sunup_status open_data(struct command *c, struct job *j, sunup_graph *g)
     return sunup__stream_create(j->data, &o, &j->stream);
 }
 
+static sunup_status load_weights(struct command *c, struct job *j)
+{
+    if (c->weights != NULL) return sunup_model_load_weights(j->model, c->weights);
+    CHECK(j->run.o.run_dir != NULL, c->ctx, E_ARGUMENT,
+          "sunup predict needs --weights FILE, since %s names no run_dir", j->run.path);
+    struct text path = {0};
+    sunup_status status = sunup__checkpoint_newest(c->ctx, j->run.o.run_dir, &path);
+    if (status == SUNUP_OK) status = sunup_model_load_weights(j->model, path.s);
+    sunup__free(path.s);
+    return status;
+}
+
 static sunup_status open_job(struct command *c, struct job *j)
 {
     TRY(run_file_load(c, c->operand[0], &j->run));
     CHECK(c->output != NULL, c->ctx, E_ARGUMENT, "sunup predict needs --output FILE.npy");
     TRY(sunup_model_load(c->ctx, j->run.model, j->run.o.seed, &j->model));
-    CHECK(c->weights != NULL, c->ctx, E_ARGUMENT,
-          "sunup predict needs --weights FILE (a checkpoint or a safetensors file)");
-    TRY(sunup_model_load_weights(j->model, c->weights));
+    TRY(load_weights(c, j));
     sunup_graph *g = NULL;
     sunup_status status = sunup__model_graph(j->model, 1, false, &g);
     if (status == SUNUP_OK) status = open_data(c, j, g);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/system.h"
 #include "base/words.h"
 #include "comm/comm.h"
 
@@ -20,6 +21,8 @@ static const struct verb verbs[] = {
     {"plan", "RUN.yaml", "steps, kernels, memory and traffic of a run before it starts",
      "set json ranks", verb_plan},
     {"config", "RUN.yaml", "the run with every default and --set filled in", "set", verb_config},
+    {"tune", "RUN.yaml", "measure the kernels that a run can use; the winners go to --output",
+     "set json output", verb_tune},
     {"check", "[PROBLEM...]", "compare kernels and ops with their references", "json", verb_check},
     {"bench", "PROBLEM...|RUN.yaml",
      "time kernels or training steps, as share of this machine's ceiling", "set json seconds steps",
@@ -120,7 +123,7 @@ int main(int argc, char **argv)
     }
     const struct verb *v = find_verb(argv[1]);
     if (v == NULL) return EXIT_USAGE;
-    struct command c = {.verb = v->name};
+    struct command c = {.verb = v->name, .start_s = sunup__now_s()};
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--help") != 0) continue;
         options_help(v, stdout);

@@ -27,7 +27,7 @@ struct command {
     const char *resume_path; /* NULL: the newest */
     const char *weights, *input, *output, *tuning;
     int64_t batch, ranks, steps, repeats;
-    double seconds;
+    double seconds, start_s; /* start_s: clock at the program's start */
     sunup_context *ctx;
     sunup_comm *comm;
 };
@@ -46,6 +46,7 @@ int verb_check(struct command *c);
 int verb_bench(struct command *c);
 int verb_doctor(struct command *c);
 int verb_config(struct command *c);
+int verb_tune(struct command *c);
 
 /* options.c: fills c; 0, or EXIT_USAGE after a message. */
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
@@ -81,7 +82,9 @@ struct session {
     sunup_data *train, *eval;
     sunup_trainer *trainer;
 };
-sunup_status session_open(struct command *c, struct session *s);
+sunup_status session_open(struct command *c, struct session *s);  /* both of the next */
+sunup_status session_load(struct command *c, struct session *s);  /* all but the trainer */
+sunup_status session_start(struct command *c, struct session *s); /* the trainer */
 void session_close(struct session *s);
 
 /* show.c: tables and the bar for people; only rank 0, and the bar only on a terminal. */

@@ -372,9 +372,14 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     (void)fprintf(to, "%s%s: ", indent, dot != NULL ? dot + 1 : k->name);
     switch (k->kind) {
     case TEXT:
-    case PATH:
         (void)fprintf(to, "'%s'\n", text);
         break;
+    case PATH: { /* absolute, so that the printed run works from anywhere */
+        char *full = realpath(text, NULL);
+        (void)fprintf(to, "'%s'\n", full != NULL ? full : text);
+        free(full);
+        break;
+    }
     case REAL:
         (void)fprintf(to, "%.15g\n", *(const double *)at);
         break;

@@ -29,14 +29,26 @@ static sunup_status open_parts(struct command *c, struct session *s)
     return SUNUP_OK;
 }
 
-sunup_status session_open(struct command *c, struct session *s)
+sunup_status session_load(struct command *c, struct session *s)
 {
     *s = (struct session){0};
     TRY(run_file_load(c, c->operand[0], &s->run));
-    TRY(open_ranks(c, &s->run));
-    share_cores(c);
-    TRY(sunup_comm_agree(c->comm, open_parts(c, s)));
+    if (c->comm == NULL) {
+        TRY(open_ranks(c, &s->run));
+        share_cores(c);
+    }
+    return sunup_comm_agree(c->comm, open_parts(c, s));
+}
+
+sunup_status session_start(struct command *c, struct session *s)
+{
     return sunup_trainer_create(s->model, s->train, c->comm, &s->run.o, &s->trainer);
+}
+
+sunup_status session_open(struct command *c, struct session *s)
+{
+    TRY(session_load(c, s));
+    return session_start(c, s);
 }
 
 void session_close(struct session *s)

@@ -1,4 +1,5 @@
-/* summary.c - `sunup summary` of a network, `sunup plan` and `sunup config` of a run: all that is known before it. */
+/* summary.c - `sunup summary` of a network, `sunup config`, `sunup plan` and `sunup tune` of a run: all that is known, or
+ * can be measured, before it. */
 #include <string.h>
 
 #include "base/system.h"
@@ -144,6 +145,20 @@ int verb_plan(struct command *c)
     if (status == SUNUP_OK) status = predict(c, s.trainer, &p);
     if (status == SUNUP_OK && c->json) prediction_json(s.trainer, &p);
     if (status == SUNUP_OK && !c->json) show_prediction(s.trainer, &p);
+    const int result = status == SUNUP_OK ? 0 : fail(c, status);
+    session_close(&s);
+    return result;
+}
+
+int verb_tune(struct command *c)
+{
+    struct session s = {0};
+    if (c->output == NULL) return complain(EXIT_USAGE, "sunup tune needs --output FILE");
+    sunup_status status = session_open(c, &s);
+    if (status == SUNUP_OK) status = sunup__trainer_tune(s.trainer, c->output);
+    if (status == SUNUP_OK)
+        (void)printf("  choices in %s; use them with --tuning %s, from the run's first step on\n",
+                     c->output, c->output);
     const int result = status == SUNUP_OK ? 0 : fail(c, status);
     session_close(&s);
     return result;

@@ -34,7 +34,7 @@ struct table {
     const char *header; /* NULL: none */
     int64_t *output;    /* [columns] place of a column in a row of the result, -1: unused */
     int64_t picked;
-    bool flat;          /* one column asked for by name: [rows] instead of [rows, 1] */
+    bool flat; /* one column asked for by name: [rows] instead of [rows, 1] */
     locale_t c_locale;
 };
 
@@ -215,8 +215,8 @@ static sunup_status pick(struct table *t, const char *s, size_t n)
         to = from + 1;
     }
     CHECK(from >= 0 && from < to && to <= t->columns, t->ctx, E_ARGUMENT,
-          "%s: there is no column '%.*s'; the %lld columns are numbered from 0%s", t->name, (int)n, s,
-          (long long)t->columns, t->header != NULL ? " or named as in the header" : "");
+          "%s: there is no column '%.*s'; the %lld columns are numbered from 0%s", t->name, (int)n,
+          s, (long long)t->columns, t->header != NULL ? " or named as in the header" : "");
     for (int64_t i = from; i < to; i++) {
         CHECK(t->output[i] < 0, t->ctx, E_ARGUMENT, "%s: column %lld is asked for twice", t->name,
               (long long)i);

@@ -85,8 +85,8 @@ static sunup_status settle_shape(sunup_data *d, struct field *f, const sunup_sha
 {
     char has[SHAPE_TEXT], wants[SHAPE_TEXT];
     const sunup_shape *shape = &f->array.shape;
-    CHECK(shape->n >= 1, d->ctx, E_SHAPE, "field '%s' is a single number; it needs an axis of samples",
-          f->name);
+    CHECK(shape->n >= 1, d->ctx, E_SHAPE,
+          "field '%s' is a single number; it needs an axis of samples", f->name);
     CHECK(shape->d[0] >= 1, d->ctx, E_SHAPE, "field '%s' holds no sample", f->name);
     if (d->n_fields == 1) d->samples = shape->d[0];
     CHECK(shape->d[0] == d->samples, d->ctx, E_SHAPE,
@@ -94,13 +94,14 @@ static sunup_status settle_shape(sunup_data *d, struct field *f, const sunup_sha
           d->fields[0].name, (long long)d->samples);
     f->shape = sample_of(shape);
     if (asked->n > 0) {
-        CHECK(sunup__shape_ok(asked) && sunup__elements(asked) == sunup__elements(&f->shape), d->ctx,
-              E_SHAPE, "field '%s': a sample of the file has shape %s, which cannot be read as %s",
-              f->name, sunup__shape_text(&f->shape, has), sunup__shape_text(asked, wants));
+        CHECK(sunup__shape_ok(asked) && sunup__elements(asked) == sunup__elements(&f->shape),
+              d->ctx, E_SHAPE,
+              "field '%s': a sample of the file has shape %s, which cannot be read as %s", f->name,
+              sunup__shape_text(&f->shape, has), sunup__shape_text(asked, wants));
         f->shape = *asked;
     }
-    CHECK(sunup__elements(&f->shape) >= 1, d->ctx, E_SHAPE, "field '%s': a sample of shape %s is empty",
-          f->name, sunup__shape_text(&f->shape, has));
+    CHECK(sunup__elements(&f->shape) >= 1, d->ctx, E_SHAPE,
+          "field '%s': a sample of shape %s is empty", f->name, sunup__shape_text(&f->shape, has));
     return SUNUP_OK;
 }
 
@@ -136,9 +137,10 @@ static sunup_status open_field(sunup_data *d, const sunup_field_options *o)
           d->n_fields);
     TRY(add_field(d, o->name, &f));
     CHECK(o->path != NULL, d->ctx, E_ARGUMENT, "field '%s' has no path", o->name);
-    CHECK(isfinite(o->scale) && isfinite(o->offset) && o->n_channels >= 0, d->ctx, E_ARGUMENT,
-          "field '%s': scale is %g, offset %g and n_channels %d; they must be finite, and 0 or more",
-          o->name, o->scale, o->offset, o->n_channels);
+    CHECK(
+        isfinite(o->scale) && isfinite(o->offset) && o->n_channels >= 0, d->ctx, E_ARGUMENT,
+        "field '%s': scale is %g, offset %g and n_channels %d; they must be finite, and 0 or more",
+        o->name, o->scale, o->offset, o->n_channels);
     TRY(sunup__read_array(d->ctx, o->path, o->member, &f->array));
     TRY(settle_shape(d, f, &o->shape));
     f->dtype = o->label ? SUNUP_I32 : SUNUP_F32;
@@ -166,7 +168,8 @@ static sunup_status copy_field(sunup_data *d, const sunup_tensor *t)
     struct field *f = NULL;
     TRY(add_field(d, t->name, &f));
     CHECK(t->data != NULL, d->ctx, E_ARGUMENT, "field '%s' has no data", t->name);
-    CHECK(sunup__shape_ok(&t->shape), d->ctx, E_SHAPE, "field '%s' has an impossible shape", t->name);
+    CHECK(sunup__shape_ok(&t->shape), d->ctx, E_SHAPE, "field '%s' has an impossible shape",
+          t->name);
     const int64_t bytes = sunup__elements(&t->shape) * sunup_dtype_bytes(t->dtype);
     f->array = (struct array){t->dtype, t->shape, sunup__alloc_aligned((size_t)bytes)};
     CHECK(f->array.data != NULL, d->ctx, E_MEMORY, "field '%s': no memory for %.1f MB", t->name,

@@ -8,14 +8,15 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-enum { PERIOD = 256 }; /* factors kept unrolled to about this many, so that the loop over them is a vector loop */
+/* Factors are repeated to about this many, so that the loop over channels is one long vector loop. */
+enum { PERIOD = 256 };
 
 /* v - v is 0 for finite numbers and NaN else; the or over all of them leaves the loop free of branches. */
 #define DEFINE_TO_FLOAT(name, from, to)                                                            \
     static bool name(void *out, const void *in, int64_t n, const double *a, const double *b)       \
     {                                                                                              \
-        const from *x = in;                                                                        \
-        to *y = out;                                                                               \
+        const from *restrict x = in;                                                               \
+        to *restrict y = out;                                                                      \
         int bad = 0;                                                                               \
         for (int64_t i = 0; i < n; i++) {                                                          \
             const to v = (to)((double)x[i] * a[i] + b[i]);                                         \
@@ -52,12 +53,18 @@ DEFINE_TO_I32(i32_from_i32, int32_t)
 DEFINE_TO_I32(i32_from_u8, uint8_t)
 
 static const convert_fn converters[][4] = {
-    [SUNUP_F32] = {[SUNUP_F32] = f32_from_f32, [SUNUP_F64] = f32_from_f64,
-                   [SUNUP_I32] = f32_from_i32, [SUNUP_U8] = f32_from_u8},
-    [SUNUP_F64] = {[SUNUP_F32] = f64_from_f32, [SUNUP_F64] = f64_from_f64,
-                   [SUNUP_I32] = f64_from_i32, [SUNUP_U8] = f64_from_u8},
-    [SUNUP_I32] = {[SUNUP_F32] = i32_from_f32, [SUNUP_F64] = i32_from_f64,
-                   [SUNUP_I32] = i32_from_i32, [SUNUP_U8] = i32_from_u8},
+    [SUNUP_F32] = {[SUNUP_F32] = f32_from_f32,
+                   [SUNUP_F64] = f32_from_f64,
+                   [SUNUP_I32] = f32_from_i32,
+                   [SUNUP_U8] = f32_from_u8},
+    [SUNUP_F64] = {[SUNUP_F32] = f64_from_f32,
+                   [SUNUP_F64] = f64_from_f64,
+                   [SUNUP_I32] = f64_from_i32,
+                   [SUNUP_U8] = f64_from_u8},
+    [SUNUP_I32] = {[SUNUP_F32] = i32_from_f32,
+                   [SUNUP_F64] = i32_from_f64,
+                   [SUNUP_I32] = i32_from_i32,
+                   [SUNUP_U8] = i32_from_u8},
 };
 
 sunup_status sunup__delivery_create(sunup_context *ctx, const struct field *f, struct delivery *d)
@@ -175,10 +182,14 @@ bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move 
 static double number_of(const struct array *a, int64_t i)
 {
     switch (a->dtype) {
-    case SUNUP_F32: return (double)((const float *)a->data)[i];
-    case SUNUP_F64: return ((const double *)a->data)[i];
-    case SUNUP_I32: return (double)((const int32_t *)a->data)[i];
-    case SUNUP_U8: return (double)((const uint8_t *)a->data)[i];
+    case SUNUP_F32:
+        return (double)((const float *)a->data)[i];
+    case SUNUP_F64:
+        return ((const double *)a->data)[i];
+    case SUNUP_I32:
+        return (double)((const int32_t *)a->data)[i];
+    case SUNUP_U8:
+        return (double)((const uint8_t *)a->data)[i];
     }
     return NAN;
 }
@@ -203,10 +214,11 @@ sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char
             return SUNUP_E_NAN;
         }
         if (label && (v != nearbyint(v) || fabs(v) > INT32_MAX)) {
-            (void)snprintf(room, room_bytes,
-                           "field '%s': sample %lld (from 0): the label %g is not a whole number of "
-                           "32 bits",
-                           f->name, (long long)sample, v);
+            (void)snprintf(
+                room, room_bytes,
+                "field '%s': sample %lld (from 0): the label %g is not a whole number of "
+                "32 bits",
+                f->name, (long long)sample, v);
             return SUNUP_E_FORMAT;
         }
     }

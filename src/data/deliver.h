@@ -2,8 +2,8 @@
  *
  *   y[i] = x[i] * a[c] + b[c],   a = scale / std[c],   b = (offset - mean[c]) / std[c],   c = i mod channels
  *
- * in one loop with the check that y is finite (or, for i32, a whole number). Computed in f64 and rounded once, so y does
- * not depend on the element type x is kept in. Moves (flip, shift, crop) act on samples of shape [H, W, C] only; what
+ * in one loop with the check that y is finite (or, for i32, a whole number). Computed in f64 and rounded once, so y
+ * does not depend on the element type x is kept in. Moves (flip, shift, crop) act on samples of shape [H, W, C] only; what
  * comes in from outside is x = 0, as if the file had been padded. All fields of a sample move alike.
  */
 #ifndef SUNUP_DATA_DELIVER_H
@@ -23,11 +23,11 @@ typedef bool (*convert_fn)(void *y, const void *x, int64_t n, const double *a, c
 struct delivery {
     const struct field *field;
     convert_fn convert;
-    double *a, *b;      /* [period], a multiple of the channels */
-    void *zeros;        /* [period] as in the file: what lies outside a sample */
+    double *a, *b; /* [period], a multiple of the channels */
+    void *zeros;   /* [period] as in the file: what lies outside a sample */
     int64_t period;
-    int64_t x_bytes, y_bytes; /* of an element */
-    int64_t elements;         /* of a sample   */
+    int64_t x_bytes, y_bytes;        /* of an element */
+    int64_t elements;                /* of a sample   */
     int64_t height, width, channels; /* height 0: never moved */
 };
 
@@ -38,6 +38,7 @@ struct move sunup__draw_move(const sunup_augment *o, uint64_t seed, int64_t epoc
 /* y: [elements]. False if a number cannot be delivered. */
 bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move *m, void *y);
 /* After a false: which number and why, as a sentence; E_NAN or E_FORMAT. */
-sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char *room, size_t room_bytes);
+sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char *room,
+                                  size_t room_bytes);
 
 #endif

@@ -31,8 +31,8 @@ static size_t first_room(const struct unpack *u)
     const unsigned char *end = u->in + u->in_bytes;
     size_t length = FIRST_ROOM;
     if (u->in_bytes >= 4)
-        length = (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 |
-                 (size_t)end[-1] << 24;
+        length =
+            (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
     if (length / MOST_GROWTH > u->in_bytes || length == 0) length = FIRST_ROOM;
     return least(length, u->limit);
 }

@@ -1,6 +1,6 @@
 /* hdf5.c - a data set of numbers in an HDF5 file that lies in memory.
  *
- * The HDF5 library is given the bytes as a file image without copying them. It is one per process and not safe for
+ * The HDF5 library reads the bytes through a driver of ours. It is one per process and not safe for
  * threads, so one lock guards it; its habit of printing errors is off while we are inside, and its innermost reason
  * goes into our sentence. Integers and floats of any size and byte order are converted by HDF5 to this machine's.
  */
@@ -15,53 +15,6 @@
 
 /* The lock is the only changeable object of this folder: it guards another library's globals. */
 static pthread_mutex_t hdf5_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* ---- the file image: HDF5 asks for memory and copies, and gets the caller's bytes each time ---- */
-
-static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *udata)
-{
-    (void)op;
-    const struct hdf5 *h = udata;
-    return size == h->bytes ? (void *)(uintptr_t)h->data : NULL; /* opened read-only */
-}
-
-static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op,
-                          void *udata)
-{
-    (void)from;
-    (void)size;
-    (void)op;
-    (void)udata;
-    return to; /* from and to are the same bytes */
-}
-
-static void *image_realloc(void *p, size_t size, H5FD_file_image_op_t op, void *udata)
-{
-    (void)p;
-    (void)size;
-    (void)op;
-    (void)udata;
-    return NULL; /* nothing may grow */
-}
-
-static herr_t image_free(void *p, H5FD_file_image_op_t op, void *udata)
-{
-    (void)p;
-    (void)op;
-    (void)udata;
-    return 0;
-}
-
-static void *udata_copy(void *udata)
-{
-    return udata;
-}
-
-static herr_t udata_free(void *udata)
-{
-    (void)udata;
-    return 0;
-}
 
 /* ---- reasons: HDF5 calls note at each failure, instead of printing ---- */
 
@@ -171,10 +124,11 @@ static sunup_status read_numbers(const struct hdf5 *h, hid_t set, struct array *
     const hid_t type = H5Dget_type(set);
     const hid_t as = type >= 0 ? memory_type(type, &s.element) : -1;
     if (type >= 0) (void)H5Tclose(type);
-    CHECK(as >= 0, h->ctx, E_UNSUPPORTED,
-          "%s: %s: holds no plain numbers (a record, a text or a list?); integers and floats can be "
-          "read",
-          h->name, h->path);
+    CHECK(
+        as >= 0, h->ctx, E_UNSUPPORTED,
+        "%s: %s: holds no plain numbers (a record, a text or a list?); integers and floats can be "
+        "read",
+        h->name, h->path);
     TRY(describe_shape(h, set, &s.shape));
     TRY(sunup__hdf5_verify(h, set, &s.shape));
     const int64_t bytes = sunup__elements(&s.shape) * sunup__element_bytes(s.element);
@@ -202,24 +156,6 @@ static sunup_status read_open(struct hdf5 *h, const char *member, struct array *
     return status;
 }
 
-static hid_t open_image(struct hdf5 *h)
-{
-    /* An image may not have the name of a file that exists: this one cannot. */
-    static const char *const name = "/dev/null/image";
-    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
-                                             udata_copy,   udata_free,   h};
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access < 0) return -1;
-    hid_t file = -1;
-    if (H5Pset_fapl_core(access, 64 << 10, 0) >= 0 &&
-        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
-        H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
-        H5Pset_file_image(access, (void *)(uintptr_t)h->data, h->bytes) >= 0)
-        file = H5Fopen(name, H5F_ACC_RDONLY, access);
-    (void)H5Pclose(access);
-    return file;
-}
-
 static sunup_status read_quietly(struct hdf5 *h, const char *member, struct array *a)
 {
     H5E_auto2_t print = NULL;
@@ -227,7 +163,7 @@ static sunup_status read_quietly(struct hdf5 *h, const char *member, struct arra
     (void)H5Eget_auto2(H5E_DEFAULT, &print, &print_arg);
     (void)H5Eset_auto2(H5E_DEFAULT, note, h);
     sunup_status status;
-    h->file = open_image(h);
+    h->file = sunup__hdf5_open(h);
     if (h->file < 0) {
         status = sunup__hdf5_complain(h, "cannot be opened");
     } else {
@@ -243,7 +179,7 @@ sunup_status sunup__read_hdf5(sunup_context *ctx, const void *data, size_t bytes
 {
     struct hdf5 h = {.ctx = ctx, .name = name, .data = data, .bytes = bytes, .file = -1};
     *a = (struct array){0};
-    CHECK(bytes > 0, ctx, E_FORMAT, "%s: byte 0: the file is empty", name);
+    TRY(sunup__hdf5_verify_superblock(&h));
     (void)pthread_mutex_lock(&hdf5_lock);
     const sunup_status status = read_quietly(&h, member, a);
     (void)pthread_mutex_unlock(&hdf5_lock);

@@ -1,23 +1,68 @@
 /* hdf5_verify.c - what the HDF5 library takes on trust, checked before it reads.
  *
- * H5Dread copies a whole chunk out of what unpacking gave, however short that is (seen with 1.10.8: a changed chunk
- * length in the header is a crash). So every chunk is unpacked here first and its length compared. It costs a second
- * unpacking at load time, once a run. Only the filters whose lengths are known are let through.
+ * The length of the file and of its driver's block: the library makes up zeros for what a longer one claims, gigabytes
+ * of them.
+ *
+ * The length of chunks: H5Dread copies a whole chunk out of what unpacking gave, however short that is (with 1.10.8 a
+ * changed chunk length in the header is a crash). So every chunk is unpacked here first and its length compared. It
+ * costs a second unpacking at load time, once a run. Only the filters whose lengths are known are let through.
  */
 #include "data/hdf5_verify.h"
 
 #ifdef SUNUP_HAVE_HDF5
 
+#include <string.h>
 #include <zlib.h>
 
 #include "base/memory.h"
 
 enum { MOST_GROWTH = 1032, MOST_FILTERS = 8, CHECKSUM_BYTES = 4 };
 
+/* Little-endian number of n bytes. */
+static uint64_t number(const unsigned char *p, unsigned n)
+{
+    uint64_t v = 0;
+    for (unsigned i = 0; i < n && i < 8; i++) v |= (uint64_t)p[i] << 8 * i;
+    return v;
+}
+
+/* Source: HDF5 File Format Specification 3.0, II.A: addresses begin at byte 24, 28 or 12 of the superblock; the third
+ * is that of the file's end, the fourth before version 2 that of a block for the driver of a file in several parts. */
+sunup_status sunup__hdf5_verify_superblock(const struct hdf5 *h)
+{
+    static const size_t addresses[] = {24, 28, 12, 12}, widths[] = {13, 13, 9, 9};
+    size_t at = 0;
+    const unsigned char *p = h->data;
+    while (h->bytes > at + 48 && memcmp(p + at, "\x89HDF\r\n\x1a\n", 8) != 0)
+        at = at == 0 ? 512 : 2 * at; /* a user block may come first */
+    CHECK(h->bytes > at + 48, h->ctx, E_FORMAT,
+          "%s: byte 0: does not begin as an HDF5 file, or is cut short", h->name);
+    p += at;
+    const unsigned version = p[8];
+    CHECK(version <= 3, h->ctx, E_UNSUPPORTED, "%s: byte %zu: superblock version %u is not known",
+          h->name, at + 8, version);
+    const unsigned width = p[widths[version]];
+    CHECK(width == 2 || width == 4 || width == 8, h->ctx, E_FORMAT,
+          "%s: byte %zu: addresses of %u bytes are not possible", h->name, at + widths[version],
+          width);
+    const size_t where = addresses[version] + 2 * width;
+    CHECK(h->bytes - at >= where + 2 * width, h->ctx, E_FORMAT,
+          "%s: byte %zu: the file ends inside its superblock", h->name, h->bytes);
+    const uint64_t end = number(p + where, width);
+    CHECK(end <= h->bytes, h->ctx, E_FORMAT,
+          "%s: byte %zu: the file says it has %llu bytes, but it has %zu; it was cut short",
+          h->name, at + where, (unsigned long long)end, h->bytes);
+    const uint64_t none = UINT64_MAX >> (64 - 8 * width);
+    CHECK(version > 1 || number(p + where + width, width) == none, h->ctx, E_UNSUPPORTED,
+          "%s: byte %zu: is one part of a file in several parts; join them with h5repart", h->name,
+          at + where + width);
+    return SUNUP_OK;
+}
+
 struct chunks {
     const struct hdf5 *h;
     hid_t set;
-    uint64_t bytes;          /* of a chunk, unpacked */
+    uint64_t bytes; /* of a chunk, unpacked */
     int n_filters;
     H5Z_filter_t filters[MOST_FILTERS]; /* in the order of writing */
     unsigned char *packed, *unpacked;
@@ -42,7 +87,8 @@ static sunup_status list_filters(struct chunks *c, hid_t how)
             H5Pget_filter2(how, (unsigned)i, NULL, &none, NULL, sizeof name, name, NULL);
         deflates += f == H5Z_FILTER_DEFLATE;
         CHECK(i < MOST_FILTERS && known_filter(f) && deflates <= 1, h->ctx, E_UNSUPPORTED,
-              "%s: %s: is packed by filter %d '%.63s'; one deflate (gzip), shuffle and Fletcher-32 can "
+              "%s: %s: is packed by filter %d '%.63s'; one deflate (gzip), shuffle and Fletcher-32 "
+              "can "
               "be read",
               h->name, h->path, (int)f, name);
         c->filters[i] = f;
@@ -57,8 +103,8 @@ static sunup_status room(const struct hdf5 *h, unsigned char **p, size_t *has, s
     sunup__free(*p);
     *has = 0;
     *p = sunup__alloc_aligned(needs);
-    CHECK(*p != NULL, h->ctx, E_MEMORY, "%s: %s: no memory for a chunk of %zu bytes", h->name, h->path,
-          needs);
+    CHECK(*p != NULL, h->ctx, E_MEMORY, "%s: %s: no memory for a chunk of %zu bytes", h->name,
+          h->path, needs);
     *has = needs;
     return SUNUP_OK;
 }
@@ -96,8 +142,8 @@ static sunup_status verify_chunk(struct chunks *c, const hsize_t *at)
     hsize_t stored = 0;
     if (H5Dget_chunk_info_by_coord(c->set, at, &skipped, &where, &stored) < 0)
         return sunup__hdf5_complain(h, "a chunk cannot be found");
-    CHECK(where != HADDR_UNDEF && stored <= h->bytes && where <= h->bytes - stored, h->ctx, E_FORMAT,
-          "%s: byte %llu: a chunk of %s claims %llu bytes, the file has %zu", h->name,
+    CHECK(where != HADDR_UNDEF && stored <= h->bytes && where <= h->bytes - stored, h->ctx,
+          E_FORMAT, "%s: byte %llu: a chunk of %s claims %llu bytes, the file has %zu", h->name,
           (unsigned long long)where, h->path, (unsigned long long)stored, h->bytes);
     TRY(room(h, &c->packed, &c->packed_room, (size_t)stored));
     if (H5Dread_chunk(c->set, H5P_DEFAULT, at, &mask, c->packed) < 0)
@@ -138,10 +184,11 @@ static sunup_status verify_chunks(struct chunks *c, hid_t how, size_t type_bytes
         if (chunk[i] > 0) grid *= (double)((shape->d[i] - 1) / (int64_t)chunk[i] + 1);
     }
     CHECK(dims == shape->n && bytes >= 1 && bytes < 0x1p32, h->ctx, E_FORMAT,
-          "%s: %s: chunks of %.0f bytes and %d axes are not possible", h->name, h->path, bytes, dims);
+          "%s: %s: chunks of %.0f bytes and %d axes are not possible", h->name, h->path, bytes,
+          dims);
     CHECK(grid == (double)n, h->ctx, E_FORMAT,
-          "%s: %s: of its %.0f chunks %llu are stored; was it ever written?", h->name, h->path, grid,
-          (unsigned long long)n);
+          "%s: %s: of its %.0f chunks %llu are stored; was it ever written?", h->name, h->path,
+          grid, (unsigned long long)n);
     c->bytes = (uint64_t)bytes;
     TRY(list_filters(c, how));
     return verify_grid(c, shape, chunk);

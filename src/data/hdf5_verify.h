@@ -1,4 +1,4 @@
-/* hdf5_verify.h - what hdf5.c and hdf5_verify.c share. */
+/* hdf5_verify.h - what hdf5.c, hdf5_memory.c and hdf5_verify.c share. */
 #ifndef SUNUP_DATA_HDF5_VERIFY_H
 #define SUNUP_DATA_HDF5_VERIFY_H
 
@@ -31,6 +31,10 @@ struct hdf5 {
 
 /* RAISE E_FORMAT, with HDF5's own reason at the end. */
 sunup_status sunup__hdf5_complain(const struct hdf5 *h, const char *what);
+/* The file in h->data opened for reading, negative if it cannot be. */
+hid_t sunup__hdf5_open(const struct hdf5 *h);
+/* SUNUP_OK if the file is as long as it says. */
+sunup_status sunup__hdf5_verify_superblock(const struct hdf5 *h);
 /* SUNUP_OK if the bytes stored for the data set are exactly those that the shape needs. */
 sunup_status sunup__hdf5_verify(const struct hdf5 *h, hid_t set, const sunup_shape *shape);
 

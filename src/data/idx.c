@@ -8,13 +8,20 @@
 static int idx_element(unsigned code)
 {
     switch (code) {
-    case 0x08: return ELEMENT_U8;
-    case 0x09: return ELEMENT_I8;
-    case 0x0B: return ELEMENT_I16;
-    case 0x0C: return ELEMENT_I32;
-    case 0x0D: return ELEMENT_F32;
-    case 0x0E: return ELEMENT_F64;
-    default: return -1;
+    case 0x08:
+        return ELEMENT_U8;
+    case 0x09:
+        return ELEMENT_I8;
+    case 0x0B:
+        return ELEMENT_I16;
+    case 0x0C:
+        return ELEMENT_I32;
+    case 0x0D:
+        return ELEMENT_F32;
+    case 0x0E:
+        return ELEMENT_F64;
+    default:
+        return -1;
     }
 }
 

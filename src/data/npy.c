@@ -15,7 +15,7 @@ enum { MAGIC_BYTES = 6, KEY_BYTES = 32 };
 struct header {
     sunup_context *ctx;
     const char *name;
-    const char *start;   /* of the file */
+    const char *start; /* of the file */
     const char *at, *end;
 };
 

@@ -29,8 +29,8 @@ static void list_members(const struct archive *a, char room[MESSAGE])
     room[0] = '\0';
     for (zip_int64_t i = 0; i < n && at < MESSAGE; i++) {
         const char *name = zip_get_name(a->zip, (zip_uint64_t)i, ZIP_FL_ENC_GUESS);
-        const int more = snprintf(room + at, MESSAGE - at, "%s%s", i > 0 ? ", " : "",
-                                  name != NULL ? name : "?");
+        const int more =
+            snprintf(room + at, MESSAGE - at, "%s%s", i > 0 ? ", " : "", name != NULL ? name : "?");
         at += more > 0 ? (size_t)more : MESSAGE;
     }
 }
@@ -149,7 +149,8 @@ sunup_status sunup__unzip(sunup_context *ctx, const void *data, size_t bytes, co
     *out = NULL;
     *out_bytes = bytes;
     RAISE(ctx, E_UNSUPPORTED,
-          "%s: npz files need libzip, which this build lacks; unzip it and read the npy files", name);
+          "%s: npz files need libzip, which this build lacks; unzip it and read the npy files",
+          name);
 }
 
 #endif

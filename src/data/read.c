@@ -50,11 +50,11 @@ static enum kind kind_of(const struct file *f)
     static const struct {
         const char *ending;
         enum kind kind;
-    } endings[] = {{".csv", KIND_CSV},     {".tsv", KIND_CSV},    {".txt", KIND_CSV},
-                   {".csv.gz", KIND_CSV},  {".tsv.gz", KIND_CSV}, {".txt.gz", KIND_CSV},
-                   {".idx", KIND_IDX},     {".idx.gz", KIND_IDX}, {".npy", KIND_NPY},
-                   {".npy.gz", KIND_NPY},  {".npz", KIND_NPZ},    {".h5", KIND_HDF5},
-                   {".hdf5", KIND_HDF5},   {".hdf", KIND_HDF5}};
+    } endings[] = {{".csv", KIND_CSV},    {".tsv", KIND_CSV},    {".txt", KIND_CSV},
+                   {".csv.gz", KIND_CSV}, {".tsv.gz", KIND_CSV}, {".txt.gz", KIND_CSV},
+                   {".idx", KIND_IDX},    {".idx.gz", KIND_IDX}, {".npy", KIND_NPY},
+                   {".npy.gz", KIND_NPY}, {".npz", KIND_NPZ},    {".h5", KIND_HDF5},
+                   {".hdf5", KIND_HDF5},  {".hdf", KIND_HDF5}};
     if (begins(f, 0, "\x93NUMPY", 6)) return KIND_NPY;
     if (begins(f, 0, "PK\3\4", 4) || begins(f, 0, "PK\5\6", 4)) return KIND_NPZ;
     if (is_hdf5(f)) return KIND_HDF5;
@@ -104,10 +104,11 @@ static sunup_status read_kind(struct file *f, enum kind kind, const char *member
     case KIND_UNKNOWN:
         break;
     }
-    RAISE(ctx, E_FORMAT,
-          "%s: byte 0: not a file that can be read: idx, npy, npz and HDF5 are known by their first "
-          "bytes, tables by the ending .csv, .tsv or .txt",
-          f->path);
+    RAISE(
+        ctx, E_FORMAT,
+        "%s: byte 0: not a file that can be read: idx, npy, npz and HDF5 are known by their first "
+        "bytes, tables by the ending .csv, .tsv or .txt",
+        f->path);
 }
 
 sunup_status sunup__read_array(sunup_context *ctx, const char *path, const char *member,

@@ -93,7 +93,8 @@ static void fill(struct stream *s, int64_t number)
     for (int k = s->o.from; k < s->o.to; k++) {
         const int64_t from = k * n / s->o.shards, to = (k + 1) * n / s->o.shards;
         slot->counts[k - s->o.from] = to - from;
-        for (int64_t i = from; i < to; i++) fill_sample(s, slot, k - s->o.from, i - from, start + i);
+        for (int64_t i = from; i < to; i++)
+            fill_sample(s, slot, k - s->o.from, i - from, start + i);
         clear_rest(s, slot, k - s->o.from);
     }
 }
@@ -145,10 +146,11 @@ static sunup_status check_options(const sunup_data *d, const struct stream_optio
           (long long)o->batch, o->shards);
     CHECK(0 <= o->from && o->from <= o->to && o->to <= o->shards, ctx, E_ARGUMENT,
           "shards %d to %d are not among %d", o->from, o->to, o->shards);
-    CHECK(!o->training || o->batch <= d->samples, ctx, E_ARGUMENT,
-          "the batch of %lld is larger than the data, which have %lld samples; choose a batch of at "
-          "most %lld",
-          (long long)o->batch, (long long)d->samples, (long long)d->samples);
+    CHECK(
+        !o->training || o->batch <= d->samples, ctx, E_ARGUMENT,
+        "the batch of %lld is larger than the data, which have %lld samples; choose a batch of at "
+        "most %lld",
+        (long long)o->batch, (long long)d->samples, (long long)d->samples);
     CHECK(o->first >= 0, ctx, E_ARGUMENT, "the first batch is %lld; it must be 0 or more",
           (long long)o->first);
     CHECK(g->shift >= 0 && g->crop >= 0, ctx, E_ARGUMENT,
@@ -221,11 +223,13 @@ static sunup_status create(struct stream *s)
     s->batches = s->o.training ? samples / batch : (samples + batch - 1) / batch;
     TRY(create_deliveries(s));
     TRY(create_slots(s));
-    CHECK(start_thread(s), s->d->ctx, E_MEMORY, "the thread that prepares batches cannot be started");
+    CHECK(start_thread(s), s->d->ctx, E_MEMORY,
+          "the thread that prepares batches cannot be started");
     return SUNUP_OK;
 }
 
-sunup_status sunup__stream_create(sunup_data *d, const struct stream_options *o, struct stream **out)
+sunup_status sunup__stream_create(sunup_data *d, const struct stream_options *o,
+                                  struct stream **out)
 {
     *out = NULL;
     struct stream *s = sunup__alloc(sizeof *s);
@@ -276,8 +280,7 @@ sunup_status sunup__stream_next(struct stream *s, const struct batch **b)
     if (slot->status == SUNUP_OK) s->taken++; /* a bad batch stays: asking again fails again */
     (void)pthread_cond_broadcast(&s->changed);
     (void)pthread_mutex_unlock(&s->lock);
-    if (slot->status != SUNUP_OK)
-        return sunup__raise(s->d->ctx, slot->status, "%s", slot->message);
+    if (slot->status != SUNUP_OK) return sunup__raise(s->d->ctx, slot->status, "%s", slot->message);
     *b = &slot->batch;
     return SUNUP_OK;
 }

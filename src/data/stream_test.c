@@ -50,8 +50,12 @@ static sunup_data *make(int64_t n)
 
 static struct stream_options options(int64_t batch, int shards)
 {
-    return (struct stream_options){
-        .batch = batch, .shards = shards, .to = shards, .seed = 7, .shuffle = true, .training = true};
+    return (struct stream_options){.batch = batch,
+                                   .shards = shards,
+                                   .to = shards,
+                                   .seed = 7,
+                                   .shuffle = true,
+                                   .training = true};
 }
 
 static struct stream *open_stream(sunup_data *d, const struct stream_options *o)
@@ -93,7 +97,8 @@ static void test_every_sample_once(void **state)
     static const struct {
         int64_t samples, batch;
         int shards;
-    } cases[] = {{1, 1, 1}, {2, 1, 1}, {7, 7, 7}, {12, 4, 2}, {13, 4, 4}, {64, 16, 8}, {61, 61, 61}};
+    } cases[] = {{1, 1, 1},  {2, 1, 1},   {7, 7, 7},   {12, 4, 2},
+                 {13, 4, 4}, {64, 16, 8}, {61, 61, 61}};
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         sunup_data *d = make(cases[c].samples);
         const struct stream_options o = options(cases[c].batch, cases[c].shards);
@@ -176,7 +181,8 @@ static void test_split_over_ranks(void **state)
                 for (int k = 0; k < y->n_shards; k++) {
                     assert_memory_equal(pixels(x, mine.from + k), pixels(y, k),
                                         3 * PIXELS * sizeof(float));
-                    assert_memory_equal(labels(x, mine.from + k), labels(y, k), 3 * sizeof(int32_t));
+                    assert_memory_equal(labels(x, mine.from + k), labels(y, k),
+                                        3 * sizeof(int32_t));
                 }
             }
             sunup__stream_destroy(&whole);
@@ -256,7 +262,8 @@ static void test_augmentation(void **state)
                 flips += m[2];
             }
         }
-        for (int i = 0; i < 60; i++) changed += memcmp(moves[0][i], moves[1][i], 3 * sizeof(int)) != 0;
+        for (int i = 0; i < 60; i++)
+            changed += memcmp(moves[0][i], moves[1][i], 3 * sizeof(int)) != 0;
         assert_true(changed > 10); /* epochs differ */
         if (cases[c].reach <= 3) { /* all of the range is drawn */
             assert_int_equal(low, -cases[c].reach);
@@ -296,7 +303,8 @@ static void test_conversion(void **state)
     (void)state;
     enum { N = 3, LENGTH = 301 }; /* more than one period of factors, and ragged */
     double mean[] = {0.5, -1, 2}, std[] = {0.25, 2, 3};
-    struct field how = {.scale = 1 / 255.0, .offset = 0.125, .mean = mean, .std = std, .n_channels = 3};
+    struct field how = {
+        .scale = 1 / 255.0, .offset = 0.125, .mean = mean, .std = std, .n_channels = 3};
     static uint8_t u8[N * LENGTH * 3];
     static int32_t i32[N * LENGTH * 3];
     static float f32[N * LENGTH * 3];
@@ -434,11 +442,16 @@ static void test_slots(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_sample_once), cmocka_unit_test(test_evaluation),
-        cmocka_unit_test(test_split_over_ranks),  cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_augmentation),      cmocka_unit_test(test_conversion),
-        cmocka_unit_test(test_labels),            cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_bad_options),       cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_every_sample_once),
+        cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_split_over_ranks),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_augmentation),
+        cmocka_unit_test(test_conversion),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_slots),
     };
     return cmocka_run_group_tests(tests, start, end);
 }

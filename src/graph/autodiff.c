@@ -1,8 +1,9 @@
-/* autodiff.c - reverse-mode differentiation: walks the nodes backwards and appends what each op's gradient rule says.
+/* autodiff.c - reverse-mode differentiation: walks the nodes backwards and appends what each op's
+ * gradient rule says.
  *
- * Owes: d y / d wrt for any values of one graph, as new values of the same graph, so a gradient can be differentiated
- * again. Contributions to a value are added in a fixed order (last use first, operands left to right), so that the
- * bits of a gradient depend on the graph only.
+ * Owes: d y / d wrt for any values of one graph, as new values of the same graph, so a gradient can
+ * be differentiated again. Contributions to a value are added in a fixed order (last use first,
+ * operands left to right), so that the bits of a gradient depend on the graph only.
  * Leaves: the rules to ops/ (op.grad), fusion and reuse of memory to plan.
  *
  * Invariant: only nodes on a path from some wrt to y are visited; everything else costs nothing.
@@ -12,7 +13,8 @@
 
 #include <stdio.h>
 
-/* One call of sunup_gradient_from; arrays are indexed by value id and cover the graph as it was at the call. */
+/* One call of sunup_gradient_from; arrays are indexed by value id and cover the graph as it was at
+ * the call. */
 struct sweep {
     sunup_graph *g;
     bool *need;             /* depends on some wrt, in floating point   */
@@ -68,8 +70,9 @@ static void arrive(struct sweep *s, struct node *n, int i)
     if (!sunup__is_poison(d) &&
         (d->dtype != v->dtype || !sunup__same_shape(&d->shape, &v->shape))) {
         char want[SHAPE_TEXT], got[SHAPE_TEXT];
-        sunup__op_error(n, SUNUP_E_INTERNAL, "the gradient of operand %d has shape %s, not %s", i + 1,
-                        sunup__shape_text(&d->shape, got), sunup__shape_text(&v->shape, want));
+        sunup__op_error(n, SUNUP_E_INTERNAL, "the gradient of operand %d has shape %s, not %s",
+                        i + 1, sunup__shape_text(&d->shape, got),
+                        sunup__shape_text(&v->shape, want));
         return;
     }
     sunup_value **at = &s->arrived[v->id];

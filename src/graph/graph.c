@@ -1,11 +1,14 @@
 /* graph.c - graphs, their nodes and values, and the first mistake made while building.
  *
- * Owes: sunup__node, the only place where nodes come to be. A node that is in the graph has operands of this
- * graph, a shape rule that agreed, and outputs within the limits, so nothing after building asks again.
- * Leaves: what each op means to ops/; gradients to autodiff.c; where values live and when they are computed to plan.
+ * Owes: sunup__node, the only place where nodes come to be. A node that is in the graph has
+ * operands of this graph, a shape rule that agreed, and outputs within the limits, so nothing after
+ * building asks again.
+ * Leaves: what each op means to ops/; gradients to autodiff.c; where values live and when they are
+ * computed to plan.
  *
- * Building is sticky: a mistake is recorded once, with the layer that made it, and its result is the poison value,
- * which every later op passes on. So a builder needs no check after each call; finish tells.
+ * Building is sticky: a mistake is recorded once, with the layer that made it, and its result is
+ * the poison value, which every later op passes on. So a builder needs no check after each call;
+ * finish tells.
  */
 #include "graph/graph.h"
 

@@ -1,4 +1,5 @@
-/* graph_test.c - building (names, mistakes and their sentences, lack of memory) and gradients with closed forms. */
+/* graph_test.c - building (names, mistakes and their sentences, lack of memory) and gradients with
+ * closed forms. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,8 +56,9 @@ static void shapes_that_do_not_fit_are_named(void **state)
     sunup_value *v = sunup_add(f64("a", SUNUP_SHAPE(2, 3)), f64("b", SUNUP_SHAPE(4)));
     sunup__graph_layer(g, NULL);
     assert_true(sunup__is_poison(v));
-    assert_mistake(SUNUP_E_SHAPE, "add 'join1': shapes [2, 3] and [4] do not broadcast: aligned at the "
-                                  "last axis, lengths must be equal or 1");
+    assert_mistake(SUNUP_E_SHAPE,
+                   "add 'join1': shapes [2, 3] and [4] do not broadcast: aligned at the "
+                   "last axis, lengths must be equal or 1");
 }
 
 static void the_first_mistake_is_kept_and_poison_spreads(void **state)
@@ -111,8 +113,9 @@ static void names_are_unique(void **state)
     sunup_parameter(g, "weight", SUNUP_SHAPE(2), zero);
     assert_int_equal(sunup_graph_finish(g), SUNUP_OK);
     sunup_state(g, "weight", SUNUP_SHAPE(2), zero);
-    assert_mistake(SUNUP_E_ARGUMENT, "state 'block2.weight': the name is taken by the parameter at node 1; "
-                                     "choose another, or a scope");
+    assert_mistake(SUNUP_E_ARGUMENT,
+                   "state 'block2.weight': the name is taken by the parameter at node 1; "
+                   "choose another, or a scope");
 }
 
 static void a_loss_is_a_scalar(void **state)
@@ -121,9 +124,10 @@ static void a_loss_is_a_scalar(void **state)
     sunup_value *x = f64("x", SUNUP_SHAPE(2, 1)), *dx;
     sunup_gradient(x, 1, &x, &dx);
     assert_true(sunup__is_poison(dx));
-    assert_mistake(SUNUP_E_SHAPE,
-                   "gradient of 'x': a loss must be a scalar but it has shape [2, 1]; use sunup_sum, "
-                   "sunup_mean or sunup_gradient_from");
+    assert_mistake(
+        SUNUP_E_SHAPE,
+        "gradient of 'x': a loss must be a scalar but it has shape [2, 1]; use sunup_sum, "
+        "sunup_mean or sunup_gradient_from");
 }
 
 static void integers_have_no_gradient(void **state)
@@ -190,10 +194,10 @@ static void lack_of_memory_is_a_mistake_too(void **state)
         sunup_status status = sunup_graph_create(ctx, NULL, &small);
         if (status == SUNUP_OK) {
             sunup_value *x = sunup_input(small, "x", SUNUP_F32, SUNUP_SHAPE(70000)), *dx;
-            sunup_value *c = sunup_constant(small, SUNUP_F32, SUNUP_SHAPE(1, 20000),
-                                            (float[20000]){0});
-            sunup_gradient(sunup_sum(sunup_mul(x, sunup_sum(c, 0, NULL, false)), 0, NULL, false), 1, &x,
-                           &dx);
+            sunup_value *c =
+                sunup_constant(small, SUNUP_F32, SUNUP_SHAPE(1, 20000), (float[20000]){0});
+            sunup_gradient(sunup_sum(sunup_mul(x, sunup_sum(c, 0, NULL, false)), 0, NULL, false), 1,
+                           &x, &dx);
             sunup_graph_output(small, "dx", dx);
             status = sunup_graph_finish(small);
         }
@@ -220,7 +224,8 @@ static void start(int n, sunup_value **outputs, sunup_value *x, const double *nu
     assert_true(sunup__kernels_init(&kernels, sunup__cpu_flags(), NULL));
     assert_int_equal(sunup__interpreter_create(g, n + 1, all, &run), SUNUP_OK);
     run.kernels = &kernels;
-    memcpy(sunup__interpreter_memory(&run, x), numbers, (size_t)sunup__elements(&x->shape) * sizeof(double));
+    memcpy(sunup__interpreter_memory(&run, x), numbers,
+           (size_t)sunup__elements(&x->shape) * sizeof(double));
     assert_int_equal(sunup__interpreter_run(&run), SUNUP_OK);
 }
 
@@ -341,11 +346,12 @@ static void a_graph_prints_one_line_a_node(void **state)
     sunup_split(f64("x", SUNUP_SHAPE(2, 3)), 1, 2, (const int64_t[]){1, 2}, y);
     sunup_graph_output(g, "y", sunup_add(y[0], y[1]));
     char *text = sunup__graph_print(g);
-    assert_string_equal(text, " node  op               layer                    values  <- operands\n"
-                              "    0  input            x                        f64 [2, 3]\n"
-                              "    1  split            split1                   f64 [2, 1], f64 [2, 2]  <- 0\n"
-                              "    2  add              add2                     f64 [2, 2]  <- 1.0 1.1\n"
-                              "output 'y' is node 2\n");
+    assert_string_equal(
+        text, " node  op               layer                    values  <- operands\n"
+              "    0  input            x                        f64 [2, 3]\n"
+              "    1  split            split1                   f64 [2, 1], f64 [2, 2]  <- 0\n"
+              "    2  add              add2                     f64 [2, 2]  <- 1.0 1.1\n"
+              "output 'y' is node 2\n");
     sunup_free(text);
 }
 

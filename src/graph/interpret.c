@@ -102,10 +102,11 @@ static bool guard_intact(const char *end)
     return true;
 }
 
-static sunup_status run_in(struct interpreter *t, const struct node *m, char *workspace, size_t bytes)
+static sunup_status run_in(struct interpreter *t, const struct node *m, char *workspace,
+                           size_t bytes)
 {
-    const struct exec e = {t->g->ctx, t->kernels, t->threads, t->in, t->out,
-                           bytes ? workspace : NULL, &t->key};
+    const struct exec e = {
+        t->g->ctx, t->kernels, t->threads, t->in, t->out, bytes ? workspace : NULL, &t->key};
     TRY(m->op->run(m, &e));
     CHECK(guard_intact(workspace + bytes), t->g->ctx, E_INTERNAL,
           "%s '%s' writes past the %lld bytes of its workspace", m->op->name, m->layer,
@@ -124,8 +125,8 @@ static sunup_status run_node(struct interpreter *t, const struct node *m)
         if (t->out[o]) memset(t->out[o], NAN_BYTE, bytes_of(m->out[o]));
     }
     const int64_t asked = m->op->workspace ? m->op->workspace(m, t->threads) : 0;
-    CHECK(asked >= 0, t->g->ctx, E_INTERNAL, "%s '%s' asks for %lld bytes of workspace", m->op->name,
-          m->layer, (long long)asked);
+    CHECK(asked >= 0, t->g->ctx, E_INTERNAL, "%s '%s' asks for %lld bytes of workspace",
+          m->op->name, m->layer, (long long)asked);
     const size_t bytes = (size_t)asked;
     char *workspace = sunup__alloc_aligned(bytes + GUARD);
     CHECK(workspace, t->g->ctx, E_MEMORY, "no memory for the workspace of %s '%s'", m->op->name,

@@ -11,15 +11,18 @@
 
 enum { MAX_SOURCES = 16, MAX_OUTPUTS = MAX_SOURCES + 1, DIRECTIONS = 2, PROBES = 8 };
 
-/* A case built in one type: y, the gradients with respect to its floating operands, and what feeds them. */
+/* A case built in one type: y, the gradients with respect to its floating operands, and what feeds
+ * them. */
 struct built {
     sunup_graph *g;
-    sunup_value *source[MAX_SOURCES]; /* inputs, parameters and states in order of building; dy last */
+    sunup_value
+        *source[MAX_SOURCES]; /* inputs, parameters and states in order of building; dy last */
     int n_sources;
-    sunup_value *wrt[MAX_SOURCES];    /* the floating ones of them without dy                        */
+    sunup_value *wrt[MAX_SOURCES]; /* the floating ones of them without dy                        */
     int n_wrt;
-    sunup_value *dy;                  /* NULL: no gradients                                          */
-    sunup_value *output[MAX_OUTPUTS + MAX_SOURCES]; /* y, the gradients; beyond n_outputs the sources */
+    sunup_value *dy; /* NULL: no gradients                                          */
+    sunup_value
+        *output[MAX_OUTPUTS + MAX_SOURCES]; /* y, the gradients; beyond n_outputs the sources */
     int n_outputs;
     struct interpreter run;
 };
@@ -66,10 +69,14 @@ static double get(const struct built *b, const sunup_value *v, int64_t i)
 {
     const void *p = sunup__interpreter_memory(&b->run, v);
     switch (v->dtype) {
-    case SUNUP_F32: return (double)((const float *)p)[i];
-    case SUNUP_F64: return ((const double *)p)[i];
-    case SUNUP_I32: return ((const int32_t *)p)[i];
-    case SUNUP_U8: return ((const uint8_t *)p)[i];
+    case SUNUP_F32:
+        return (double)((const float *)p)[i];
+    case SUNUP_F64:
+        return ((const double *)p)[i];
+    case SUNUP_I32:
+        return ((const int32_t *)p)[i];
+    case SUNUP_U8:
+        return ((const uint8_t *)p)[i];
     }
     return NAN;
 }
@@ -78,10 +85,18 @@ static void set(const struct built *b, const sunup_value *v, int64_t i, double x
 {
     void *p = sunup__interpreter_memory(&b->run, v);
     switch (v->dtype) {
-    case SUNUP_F32: ((float *)p)[i] = (float)x; break;
-    case SUNUP_F64: ((double *)p)[i] = x; break;
-    case SUNUP_I32: ((int32_t *)p)[i] = (int32_t)floor(x); break;
-    case SUNUP_U8: ((uint8_t *)p)[i] = (uint8_t)floor(x); break;
+    case SUNUP_F32:
+        ((float *)p)[i] = (float)x;
+        break;
+    case SUNUP_F64:
+        ((double *)p)[i] = x;
+        break;
+    case SUNUP_I32:
+        ((int32_t *)p)[i] = (int32_t)floor(x);
+        break;
+    case SUNUP_U8:
+        ((uint8_t *)p)[i] = (uint8_t)floor(x);
+        break;
     }
 }
 
@@ -153,7 +168,8 @@ static bool build(struct trial *t, sunup_dtype dtype, struct built *b)
     if (sunup_graph_finish(b->g) != SUNUP_OK) return false;
     /* As if they were outputs, so that sources have memory even where nothing reads them. */
     memcpy(b->output + b->n_outputs, b->source, (size_t)b->n_sources * sizeof *b->source);
-    return sunup__interpreter_create(b->g, b->n_outputs + b->n_sources, b->output, &b->run) == SUNUP_OK;
+    return sunup__interpreter_create(b->g, b->n_outputs + b->n_sources, b->output, &b->run) ==
+           SUNUP_OK;
 }
 
 static void unbuild(struct built *b)
@@ -221,8 +237,11 @@ static void check_direction(struct trial *t, int k, int d, const double *at, con
     const double size = forward.size * 2 * step + backward.size;
     const double bound = (64 * 0x1p-52 / step + 1000 * step * step) * size;
     if (!within(t, error, bound))
-        fail(t, "the gradient of operand '%s' is wrong: along direction %d the output changes by %.12g, the gradient "
-                "says %.12g; they may differ by %.3g", b->wrt[k]->name, d, forward.value, backward.value, bound);
+        fail(t,
+             "the gradient of operand '%s' is wrong: along direction %d the output changes by "
+             "%.12g, the gradient "
+             "says %.12g; they may differ by %.3g",
+             b->wrt[k]->name, d, forward.value, backward.value, bound);
 }
 
 static void check_operand(struct trial *t, int k)
@@ -258,7 +277,8 @@ static double *all_outputs(const struct built *b, int64_t *total)
     for (int o = 0; o < b->n_outputs; o++) *total += elements(b->output[o]);
     double *numbers = sunup__alloc((size_t)*total * sizeof *numbers);
     for (int o = 0, at = 0; o < b->n_outputs && numbers; o++)
-        for (int64_t i = 0; i < elements(b->output[o]); i++) numbers[at++] = get(b, b->output[o], i);
+        for (int64_t i = 0; i < elements(b->output[o]); i++)
+            numbers[at++] = get(b, b->output[o], i);
     return numbers;
 }
 
@@ -295,7 +315,8 @@ static int64_t add_response(struct trial *t, int probe, const double *y, double 
     return n;
 }
 
-static void compare_output(struct trial *t, int o, const double *want, const double *square, int64_t n)
+static void compare_output(struct trial *t, int o, const double *want, const double *square,
+                           int64_t n)
 {
     const struct built *b = &t->f32;
     const sunup_value *v = b->output[o];
@@ -305,7 +326,8 @@ static void compare_output(struct trial *t, int o, const double *want, const dou
         largest = fmax(largest, fabs(want[i]));
         response = fmax(response, sqrt(square[i] / PROBES));
     }
-    const double bound = exact ? 0 : 2 * 0x1p-24 * (largest + sqrt((double)n) * response) + 0x1p-149;
+    const double bound =
+        exact ? 0 : 2 * 0x1p-24 * (largest + sqrt((double)n) * response) + 0x1p-149;
     for (int64_t i = 0; i < elements(v) && !t->failed; i++) {
         char room[96];
         if (!within(t, fabs(get(b, v, i) - want[i]), bound))
@@ -322,7 +344,8 @@ static void check_precision(struct trial *t)
     double *y = all_outputs(&t->f64, &total);
     double *square = sunup__alloc((size_t)total * sizeof *square);
     if (!y || !square) fail(t, "no memory for the check");
-    for (int probe = 0; probe < PROBES && !t->failed; probe++) n = add_response(t, probe, y, square);
+    for (int probe = 0; probe < PROBES && !t->failed; probe++)
+        n = add_response(t, probe, y, square);
     for (int64_t o = 0, at = 0; o < t->f32.n_outputs && !t->failed; o++) {
         compare_output(t, (int)o, y + at, square + at, n);
         at += elements(t->f32.output[o]);
@@ -412,23 +435,30 @@ void sunup__op_check(sunup_context *ctx, const struct op *op, const char *proble
         if (!problem || strcmp(op->cases[c].problem, problem) == 0)
             check_case(ctx, op, &op->cases[c], kernels, report);
     if (op->n_cases > 0 || !op->grad) return;
-    const struct check_result r = {op->name, "", kernels->isa, 0, 0, INFINITY,
+    const struct check_result r = {op->name,
+                                   "",
+                                   kernels->isa,
+                                   0,
+                                   0,
+                                   INFINITY,
                                    "it has a gradient rule but no cases to check it by"};
     tell(report, &r);
 }
 
-static sunup_status check_level(sunup_context *ctx, const char *filter, const struct kernels *kernels,
-                                struct check_report *report)
+static sunup_status check_level(sunup_context *ctx, const char *filter,
+                                const struct kernels *kernels, struct check_report *report)
 {
     const int64_t before = report->results;
     const size_t length = filter ? strcspn(filter, ":") : 0;
     for (int i = 0; sunup__op_at(i); i++) {
         const struct op *op = sunup__op_at(i);
-        const bool named = strlen(op->name) == length && strncmp(op->name, filter ? filter : "", length) == 0;
+        const bool named =
+            strlen(op->name) == length && strncmp(op->name, filter ? filter : "", length) == 0;
         if (!filter || named)
             sunup__op_check(ctx, op, filter && filter[length] ? filter : NULL, kernels, report);
     }
-    CHECK(report->results > before || !filter, ctx, E_ARGUMENT, "check: there is no op or case '%s'", filter);
+    CHECK(report->results > before || !filter, ctx, E_ARGUMENT,
+          "check: there is no op or case '%s'", filter);
     return SUNUP_OK;
 }
 

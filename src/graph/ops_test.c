@@ -1,5 +1,5 @@
-/* ops_test.c - every case of every op at the plain-C level and at the level in force; that the check itself can fail;
- * and what cases cannot say: exact values at ties, limits and edges.
+/* ops_test.c - every case of every op at the plain-C level and at the level in force; that the
+ * check itself can fail; and what cases cannot say: exact values at ties, limits and edges.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,7 +77,8 @@ static sunup_status doubling_infer(struct node *n)
     return SUNUP_OK;
 }
 
-static void doubling_grad(struct node *n, sunup_value *const *dy, const bool *want, sunup_value **dx)
+static void doubling_grad(struct node *n, sunup_value *const *dy, const bool *want,
+                          sunup_value **dx)
 {
     const struct doubling *a = n->attr;
     if (want[0]) dx[0] = sunup_scale(dy[0], a->fault == GRADIENT ? 2.00001 : 2, 0);
@@ -110,7 +111,10 @@ static sunup_value *doubled(sunup_graph *graph, enum fault fault)
 }
 
 #define FAULT(name, fault)                                                                         \
-    static sunup_value *name(sunup_graph *graph) { return doubled(graph, fault); }
+    static sunup_value *name(sunup_graph *graph)                                                   \
+    {                                                                                              \
+        return doubled(graph, fault);                                                              \
+    }
 FAULT(right, NO_FAULT)
 FAULT(wrong_gradient, GRADIENT)
 FAULT(imprecise, PRECISION)
@@ -163,7 +167,8 @@ static void the_check_finds_faults(void **state)
     assert_int_equal(report.failures, 5);
     assert_string_equal(seen.text[0], "");
     for (int i = 1; i < 6; i++)
-        if (!strstr(seen.text[i], says[i])) fail_msg("'%s' says nothing of '%s'", seen.text[i], says[i]);
+        if (!strstr(seen.text[i], says[i]))
+            fail_msg("'%s' says nothing of '%s'", seen.text[i], says[i]);
 }
 
 static void a_gradient_rule_without_cases_fails(void **state)
@@ -209,7 +214,11 @@ static void assert_values(sunup_value *v, int n, const double *want)
 #define VALUES(v, ...)                                                                             \
     assert_values(v, (int)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)),                      \
                   (const double[]){__VA_ARGS__})
-#define NUMBERS(...) (const float[]){__VA_ARGS__}
+#define NUMBERS(...)                                                                               \
+    (const float[])                                                                                \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static sunup_value *gradient_of_sum(sunup_value *y, sunup_value *x)
 {
@@ -225,7 +234,8 @@ static void maxima_take_the_first_of_equals(void **state)
     sunup_value *ends = sunup_max(x, 2, (const int[]){0, 2}, false);
     VALUES(ends, 7, 3);
     VALUES(gradient_of_sum(ends, x), 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-    VALUES(gradient_of_sum(sunup_max(x, 1, (const int[]){0}, true), x), 0, 1, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0);
+    VALUES(gradient_of_sum(sunup_max(x, 1, (const int[]){0}, true), x), 0, 1, 0, 1, 1, 1, 1, 0, 1,
+           0, 0, 0);
     VALUES(sunup_argmax(x, -1), 1, 0, 0, 0);
     VALUES(sunup_argmax(x, 0), 1, 0, 1, 0, 0, 0);
 }
@@ -234,7 +244,8 @@ static void sums_keep_or_drop_axes(void **state)
 {
     (void)state;
     sunup_value *x = f32(SUNUP_SHAPE(2, 1, 3), NUMBERS(1, 2, 3, 4, 5, 6));
-    sunup_value *kept = sunup_sum(x, 2, (const int[]){-1, 1}, true), *all = sunup_mean(x, 0, NULL, false);
+    sunup_value *kept = sunup_sum(x, 2, (const int[]){-1, 1}, true),
+                *all = sunup_mean(x, 0, NULL, false);
     assert_int_equal(kept->shape.n, 3);
     assert_int_equal(all->shape.n, 0);
     VALUES(kept, 6, 15);
@@ -297,7 +308,8 @@ static void circular_padding_wraps_more_than_once(void **state)
     sunup_value *y = sunup_pad(x, (const int64_t[]){4}, (const int64_t[]){5}, SUNUP_PAD_CIRCULAR);
     VALUES(y, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2);
     VALUES(gradient_of_sum(y, x), 4, 4, 4);
-    VALUES(sunup_pad(x, (const int64_t[]){1}, (const int64_t[]){2}, SUNUP_PAD_ZERO), 0, 1, 2, 3, 0, 0);
+    VALUES(sunup_pad(x, (const int64_t[]){1}, (const int64_t[]){2}, SUNUP_PAD_ZERO), 0, 1, 2, 3, 0,
+           0);
 }
 
 static void boxes_move_their_elements(void **state)
@@ -356,7 +368,8 @@ static void a_chain_has_the_bits_of_its_steps(void **state)
 static void chains_that_are_no_program_are_refused(void **state)
 {
     (void)state;
-    static const struct chain_step steps[] = {{PW_add, 0, 1, -1, {0, 0}}}; /* register 1 is its own result */
+    static const struct chain_step steps[] = {
+        {PW_add, 0, 1, -1, {0, 0}}}; /* register 1 is its own result */
     const struct chain_attr attr = {1, 1, steps, (const int[]){1}};
     sunup_value *x = f32(SUNUP_SHAPE(1), NUMBERS(1));
     assert_true(sunup__is_poison(sunup__node(g, &sunup__op_chain, 1, &x, &attr, 1, NULL)));
@@ -396,7 +409,8 @@ static void a_custom_op_is_differentiable_once(void **state)
     (void)state;
     float factor = 10;
     const sunup_custom custom = {"ours", sum_forward, scaling_backward, &factor};
-    sunup_value *x[2] = {f32(SUNUP_SCALAR, NUMBERS(1)), f32(SUNUP_SCALAR, NUMBERS(2))}, *dx[2], *again;
+    sunup_value *x[2] = {f32(SUNUP_SCALAR, NUMBERS(1)), f32(SUNUP_SCALAR, NUMBERS(2))}, *dx[2],
+                *again;
     sunup_value *y = sunup_custom_op(&custom, 2, x, SUNUP_F32, SUNUP_SCALAR);
     sunup_gradient(sunup_square(y), 2, x, dx);
     VALUES(dx[1], 600);

@@ -1,4 +1,5 @@
-/* print.c - a graph as text, one line a node: number, op, layer, outputs, and the numbers of the operands' nodes. */
+/* print.c - a graph as text, one line a node: number, op, layer, outputs, and the numbers of the
+ * operands' nodes. */
 #include "graph/graph.h"
 
 #include <stdio.h>
@@ -32,6 +33,7 @@ char *sunup__graph_print(const sunup_graph *g)
     sunup__text(&t, "%5s  %-16s %-24s %s\n", "node", "op", "layer", "values  <- operands");
     for (int i = 0; i < g->n_nodes; i++) print_node(&t, g->nodes[i]);
     for (int i = 0; i < g->n_outputs; i++)
-        sunup__text(&t, "output '%s' is node %d\n", g->outputs[i].name, g->outputs[i].value->node->id);
+        sunup__text(&t, "output '%s' is node %d\n", g->outputs[i].name,
+                    g->outputs[i].value->node->id);
     return t.s;
 }

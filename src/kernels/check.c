@@ -1,8 +1,8 @@
 /* check.c - runs the checks of leaves: problem strings, seeds, levels, and the report.
  *
- * Owes: every f32 pointer that a level of isa.def changes is compared with the f64 reference, weakest level first, so
- * that a failure names the first level that is wrong. Leaves: values and comparison to check_operand.c, pages and
- * signals to check_guard.c, timing to check_bench.c.
+ * Owes: every f32 pointer that a level of isa.def changes is compared with the f64 reference,
+ * weakest level first, so that a failure names the first level that is wrong. Leaves: values and
+ * comparison to check_operand.c, pages and signals to check_guard.c, timing to check_bench.c.
  */
 #include "kernels/check_state.h"
 
@@ -54,10 +54,11 @@ sunup_status sunup__check_parse(sunup_context *ctx, struct check *c)
             s++;
             continue;
         }
-        CHECK(state->n_tokens < CHECK_TOKENS, ctx, E_ARGUMENT, "problem '%s' has more than %d keys", c->problem,
-              CHECK_TOKENS);
+        CHECK(state->n_tokens < CHECK_TOKENS, ctx, E_ARGUMENT, "problem '%s' has more than %d keys",
+              c->problem, CHECK_TOKENS);
         const char *next = token(s, &state->tokens[state->n_tokens++]);
-        CHECK(next, ctx, E_ARGUMENT, "problem '%s' cannot be read from '%s' on; write letters and numbers, m64n48k300",
+        CHECK(next, ctx, E_ARGUMENT,
+              "problem '%s' cannot be read from '%s' on; write letters and numbers, m64n48k300",
               c->problem, s);
         s = next;
     }
@@ -79,7 +80,8 @@ void sunup__check_keys(struct check *c)
 {
     for (int i = 0; i < c->state->n_tokens; i++) {
         const struct check_token *t = &c->state->tokens[i];
-        if (!t->used) sunup__check_fail(c, "the key '%s' of the problem means nothing to this leaf", t->key);
+        if (!t->used)
+            sunup__check_fail(c, "the key '%s' of the problem means nothing to this leaf", t->key);
     }
 }
 
@@ -101,21 +103,27 @@ static sunup_status run_seed(sunup_context *ctx, const struct leaf_check *leaf, 
     *c->state = (struct check_state){0};
     TRY(sunup__check_parse(ctx, c));
     const char *signal = sunup__check_guarded(leaf->run, c);
-    if (signal) sunup__check_fail(c, "ended with %s: it reads or writes outside its operands, or cannot run here", signal);
+    if (signal)
+        sunup__check_fail(
+            c, "ended with %s: it reads or writes outside its operands, or cannot run here",
+            signal);
     if (!signal) sunup__check_keys(c);
     sunup__check_end(c);
     return SUNUP_OK;
 }
 
-sunup_status sunup__check_problem(sunup_context *ctx, const struct leaf_check *leaf, const char *problem,
-                                  const struct kernels *kernels, struct check_report *report)
+sunup_status sunup__check_problem(sunup_context *ctx, const struct leaf_check *leaf,
+                                  const char *problem, const struct kernels *kernels,
+                                  struct check_report *report)
 {
     struct check_state state;
     const int seeds = report->seeds > 0 ? report->seeds : 2 * MOODS;
-    struct check_result r = {.leaf = leaf->leaf, .problem = problem, .isa = kernels->isa, .seed = report->first_seed};
+    struct check_result r = {
+        .leaf = leaf->leaf, .problem = problem, .isa = kernels->isa, .seed = report->first_seed};
     struct text failure = {0};
     for (int i = 0; i < seeds && !failure.s; i++) {
-        struct check c = {&kernels->f32, &kernels->f64, problem, report->first_seed + (uint64_t)i, &state};
+        struct check c = {&kernels->f32, &kernels->f64, problem, report->first_seed + (uint64_t)i,
+                          &state};
         TRY(run_seed(ctx, leaf, &c));
         r.runs++;
         if (state.worst > r.worst) r.worst = state.worst;
@@ -135,12 +143,15 @@ sunup_status sunup__check_problem(sunup_context *ctx, const struct leaf_check *l
 
 /* ---- all of them ---- */
 
-/* A table of leaves is pointers to functions and nothing else, so entry i can be compared by its bytes. */
+/* A table of leaves is pointers to functions and nothing else,
+ * so entry i can be compared by its bytes. */
 static bool changed(const struct kernels *now, const struct kernels *before, int leaf)
 {
-    _Static_assert(sizeof now->f32 == LEAVES * sizeof(void (*)(void)), "struct leaves holds pointers only");
+    _Static_assert(sizeof now->f32 == LEAVES * sizeof(void (*)(void)),
+                   "struct leaves holds pointers only");
     const size_t at = (size_t)leaf * sizeof(void (*)(void));
-    return memcmp((const char *)&now->f32 + at, (const char *)&before->f32 + at, sizeof(void (*)(void))) != 0;
+    return memcmp((const char *)&now->f32 + at, (const char *)&before->f32 + at,
+                  sizeof(void (*)(void))) != 0;
 }
 
 static bool matches(const char *filter, const char *leaf)
@@ -150,8 +161,9 @@ static bool matches(const char *filter, const char *leaf)
     return strlen(leaf) == n && strncmp(filter, leaf, n) == 0;
 }
 
-static sunup_status check_level(sunup_context *ctx, const char *filter, const struct kernels *kernels,
-                                const struct kernels *before, struct check_report *report)
+static sunup_status check_level(sunup_context *ctx, const char *filter,
+                                const struct kernels *kernels, const struct kernels *before,
+                                struct check_report *report)
 {
     const char *one = filter ? strchr(filter, ':') : NULL;
     for (int i = 0; i < LEAVES; i++) {
@@ -175,10 +187,12 @@ static bool leaf_exists(const char *filter)
     return false;
 }
 
-sunup_status sunup__kernels_check(sunup_context *ctx, const char *filter, struct check_report *report)
+sunup_status sunup__kernels_check(sunup_context *ctx, const char *filter,
+                                  struct check_report *report)
 {
     report->results = report->failures = 0;
-    CHECK(leaf_exists(filter), ctx, E_ARGUMENT, "no leaf is named as in '%s'; leaves are listed in leaves.def", filter);
+    CHECK(leaf_exists(filter), ctx, E_ARGUMENT,
+          "no leaf is named as in '%s'; leaves are listed in leaves.def", filter);
     const unsigned flags = sunup__cpu_flags();
     struct kernels kernels[2]; /* of this level and of the one before */
     bool any = false;

@@ -1,8 +1,8 @@
-/* check_bench.c - times one problem of one leaf, with the same string and the same operands as its check, and measures
- * the ceilings that the result is divided by.
+/* check_bench.c - times one problem of one leaf, with the same string and the same operands as its
+ * check, and measures the ceilings that the result is divided by.
  *
- * Calls are timed in blocks of at least 50 us, so that the clock costs nothing; the result is the median block. Operands
- * stay where they are: caches are warm as far as they reach.
+ * Calls are timed in blocks of at least 50 us, so that the clock costs nothing; the result is the
+ * median block. Operands stay where they are: caches are warm as far as they reach.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ bool sunup__check_again(struct check *c)
     if (s->failure.s) return false;
     if (s->left == 0) {
         next_block(s);
-        if (s->samples >= 5 && (s->block_from_s > s->until_s || s->samples == CHECK_SAMPLES)) return false;
+        if (s->samples >= 5 && (s->block_from_s > s->until_s || s->samples == CHECK_SAMPLES))
+            return false;
     }
     s->left--;
     s->calls++;
@@ -85,11 +86,12 @@ static sunup_status bench(sunup_context *ctx, const struct leaf_check *leaf, str
     return SUNUP_OK;
 }
 
-sunup_status sunup__kernels_bench(sunup_context *ctx, const char *problem, const char *isa, double seconds,
-                                  struct bench_result *result)
+sunup_status sunup__kernels_bench(sunup_context *ctx, const char *problem, const char *isa,
+                                  double seconds, struct bench_result *result)
 {
     const struct leaf_check *leaf = leaf_of(problem);
-    CHECK(leaf, ctx, E_ARGUMENT, "no leaf is named as in '%s'; leaves are listed in leaves.def", problem);
+    CHECK(leaf, ctx, E_ARGUMENT, "no leaf is named as in '%s'; leaves are listed in leaves.def",
+          problem);
     struct kernels kernels;
     CHECK(sunup__kernels_init(&kernels, sunup__cpu_flags(), isa), ctx, E_ARGUMENT,
           "this processor has no instruction set '%s'", isa);
@@ -118,7 +120,8 @@ static double best_flops(const struct kernels *k)
 {
     double best = 0;
     for (int i = 0; i < 8; i++) {
-        const double from = sunup__now_s(), flops = k->fma_loop(500000), took = sunup__now_s() - from;
+        const double from = sunup__now_s(), flops = k->fma_loop(500000),
+                     took = sunup__now_s() - from;
         if (flops / took > best) best = flops / took;
     }
     return best;

@@ -1,8 +1,10 @@
-/* check_guard.c - pages that may not be touched, and crashes caught: the check's only calls of the OS.
+/* check_guard.c - pages that may not be touched, and crashes caught: the check's only calls of the
+ * OS.
  *
- * Owes: an operand whose first or last byte touches an unreadable page, and a leaf's SIGSEGV, SIGBUS, SIGILL or
- * SIGFPE turned into its name. They are here and not in base because no other part may want them.
- * Invariant: handlers are installed only while a leaf runs. One check runs at a time in a process.
+ * Owes: an operand whose first or last byte touches an unreadable page, and a leaf's SIGSEGV,
+ * SIGBUS, SIGILL or SIGFPE turned into its name. They are here and not in base because no other
+ * part may want them. Invariant: handlers are installed only while a leaf runs. One check runs at a
+ * time in a process.
  */
 #include "kernels/check_state.h"
 

@@ -13,7 +13,8 @@ struct check_token { /* "k300" of a problem */
     bool used;
 };
 
-/* Memory of an operand: `data` lies at one end of pages, between two pages that cannot be touched. */
+/* Memory of an operand: `data` lies at one end of pages,
+ * between two pages that cannot be touched. */
 struct check_memory {
     unsigned char *map, *data;
     size_t map_bytes, data_bytes; /* map_bytes 0: plain allocation (bench) */
@@ -42,17 +43,19 @@ struct check_state {
 };
 
 /* check_operand.c */
-void sunup__check_end(struct check *c);           /* verifies guards and inputs, frees */
+void sunup__check_end(struct check *c); /* verifies guards and inputs, frees */
 bool sunup__check_map(struct check_memory *m, size_t bytes, bool at_end); /* check_guard.c */
 void sunup__check_unmap(struct check_memory *m);
 /* First guard byte that was written, or NULL. */
 const unsigned char *sunup__check_guard(const struct check_memory *m);
 /* Runs fn(c); NULL, or the name of the signal that ended it. */
 const char *sunup__check_guarded(void (*fn)(struct check *c), struct check *c);
-/* check.c: keys and numbers of c->problem; one problem at all seeds of the report, which is told the result. */
+/* check.c: keys and numbers of c->problem; one problem at all
+ * seeds of the report, which is told the result. */
 sunup_status sunup__check_parse(sunup_context *ctx, struct check *c);
 void sunup__check_keys(struct check *c); /* fails if one was not asked for */
-sunup_status sunup__check_problem(sunup_context *ctx, const struct leaf_check *leaf, const char *problem,
-                                  const struct kernels *kernels, struct check_report *report);
+sunup_status sunup__check_problem(sunup_context *ctx, const struct leaf_check *leaf,
+                                  const char *problem, const struct kernels *kernels,
+                                  struct check_report *report);
 
 #endif

@@ -1,6 +1,7 @@
 /* fill.c - sunup__kernels_<isa>: lets every file of one instruction set overwrite its leaves.
  *
- * Compiled once for each line of isa.def; the list of files is made by the build, simd/ first (layer.cmake).
+ * Compiled once for each line of isa.def; the list of files is made by the build, simd/ first
+ * (layer.cmake).
  */
 #include "kernels/fill.h"
 

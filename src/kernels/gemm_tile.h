@@ -1,16 +1,20 @@
-/* gemm_tile.h - the batch-reduce GEMM micro-kernel: R rows x V vectors of C stay in registers over the whole sum.
+/* gemm_tile.h - the batch-reduce GEMM micro-kernel: R rows x V vectors of C stay in registers over
+ * the whole sum.
  *
  * Included by the gemm.c of an instruction set, once for each vector width, with these defined:
  *
- *   T(x)                         name of x for this width                VEC, MASK, LANES   vector, lane mask, floats
- *   ZERO() SPLAT(p) FMA(a,b,c) ADD(a,b) MAX(a,b)     LOAD(p) STORE(p,v) LOADM(p,mask) STOREM(p,mask,v)
- *   LANE_MASK(n)                 the first n lanes, 1 <= n <= LANES
- *   ROWS1 ROWS2 ROWS4            most rows of a tile of 1, 2, 4 vectors: accumulators and B in the register file
+ *   T(x)                      name of x for this width
+ *   VEC MASK LANES            vector, mask of its lanes, floats in it
+ *   ZERO() SPLAT(p) FMA(a, b, c) ADD(a, b) MAX(a, b)
+ *   LOAD(p) STORE(p, v) LOADM(p, mask) STOREM(p, mask, v)
+ *   TILES1(V) TILES2(V) TILES4(V)  TILE(R, V) for R = 1, 2 ... as many rows as registers allow
+ *   ROWS1                     the most rows of all; TILES2 and TILES4 may be missing
  *
- * One element of C is one chain of fused multiply-adds over (i, p), so tiles can be cut anywhere without changing bits.
- * A is read by broadcast loads, hence any strides; the last vector of a tile is masked.
- * Rows of A are reached from every fourth row's pointer with a scaled index, else 28 addresses would not fit the
- * general registers. Source: Georganas et al., "High-performance deep learning via a single building block", 2020.
+ * One element of C is one chain of fused multiply-adds over (i, p), so tiles can be cut anywhere
+ * without changing bits. A is read by broadcast loads, hence any strides; the last vector of a tile
+ * is masked. Rows of A are reached from every fourth row's pointer with a scaled index, else 28
+ * addresses would not fit the general registers. Source: Georganas et al., "High-performance deep
+ * learning via a single building block", 2020.
  */
 
 #ifndef UNROLL /* tiles are registers only if their loops are gone */
@@ -29,66 +33,88 @@ static inline __attribute__((always_inline)) int64_t T(at)(const int64_t *offset
 }
 
 /* acc += A_i B_i for one i. */
-static inline __attribute__((always_inline)) void T(multiply)(const struct gemm_f32 *g, const float *a, const float *b,
-                                                              MASK mask, VEC (*acc)[4], const int R, const int V)
+static inline __attribute__((always_inline)) void T(multiply)(const struct gemm_f32 *g,
+                                                              const float *a, const float *b,
+                                                              MASK mask, VEC *acc, const int R,
+                                                              const int V)
 {
     const int64_t a_row = g->a_row, a_col = g->a_col, b_row = g->b_row;
     const float *quad[(ROWS1 + 3) / 4];
-UNROLL
+    UNROLL
     for (int q = 0; q < (R + 3) / 4; q++) quad[q] = a + 4 * q * a_row;
     for (int64_t p = g->k; p > 0; p--) {
         VEC bv[4];
-UNROLL
-        for (int v = 0; v < V; v++) bv[v] = v < V - 1 ? LOAD(b + v * LANES) : LOADM(b + v * LANES, mask);
+        UNROLL
+        for (int v = 0; v < V; v++)
+            bv[v] = v < V - 1 ? LOAD(b + v * LANES) : LOADM(b + v * LANES, mask);
         b += b_row;
-UNROLL
+        UNROLL
         for (int r = 0; r < R; r++) {
             const VEC x = SPLAT(quad[r / 4] + r % 4 * a_row);
-UNROLL
-            for (int v = 0; v < V; v++) acc[r][v] = FMA(x, bv[v], acc[r][v]);
+            UNROLL
+            for (int v = 0; v < V; v++) acc[r * V + v] = FMA(x, bv[v], acc[r * V + v]);
         }
-UNROLL
+        UNROLL
         for (int q = 0; q < (R + 3) / 4; q++) quad[q] += a_col;
     }
 }
 
-static inline __attribute__((always_inline)) void T(finish)(const struct gemm_f32 *g, float *c, const float *bias,
-                                                            MASK mask, VEC *acc, const int V)
+/* A loop over rows for each thing to do: one loop with the conditions inside is too long for
+ * clang to unroll. */
+static inline __attribute__((always_inline)) void T(finish)(const struct gemm_f32 *g, float *c,
+                                                            const float *bias, MASK mask, VEC *acc,
+                                                            const int R, const int V)
 {
-UNROLL
-    for (int v = 0; v < V; v++) {
-        VEC x = acc[v];
-        if (bias) x = ADD(x, v < V - 1 ? LOAD(bias + v * LANES) : LOADM(bias + v * LANES, mask));
-        if (g->relu) x = MAX(ZERO(), x); /* the second operand if either is NaN */
-        if (v < V - 1) {
-            STORE(c + v * LANES, x);
-        } else {
-            STOREM(c + v * LANES, mask, x);
+    if (bias) {
+        VEC add[4];
+        UNROLL
+        for (int v = 0; v < V; v++)
+            add[v] = v < V - 1 ? LOAD(bias + v * LANES) : LOADM(bias + v * LANES, mask);
+        UNROLL
+        for (int r = 0; r < R; r++) {
+            UNROLL
+            for (int v = 0; v < V; v++) acc[r * V + v] = ADD(acc[r * V + v], add[v]);
         }
+    }
+    if (g->relu) {
+        UNROLL
+        for (int r = 0; r < R; r++) {
+            UNROLL
+            for (int v = 0; v < V; v++)
+                acc[r * V + v] =
+                    MAX(ZERO(), acc[r * V + v]); /* keeps NaN: it is the second operand */
+        }
+    }
+    UNROLL
+    for (int r = 0; r < R; r++) {
+        float *row = c + r * g->c_row;
+        UNROLL
+        for (int v = 0; v < V - 1; v++) STORE(row + v * LANES, acc[r * V + v]);
+        STOREM(row + (V - 1) * LANES, mask, acc[r * V + V - 1]);
     }
 }
 
-static inline __attribute__((always_inline)) void T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask,
-                                                          const int R, const int V)
+static inline __attribute__((always_inline)) void
+T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask, const int R, const int V)
 {
-    VEC acc[ROWS1][4];
+    VEC acc[32]; /* R V of them, in registers */
     float *c = g->c + r0 * g->c_row + j0;
-UNROLL
+    UNROLL
     for (int r = 0; r < R; r++) {
-UNROLL
+        const float *row = c + r * g->c_row;
+        UNROLL
         for (int v = 0; v < V; v++) {
-            acc[r][v] = ZERO();
-            if (!g->accumulate) continue;
-            const float *from = c + r * g->c_row + v * LANES;
-            acc[r][v] = v < V - 1 ? LOAD(from) : LOADM(from, mask);
+            acc[r * V + v] = !g->accumulate ? ZERO()
+                             : v < V - 1    ? LOAD(row + v * LANES)
+                                            : LOADM(row + v * LANES, mask);
         }
     }
     for (int64_t i = 0; i < g->batch; i++) {
-        T(multiply)(g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0, mask, acc, R, V);
+        T(multiply)
+        (g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0, mask, acc, R,
+         V);
     }
-    const float *bias = g->bias ? g->bias + j0 : NULL;
-UNROLL
-    for (int r = 0; r < R; r++) T(finish)(g, c + r * g->c_row, bias, mask, acc[r], V);
+    T(finish)(g, c, g->bias ? g->bias + j0 : NULL, mask, acc, R, V);
 }
 
 /* One function for each row count up to the largest, in a table indexed by it. */
@@ -111,10 +137,13 @@ static const T(tile_fn) T(tiles4)[] = {NULL, TILES4(4)};
 #endif
 #undef TILE
 
-/* Columns [j0, j0 + one tile) of C: m rows in equal tiles of at most `rows`, the first ones one row taller. */
-static void T(panel)(const struct gemm_f32 *g, int64_t j0, MASK mask, const T(tile_fn) *tiles, int64_t rows)
+/* Columns [j0, j0 + one tile) of C: m rows in equal tiles of at
+ * most `rows`, the first ones one row taller. */
+static void T(panel)(const struct gemm_f32 *g, int64_t j0, MASK mask, const T(tile_fn) * tiles,
+                     int64_t rows)
 {
-    const int64_t n = (g->m + rows - 1) / rows, base = n > 0 ? g->m / n : 0, taller = n > 0 ? g->m % n : 0;
+    const int64_t n = (g->m + rows - 1) / rows, base = n > 0 ? g->m / n : 0,
+                  taller = n > 0 ? g->m % n : 0;
     for (int64_t r = 0, t = 0; t < n; t++) {
         const int64_t height = base + (t < taller);
         tiles[height](g, r, j0, mask);

@@ -1,6 +1,8 @@
-/* kernels.c - fills the table of leaves: plain C first, then each instruction set that the processor has.
+/* kernels.c - fills the table of leaves: plain C first, then each instruction set that the
+ * processor has.
  *
- * Invariant: no entry is NULL. The order of isa.def is the order of strength, so a later level overwrites.
+ * Invariant: no entry is NULL. The order of isa.def is the order of strength, so a later level
+ * overwrites.
  */
 #include "kernels/kernels.h"
 

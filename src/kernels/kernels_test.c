@@ -1,5 +1,5 @@
-/* kernels_test.c - every leaf passes its check at every level of this processor; the check itself finds each kind of
- * defect that it claims to find; levels can be named and refused.
+/* kernels_test.c - every leaf passes its check at every level of this processor; the check itself
+ * finds each kind of defect that it claims to find; levels can be named and refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,14 +72,16 @@ static void keep_failure(void *arg, const struct check_result *r)
 }
 
 /* The sentence about an add_to with a defect; "" if none was found. */
-static void check_add(void (*add)(int64_t n, const float *x, float *y), const char *problem, char text[512])
+static void check_add(void (*add)(int64_t n, const float *x, float *y), const char *problem,
+                      char text[512])
 {
     struct kernels k;
     assert_true(sunup__kernels_init(&k, 0, "ref"));
     k.f32.add_to = add;
     memset(text, 0, 512);
     struct check_report report = {.each = keep_failure, .arg = text};
-    assert_int_equal(sunup__check_problem(ctx, sunup__leaf_check(LEAF_add_to), problem, &k, &report), SUNUP_OK);
+    assert_int_equal(
+        sunup__check_problem(ctx, sunup__leaf_check(LEAF_add_to), problem, &k, &report), SUNUP_OK);
     assert_int_equal(report.results, 1);
     assert_int_equal(report.failures, text[0] != '\0');
 }
@@ -156,7 +158,8 @@ static void the_check_finds_defects(void **state)
             assert_string_equal(text, "");
             continue;
         }
-        if (!strstr(text, defects[i].says)) fail_msg("defect %d: '%s' must say '%s'", (int)i, text, defects[i].says);
+        if (!strstr(text, defects[i].says))
+            fail_msg("defect %d: '%s' must say '%s'", (int)i, text, defects[i].says);
         assert_non_null(strstr(text, "add_to:n17 on ref, seed"));
     }
 }
@@ -200,7 +203,8 @@ static void the_template_is_right(void **state)
     assert_true(k.f32.gemm != ref_gemm_f32);
     struct check_report report = {.each = print_failure};
     for (const char *const *p = sunup__leaf_check(LEAF_gemm)->problems; *p; p++) {
-        assert_int_equal(sunup__check_problem(ctx, sunup__leaf_check(LEAF_gemm), *p, &k, &report), SUNUP_OK);
+        assert_int_equal(sunup__check_problem(ctx, sunup__leaf_check(LEAF_gemm), *p, &k, &report),
+                         SUNUP_OK);
     }
     assert_true(report.results > 20);
     assert_int_equal(report.failures, 0);
@@ -236,11 +240,13 @@ static void a_bench_counts_and_repeats(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_leaf_passes_at_every_level), cmocka_unit_test(every_leaf_has_problems),
-        cmocka_unit_test(the_check_finds_defects),          cmocka_unit_test(unknown_words_are_told),
-        cmocka_unit_test(the_template_is_right),            cmocka_unit_test(one_problem_runs_at_every_level),
-        cmocka_unit_test(levels_are_chosen_by_flags_and_name),
-        cmocka_unit_test(a_bench_counts_and_repeats)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_leaf_passes_at_every_level),
+                                       cmocka_unit_test(every_leaf_has_problems),
+                                       cmocka_unit_test(the_check_finds_defects),
+                                       cmocka_unit_test(unknown_words_are_told),
+                                       cmocka_unit_test(the_template_is_right),
+                                       cmocka_unit_test(one_problem_runs_at_every_level),
+                                       cmocka_unit_test(levels_are_chosen_by_flags_and_name),
+                                       cmocka_unit_test(a_bench_counts_and_repeats)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

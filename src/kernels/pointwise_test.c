@@ -1,8 +1,9 @@
-/* pointwise_test.c - accuracy of the pointwise functions in units of the last place, at every instruction set.
+/* pointwise_test.c - accuracy of the pointwise functions in units of the last place, at every
+ * instruction set.
  *
- * Each function is tried on every 1021st float of its range, both signs, against the math library in double. The bounds
- * are those that simd/math.h states; ref calls the C library, whose accuracy is not ours to assert. Also: bits do not depend
- * on where an element stands in a vector.
+ * Each function is tried on every 1021st float of its range, both signs, against the math library
+ * in double. The bounds are those that simd/math.h states; ref calls the C library, whose accuracy
+ * is not ours to assert. Also: bits do not depend on where an element stands in a vector.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,11 +41,15 @@ static const struct accuracy {
     double (*fn)(double x);
     double ulp;
 } functions[] = {
-    {"exp", PW_exp, exp, 1.1},       {"log", PW_log, log, 0.9},
-    {"tanh", PW_tanh, tanh, 1.4},    {"sigmoid", PW_sigmoid, sigmoid, 2.2},
-    {"sin", PW_sin, sin, 1.6},       {"cos", PW_cos, cos, 1.6},
-    {"sqrt", PW_sqrt, sqrt, 0.5},    {"elu", PW_elu, elu, 1.5},
-    {"softplus", PW_softplus, softplus, 3.0},
+    {"exp", PW_exp, exp, 1.1},
+    {"log", PW_log, log, 0.9},
+    {"tanh", PW_tanh, tanh, 1.4},
+    {"sigmoid", PW_sigmoid, sigmoid, 2.2},
+    {"sin", PW_sin, sin, 1.6},
+    {"cos", PW_cos, cos, 1.6},
+    {"sqrt", PW_sqrt, sqrt, 0.5},
+    {"elu", PW_elu, elu, 1.0},
+    {"softplus", PW_softplus, softplus, 1.9},
 };
 
 static double ulps(float got, double want)
@@ -82,8 +87,8 @@ static void functions_are_as_accurate_as_stated(void **state)
         for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
             const double most = worst(&k, &functions[i]);
             if (most > functions[i].ulp) {
-                fail_msg("%s on %s: %.3f units of the last place, stated %.3f", functions[i].name, isa, most,
-                         functions[i].ulp);
+                fail_msg("%s on %s: %.3f units of the last place, stated %.3f", functions[i].name,
+                         isa, most, functions[i].ulp);
             }
             printf("%-6s %-8s %.3f\n", isa, functions[i].name, most);
         }

@@ -117,7 +117,12 @@ sunup_status sunup__plan_liveness(sunup_plan *p)
     place_all(p);
     time_all(p);
     if (p->device->ops->share) share_in_place(p);
-    for (int v = 0; v < p->n_placed; v++)
-        if (p->placed[v].value != NULL) p->placed[v].root = root_of(p, p->placed[v].value);
+    p->externals = plan_alloc(p, p->n_placed, sizeof *p->externals);
+    NEED(p, p->externals);
+    for (int v = 0; v < p->n_placed; v++) {
+        if (p->placed[v].value == NULL) continue;
+        p->placed[v].root = root_of(p, p->placed[v].value);
+        if (p->placed[v].external) p->externals[p->n_externals++] = v;
+    }
     return SUNUP_OK;
 }

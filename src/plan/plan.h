@@ -37,6 +37,8 @@ struct sunup_plan {
     int n_steps;
     struct placed *placed;
     int n_placed;
+    int *externals;             /* indices of the external values, which binding looks through */
+    int n_externals;
     int n_outputs;
     sunup_value **outputs;
     void *memory;               /* the arena of numbers                              */

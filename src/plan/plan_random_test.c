@@ -258,7 +258,7 @@ static const sunup_value *shown(const sunup_value *v)
 
 static bool in_arena(const sunup_plan *p, const void *at)
 {
-    return at != NULL && (const char *)at >= (const char *)p->memory &&
+    return at != NULL && p->memory != NULL && (const char *)at >= (const char *)p->memory &&
            (const char *)at < (const char *)p->memory + p->arena_bytes;
 }
 

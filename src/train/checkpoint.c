@@ -30,11 +30,11 @@ struct entry {
 };
 
 struct position {
-    int64_t batch, shards, accumulate, seed, step, evaluated, updates, bad;
+    int64_t batch, shards, accumulate, seed, step, evaluated, updates, bad, kernels;
     double best, scale;
 };
 
-enum { ENTRIES = 10 };
+enum { ENTRIES = 11 };
 
 static void list_entries(struct position *p, struct entry e[ENTRIES])
 {
@@ -46,6 +46,7 @@ static void list_entries(struct position *p, struct entry e[ENTRIES])
                                         {"evaluated", &p->evaluated, NULL, NULL},
                                         {"updates", &p->updates, NULL, NULL},
                                         {"schedule.bad", &p->bad, NULL, NULL},
+                                        {"kernels", &p->kernels, NULL, NULL},
                                         {"schedule.best", NULL, &p->best, NULL},
                                         {"schedule.scale", NULL, &p->scale, NULL}};
     memcpy(e, list, sizeof list);
@@ -61,6 +62,7 @@ static struct position position_of(const sunup_trainer *t)
                              .evaluated = t->evaluated,
                              .updates = sunup__optimizer_steps(t->optimizer),
                              .bad = t->schedule.bad,
+                             .kernels = (int64_t)sunup__train_kernels(t),
                              .best = t->schedule.best,
                              .scale = t->schedule.scale};
 }
@@ -149,6 +151,12 @@ static sunup_status read_position(sunup_trainer *t, const char *path, const stru
             "%s was written by a run with %s %lld, this one has %lld: it would not be the same run",
             path, theirs[i].definition, (long long)*theirs[i].integer, (long long)*ours[i].integer);
     }
+    if (p->kernels != now.kernels)
+        sunup__log(t->ctx, SUNUP_LOG_WARN,
+                   "%s was written with other kernels (instruction set or tuning file): this run "
+                   "goes on, but its bits "
+                   "will not be those of the uninterrupted one",
+                   path);
     CHECK(p->step >= 0 && p->updates >= 0 && p->step <= INT64_MAX / 2, t->ctx, E_FORMAT,
           "%s: step %lld is impossible", path, (long long)p->step);
     return SUNUP_OK;
@@ -206,9 +214,9 @@ static sunup_status restore_from(sunup_trainer *t, const char *path)
     return status;
 }
 
-static void folder_of(const sunup_trainer *t, struct text *path)
+static void folder_of(const char *run_dir, struct text *path)
 {
-    sunup__text(path, "%s/checkpoints", t->o.run_dir);
+    sunup__text(path, "%s/checkpoints", run_dir);
 }
 
 /* Steps of the checkpoints in the run folder, descending; returns how many. */
@@ -264,7 +272,7 @@ static sunup_status restore_locally(sunup_trainer *t, const char *path)
     CHECK(t->o.run_dir != NULL, t->ctx, E_ARGUMENT, "no run folder to resume from (run_dir)");
     struct text folder = {0}, name = {0};
     int64_t *steps = sunup__alloc(MAX_KEPT * sizeof *steps);
-    folder_of(t, &folder);
+    folder_of(t->o.run_dir, &folder);
     sunup_status status = SUNUP_E_MEMORY;
     if (steps != NULL && folder.s != NULL) status = restore_newest(t, folder.s, steps, &name);
     sunup__free(steps);
@@ -299,6 +307,7 @@ sunup_status sunup_trainer_restore(sunup_trainer *t, const char *path)
     if (sunup_comm_rank(t->comm) == 0) mine = restore_locally(t, path);
     TRY(sunup_comm_agree(t->comm, mine));
     TRY(broadcast(t));
+    t->claimed = true;
     sunup__record_rewind(t->recorder, t->step);
     return sunup__train_rewind(t);
 }
@@ -318,7 +327,7 @@ static void prune(const sunup_trainer *t, const char *folder, struct text *path)
 
 static sunup_status keep(sunup_trainer *t, struct text *folder, struct text *path)
 {
-    folder_of(t, folder);
+    folder_of(t->o.run_dir, folder);
     CHECK(folder->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
     sunup_status mine = SUNUP_OK;
     if (sunup_comm_rank(t->comm) == 0) mine = sunup__make_folder(t->ctx, folder->s);
@@ -327,6 +336,45 @@ static sunup_status keep(sunup_trainer *t, struct text *folder, struct text *pat
     CHECK(path->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
     TRY(sunup_trainer_save(t, path->s));
     if (sunup_comm_rank(t->comm) == 0) prune(t, folder->s, path);
+    return SUNUP_OK;
+}
+
+/* A new run must not mix with an old one: its checkpoints would be taken for this run's. */
+static sunup_status claim_locally(sunup_trainer *t, const char *folder)
+{
+    int64_t *steps = sunup__alloc(MAX_KEPT * sizeof *steps);
+    CHECK(steps != NULL, t->ctx, E_MEMORY, "no memory for a list of checkpoints");
+    const int n = list_checkpoints(folder, steps);
+    sunup__free(steps);
+    CHECK(n == 0, t->ctx, E_ARGUMENT,
+          "%s holds %d checkpoint(s) of an earlier run; resume it (--resume), remove it, or choose "
+          "another run_dir",
+          t->o.run_dir, n);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__checkpoint_claim(sunup_trainer *t)
+{
+    if (t->o.run_dir == NULL || t->claimed) return SUNUP_OK;
+    struct text folder = {0};
+    folder_of(t->o.run_dir, &folder);
+    sunup_status mine = folder.s != NULL ? SUNUP_OK : SUNUP_E_MEMORY;
+    if (mine == SUNUP_OK && sunup_comm_rank(t->comm) == 0) mine = claim_locally(t, folder.s);
+    sunup__free(folder.s);
+    t->claimed = true;
+    return sunup_comm_agree(t->comm, mine);
+}
+
+sunup_status sunup__checkpoint_newest(sunup_context *ctx, const char *run_dir, struct text *path)
+{
+    struct text folder = {0};
+    int64_t *steps = sunup__alloc(MAX_KEPT * sizeof *steps);
+    folder_of(run_dir, &folder);
+    const int n = steps != NULL && folder.s != NULL ? list_checkpoints(folder.s, steps) : 0;
+    if (n > 0) name_checkpoint(path, folder.s, steps[0]);
+    sunup__free(steps);
+    sunup__free(folder.s);
+    CHECK(n > 0 && path->s != NULL, ctx, E_FILE, "%s holds no checkpoint", run_dir);
     return SUNUP_OK;
 }
 

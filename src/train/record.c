@@ -41,10 +41,16 @@ static void warn(struct recorder *r)
     sunup__log(r->ctx, SUNUP_LOG_WARN, "%s: cannot be written: %s", r->path, strerror(errno));
 }
 
-/* The file is opened with its first row: until then a resumed run may still want the old one. */
+/* The folder and the file come with the first row: a process that only looks leaves nothing behind, and a resumed run
+ * may still want the old rows. */
+static void open_file(struct recorder *r)
+{
+    if (sunup__make_folder(r->ctx, r->run_dir) == SUNUP_OK) r->file = fopen(r->path, "w");
+}
+
 static void write_row(struct recorder *r, const struct row *row)
 {
-    if (r->file == NULL && r->path != NULL && !r->warned) r->file = fopen(r->path, "w");
+    if (r->file == NULL && r->path != NULL && !r->warned) open_file(r);
     if (r->file == NULL) return warn(r);
     const sunup_metrics *m = &row->m;
     (void)fprintf(r->file, "{\"step\": %lld, \"epoch\": %.9g", (long long)m->step, m->epoch);
@@ -145,7 +151,7 @@ static sunup_status open_files(sunup_trainer *t, struct recorder *r)
 {
     r->ctx = t->ctx;
     if (t->o.run_dir == NULL) return SUNUP_OK;
-    TRY(sunup__make_folder(t->ctx, t->o.run_dir));
+    r->run_dir = t->o.run_dir;
     struct text path = {0};
     sunup__text(&path, "%s/metrics.jsonl", t->o.run_dir);
     r->path = path.s;

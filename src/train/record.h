@@ -15,7 +15,8 @@ struct events; /* tensorboard.c */
 
 struct recorder {
     sunup_context *ctx;
-    FILE *file; /* NULL: no run folder */
+    FILE *file;          /* NULL: no run folder */
+    const char *run_dir; /* the trainer's */
     char *path;
     bool warned;
     struct row *rows; /* all of the run so far, for the report */

@@ -344,10 +344,20 @@ static sunup_status count_steps(sunup_trainer *t)
     return SUNUP_OK;
 }
 
+/* Which kernels compute this run: the instruction set and the maker of every step. Bits depend on them. */
+uint64_t sunup__train_kernels(const sunup_trainer *t)
+{
+    uint64_t h = sunup__hash(t->kernels->isa, strlen(t->kernels->isa), 0);
+    for (int i = 0; i < t->pass->plan->n_steps; i++) {
+        const char *maker = t->pass->plan->steps[i].maker->name;
+        h = sunup__hash(maker, strlen(maker), h);
+    }
+    return h;
+}
+
 /* The ranks must compute alike: the same network, weights, run and kernels, or the sum means nothing. */
 static sunup_status compare_ranks(sunup_trainer *t)
 {
-    uint64_t h = sunup_model_hash(t->model);
     const sunup_train_options *o = &t->o;
     const double numbers[] = {(double)o->batch,
                               o->shards,
@@ -356,15 +366,11 @@ static sunup_status compare_ranks(sunup_trainer *t)
                               o->epochs,
                               (double)t->terms.n,
                               (double)sunup_data_samples(t->data)};
-    h = sunup__hash(numbers, sizeof numbers, h);
-    for (int i = 0; i < t->pass->plan->n_steps; i++) {
-        const char *maker = t->pass->plan->steps[i].maker->name;
-        h = sunup__hash(maker, strlen(maker), h);
-    }
-    const char *isa = t->kernels->isa;
-    h = sunup__hash(isa, strlen(isa), h);
-    return sunup__comm_compare(t->comm, h,
-                               "the network, its first weights, the run's options or its kernels");
+    const uint64_t weights = sunup__hash(numbers, sizeof numbers, sunup_model_hash(t->model));
+    TRY(sunup__comm_compare(t->comm, weights,
+                            "the network, its first weights or the run's options"));
+    return sunup__comm_compare(t->comm, sunup__train_kernels(t),
+                               "the kernels chosen (processor, SUNUP_ISA, tuning file)");
 }
 
 sunup_status sunup__train_setup(sunup_trainer *t)
@@ -377,6 +383,8 @@ sunup_status sunup__train_setup(sunup_trainer *t)
     TRY(count_steps(t));
     TRY(make_optimizer(t));
     /* max_steps ends a run early; its learning rates are those of the whole run. */
+    CHECK(t->total_steps >= 1, t->ctx, E_ARGUMENT, "epochs %g of %lld steps is not one step",
+          t->o.epochs, (long long)t->steps_per_epoch);
     const double whole = floor(t->o.epochs * (double)t->steps_per_epoch + 1e-9);
     const double lr = sunup__optimizer_lr(t->optimizer);
     TRY(sunup__schedule_create(t->ctx, &t->o.schedule, lr, whole, &t->schedule));

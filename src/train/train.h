@@ -6,6 +6,7 @@
 #ifndef SUNUP_TRAIN_H
 #define SUNUP_TRAIN_H
 
+#include "base/memory.h"
 #include "comm/comm.h"
 #include "data/data.h"
 #include "model/model.h"
@@ -35,9 +36,13 @@ struct train_hooks {
 void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks);
 const struct confusion *
 sunup__trainer_confusion(const sunup_trainer *t); /* of the last evaluation */
-/* Predicted bytes on this rank: weights, gradients, moments, exchange, plan arena, data in flight. */
+/* Path of the newest checkpoint of a run folder; E_FILE if there is none. */
+sunup_status sunup__checkpoint_newest(sunup_context *ctx, const char *run_dir, struct text *path);
+/* Predicted bytes on this rank: weights, gradients, moments, exchange, plan arena. The data are in memory before. */
 int64_t sunup__trainer_bytes(const sunup_trainer *t);
 
+/* Measure the makers of the training pass on a batch of the data; the winners go to a tuning file. */
+sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path);
 /* The plan of one shard's training pass, for tables. */
 sunup_plan_info sunup__trainer_plan(const sunup_trainer *t);
 

@@ -221,6 +221,7 @@ static sunup_status end_epoch(sunup_trainer *t, sunup_data *eval, const sunup_me
 
 sunup_status sunup_trainer_run(sunup_trainer *t, sunup_data *eval, sunup_metrics *last)
 {
+    TRY(sunup__checkpoint_claim(t));
     sunup_metrics m = {.step = t->step, .loss = NAN, .accuracy = NAN, .grad_norm = NAN}, e = m;
     const bool at_end = t->step > 0 && t->step % t->steps_per_epoch == 0;
     if (at_end && t->evaluated < t->step / t->steps_per_epoch) TRY(end_epoch(t, eval, &m, &e));
@@ -261,4 +262,12 @@ const struct confusion *sunup__trainer_confusion(const sunup_trainer *t)
 sunup_plan_info sunup__trainer_plan(const sunup_trainer *t)
 {
     return sunup_plan_describe(t->pass->plan);
+}
+
+sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path)
+{
+    const struct batch *b;
+    TRY(sunup__stream_next(t->stream, &b));
+    TRY(run_shard(t, b, t->from)); /* real numbers in every operand */
+    return sunup__plan_tune(t->pass->plan, path);
 }

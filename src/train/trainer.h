@@ -61,6 +61,7 @@ struct sunup_trainer {
     /* Where the run is. */
     int64_t step, steps_per_epoch, total_steps;
     int64_t evaluated; /* epochs whose evaluation is done (plateau has seen it) */
+    bool claimed;      /* run_dir is known to be this run's */
     volatile sig_atomic_t stop;
 };
 
@@ -72,10 +73,12 @@ sunup_status sunup__pass_load(const struct pass *p, void *const *fields);
 sunup_status sunup__train_check_options(sunup_trainer *t);
 sunup_status sunup__train_setup(sunup_trainer *t);
 sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
+uint64_t sunup__train_kernels(const sunup_trainer *t);
 /* nonfinite.c: say which layer made the first number that is not finite, on which rank; returns E_NAN. */
 sunup_status sunup__train_find_nan(sunup_trainer *t, const struct batch *b);
 /* checkpoint.c */
-sunup_status sunup__checkpoint_keep(sunup_trainer *t); /* the next of run_dir, old ones removed */
+sunup_status sunup__checkpoint_keep(sunup_trainer *t);  /* the next of run_dir, old ones removed */
+sunup_status sunup__checkpoint_claim(sunup_trainer *t); /* run_dir is free, or this run's own */
 /* evaluate.c */
 void sunup__evaluation_end(sunup_trainer *t);
 

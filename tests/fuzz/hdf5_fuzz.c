@@ -8,6 +8,13 @@ const char *__lsan_default_suppressions(void)
     return "leak:libhdf5";
 }
 
+/* It also asks for what a damaged file says, and copes with being refused. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct array a;

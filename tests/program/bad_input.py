@@ -96,6 +96,7 @@ class BadInput(common.Case):
 
     def test_resume_of_another_run(self):
         self.train("--set", "epochs=1")
+        self.refused("train", "run.yaml", says=["earlier run", "--resume"])
         self.refused("train", "run.yaml", "--resume", "--set", "batch=48", says=["batch 24", "48"])
         self.edited("out_channels: 4, kernel_size: 3, padding: same, bias: false", "out_channels: 5, kernel_size: 3",
                     "net.yaml")

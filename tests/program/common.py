@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -102,6 +103,9 @@ class Case(unittest.TestCase):
         return done
 
     def train(self, *args, **more):
+        """Train and give the result; a run that is not resumed starts in an empty folder."""
+        if "--resume" not in args:
+            shutil.rmtree(self.run_dir, ignore_errors=True)
         return json.loads(self.sunup("train", "run.yaml", "--json", *args, **more).stdout)
 
 

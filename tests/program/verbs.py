@@ -44,7 +44,7 @@ class Verbs(common.Case):
         for m in (by_run, by_file):
             self.assertEqual(m["accuracy"], result["accuracy"])
             self.assertEqual(m["loss"], result["loss"])
-        self.sunup("predict", "run.yaml", "--weights", newest, "--output", "p.npy")
+        self.sunup("predict", "run.yaml", "--output", "p.npy")
         self.check_predictions((self.folder / "p.npy").read_bytes(), result["accuracy"])
         self.check_records(result)
 

@@ -1,14 +1,15 @@
 /* conv_brgemm.c - convolution: one sweep over the output points.
  *
- * With one group and no dilation along W, the S taps of a row and their channels lie next to each other, in x as in
- * w: k = S C and the batch is the T R rows of taps. Otherwise k = C / groups and the batch is all taps. Weights are
- * used where they are.
+ * With one group and no dilation along W, the S taps of a row and their channels lie next to each
+ * other, in x as in w: k = S C and the batch is the T R rows of taps. Otherwise k = C / groups and
+ * the batch is all taps. Weights are used where they are.
  */
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-/* With fewer columns of a group than this, most lanes idle and the leaf for one sample is no worse. */
+/* With fewer columns of a group than this, most lanes idle
+ * and the leaf for one sample is no worse. */
 enum { COLUMNS_LEAST = 4 };
 
 struct conv {
@@ -21,7 +22,8 @@ bool sunup__conv_brgemm_can(const struct device *d, const struct node *n)
     (void)d;
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->in[0]->shape) == 0) return false;
-    if (sunup__elements(&n->in[1]->shape) == 0 || sunup__elements(&n->out[0]->shape) == 0) return false;
+    if (sunup__elements(&n->in[1]->shape) == 0 || sunup__elements(&n->out[0]->shape) == 0)
+        return false;
     return w->groups == 1 || w->k / w->groups >= COLUMNS_LEAST;
 }
 
@@ -45,7 +47,8 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 
 static void plan_space(struct conv_space *s, const struct window *w, int64_t samples)
 {
-    *s = (struct conv_space){.samples = samples, .channels = w->c, .circular = w->circular, .beside = w->k};
+    *s = (struct conv_space){
+        .samples = samples, .channels = w->c, .circular = w->circular, .beside = w->k};
     for (int a = 0; a < 3; a++) {
         s->source[a] = w->in[a];
         s->target[a] = w->out[a];
@@ -83,7 +86,8 @@ static void plan_sweep(struct conv_sweep *c, const struct window *w, int64_t *ro
         at += 2 * taps[a];
     }
     const int64_t tap = cg * w->k;
-    sunup__conv_sweep_taps(c, axis, (const int64_t[3]){taps[1] * taps[2] * tap, taps[2] * tap, tap}, joined);
+    sunup__conv_sweep_taps(c, axis, (const int64_t[3]){taps[1] * taps[2] * tap, taps[2] * tap, tap},
+                           joined);
 }
 
 sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, struct step *s)

@@ -1,10 +1,12 @@
-/* conv_data_grad_brgemm.c - gradient of a convolution by its input, which is also the transposed convolution.
+/* conv_data_grad_brgemm.c - gradient of a convolution by its input, which is also the transposed
+ * convolution.
  *
- * dx[i] = sum over taps t and outputs o with o stride - before + t dilation = i of dy[o] w[t]. Points i of one phase,
- * (i + before) mod stride, share their taps and use neighbouring outputs: each phase is a sweep of stride 1 over dy,
- * writing every stride-th point of dx. Nothing is multiplied by inserted zeros.
- * Weights are packed once per run to [T][R][S][K][C/groups], S backwards: with stride and dilation 1 along W the S taps
- * then are one long k, as in the forward direction.
+ * dx[i] = sum over taps t and outputs o with o stride - before + t dilation = i of dy[o] w[t].
+ * Points i of one phase, (i + before) mod stride, share their taps and use neighbouring outputs:
+ * each phase is a sweep of stride 1 over dy, writing every stride-th point of dx. Nothing is
+ * multiplied by inserted zeros. Weights are packed once per run to [T][R][S][K][C/groups], S
+ * backwards: with stride and dilation 1 along W the S taps then are one long k, as in the forward
+ * direction.
  */
 #include "base/system.h"
 #include "device/cpu/conv_sweep.h"
@@ -25,7 +27,8 @@ bool sunup__conv_data_grad_brgemm_can(const struct device *d, const struct node 
     (void)d;
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->in[0]->shape) == 0) return false;
-    if (sunup__elements(&n->in[1]->shape) == 0 || sunup__elements(&n->out[0]->shape) == 0) return false;
+    if (sunup__elements(&n->in[1]->shape) == 0 || sunup__elements(&n->out[0]->shape) == 0)
+        return false;
     for (int a = 0; w->circular && a < 3; a++) { /* dy must have the period of x */
         if (w->stride[a] != 1 || w->in[a] != w->out[a]) return false;
     }
@@ -83,11 +86,13 @@ struct phase_axis {
     int64_t first_target, targets, first, reach;
 };
 
-/* Taps with t dilation = phase (mod stride), from the last, whose output comes first, to the first. */
+/* Taps with t dilation = phase (mod stride), from the last,
+ * whose output comes first, to the first. */
 static struct phase_axis plan_axis(const struct window *w, int a, int64_t phase, int64_t *room)
 {
     const int64_t stride = w->stride[a], before = w->before[a];
-    struct phase_axis p = {.first_target = ((phase - before) % stride + stride) % stride, .reach = 1};
+    struct phase_axis p = {.first_target = ((phase - before) % stride + stride) % stride,
+                           .reach = 1};
     p.targets = (w->in[a] - p.first_target + stride - 1) / stride;
     if (p.targets < 0) p.targets = 0;
     int64_t *at = room, *number = room + w->taps[a];
@@ -104,10 +109,12 @@ static struct phase_axis plan_axis(const struct window *w, int a, int64_t phase,
     return p;
 }
 
-static void plan_space(struct conv_sweep *c, const struct window *w, int64_t samples, const struct phase_axis axis[3])
+static void plan_space(struct conv_sweep *c, const struct window *w, int64_t samples,
+                       const struct phase_axis axis[3])
 {
     struct conv_space *s = &c->space;
-    *s = (struct conv_space){.samples = samples, .channels = w->k, .circular = w->circular, .beside = w->c};
+    *s = (struct conv_space){
+        .samples = samples, .channels = w->k, .circular = w->circular, .beside = w->c};
     const bool empty = axis[0].taps.n * axis[1].taps.n * axis[2].taps.n == 0;
     int64_t step = w->c;
     for (int a = 2; a >= 0; a--) {
@@ -129,26 +136,31 @@ static void plan_taps(struct conv_sweep *c, const struct window *w, const struct
                       int64_t *numbers)
 {
     const int64_t cg = w->c / w->groups, tap = cg * w->k;
-    const bool joined = w->taps[2] == 1 || (w->stride[2] == 1 && w->dilation[2] == 1 && w->groups == 1);
+    const bool joined =
+        w->taps[2] == 1 || (w->stride[2] == 1 && w->dilation[2] == 1 && w->groups == 1);
     c->k = (joined ? w->taps[2] : 1) * (w->k / w->groups);
     c->n = c->b_row = cg;
     c->groups = w->groups;
     c->a_group = w->k / w->groups;
     c->b_group = c->a_group * cg;
     c->c_group = cg;
-    for (int64_t i = 0; i < axis[2].taps.n; i++) numbers[i] = w->taps[2] - 1 - axis[2].taps.weight[i];
+    for (int64_t i = 0; i < axis[2].taps.n; i++)
+        numbers[i] = w->taps[2] - 1 - axis[2].taps.weight[i];
     const struct conv_taps of_axis[3] = {
         axis[0].taps, axis[1].taps, {axis[2].taps.n, axis[2].taps.at, numbers}};
     const int64_t w_step[3] = {w->taps[1] * w->taps[2] * tap, w->taps[2] * tap, tap};
     sunup__conv_sweep_taps(c, of_axis, w_step, joined);
 }
 
-/* All phases of the stride; offsets of taps follow each other in `offsets`, scratch holds an axis' taps. */
-static void plan_phases(struct data_grad *g, const struct window *w, int64_t samples, int64_t *offsets, int64_t *scratch)
+/* All phases of the stride; offsets of taps follow each other
+ * in `offsets`, scratch holds an axis' taps. */
+static void plan_phases(struct data_grad *g, const struct window *w, int64_t samples,
+                        int64_t *offsets, int64_t *scratch)
 {
     const int64_t *stride = w->stride, *taps = w->taps;
     for (int64_t i = 0; i < stride[0] * stride[1] * stride[2]; i++) {
-        const int64_t phase[3] = {i / stride[2] / stride[1], i / stride[2] % stride[1], i % stride[2]};
+        const int64_t phase[3] = {i / stride[2] / stride[1], i / stride[2] % stride[1],
+                                  i % stride[2]};
         struct phase_axis axis[3];
         int64_t *room = scratch;
         for (int a = 0; a < 3; a++) {
@@ -166,7 +178,8 @@ static void plan_phases(struct data_grad *g, const struct window *w, int64_t sam
     }
 }
 
-sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n, struct step *s)
+sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n,
+                                               struct step *s)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     const int64_t *taps = w->taps, all = taps[0] * taps[1] * taps[2];

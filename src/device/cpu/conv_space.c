@@ -46,7 +46,8 @@ static void choose_part(struct conv_space *s)
 {
     const int64_t all = s->target[s->axis];
     s->rows_most = all;
-    while (s->rows_most > 1 && weight(s, s->rows_most) > PART_ELEMENTS) s->rows_most = (s->rows_most + 1) / 2;
+    while (s->rows_most > 1 && weight(s, s->rows_most) > PART_ELEMENTS)
+        s->rows_most = (s->rows_most + 1) / 2;
     s->samples_most = 1;
     if (s->rows_most < all) return;
     const int64_t rows = s->target[0] * s->target[1] * s->target[2];
@@ -95,7 +96,8 @@ static size_t bytes(int64_t elements)
 }
 
 /* n points of one source row from point `from` on, zeros or the other end outside. */
-static void copy_row(const struct conv_space *s, const float *row, int64_t from, int64_t n, float *to)
+static void copy_row(const struct conv_space *s, const float *row, int64_t from, int64_t n,
+                     float *to)
 {
     const int64_t c = s->channels;
     if (s->circular) {
@@ -118,8 +120,8 @@ static int64_t place(const struct conv_space *s, int axis, int64_t i)
     return i >= 0 && i < s->source[axis] ? i : -1;
 }
 
-static void copy_box(const struct conv_space *s, const float *sample, const int64_t from[3], const int64_t n[3],
-                     float *to)
+static void copy_box(const struct conv_space *s, const float *sample, const int64_t from[3],
+                     const int64_t n[3], float *to)
 {
     const int64_t row = s->source[2] * s->channels;
     for (int64_t d = 0; d < n[0]; d++) {
@@ -136,8 +138,8 @@ static void copy_box(const struct conv_space *s, const float *sample, const int6
     }
 }
 
-const float *sunup__conv_load(const struct conv_space *s, const struct conv_part *part, const float *source,
-                              float *slot)
+const float *sunup__conv_load(const struct conv_space *s, const struct conv_part *part,
+                              const float *source, float *slot)
 {
     int64_t from[3], n[3];
     for (int a = 0; a < 3; a++) {
@@ -158,17 +160,20 @@ const float *sunup__conv_load(const struct conv_space *s, const struct conv_part
 
 /* ---- rows ---- */
 
-/* Axes from the innermost outwards join the rows as long as both memories go on evenly; axes of one point are no
- * obstacle. */
-struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_part *part, const int64_t c_pitch[4])
+/* Axes from the innermost outwards join the rows as long as both memories go on evenly; axes of one
+ * point are no obstacle. */
+struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_part *part,
+                                  const int64_t c_pitch[4])
 {
-    int64_t count[4] = {part->samples, s->target[0], s->target[1], s->target[2]}, a_step[4], c_step[4];
+    int64_t count[4] = {part->samples, s->target[0], s->target[1], s->target[2]}, a_step[4],
+            c_step[4];
     count[s->axis + 1] = part->rows;
     for (int i = 0; i < 4; i++) {
         a_step[i] = s->pitch[i] * (i > 0 ? s->stride[i - 1] : 1);
         c_step[i] = c_pitch[i];
     }
-    struct conv_rows r = {.m = 1, .a_row = s->channels, .c_row = c_pitch[3], .count = {1, 1, 1}, .split = -1};
+    struct conv_rows r = {
+        .m = 1, .a_row = s->channels, .c_row = c_pitch[3], .count = {1, 1, 1}, .split = -1};
     int i = 3;
     for (; i >= 0; i--) {
         if (count[i] == 1) continue;

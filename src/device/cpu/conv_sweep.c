@@ -1,8 +1,9 @@
 /* conv_sweep.c - runs sweeps; see conv_sweep.h.
  *
- * Rows of A are cut at ROWS so that they stay in the L1 and L2 while the panels of B pass by. Taps that see nothing but
- * the halo, at the first and last rows, are left out where that is one stretch of the batch: 5 to 30 % of small maps.
- * Georganas et al. 2020, section 3.2 (convolution as batch-reduce GEMM over taps).
+ * Rows of A are cut at ROWS so that they stay in the L1 and L2 while the panels of B pass by. Taps
+ * that see nothing but the halo, at the first and last rows, are left out where that is one stretch
+ * of the batch: 5 to 30 % of small maps. Georganas et al. 2020, section 3.2 (convolution as
+ * batch-reduce GEMM over taps).
  */
 #include "device/cpu/conv_sweep.h"
 
@@ -10,7 +11,8 @@
 
 enum { ROWS = 112, LINE = 16 };
 
-void sunup__conv_sweep_taps(struct conv_sweep *w, const struct conv_taps taps[3], const int64_t w_step[3], bool joined)
+void sunup__conv_sweep_taps(struct conv_sweep *w, const struct conv_taps taps[3],
+                            const int64_t w_step[3], bool joined)
 {
     const int64_t *pitch = w->space.pitch + 1;
     const int64_t last = joined && taps[2].n > 0 ? 1 : taps[2].n;
@@ -18,9 +20,10 @@ void sunup__conv_sweep_taps(struct conv_sweep *w, const struct conv_taps taps[3]
     for (int64_t t = 0; t < taps[0].n; t++) {
         for (int64_t r = 0; r < taps[1].n; r++) {
             for (int64_t s = 0; s < last; s++) {
-                w->a_at[w->batch] = taps[0].at[t] * pitch[0] + taps[1].at[r] * pitch[1] + taps[2].at[s] * pitch[2];
-                w->b_at[w->batch++] = taps[0].weight[t] * w_step[0] + taps[1].weight[r] * w_step[1] +
-                                      taps[2].weight[s] * w_step[2];
+                w->a_at[w->batch] =
+                    taps[0].at[t] * pitch[0] + taps[1].at[r] * pitch[1] + taps[2].at[s] * pitch[2];
+                w->b_at[w->batch++] = taps[0].weight[t] * w_step[0] +
+                                      taps[1].weight[r] * w_step[1] + taps[2].weight[s] * w_step[2];
             }
         }
     }
@@ -33,7 +36,8 @@ struct stretch {
     int64_t from, n;
 };
 
-/* Taps whose source row along the split axis exists for this target row; a_at's first taps tell where they look. */
+/* Taps whose source row along the split axis exists for this target row; a_at's first taps tell
+ * where they look. */
 static struct stretch taps_inside(const struct conv_sweep *w, int64_t row)
 {
     const struct conv_space *s = &w->space;
@@ -47,8 +51,8 @@ static struct stretch taps_inside(const struct conv_sweep *w, int64_t row)
 }
 
 /* `m` rows of A and C, all groups. */
-static void multiply(const struct conv_run *r, const struct conv_sweep *w, const struct conv_rows *rows,
-                     struct stretch taps, const float *a, float *c)
+static void multiply(const struct conv_run *r, const struct conv_sweep *w,
+                     const struct conv_rows *rows, struct stretch taps, const float *a, float *c)
 {
     for (int64_t group = 0; group < w->groups; group++) {
         struct gemm_f32 g = {.n = w->n,
@@ -73,16 +77,20 @@ static void multiply(const struct conv_run *r, const struct conv_sweep *w, const
     }
 }
 
-static void sweep_part(const struct conv_run *r, const struct conv_sweep *w, const struct conv_part *part, float *slot)
+static void sweep_part(const struct conv_run *r, const struct conv_sweep *w,
+                       const struct conv_part *part, float *slot)
 {
     const float *a = sunup__conv_load(&w->space, part, r->source, slot);
-    float *c = r->target + w->c_first + part->sample * w->c_pitch[0] + part->row * w->c_pitch[w->space.axis + 1];
+    float *c = r->target + w->c_first + part->sample * w->c_pitch[0] +
+               part->row * w->c_pitch[w->space.axis + 1];
     const struct conv_rows rows = sunup__conv_rows(&w->space, part, w->c_pitch);
     for (int64_t i = 0; i < rows.count[0] * rows.count[1] * rows.count[2]; i++) {
-        const int64_t at[3] = {i / rows.count[2] / rows.count[1], i / rows.count[2] % rows.count[1], i % rows.count[2]};
-        const struct stretch taps =
-            rows.split < 0 ? (struct stretch){0, w->batch} : taps_inside(w, part->row + at[rows.split]);
-        multiply(r, w, &rows, taps, a + at[0] * rows.a_step[0] + at[1] * rows.a_step[1] + at[2] * rows.a_step[2],
+        const int64_t at[3] = {i / rows.count[2] / rows.count[1], i / rows.count[2] % rows.count[1],
+                               i % rows.count[2]};
+        const struct stretch taps = rows.split < 0 ? (struct stretch){0, w->batch}
+                                                   : taps_inside(w, part->row + at[rows.split]);
+        multiply(r, w, &rows, taps,
+                 a + at[0] * rows.a_step[0] + at[1] * rows.a_step[1] + at[2] * rows.a_step[2],
                  c + at[0] * rows.c_step[0] + at[1] * rows.c_step[1] + at[2] * rows.c_step[2]);
     }
 }

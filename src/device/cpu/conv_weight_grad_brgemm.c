@@ -1,17 +1,25 @@
-/* conv_weight_grad_brgemm.c - gradient of a convolution by its weights: dw[tap][c][k] = sum over points of x dy.
+/* conv_weight_grad_brgemm.c - gradient of a convolution by its weights: dw[tap][c][k] = sum over
+ * points of x dy.
  *
- * A is x transposed by strides: the rows of a product are the channels (times the S taps where these lie next to each
- * other), its sum runs over a row of outputs, its batch over the rows of a part. One product for each (t, r).
- * The points are cut into chunks with a partial dw each, added in order at the end; the number of chunks follows from
- * shapes alone, and within a chunk an element is one chain over the points in order. So the bits do not depend on
- * threads: with more threads than chunks, several share a chunk by products, reading the same points.
+ * A is x transposed by strides: the rows of a product are the channels (times the S taps where
+ * these lie next to each other), its sum runs over a row of outputs, its batch over the rows of a
+ * part. One product for each (t, r). The points are cut into chunks with a partial dw each, added
+ * in order at the end; the number of chunks follows from shapes alone, and within a chunk an
+ * element is one chain over the points in order. So the bits do not depend on threads: with more
+ * threads than chunks, several share a chunk by products, reading the same points.
  */
 #include "base/system.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { CHUNKS_MOST = 16, PARTIAL_ELEMENTS_MOST = 2 << 20, ROWS = 112, LINE = 16, ADD_ELEMENTS = 4096 };
+enum {
+    CHUNKS_MOST = 16,
+    PARTIAL_ELEMENTS_MOST = 2 << 20,
+    ROWS = 112,
+    LINE = 16,
+    ADD_ELEMENTS = 4096
+};
 
 struct weight_grad {
     struct conv_space space;
@@ -45,12 +53,12 @@ static struct place place_of(const struct weight_grad *g, int64_t i)
     const int64_t s = tap % last, r = tap / last % g->taps[1], t = tap / last / g->taps[1];
     const int64_t from = block * g->m / g->blocks, to = (block + 1) * g->m / g->blocks;
     const int64_t *pitch = g->space.pitch + 1;
-    return (struct place){
-        .x = t * g->dilation[0] * pitch[0] + r * g->dilation[1] * pitch[1] + s * g->dilation[2] * pitch[2] +
-             group * g->cg + from,
-        .y = group * g->n,
-        .dw = (((t * g->taps[1] + r) * last + s) * g->m + from) * g->k_all + group * g->n,
-        .m = to - from};
+    return (struct place){.x = t * g->dilation[0] * pitch[0] + r * g->dilation[1] * pitch[1] +
+                               s * g->dilation[2] * pitch[2] + group * g->cg + from,
+                          .y = group * g->n,
+                          .dw = (((t * g->taps[1] + r) * last + s) * g->m + from) * g->k_all +
+                                group * g->n,
+                          .m = to - from};
 }
 
 /* Offsets of all rows of a part in x and dy; returns how many. */
@@ -73,12 +81,13 @@ struct share {
     bool first;       /* part of its chunk: dw is written, not added to */
 };
 
-static void add_part(const struct work *w, const struct conv_part *part, const struct share *share, float *dw,
-                     int64_t worker)
+static void add_part(const struct work *w, const struct conv_part *part, const struct share *share,
+                     float *dw, int64_t worker)
 {
     const struct weight_grad *g = w->g;
     const float *x = sunup__conv_load(&g->space, part, w->x, w->slots + worker * g->slot);
-    const float *dy = w->dy + part->sample * g->y_pitch[0] + part->row * g->y_pitch[g->space.axis + 1];
+    const float *dy =
+        w->dy + part->sample * g->y_pitch[0] + part->row * g->y_pitch[g->space.axis + 1];
     const struct conv_rows rows = sunup__conv_rows(&g->space, part, g->y_pitch);
     int64_t *a_at = w->offsets + worker * 2 * g->rows_most, *b_at = a_at + g->rows_most;
     struct gemm_f32 gemm = {.n = g->n,
@@ -106,7 +115,8 @@ static void run_task(const struct work *w, int64_t i, int64_t worker)
 {
     const struct weight_grad *g = w->g;
     const int64_t chunk = i / g->shares, s = i % g->shares;
-    const int64_t all = g->space.samples * g->space.target[g->space.axis], end = (chunk + 1) * all / g->chunks;
+    const int64_t all = g->space.samples * g->space.target[g->space.axis],
+                  end = (chunk + 1) * all / g->chunks;
     float *dw = chunk == 0 ? w->dw : w->partial + (chunk - 1) * g->dw;
     struct share share = {s * g->products / g->shares, (s + 1) * g->products / g->shares, true};
     for (int64_t u = chunk * all / g->chunks; u < end; share.first = false) {
@@ -120,14 +130,17 @@ static void run_worker(void *arg, int64_t i)
 {
     const struct work *w = arg;
     const int64_t tasks = w->g->chunks * w->g->shares;
-    for (int64_t t = i * tasks / w->workers; t < (i + 1) * tasks / w->workers; t++) run_task(w, t, i);
+    for (int64_t t = i * tasks / w->workers; t < (i + 1) * tasks / w->workers; t++)
+        run_task(w, t, i);
 }
 
 static void add_chunks(void *arg, int64_t i)
 {
     const struct work *w = arg;
-    const int64_t from = i * ADD_ELEMENTS, left = w->g->dw - from, n = left < ADD_ELEMENTS ? left : ADD_ELEMENTS;
-    for (int64_t c = 0; c + 1 < w->g->chunks; c++) w->leaves->add_to(n, w->partial + c * w->g->dw + from, w->dw + from);
+    const int64_t from = i * ADD_ELEMENTS, left = w->g->dw - from,
+                  n = left < ADD_ELEMENTS ? left : ADD_ELEMENTS;
+    for (int64_t c = 0; c + 1 < w->g->chunks; c++)
+        w->leaves->add_to(n, w->partial + c * w->g->dw + from, w->dw + from);
 }
 
 static int64_t partial_elements(const struct weight_grad *g)
@@ -150,7 +163,8 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     w.slots = w.partial + partial_elements(g);
     w.offsets = (int64_t *)(void *)(w.slots + threads * g->slot);
     sunup__parallel(threads, threads, run_worker, &w);
-    if (g->chunks > 1) sunup__parallel(threads, (g->dw + ADD_ELEMENTS - 1) / ADD_ELEMENTS, add_chunks, &w);
+    if (g->chunks > 1)
+        sunup__parallel(threads, (g->dw + ADD_ELEMENTS - 1) / ADD_ELEMENTS, add_chunks, &w);
     return SUNUP_OK;
 }
 
@@ -159,7 +173,8 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 static void plan_space(struct weight_grad *g, const struct window *w, int64_t samples)
 {
     struct conv_space *s = &g->space;
-    *s = (struct conv_space){.samples = samples, .channels = w->c, .circular = w->circular, .beside = w->k};
+    *s = (struct conv_space){
+        .samples = samples, .channels = w->c, .circular = w->circular, .beside = w->k};
     for (int a = 0; a < 3; a++) {
         s->source[a] = w->in[a];
         s->target[a] = w->out[a];
@@ -195,7 +210,8 @@ static void plan_products(struct weight_grad *g, const struct window *w, int thr
     if (g->shares > g->products) g->shares = g->products;
 }
 
-sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n, struct step *s)
+sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n,
+                                                 struct step *s)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     struct weight_grad *g = sunup__alloc(sizeof *g);
@@ -203,7 +219,8 @@ sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct 
     plan_space(g, w, n->in[0]->shape.d[0]);
     plan_products(g, w, d->threads);
     g->slot = (g->space.slot + LINE - 1) / LINE * LINE;
-    g->rows_most = g->space.samples_most; /* a row along W, or what joins it, is the product's own sum */
+    g->rows_most =
+        g->space.samples_most; /* a row along W, or what joins it, is the product's own sum */
     for (int a = 0; a < 2; a++) g->rows_most *= a == g->space.axis ? g->space.rows_most : w->out[a];
     s->data = g;
     s->run = run;

@@ -1,7 +1,9 @@
-/* makers.h - the fast ways of the cpu, all drivers of the batch-reduce GEMM leaf; cpu.c asks them before the plain way.
+/* makers.h - the fast ways of the cpu, all drivers of the batch-reduce GEMM leaf; cpu.c asks them
+ * before the plain way.
  *
- * None of their results depends on the number of threads: an element of a product is one chain of sums however the
- * work is cut, and where partial sums are needed (weight gradients) their number follows from the shapes alone.
+ * None of their results depends on the number of threads: an element of a product is one chain of
+ * sums however the work is cut, and where partial sums are needed (weight gradients) their number
+ * follows from the shapes alone.
  */
 #ifndef SUNUP_DEVICE_CPU_MAKERS_H
 #define SUNUP_DEVICE_CPU_MAKERS_H
@@ -14,10 +16,13 @@ extern const struct maker sunup__cpu_makers[]; /* ends with name NULL */
 sunup_status sunup__make_linear_brgemm(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_matmul_brgemm(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, struct step *s);
-sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n, struct step *s);
-sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n,
+                                               struct step *s);
+sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n,
+                                                 struct step *s);
 
-/* Geometries that the convolution drivers serve: not so many groups that a product has hardly a column. */
+/* Geometries that the convolution drivers serve: not so many
+ * groups that a product has hardly a column. */
 bool sunup__conv_brgemm_can(const struct device *d, const struct node *n);
 bool sunup__conv_data_grad_brgemm_can(const struct device *d, const struct node *n);
 

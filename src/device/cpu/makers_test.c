@@ -1,9 +1,10 @@
-/* makers_test.c - every fast maker against the plain way in f64, on the ops' own cases and on sizes that make them cut
- * their work: many samples, parts, phases, blocks, groups, chunks.
+/* makers_test.c - every fast maker against the plain way in f64, on the ops' own cases and on sizes
+ * that make them cut their work: many samples, parts, phases, blocks, groups, chunks.
  *
- * All these ops are sums of products, so the error bound is theirs: terms * 2^-24 * sum of |products|, where the sum is
- * the f64 run on absolute values and terms its length. Any number of threads must give the same bits. Workspaces start
- * as NaN; bytes behind outputs and workspaces must survive.
+ * All these ops are sums of products, so the error bound is theirs: terms * 2^-24 * sum of
+ * |products|, where the sum is the f64 run on absolute values and terms its length. Any number of
+ * threads must give the same bits. Workspaces start as NaN; bytes behind outputs and workspaces
+ * must survive.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,8 +75,12 @@ static void *plain(const struct node *n, const struct kernels *k, void *const *i
     void *out = guarded(sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(double));
     const int64_t bytes = n->op->workspace ? n->op->workspace(n, 1) : 0;
     void *workspace = guarded(bytes);
-    const struct exec e = {
-        .ctx = n->graph->ctx, .kernels = k, .threads = 1, .in = in, .out = &out, .workspace = workspace};
+    const struct exec e = {.ctx = n->graph->ctx,
+                           .kernels = k,
+                           .threads = 1,
+                           .in = in,
+                           .out = &out,
+                           .workspace = workspace};
     assert_int_equal(n->op->run(n, &e), SUNUP_OK);
     sunup__free(workspace);
     return out;
@@ -101,18 +106,20 @@ static void compare(const struct node *n, const char *problem, const float *got,
                     const double *size)
 {
     const int64_t count = sunup__elements(&n->out[0]->shape);
-    const double terms = sunup__node_cost(n).flops / 2 / (double)count * 4 + 20; /* x4: borders have fewer than others */
+    const double terms = sunup__node_cost(n).flops / 2 / (double)count * 4 +
+                         20; /* x4: borders have fewer than others */
     for (int64_t i = 0; i < count; i++) {
         const double bound = terms * 0x1p-24 * size[i];
         if (fabs((double)got[i] - want[i]) <= bound) continue;
-        fail_msg("%s: element %lld of %lld is %g, must be %g, bound %g", problem, (long long)i, (long long)count,
-                 (double)got[i], want[i], bound);
+        fail_msg("%s: element %lld of %lld is %g, must be %g, bound %g", problem, (long long)i,
+                 (long long)count, (double)got[i], want[i], bound);
     }
 }
 
 typedef sunup_value *(*build_fn)(sunup_graph *g);
 
-static sunup_graph *graph(sunup_context *ctx, sunup_dtype dtype, build_fn build, const struct node **n)
+static sunup_graph *graph(sunup_context *ctx, sunup_dtype dtype, build_fn build,
+                          const struct node **n)
 {
     sunup_graph_options o = sunup_graph_defaults();
     o.dtype = dtype;
@@ -124,7 +131,8 @@ static sunup_graph *graph(sunup_context *ctx, sunup_dtype dtype, build_fn build,
     return g;
 }
 
-static void check_maker(sunup_context *ctx, const struct maker *m, const char *problem, build_fn build)
+static void check_maker(sunup_context *ctx, const struct maker *m, const char *problem,
+                        build_fn build)
 {
     const struct node *n, *n64;
     sunup_graph *g = graph(ctx, SUNUP_F32, build, &n), *g64 = graph(ctx, SUNUP_F64, build, &n64);
@@ -147,7 +155,8 @@ static void check_maker(sunup_context *ctx, const struct maker *m, const char *p
         for (int i = 0; i < 3; i++) {
             d.threads = threads[i];
             float *more = fast(m, &d, n, in);
-            assert_memory_equal(one, more, (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
+            assert_memory_equal(one, more,
+                                (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
             sunup__free(more);
         }
         sunup__free(one);
@@ -183,7 +192,8 @@ static sunup_value *conv(sunup_graph *g, const struct problem *p)
     }
     if (p->groups) o.groups = p->groups;
     if (p->circular) o.pad_mode = SUNUP_PAD_CIRCULAR;
-    return sunup_conv(input(g, "x", p->x), input(g, "w", p->w), input(g, "b", SUNUP_SHAPE(p->w.d[p->w.n - 1])), &o);
+    return sunup_conv(input(g, "x", p->x), input(g, "w", p->w),
+                      input(g, "b", SUNUP_SHAPE(p->w.d[p->w.n - 1])), &o);
 }
 
 static sunup_value *data_grad(sunup_graph *g, const struct problem *p)
@@ -206,25 +216,33 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(lenet_first, S(9, 28, 28, 1), S(5, 5, 1, 6))                                                 \
     X(lenet_second, S(5, 14, 14, 6), S(5, 5, 6, 16))                                               \
     X(padded, S(3, 17, 15, 16), S(3, 3, 16, 35), .before = {1, 1}, .after = {1, 1})                \
-    X(more_samples_than_a_part, S(37, 9, 7, 33), S(3, 3, 33, 20), .before = {1, 1}, .after = {1, 1}) \
+    X(more_samples_than_a_part, S(37, 9, 7, 33), S(3, 3, 33, 20), .before = {1, 1},                \
+      .after = {1, 1})                                                                             \
     X(rows_cut, S(1, 61, 67, 40), S(3, 3, 40, 9), .before = {1, 1}, .after = {1, 1})               \
     X(one_tap, S(3, 13, 11, 37), S(1, 1, 37, 50))                                                  \
     X(one_tap_strided, S(3, 13, 11, 17), S(1, 1, 17, 21), .stride = {2, 3})                        \
-    X(strided, S(2, 23, 22, 8), S(3, 3, 8, 24), .stride = {2, 2}, .before = {1, 1}, .after = {1, 1}) \
-    X(wide_stride, S(2, 19, 17, 3), S(7, 7, 3, 10), .stride = {3, 2}, .before = {3, 2}, .after = {1, 3}) \
+    X(strided, S(2, 23, 22, 8), S(3, 3, 8, 24), .stride = {2, 2}, .before = {1, 1},                \
+      .after = {1, 1})                                                                             \
+    X(wide_stride, S(2, 19, 17, 3), S(7, 7, 3, 10), .stride = {3, 2}, .before = {3, 2},            \
+      .after = {1, 3})                                                                             \
     X(stride_over_taps, S(2, 11, 13, 4), S(2, 1, 4, 8), .stride = {3, 4})                          \
-    X(dilated, S(2, 19, 21, 5), S(3, 3, 5, 12), .dilation = {2, 3}, .before = {2, 1}, .after = {2, 4}) \
-    X(dilated_strided, S(2, 19, 21, 5), S(3, 4, 5, 12), .dilation = {3, 2}, .stride = {2, 3}, .before = {1, 2}) \
+    X(dilated, S(2, 19, 21, 5), S(3, 3, 5, 12), .dilation = {2, 3}, .before = {2, 1},              \
+      .after = {2, 4})                                                                             \
+    X(dilated_strided, S(2, 19, 21, 5), S(3, 4, 5, 12), .dilation = {3, 2}, .stride = {2, 3},      \
+      .before = {1, 2})                                                                            \
     X(much_padding, S(2, 5, 4, 6), S(2, 3, 6, 9), .before = {4, 5}, .after = {3, 7})               \
     X(groups, S(3, 9, 10, 12), S(3, 3, 4, 24), .groups = 3, .before = {1, 1}, .after = {1, 1})     \
     X(groups_one_column_of_taps, S(3, 9, 10, 20), S(3, 1, 5, 16), .groups = 4, .stride = {1, 2})   \
-    X(circular, S(2, 7, 9, 6), S(3, 5, 6, 11), .before = {1, 2}, .after = {1, 2}, .circular = true) \
-    X(circular_more, S(2, 5, 3, 6), S(3, 3, 6, 11), .before = {2, 1}, .after = {1, 3}, .circular = true) \
+    X(circular, S(2, 7, 9, 6), S(3, 5, 6, 11), .before = {1, 2}, .after = {1, 2},                  \
+      .circular = true)                                                                            \
+    X(circular_more, S(2, 5, 3, 6), S(3, 3, 6, 11), .before = {2, 1}, .after = {1, 3},             \
+      .circular = true)                                                                            \
     X(whole_map, S(21, 5, 5, 16), S(5, 5, 16, 40))                                                 \
     X(line, S(3, 801, 5), S(20, 5, 32), .before = {10}, .after = {9})                              \
     X(line_long, S(1, 5003, 24), S(7, 24, 16), .stride = {3})                                      \
     X(space, S(2, 9, 8, 10, 6), S(3, 3, 3, 6, 16), .before = {1, 1, 1}, .after = {1, 1, 1})        \
-    X(space_strided, S(1, 12, 10, 9, 8), S(3, 2, 3, 8, 12), .stride = {2, 1, 2}, .before = {1, 0, 1}) \
+    X(space_strided, S(1, 12, 10, 9, 8), S(3, 2, 3, 8, 12), .stride = {2, 1, 2},                   \
+      .before = {1, 0, 1})                                                                         \
     X(flat_space, S(2, 3, 14, 15, 4), S(3, 3, 3, 4, 8), .before = {0, 1, 1}, .after = {0, 1, 1})   \
     X(many_weights, S(3, 6, 6, 150), S(3, 3, 150, 200), .before = {1, 1}, .after = {1, 1})
 
@@ -274,11 +292,13 @@ PRODUCT(vector, S(1, 1000), S(1000, 301), 0)
 PRODUCT(column, S(301, 100), S(100, 1), 0)
 static sunup_value *linear(sunup_graph *g)
 {
-    return sunup_linear(input(g, "x", S(3, 43, 400)), input(g, "w", S(400, 121)), input(g, "b", S(121)));
+    return sunup_linear(input(g, "x", S(3, 43, 400)), input(g, "w", S(400, 121)),
+                        input(g, "b", S(121)));
 }
 static sunup_value *linear_large(sunup_graph *g)
 {
-    return sunup_linear(input(g, "x", S(66, 1601)), input(g, "w", S(1601, 97)), input(g, "b", S(97)));
+    return sunup_linear(input(g, "x", S(66, 1601)), input(g, "w", S(1601, 97)),
+                        input(g, "b", S(97)));
 }
 #undef S
 
@@ -286,9 +306,13 @@ static const struct {
     const char *name;
     build_fn build;
 } products[] = {
-#define LINE(name) {#name, name}
-    LINE(square), LINE(left), LINE(right), LINE(both), LINE(deep), LINE(deep_right), LINE(large), LINE(batched),
-    LINE(batched_right), LINE(one_b), LINE(one_a), LINE(vector), LINE(column), LINE(linear), LINE(linear_large)
+#define LINE(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
+    LINE(square), LINE(left),    LINE(right),         LINE(both),  LINE(deep),  LINE(deep_right),
+    LINE(large),  LINE(batched), LINE(batched_right), LINE(one_b), LINE(one_a), LINE(vector),
+    LINE(column), LINE(linear),  LINE(linear_large)
 #undef LINE
 };
 
@@ -312,7 +336,8 @@ static void check_level(const char *isa)
     }
     for (int i = 0; sunup__op_at(i); i++) {
         const struct op *op = sunup__op_at(i);
-        for (int j = 0; j < op->n_cases; j++) check_problem(ctx, op->cases[j].problem, op->cases[j].build);
+        for (int j = 0; j < op->n_cases; j++)
+            check_problem(ctx, op->cases[j].problem, op->cases[j].build);
     }
     sunup_context_destroy(&ctx);
 }

@@ -1,9 +1,10 @@
 /* product_brgemm.c - linear and matmul: blocks of C, each a few calls of the gemm leaf.
  *
- * B is packed into panels of 32 columns, one vector pair wide, if it comes transposed, or if it is so large that
- * reading 32 columns of wide rows costs a page and a cache line each time. A is read where it is, by strides.
- * Long sums are cut at K_BLOCK so that a panel of B and a block of A stay in a 1 MB L2: the cut goes on in C's own
- * value, so that the chain of an element, and with it its bits, is the same for any block sizes.
+ * B is packed into panels of 32 columns, one vector pair wide, if it comes transposed, or if it is
+ * so large that reading 32 columns of wide rows costs a page and a cache line each time. A is read
+ * where it is, by strides. Long sums are cut at K_BLOCK so that a panel of B and a block of A stay
+ * in a 1 MB L2: the cut goes on in C's own value, so that the chain of an element, and with it its
+ * bits, is the same for any block sizes.
  */
 #include "base/system.h"
 #include "device/cpu/makers.h"
@@ -12,7 +13,7 @@
 enum {
     PANEL = 32,
     K_BLOCK = 1024,
-    ROWS = 112,     /* of a block: a multiple of the tiles' 28 and 14 */
+    ROWS = 112, /* of a block: a multiple of the tiles' 28 and 14 */
     COLUMNS = 128,
     PACK_FROM_BYTES = 512 << 10,
     PACK_FROM_ROWS = 48
@@ -81,11 +82,13 @@ struct block {
 };
 
 /* Columns [j, j + width) of the block over sums [p0, p1). */
-static void columns(const struct run *r, const struct block *o, int64_t j, int64_t width, int64_t p0, int64_t p1)
+static void columns(const struct run *r, const struct block *o, int64_t j, int64_t width,
+                    int64_t p0, int64_t p1)
 {
     const struct product *p = r->p;
     const int64_t bs = p->b_step ? o->s : 0;
-    const float *b = p->packed ? r->panels + (bs * p->n + j) * p->k + p0 * width : r->b + o->s * p->b_step + p0 * p->n + j;
+    const float *b = p->packed ? r->panels + (bs * p->n + j) * p->k + p0 * width
+                               : r->b + o->s * p->b_step + p0 * p->n + j;
     const struct gemm_f32 g = {
         .m = o->i1 - o->i0,
         .n = width,
@@ -119,7 +122,8 @@ static void run_block(void *arg, int64_t i)
     int64_t p0 = 0;
     do { /* once even if k = 0: C must be written */
         const int64_t p1 = p->k - p0 > K_BLOCK * 3 / 2 ? p0 + K_BLOCK : p->k;
-        for (int64_t j = o.j0; j < o.j1; j += step) columns(r, &o, j, least(step, o.j1 - j), p0, p1);
+        for (int64_t j = o.j0; j < o.j1; j += step)
+            columns(r, &o, j, least(step, o.j1 - j), p0, p1);
         p0 = p1;
     } while (p0 < p->k);
 }
@@ -128,8 +132,13 @@ static sunup_status run_product(const struct step *s, const sunup_random_key *ke
 {
     (void)key;
     const struct product *p = s->data;
-    struct run r = {p, &s->device->kernels->f32, s->in[0], s->in[1], s->node->n_in > 2 ? s->in[2] : NULL,
-                    s->out[0], s->workspace};
+    struct run r = {p,
+                    &s->device->kernels->f32,
+                    s->in[0],
+                    s->in[1],
+                    s->node->n_in > 2 ? s->in[2] : NULL,
+                    s->out[0],
+                    s->workspace};
     if (p->packed) {
         const int64_t panels = (p->n + PANEL - 1) / PANEL;
         sunup__parallel(s->device->threads, (p->b_step ? p->batch : 1) * panels, pack, &r);
@@ -140,7 +149,8 @@ static sunup_status run_product(const struct step *s, const sunup_random_key *ke
 
 /* ---- making ---- */
 
-/* Blocks small enough that each thread gets some, but not so small that starting them costs more. */
+/* Blocks small enough that each thread gets some, but not
+ * so small that starting them costs more. */
 static void cut(struct product *p, int threads)
 {
     const double flops = 2.0 * (double)p->m * (double)p->n * (double)p->k;
@@ -172,7 +182,8 @@ static sunup_status make(struct device *d, struct step *s, const struct product 
     CHECK(p != NULL, d->ctx, E_MEMORY, "no memory for a step");
     *p = *made;
     const int64_t b_bytes = p->k * p->n * (int64_t)sizeof(float);
-    p->packed = p->b_transposed || (p->m >= PACK_FROM_ROWS && p->n > PANEL && b_bytes >= PACK_FROM_BYTES);
+    p->packed =
+        p->b_transposed || (p->m >= PACK_FROM_ROWS && p->n > PANEL && b_bytes >= PACK_FROM_BYTES);
     cut(p, d->threads);
     s->data = p;
     s->run = run_product;

@@ -1,7 +1,8 @@
 /* box.c - parts of a tensor: slice, pad, concat, split.
  *
- * Owes: each moves rectangular boxes by the strided copy (copy.h) between a whole and its parts, and each is another
- * one's adjoint: slice and zero pad, concat and split. Circular padding is made of slices and a concat, axis by axis.
+ * Owes: each moves rectangular boxes by the strided copy (copy.h) between a whole and its parts,
+ * and each is another one's adjoint: slice and zero pad, concat and split. Circular padding is made
+ * of slices and a concat, axis by axis.
  */
 #include "graph/ops/copy.h"
 #include "graph/ops/op.h"
@@ -9,8 +10,8 @@
 #include <string.h>
 
 struct box_attr {
-    int64_t from[SUNUP_MAX_DIMS];   /* where the part begins in the whole */
-    sunup_shape shape;              /* of the output                      */
+    int64_t from[SUNUP_MAX_DIMS]; /* where the part begins in the whole */
+    sunup_shape shape;            /* of the output                      */
 };
 struct axis_attr {
     int axis;
@@ -22,8 +23,8 @@ enum way { OUT_OF_WHOLE, INTO_WHOLE };
 struct move {
     enum way way;
     const sunup_value *whole, *part;
-    const int64_t *from;    /* [whole dims] */
-    void *memory;           /* of the whole */
+    const int64_t *from; /* [whole dims] */
+    void *memory;        /* of the whole */
     void *part_memory;
 };
 
@@ -90,8 +91,8 @@ sunup_value *sunup_slice(sunup_value *x, int axis, int64_t from, int64_t length)
     if (!x || sunup__is_poison(x)) return x;
     const int at = sunup__axis(axis, x->shape.n);
     if (at < 0)
-        return sunup__graph_error(x->node->graph, SUNUP_E_SHAPE, "slice of '%s' %s: it has no axis %d",
-                                  x->name, TEXT(x), axis);
+        return sunup__graph_error(x->node->graph, SUNUP_E_SHAPE,
+                                  "slice of '%s' %s: it has no axis %d", x->name, TEXT(x), axis);
     int64_t start[SUNUP_MAX_DIMS] = {0};
     sunup_shape shape = x->shape;
     start[at] = from;
@@ -124,7 +125,8 @@ static sunup_status pad_run(const struct node *n, const struct exec *e)
     return SUNUP_OK;
 }
 
-/* x repeated along the axis from position -before to length + after: whole periods and the cut ones at the ends. */
+/* x repeated along the axis from position -before to length + after: whole periods and the cut ones
+ * at the ends. */
 static sunup_value *wrap(sunup_value *x, int axis, int64_t before, int64_t after)
 {
     enum { ROOM = 16 };
@@ -133,8 +135,8 @@ static sunup_value *wrap(sunup_value *x, int axis, int64_t before, int64_t after
     int n = 0;
     if (length == 0 || (before + after) / length > ROOM - 4)
         return sunup__graph_error(x->node->graph, SUNUP_E_SHAPE,
-                                  "pad of '%s' %s: axis %d cannot be wrapped by %lld and %lld", x->name,
-                                  TEXT(x), axis, (long long)before, (long long)after);
+                                  "pad of '%s' %s: axis %d cannot be wrapped by %lld and %lld",
+                                  x->name, TEXT(x), axis, (long long)before, (long long)after);
     const int64_t head = before % length, tail = after % length;
     if (head > 0) parts[n++] = sunup_slice(x, axis, length - head, head);
     for (int64_t i = 0; i < before / length + 1 + after / length; i++) parts[n++] = x;
@@ -142,16 +144,18 @@ static sunup_value *wrap(sunup_value *x, int axis, int64_t before, int64_t after
     return sunup_concat(n, parts, axis);
 }
 
-sunup_value *sunup_pad(sunup_value *x, const int64_t *before, const int64_t *after, sunup_pad_mode mode)
+sunup_value *sunup_pad(sunup_value *x, const int64_t *before, const int64_t *after,
+                       sunup_pad_mode mode)
 {
     if (!x || sunup__is_poison(x)) return x;
     sunup_shape shape = x->shape;
     bool any = false;
     for (int i = 0; i < shape.n; i++) {
         if (before[i] < 0 || after[i] < 0)
-            return sunup__graph_error(x->node->graph, SUNUP_E_ARGUMENT,
-                                      "pad of '%s' %s: axis %d by %lld and %lld; to cut, use sunup_slice",
-                                      x->name, TEXT(x), i, (long long)before[i], (long long)after[i]);
+            return sunup__graph_error(
+                x->node->graph, SUNUP_E_ARGUMENT,
+                "pad of '%s' %s: axis %d by %lld and %lld; to cut, use sunup_slice", x->name,
+                TEXT(x), i, (long long)before[i], (long long)after[i]);
         shape.d[i] += before[i] + after[i];
         any = any || shape.d[i] != x->shape.d[i];
     }
@@ -176,11 +180,12 @@ static sunup_status concat_infer(struct node *n)
         sunup_shape same = x->shape;
         if (same.n > a->axis) same.d[a->axis] = first->shape.d[a->axis];
         if (x->dtype != first->dtype || !sunup__same_shape(&same, &first->shape))
-            return sunup__op_error(n, SUNUP_E_SHAPE,
-                                   "operand %d is %s %s but operand 0 is %s %s: only lengths of axis %d "
-                                   "may differ",
-                                   i, TEXT(x), sunup_dtype_name(x->dtype), TEXT(first),
-                                   sunup_dtype_name(first->dtype), a->axis);
+            return sunup__op_error(
+                n, SUNUP_E_SHAPE,
+                "operand %d is %s %s but operand 0 is %s %s: only lengths of axis %d "
+                "may differ",
+                i, TEXT(x), sunup_dtype_name(x->dtype), TEXT(first), sunup_dtype_name(first->dtype),
+                a->axis);
         y.d[a->axis] += x->shape.d[a->axis];
     }
     sunup__set_out(n, 0, first->dtype, y);
@@ -194,8 +199,8 @@ static void move_parts(const struct exec *e, enum way way, const sunup_value *wh
     int64_t from[SUNUP_MAX_DIMS] = {0};
     const bool out = way == OUT_OF_WHOLE;
     for (int i = 0; i < n_parts; i++) {
-        const struct move m = {way, whole, parts[i], from, out ? e->in[0] : e->out[0],
-                               out ? e->out[i] : e->in[i]};
+        const struct move m = {
+            way, whole, parts[i], from, out ? e->in[0] : e->out[0], out ? e->out[i] : e->in[i]};
         if (m.part_memory) move_box(&m, e->threads);
         from[axis] += parts[i]->shape.d[axis];
     }
@@ -248,12 +253,13 @@ sunup_value *sunup_concat(int n, sunup_value *const *x, int axis)
     if (sunup__is_poison(x[0])) return x[0];
     const struct axis_attr attr = {sunup__axis(axis, x[0]->shape.n)};
     if (attr.axis < 0)
-        return sunup__graph_error(g, SUNUP_E_SHAPE, "concat: operand 0 %s has no axis %d", TEXT(x[0]),
-                                  axis);
+        return sunup__graph_error(g, SUNUP_E_SHAPE, "concat: operand 0 %s has no axis %d",
+                                  TEXT(x[0]), axis);
     return sunup__node(g, &sunup__op_concat, n, x, &attr, 0, NULL);
 }
 
-/* infer cannot know the lengths from attr, which has a fixed size: sunup_split leaves them in the graph's arena. */
+/* infer cannot know the lengths from attr, which has a fixed size: sunup_split leaves them in the
+ * graph's arena. */
 struct split_attr {
     struct axis_attr axis; /* first: split_run and split_grad read only this */
     const int64_t *parts;
@@ -275,9 +281,9 @@ static sunup_status split_infer(struct node *n)
                                    (long long)a->parts[o]);
     }
     if (sum != x->d[axis])
-        return sunup__op_error(n, SUNUP_E_SHAPE,
-                               "the %d parts add to %lld but axis %d of x %s has length %lld", n->n_out,
-                               (long long)sum, axis, TEXT(n->in[0]), (long long)x->d[axis]);
+        return sunup__op_error(
+            n, SUNUP_E_SHAPE, "the %d parts add to %lld but axis %d of x %s has length %lld",
+            n->n_out, (long long)sum, axis, TEXT(n->in[0]), (long long)x->d[axis]);
     return SUNUP_OK;
 }
 
@@ -286,8 +292,9 @@ static sunup_value *split_node(sunup_value *x, int axis, int n, const int64_t *p
     sunup_graph *g = x->node->graph;
     const int at = sunup__axis(axis, x->shape.n);
     if (n < 1 || at < 0)
-        return sunup__graph_error(g, SUNUP_E_ARGUMENT, "split of '%s' %s into %d parts along axis %d",
-                                  x->name, TEXT(x), n, axis);
+        return sunup__graph_error(g, SUNUP_E_ARGUMENT,
+                                  "split of '%s' %s into %d parts along axis %d", x->name, TEXT(x),
+                                  n, axis);
     int64_t *copy = sunup__arena_alloc(&g->arena, (size_t)n * sizeof *copy);
     if (!copy) return sunup__graph_error(g, SUNUP_E_MEMORY, "split: no memory");
     memcpy(copy, parts, (size_t)n * sizeof *copy);
@@ -337,7 +344,8 @@ static sunup_value *pad_wrap(sunup_graph *g)
 
 static sunup_value *concat_three(sunup_graph *g)
 {
-    sunup_value *x[] = {operand(g, "a", SUNUP_SHAPE(3, 1, 5)), operand(g, "b", SUNUP_SHAPE(3, 4, 5)),
+    sunup_value *x[] = {operand(g, "a", SUNUP_SHAPE(3, 1, 5)),
+                        operand(g, "b", SUNUP_SHAPE(3, 4, 5)),
                         operand(g, "c", SUNUP_SHAPE(3, 0, 5))};
     return sunup_concat(3, x, 1);
 }

@@ -1,7 +1,7 @@
 /* cast.c - copy to another element type.
  *
- * Floats become integers by rounding to nearest, ties to even, and end at the limits of the type; NaN becomes 0.
- * The gradient passes between f32 and f64 only.
+ * Floats become integers by rounding to nearest, ties to even, and end at the limits of the type;
+ * NaN becomes 0. The gradient passes between f32 and f64 only.
  */
 #include "graph/ops/op.h"
 
@@ -61,10 +61,14 @@ static uint8_t to_u8(double x)
     {                                                                                              \
         type *y = result;                                                                          \
         switch (dtype) {                                                                           \
-        case SUNUP_F32: FROM(float, to_##name);                                                    \
-        case SUNUP_F64: FROM(double, to_##name);                                                   \
-        case SUNUP_I32: FROM(int32_t, to_##name);                                                  \
-        case SUNUP_U8: FROM(uint8_t, to_##name);                                                   \
+        case SUNUP_F32:                                                                            \
+            FROM(float, to_##name);                                                                \
+        case SUNUP_F64:                                                                            \
+            FROM(double, to_##name);                                                               \
+        case SUNUP_I32:                                                                            \
+            FROM(int32_t, to_##name);                                                              \
+        case SUNUP_U8:                                                                             \
+            FROM(uint8_t, to_##name);                                                              \
         }                                                                                          \
     }
 CAST_TO(f32, float)
@@ -82,7 +86,7 @@ struct task {
 static void run_piece(void *arg, int64_t i)
 {
     static void (*const cast[])(int64_t, sunup_dtype, const void *, void *) = {cast_f32, cast_f64,
-                                                                              cast_i32, cast_u8};
+                                                                               cast_i32, cast_u8};
     const struct task *t = arg;
     const int64_t at = piece_from(&t->pieces, i);
     cast[t->to](piece_length(&t->pieces, i), t->from, element_at(t->x, t->from, at),
@@ -91,8 +95,8 @@ static void run_piece(void *arg, int64_t i)
 
 static sunup_status run(const struct node *n, const struct exec *e)
 {
-    struct task t = {sunup__pieces(sunup__elements(&n->out[0]->shape), 1, GRAIN, 0), n->in[0]->dtype,
-                     n->out[0]->dtype, e->in[0], e->out[0]};
+    struct task t = {sunup__pieces(sunup__elements(&n->out[0]->shape), 1, GRAIN, 0),
+                     n->in[0]->dtype, n->out[0]->dtype, e->in[0], e->out[0]};
     sunup__parallel(e->threads, t.pieces.count, run_piece, &t);
     return SUNUP_OK;
 }
@@ -102,7 +106,8 @@ sunup_value *sunup_cast(sunup_value *x, sunup_dtype dtype)
     if (!x || sunup__is_poison(x) || x->dtype == dtype) return x;
     if ((unsigned)dtype > SUNUP_U8)
         return sunup__graph_error(x->node->graph, SUNUP_E_ARGUMENT,
-                                  "cast of '%s': element type %d does not exist", x->name, (int)dtype);
+                                  "cast of '%s': element type %d does not exist", x->name,
+                                  (int)dtype);
     const struct cast_attr attr = {dtype};
     return sunup__node(x->node->graph, &sunup__op_cast, 1, &x, &attr, 0, NULL);
 }

@@ -1,17 +1,19 @@
-/* chain.c - many pointwise steps in one pass: each strip of elements runs through all steps while it is in cache.
+/* chain.c - many pointwise steps in one pass: each strip of elements runs through all steps while
+ * it is in cache.
  *
  *     operands --strip of 512--> step, step, step ... --> outputs          next strip
  *
- * Owes: the value of every step is that of the pointwise leaf on the same numbers, so fusing changes no bit; strips
- * start at multiples of 512 whatever the threads.
+ * Owes: the value of every step is that of the pointwise leaf on the same numbers, so fusing
+ * changes no bit; strips start at multiples of 512 whatever the threads.
  * Leaves: which nodes become a chain to plan; the arithmetic to the leaf.
  *
- * An operand that is broadcast is never copied whole. Most repeat with a short period (a scalar: 1, a bias: C) and are
- * laid out once for each task, period + strip long, so that a strip is read at (start mod period). The rest is fetched
- * strip by strip by the strided copy.
+ * An operand that is broadcast is never copied whole. Most repeat with a short period (a scalar: 1,
+ * a bias: C) and are laid out once for each task, period + strip long, so that a strip is read at
+ * (start mod period). The rest is fetched strip by strip by the strided copy.
  *
- * Intermediate results live in strip-sized slots; a slot is used again after its last reader (the leaf may write over
- * its operand). Budget: 512 doubles are 4 KiB, so a chain with 6 live values stays in a 32 KiB first-level cache.
+ * Intermediate results live in strip-sized slots; a slot is used again after its last reader (the
+ * leaf may write over its operand). Budget: 512 doubles are 4 KiB, so a chain with 6 live values
+ * stays in a 32 KiB first-level cache.
  */
 #include "base/system.h"
 #include "graph/ops/copy.h"
@@ -24,9 +26,9 @@ enum way { DIRECT, PERIODIC, FETCHED };
 
 struct operand {
     enum way way;
-    int64_t period;     /* PERIODIC: elements after which it repeats, <= STRIP  */
-    int64_t buffer;     /* PERIODIC, FETCHED: where in a task's workspace       */
-    struct copy copy;   /* PERIODIC, FETCHED: in the output's order of elements */
+    int64_t period;   /* PERIODIC: elements after which it repeats, <= STRIP  */
+    int64_t buffer;   /* PERIODIC, FETCHED: where in a task's workspace       */
+    struct copy copy; /* PERIODIC, FETCHED: in the output's order of elements */
 };
 
 /* A program made ready for one run. Offsets and room are in elements. */
@@ -37,7 +39,7 @@ struct program {
     int n_in;
     int64_t n, strips, tasks;
     struct operand in[CHAIN_IN];
-    int slot[CHAIN_STEPS];  /* of each step's result                        */
+    int slot[CHAIN_STEPS];   /* of each step's result                        */
     int output[CHAIN_STEPS]; /* the output that a step's result is, or -1   */
     int n_slots;
     int64_t slots_at, room; /* in a task's workspace                        */
@@ -76,7 +78,8 @@ static void last_uses(const struct program *p, int last[CHAIN_IN + CHAIN_STEPS])
     }
 }
 
-/* Greedy: the lowest slot that is free. Outputs have one too, for when nobody reads them (memory NULL). */
+/* Greedy: the lowest slot that is free. Outputs have one too, for when nobody reads them (memory
+ * NULL). */
 static void assign_slots(struct program *p)
 {
     int last[CHAIN_IN + CHAIN_STEPS];
@@ -161,8 +164,8 @@ static void run_strip(const struct program *p, void *space, int64_t from, int64_
     for (int t = 0; t < p->attr->n_steps; t++) {
         const struct chain_step *s = &p->attr->steps[t];
         void *y = result_of(p, t, space, from);
-        CALL(p->exec, p->dtype, pointwise, s->code, length, y, reg[s->a], s->b < 0 ? NULL : reg[s->b],
-             s->c < 0 ? NULL : reg[s->c], s->imm);
+        CALL(p->exec, p->dtype, pointwise, s->code, length, y, reg[s->a],
+             s->b < 0 ? NULL : reg[s->b], s->c < 0 ? NULL : reg[s->c], s->imm);
         reg[p->n_in + t] = y;
     }
 }
@@ -179,7 +182,8 @@ static void run_task(void *arg, int64_t task)
     }
 }
 
-sunup_status sunup__chain_run(const struct node *n, const struct chain_attr *a, const struct exec *e)
+sunup_status sunup__chain_run(const struct node *n, const struct chain_attr *a,
+                              const struct exec *e)
 {
     struct program p = prepare(n, a, e->threads);
     p.exec = e;
@@ -236,7 +240,8 @@ static sunup_status run(const struct node *n, const struct exec *e)
 
 /* ---------------------------------------------------------------------- cases --- */
 
-/* y = relu(a * b + c) / (1 + exp(-a)), and what was before the division, of operands of the given shapes. */
+/* y = relu(a * b + c) / (1 + exp(-a)), and what was before the division, of operands of the given
+ * shapes. */
 static sunup_value *example(sunup_graph *g, sunup_shape a, sunup_shape b, sunup_shape c)
 {
     static const struct chain_step steps[] = {

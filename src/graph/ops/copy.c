@@ -22,7 +22,8 @@ void sunup__copy_merge(struct copy *c)
     for (int i = 0; i < c->n; i++) {
         const int64_t d = c->extent[i], from = c->from_stride[i], to = c->to_stride[i];
         if (d == 1) continue;
-        const bool one = n > 0 && c->from_stride[n - 1] == d * from && c->to_stride[n - 1] == d * to;
+        const bool one =
+            n > 0 && c->from_stride[n - 1] == d * from && c->to_stride[n - 1] == d * to;
         if (!one) n++;
         c->extent[n - 1] = one ? c->extent[n - 1] * d : d;
         c->from_stride[n - 1] = from;
@@ -59,7 +60,8 @@ static void copy_row(int64_t bytes, int64_t n, const void *from, int64_t from_st
         COPY_ROW(uint8_t)
 }
 
-/* A place in the iteration: index of each axis, and the offsets in elements that follow from them. */
+/* A place in the iteration: index of each axis, and the offsets in elements that follow from them.
+ * */
 struct cursor {
     int64_t at[SUNUP_MAX_DIMS];
     int64_t from, to;

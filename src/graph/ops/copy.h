@@ -1,7 +1,9 @@
-/* copy.h - the one strided copy: permute, broadcast, slice, concat, split and pad are all it with other strides.
+/* copy.h - the one strided copy: permute, broadcast, slice, concat, split and pad are all it with
+ * other strides.
  *
- * Elements are numbered in row-major order of `extent`; element i goes from `from` at sum idx*from_stride to `to` at
- * sum idx*to_stride (strides in elements). Where the inner strides are both 1, rows move by memcpy.
+ * Elements are numbered in row-major order of `extent`; element i goes from `from` at sum
+ * idx*from_stride to `to` at sum idx*to_stride (strides in elements). Where the inner strides are
+ * both 1, rows move by memcpy.
  */
 #ifndef SUNUP_GRAPH_COPY_H
 #define SUNUP_GRAPH_COPY_H
@@ -9,11 +11,11 @@
 #include "graph/graph.h"
 
 struct copy {
-    int n;                              /* axes                          */
+    int n; /* axes                          */
     int64_t extent[SUNUP_MAX_DIMS];
     int64_t from_stride[SUNUP_MAX_DIMS]; /* 0 on a stretched axis        */
     int64_t to_stride[SUNUP_MAX_DIMS];
-    int64_t bytes;                      /* of an element: 1, 4 or 8      */
+    int64_t bytes; /* of an element: 1, 4 or 8      */
     const void *from;
     void *to;
 };

@@ -1,7 +1,8 @@
 /* custom.c - an op of the user's own: two function pointers, forward and backward, inside a graph.
  *
- * Owes: what sunup_custom promises, one call at a time, dense buffers; its gradient is the node custom_grad, with an
- * output for each floating operand, which calls backward with NULL where nobody reads one.
+ * Owes: what sunup_custom promises, one call at a time, dense buffers; its gradient is the node
+ * custom_grad, with an output for each floating operand, which calls backward with NULL where
+ * nobody reads one.
  * Leaves: the meaning, and all checks of numbers, to the user. There is no second derivative.
  */
 #include "graph/ops/op.h"
@@ -19,7 +20,8 @@ static sunup_status infer(struct node *n)
     const struct custom_attr *a = n->attr;
     char text[SHAPE_TEXT];
     for (int i = 0; i < n->n_in; i++)
-        if (!n->in[i]) return sunup__op_error(n, SUNUP_E_ARGUMENT, "operand %d is missing (NULL)", i);
+        if (!n->in[i])
+            return sunup__op_error(n, SUNUP_E_ARGUMENT, "operand %d is missing (NULL)", i);
     if (!a->custom.forward) return sunup__op_error(n, SUNUP_E_ARGUMENT, "forward is NULL");
     if (a->shape.n < 0 || a->shape.n > SUNUP_MAX_DIMS || !sunup__shape_ok(&a->shape))
         return sunup__op_error(n, SUNUP_E_SHAPE, "its shape %s is outside what fits",
@@ -37,8 +39,8 @@ static sunup_status run(const struct node *n, const struct exec *e)
     return SUNUP_OK;
 }
 
-sunup_value *sunup_custom_op(const sunup_custom *custom, int n, sunup_value *const *x, sunup_dtype dtype,
-                             sunup_shape shape)
+sunup_value *sunup_custom_op(const sunup_custom *custom, int n, sunup_value *const *x,
+                             sunup_dtype dtype, sunup_shape shape)
 {
     const struct custom_attr attr = {*custom, dtype, shape};
     sunup_graph *g = sunup__graph_of(n, x);
@@ -82,7 +84,8 @@ static void grad(struct node *n, sunup_value *const *dy, const bool *want, sunup
     }
 }
 
-/* Room for dx[], and a place to write for operands that a backward does not ask about: none, NULL says so. */
+/* Room for dx[], and a place to write for operands that a backward does not ask about: none, NULL
+ * says so. */
 static int64_t grad_workspace(const struct node *n, int threads)
 {
     (void)threads;
@@ -102,7 +105,8 @@ static sunup_status grad_run(const struct node *n, const struct exec *e)
 
 /* ---------------------------------------------------------------------- cases --- */
 
-/* y[i] = scale a[i]^2 b[i] for elements of type real and 5 of them; the index is only carried along. */
+/* y[i] = scale a[i]^2 b[i] for elements of type real and 5 of them; the index is only carried
+ * along. */
 enum { EXAMPLE = 5 };
 static const double example_scale = 1.5;
 

@@ -1,8 +1,10 @@
 /* pointwise.c - all ops that compute an element from the same element of one to three operands.
  *
- * Owes: one op for each code of kernels/pointwise.def, with its row of pointwise_rules.def, and their public
- * functions. Operands broadcast as in NumPy: they are read by broadcast strides, never copied whole.
- * Leaves: the evaluation to chain.c (a single op is a chain of one step), the arithmetic to the pointwise leaf.
+ * Owes: one op for each code of kernels/pointwise.def, with its row of pointwise_rules.def, and
+ * their public functions. Operands broadcast as in NumPy: they are read by broadcast strides, never
+ * copied whole.
+ * Leaves: the evaluation to chain.c (a single op is a chain of one step), the arithmetic to the
+ * pointwise leaf.
  */
 #include "graph/ops/pointwise.h"
 #include "graph/ops/op.h"
@@ -27,9 +29,12 @@ struct site {
         const double i = s->i, j = s->j;                                                           \
         (void)a, (void)b, (void)c, (void)y, (void)dy, (void)i, (void)j;                            \
         switch (operand) {                                                                         \
-        case 0: return da;                                                                         \
-        case 1: return db;                                                                         \
-        default: return dc;                                                                        \
+        case 0:                                                                                    \
+            return da;                                                                             \
+        case 1:                                                                                    \
+            return db;                                                                             \
+        default:                                                                                   \
+            return dc;                                                                             \
         }                                                                                          \
     }
 #define FLAT(name, flops, low, high)
@@ -83,10 +88,11 @@ sunup_status sunup__broadcast_operands(struct node *n)
         const sunup_shape *s = &n->in[i]->shape, so_far = shape;
         char one[SHAPE_TEXT], two[SHAPE_TEXT];
         if (!sunup__broadcast_shapes(&so_far, s, &shape))
-            return sunup__op_error(n, SUNUP_E_SHAPE,
-                                   "shapes %s and %s do not broadcast: aligned at the last axis, lengths "
-                                   "must be equal or 1",
-                                   sunup__shape_text(&so_far, one), sunup__shape_text(s, two));
+            return sunup__op_error(
+                n, SUNUP_E_SHAPE,
+                "shapes %s and %s do not broadcast: aligned at the last axis, lengths "
+                "must be equal or 1",
+                sunup__shape_text(&so_far, one), sunup__shape_text(s, two));
     }
     for (int o = 0; o < n->n_out; o++) sunup__set_out(n, o, n->in[0]->dtype, shape);
     return SUNUP_OK;
@@ -130,8 +136,8 @@ struct single {
 static void as_chain(const struct node *n, struct single *s)
 {
     const struct pointwise_attr *p = n->attr;
-    s->step = (struct chain_step){p->code, 0, n->n_in > 1 ? 1 : -1, n->n_in > 2 ? 2 : -1,
-                                  {p->imm[0], p->imm[1]}};
+    s->step = (struct chain_step){
+        p->code, 0, n->n_in > 1 ? 1 : -1, n->n_in > 2 ? 2 : -1, {p->imm[0], p->imm[1]}};
     s->out = n->n_in;
     s->attr = (struct chain_attr){1, 1, &s->step, &s->out};
 }
@@ -152,7 +158,8 @@ static sunup_status run(const struct node *n, const struct exec *e)
 
 /* ---------------------------------------------------------------------- cases --- */
 
-/* Shapes of the operands of each case: all equal; last axis stretched over the others; both stretched. */
+/* Shapes of the operands of each case: all equal; last axis stretched over the others; both
+ * stretched. */
 enum { N_CASES = 6 };
 static const sunup_shape shapes[N_CASES][3] = {
     {{1, {611}}, {1, {611}}, {1, {611}}},
@@ -168,22 +175,27 @@ static sunup_value *build(sunup_graph *g, int code, int which)
     static const char *const names[3] = {"a", "b", "c"};
     sunup_value *x[3] = {NULL, NULL, NULL};
     for (int k = 0; k < operands[code]; k++)
-        x[k] = sunup__case_range(g, names[k], sunup_graph_dtype(g), shapes[which][k], rows[code].low,
-                                 rows[code].high);
+        x[k] = sunup__case_range(g, names[k], sunup_graph_dtype(g), shapes[which][k],
+                                 rows[code].low, rows[code].high);
     return sunup__pointwise(code, x[0], x[1], x[2], -0.7, 1.1);
 }
 
+#define BUILD(name, which)                                                                         \
+    static sunup_value *name##_##which(sunup_graph *g)                                             \
+    {                                                                                              \
+        return build(g, PW_##name, which);                                                         \
+    }
 #define POINTWISE(name, n_operands, n_immediates)                                                  \
-    static sunup_value *name##_0(sunup_graph *g) { return build(g, PW_##name, 0); }                \
-    static sunup_value *name##_1(sunup_graph *g) { return build(g, PW_##name, 1); }                \
-    static sunup_value *name##_2(sunup_graph *g) { return build(g, PW_##name, 2); }                \
-    static sunup_value *name##_3(sunup_graph *g) { return build(g, PW_##name, 3); }                \
-    static sunup_value *name##_4(sunup_graph *g) { return build(g, PW_##name, 4); }                \
-    static sunup_value *name##_5(sunup_graph *g) { return build(g, PW_##name, 5); }                \
+    BUILD(name, 0)                                                                                 \
+    BUILD(name, 1)                                                                                 \
+    BUILD(name, 2)                                                                                 \
+    BUILD(name, 3)                                                                                 \
+    BUILD(name, 4)                                                                                 \
+    BUILD(name, 5)                                                                                 \
     static const struct op_case name##_cases[N_CASES] = {                                          \
-        {#name ":611", name##_0},        {#name ":3x5x7,7,scalar", name##_1},                      \
-        {#name ":4x1x3,2x1", name##_2},  {#name ":1x5,3x2x1,1", name##_3},                         \
-        {#name ":scalars", name##_4},    {#name ":empty", name##_5},                               \
+        {#name ":611", name##_0},       {#name ":3x5x7,7,scalar", name##_1},                       \
+        {#name ":4x1x3,2x1", name##_2}, {#name ":1x5,3x2x1,1", name##_3},                          \
+        {#name ":scalars", name##_4},   {#name ":empty", name##_5},                                \
     };
 #include "kernels/pointwise.def"
 #undef POINTWISE
@@ -255,7 +267,8 @@ sunup_value *sunup_clamp(sunup_value *x, double low, double high)
 {
     if (x && !(low <= high))
         return sunup__graph_error(x->node->graph, SUNUP_E_ARGUMENT,
-                                  "clamp of '%s': low %g must not be above high %g", x->name, low, high);
+                                  "clamp of '%s': low %g must not be above high %g", x->name, low,
+                                  high);
     return sunup__pointwise(PW_clamp, x, NULL, NULL, low, high);
 }
 
@@ -273,8 +286,8 @@ sunup_value *sunup_compare(sunup_value *a, sunup_value *b, sunup_compare_kind ki
 {
     static const int code[] = {PW_lt, PW_le, PW_gt, PW_ge, PW_eq, PW_ne};
     if (a && (unsigned)kind > SUNUP_NE)
-        return sunup__graph_error(a->node->graph, SUNUP_E_ARGUMENT, "compare: kind %d does not exist",
-                                  (int)kind);
+        return sunup__graph_error(a->node->graph, SUNUP_E_ARGUMENT,
+                                  "compare: kind %d does not exist", (int)kind);
     return sunup__pointwise(code[kind], a, b, NULL, 0, 0);
 }
 

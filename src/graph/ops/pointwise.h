@@ -1,4 +1,5 @@
-/* pointwise.h - facts about pointwise codes, and the evaluation that single ops and fused chains share. */
+/* pointwise.h - facts about pointwise codes, and the evaluation that single ops and fused chains
+ * share. */
 #ifndef SUNUP_GRAPH_POINTWISE_H
 #define SUNUP_GRAPH_POINTWISE_H
 
@@ -12,6 +13,7 @@ const struct op *sunup__pointwise_op(int code);
 sunup_status sunup__broadcast_operands(struct node *n);
 /* Evaluate a program on n's operands; see chain.c. */
 int64_t sunup__chain_workspace(const struct node *n, const struct chain_attr *a, int threads);
-sunup_status sunup__chain_run(const struct node *n, const struct chain_attr *a, const struct exec *e);
+sunup_status sunup__chain_run(const struct node *n, const struct chain_attr *a,
+                              const struct exec *e);
 
 #endif

@@ -1,12 +1,13 @@
 /* reduce.c - sum, mean, max and argmax over axes, and their gradients.
  *
- * Owes: an op reduces neighbouring axes [from, to) of x, which keep their place with length 1; as the leaf sees it, x is
- * [outer][r][inner]. The public functions take any axes: one node for each run of neighbours, the innermost run first
- * (so that among equal maxima the first in memory order wins), then a view that drops the axes.
+ * Owes: an op reduces neighbouring axes [from, to) of x, which keep their place with length 1; as
+ * the leaf sees it, x is [outer][r][inner]. The public functions take any axes: one node for each
+ * run of neighbours, the innermost run first (so that among equal maxima the first in memory order
+ * wins), then a view that drops the axes.
  * Leaves: the sums of r numbers and their rounding to the reduce leaf.
  *
- * Few outer and long r (a bias gradient, a loss) are cut into pieces of r, at most 64, whose results are reduced again.
- * The pieces follow from the sizes alone.
+ * Few outer and long r (a bias gradient, a loss) are cut into pieces of r, at most 64, whose
+ * results are reduced again. The pieces follow from the sizes alone.
  */
 #include "graph/ops/op.h"
 
@@ -20,16 +21,19 @@ struct reduce_attr {
 
 struct geometry {
     int64_t outer, r, inner;
-    struct pieces rows;     /* of outer                                         */
-    struct pieces cut;      /* of r, for each outer; count 1: r is not cut      */
+    struct pieces rows; /* of outer                                         */
+    struct pieces cut;  /* of r, for each outer; count 1: r is not cut      */
 };
 
 static struct geometry geometry_of(const struct node *n)
 {
     const struct reduce_attr *a = n->attr;
     const sunup_shape *x = &n->in[0]->shape;
-    struct geometry g = {sunup__product(x, 0, a->from), sunup__product(x, a->from, a->to),
-                         sunup__product(x, a->to, x->n), {0, 0, 0}, {0, 0, 0}};
+    struct geometry g = {sunup__product(x, 0, a->from),
+                         sunup__product(x, a->from, a->to),
+                         sunup__product(x, a->to, x->n),
+                         {0, 0, 0},
+                         {0, 0, 0}};
     g.rows = sunup__pieces(g.outer, g.r * g.inner, WORK, 0);
     const bool cut = g.rows.count < ENOUGH_TASKS && g.inner > 0 && g.r > 0;
     g.cut = cut ? sunup__pieces(g.r, g.inner, WORK, MOST_PIECES) : (struct pieces){g.r, g.r, 1};
@@ -148,8 +152,10 @@ static sunup_status max_grad_infer(struct node *n)
     return SUNUP_OK;
 }
 
-/* y is dy where x is the maximum: linear in dy, flat in x. The maximum's place is where the gradient of ones is 1. */
-static void max_grad_grad(struct node *n, sunup_value *const *dy, const bool *want, sunup_value **dx)
+/* y is dy where x is the maximum: linear in dy, flat in x. The maximum's place is where the
+ * gradient of ones is 1. */
+static void max_grad_grad(struct node *n, sunup_value *const *dy, const bool *want,
+                          sunup_value **dx)
 {
     if (!want[1]) return;
     sunup_value *x = n->in[0], *d = n->in[1];
@@ -211,8 +217,7 @@ static bool mark_axes(const char *what, sunup_value *x, int n, const int *axes, 
         const int axis = sunup__axis(axes[i], x->shape.n);
         if (axis < 0 || marked[axis]) {
             sunup__graph_error(x->node->graph, SUNUP_E_SHAPE, "%s of '%s' %s: axis %d is %s", what,
-                               x->name, TEXT(x), axes[i],
-                               axis < 0 ? "outside" : "named twice");
+                               x->name, TEXT(x), axes[i], axis < 0 ? "outside" : "named twice");
             return false;
         }
         marked[axis] = true;
@@ -351,9 +356,9 @@ static sunup_value *argmax_last(sunup_graph *g)
 }
 
 static const struct op_case sum_cases[] = {
-    {"sum:3x5x7:2", sum_last},      {"sum:3x5x7:1", sum_middle},   {"sum:3x1x5x7:0,3", sum_ends},
-    {"sum:13x11:all", sum_all},     {"sum:0x3:0", sum_empty},      {"sum:70001:all", sum_long},
-    {"sum:2x20011x3:1", sum_tall},  {"sum:40009x2:1", sum_rows},   {"sum:mean:3x1x5x7:0,3", mean_ends},
+    {"sum:3x5x7:2", sum_last},     {"sum:3x5x7:1", sum_middle}, {"sum:3x1x5x7:0,3", sum_ends},
+    {"sum:13x11:all", sum_all},    {"sum:0x3:0", sum_empty},    {"sum:70001:all", sum_long},
+    {"sum:2x20011x3:1", sum_tall}, {"sum:40009x2:1", sum_rows}, {"sum:mean:3x1x5x7:0,3", mean_ends},
 };
 static const struct op_case max_cases[] = {
     {"max:3x5x7:2", max_last},

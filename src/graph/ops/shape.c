@@ -1,4 +1,5 @@
-/* shape.c - the same elements under another shape or order: reshape (a view), permute and broadcast (copies).
+/* shape.c - the same elements under another shape or order: reshape (a view), permute and broadcast
+ * (copies).
  *
  * Owes: views cost nothing; copies are one strided copy (copy.h).
  */
@@ -52,8 +53,8 @@ sunup_value *sunup_reshape(sunup_value *x, sunup_shape shape)
     char text[SHAPE_TEXT];
     if (y.n < 0 || y.n > SUNUP_MAX_DIMS || !complete(&x->shape, &y))
         return sunup__graph_error(x->node->graph, SUNUP_E_SHAPE,
-                                  "reshape of '%s' %s to %s: the length -1 cannot be inferred", x->name,
-                                  TEXT(x), sunup__shape_text(&shape, text));
+                                  "reshape of '%s' %s to %s: the length -1 cannot be inferred",
+                                  x->name, TEXT(x), sunup__shape_text(&shape, text));
     if (sunup__same_shape(&x->shape, &y)) return x;
     return sunup__node(x->node->graph, &sunup__op_reshape, 1, &x, &y, 0, NULL);
 }
@@ -81,8 +82,8 @@ static sunup_status permute_infer(struct node *n)
         const int from = a->order[i];
         if (from < 0 || from >= x->n || seen >> from & 1)
             return sunup__op_error(n, SUNUP_E_SHAPE,
-                                   "order[%d] is %d: an order of x %s names each axis 0 to %d once", i,
-                                   from, TEXT(n->in[0]), x->n - 1);
+                                   "order[%d] is %d: an order of x %s names each axis 0 to %d once",
+                                   i, from, TEXT(n->in[0]), x->n - 1);
         seen |= 1u << from;
         y.d[i] = x->d[from];
     }
@@ -127,15 +128,17 @@ static sunup_status broadcast_infer(struct node *n)
     sunup_shape both;
     char text[SHAPE_TEXT];
     if (!sunup__broadcast_shapes(&n->in[0]->shape, want, &both) || !sunup__same_shape(&both, want))
-        return sunup__op_error(n, SUNUP_E_SHAPE,
-                               "x %s does not stretch to %s: aligned at the last axis, lengths must be "
-                               "equal or 1 in x",
-                               TEXT(n->in[0]), sunup__shape_text(want, text));
+        return sunup__op_error(
+            n, SUNUP_E_SHAPE,
+            "x %s does not stretch to %s: aligned at the last axis, lengths must be "
+            "equal or 1 in x",
+            TEXT(n->in[0]), sunup__shape_text(want, text));
     sunup__set_out(n, 0, n->in[0]->dtype, *want);
     return SUNUP_OK;
 }
 
-static void broadcast_grad(struct node *n, sunup_value *const *dy, const bool *want, sunup_value **dx)
+static void broadcast_grad(struct node *n, sunup_value *const *dy, const bool *want,
+                           sunup_value **dx)
 {
     if (want[0]) dx[0] = sunup__sum_to(dy[0], n->in[0]->shape);
 }

@@ -1,6 +1,7 @@
 /* source.c - values that come from outside: inputs, parameters, states and constants.
  *
- * Owes: their names (unique among inputs, parameters and states), types and shapes, and a copy of constants' data.
+ * Owes: their names (unique among inputs, parameters and states), types and shapes, and a copy of
+ * constants' data.
  * Leaves: where they live and how they are filled to plan and model; there is nothing to run.
  */
 #include "graph/ops/op.h"
@@ -20,7 +21,8 @@ static sunup_status infer(struct node *n)
         return sunup__op_error(n, SUNUP_E_SHAPE, "shape %s is outside what fits",
                                sunup__shape_text(&s->shape, text));
     if ((unsigned)s->dtype > SUNUP_U8)
-        return sunup__op_error(n, SUNUP_E_ARGUMENT, "element type %d does not exist", (int)s->dtype);
+        return sunup__op_error(n, SUNUP_E_ARGUMENT, "element type %d does not exist",
+                               (int)s->dtype);
     sunup__set_out(n, 0, s->dtype, s->shape);
     return SUNUP_OK;
 }
@@ -59,8 +61,8 @@ sunup_value *sunup_input(sunup_graph *g, const char *name, sunup_dtype dtype, su
     return named_source(g, name, &attr);
 }
 
-sunup_value *sunup__case_range(sunup_graph *g, const char *name, sunup_dtype dtype, sunup_shape shape,
-                               double low, double high)
+sunup_value *sunup__case_range(sunup_graph *g, const char *name, sunup_dtype dtype,
+                               sunup_shape shape, double low, double high)
 {
     const struct source_attr attr = {
         .kind = SOURCE_INPUT, .dtype = dtype, .shape = shape, .low = low, .high = high};

@@ -1,4 +1,5 @@
-/* peak.c - multiply-adds in registers: what the processor can do at most. 12 chains fit 16 registers. */
+/* peak.c - multiply-adds in registers: what the processor can
+ * do at most. 12 chains fit 16 registers. */
 #include <immintrin.h>
 
 #include "kernels/fill.h"

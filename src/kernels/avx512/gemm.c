@@ -1,8 +1,9 @@
 /* gemm.c - gemm with 512-bit vectors, and 256-bit ones for up to 8 columns that remain.
  *
- * 32 registers: 28x1 (B in one, A broadcast by the multiply-add itself), 14x2, 6x4 for few rows, where more columns
- * are what hides the latency of 4 cycles. A machine that issues two 256-bit multiply-adds where it issues one of 512
- * bits loses nothing on narrow C: 6 columns use 6 of 8 lanes, not 6 of 16.
+ * 32 registers: 28x1 (B in one, A broadcast by the multiply-add itself), 14x2, 6x4 for few rows,
+ * where more columns are what hides the latency of 4 cycles. A machine that issues two 256-bit
+ * multiply-adds where it issues one of 512 bits loses nothing on narrow C: 6 columns use 6 of 8
+ * lanes, not 6 of 16.
  */
 #include <immintrin.h>
 
@@ -13,8 +14,10 @@
 #define TILES_14(F, V) TILES_7(F, V) F(8, V) F(9, V) F(10, V) F(11, V) F(12, V) F(13, V) F(14, V)
 #define TILES_28(F, V)                                                                             \
     TILES_14(F, V)                                                                                 \
-    F(15, V) F(16, V) F(17, V) F(18, V) F(19, V) F(20, V) F(21, V) F(22, V) F(23, V) F(24, V)      \
-    F(25, V) F(26, V) F(27, V) F(28, V)
+    F(15, V)                                                                                       \
+    F(16, V)                                                                                       \
+    F(17, V) F(18, V) F(19, V) F(20, V) F(21, V) F(22, V) F(23, V) F(24, V) F(25, V) F(26, V)      \
+        F(27, V) F(28, V)
 
 #define T(x)            x##_256
 #define VEC             __m256
@@ -50,7 +53,7 @@
 #define MASK            __mmask16
 #define LANES           16
 #define ZERO()          _mm512_setzero_ps()
-#define SPLAT(p)        _mm512_set1_ps(*(p))
+#define SPLAT(p)        _mm512_broadcastss_ps(_mm_load_ss(p))
 #define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
 #define ADD(a, b)       _mm512_add_ps(a, b)
 #define MAX(a, b)       _mm512_max_ps(a, b)

@@ -1,4 +1,5 @@
-/* peak.c - multiply-adds in registers: what the processor can do at most. 16 chains hide any latency up to 8 cycles. */
+/* peak.c - multiply-adds in registers: what the processor can do at most. 16 chains hide any
+ * latency up to 8 cycles. */
 #include <immintrin.h>
 
 #include "kernels/fill.h"

@@ -1,4 +1,5 @@
-/* channel_check.c - problems of the batch-norm passes: rows, c; inplace: the output is an input, as leaves.def allows. */
+/* channel_check.c - problems of the batch-norm passes: rows, c; inplace: the output is an input,
+ * as leaves.def allows. */
 #include <math.h>
 
 #include "kernels/check.h"
@@ -11,16 +12,19 @@ struct shape {
 
 static struct shape read_shape(struct check *c, double operands)
 {
-    const int64_t rows = sunup__check_number(c, "rows", 1), channels = sunup__check_number(c, "c", 1);
+    const int64_t rows = sunup__check_number(c, "rows", 1),
+                  channels = sunup__check_number(c, "c", 1);
     const double all = (double)(rows * channels);
     sunup__check_cost(c, 2 * operands * all, 4 * operands * all);
-    return (struct shape){rows, channels, rows * channels, false, (double)(rows < 80 ? rows : 80) + 5};
+    return (struct shape){rows, channels, rows * channels, false,
+                          (double)(rows < 80 ? rows : 80) + 5};
 }
 
 static void run_sum(struct check *c)
 {
     const struct shape s = read_shape(c, 1);
-    const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY), y = sunup__check_out(c, "sum", s.c, FILL_ANY);
+    const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY),
+                         y = sunup__check_out(c, "sum", s.c, FILL_ANY);
     double *size = sunup__check_absolute(c, &y);
     CHECK_RUN(c) c->f32->channel_sum(s.rows, s.c, x.f32, y.f32);
     if (!sunup__check_wanted(c)) return;
@@ -65,13 +69,15 @@ static void run_affine(struct check *c)
 static void run_grad_sums(struct check *c)
 {
     const struct shape s = read_shape(c, 2);
-    const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY), dy = sunup__check_in(c, "dy", s.all, FILL_ANY);
+    const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY),
+                         dy = sunup__check_in(c, "dy", s.all, FILL_ANY);
     const struct operand mean = sunup__check_in(c, "mean", s.c, FILL_ANY);
     const struct operand rstd = sunup__check_in(c, "rstd", s.c, FILL_POSITIVE);
     const struct operand sum = sunup__check_out(c, "sum", s.c, FILL_ANY);
     const struct operand dot = sunup__check_out(c, "dot", s.c, FILL_ANY);
     double *sum_size = sunup__check_absolute(c, &sum), *dot_size = sunup__check_absolute(c, &dot);
-    CHECK_RUN(c) c->f32->channel_grad_sums(s.rows, s.c, x.f32, dy.f32, mean.f32, rstd.f32, sum.f32, dot.f32);
+    CHECK_RUN(c)
+    c->f32->channel_grad_sums(s.rows, s.c, x.f32, dy.f32, mean.f32, rstd.f32, sum.f32, dot.f32);
     if (!sunup__check_wanted(c)) return;
     c->f64->channel_grad_sums(s.rows, s.c, x.f64, dy.f64, mean.f64, rstd.f64, sum.f64, dot.f64);
     for (int64_t i = 0; i < s.all; i++) {
@@ -90,7 +96,8 @@ static void run_grad(struct check *c)
     const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY);
     const struct operand dy = s.inplace ? sunup__check_out(c, "dy", s.all, FILL_ANY)
                                         : sunup__check_in(c, "dy", s.all, FILL_ANY);
-    const struct operand a = sunup__check_in(c, "a", s.c, FILL_ANY), b = sunup__check_in(c, "b", s.c, FILL_ANY);
+    const struct operand a = sunup__check_in(c, "a", s.c, FILL_ANY),
+                         b = sunup__check_in(c, "b", s.c, FILL_ANY);
     const struct operand d = sunup__check_in(c, "d", s.c, FILL_ANY);
     const struct operand dx = s.inplace ? dy : sunup__check_out(c, "dx", s.all, FILL_ANY);
     double *size = sunup__check_absolute(c, &dy);
@@ -104,10 +111,12 @@ static void run_grad(struct check *c)
     sunup__check_close(c, &dx, size, 4);
 }
 
-/* Few channels (rows are joined), odd ones, wide ones (cut into tiles), and rows beyond one chunk of partial sums. */
+/* Few channels (rows are joined), odd ones, wide ones (cut into tiles), and rows beyond one chunk
+ * of partial sums. */
 #define PROBLEMS                                                                                   \
-    "rows0c5", "rows5c0", "rows1c1", "rows3c1", "rows1003c1", "rows77c6", "rows9001c6", "rows100c16", "rows513c7",      \
-        "rows65c33", "rows9c100", "rows4099c64", "rows19c513", "rows33c1100", "rows5c512"
+    "rows0c5", "rows5c0", "rows1c1", "rows3c1", "rows1003c1", "rows77c6", "rows9001c6",            \
+        "rows100c16", "rows513c7", "rows65c33", "rows9c100", "rows4099c64", "rows19c513",          \
+        "rows33c1100", "rows5c512"
 static const char *const sums[] = {PROBLEMS, NULL};
 static const char *const maps[] = {PROBLEMS, "rows77c6inplace", "rows19c513inplace", NULL};
 const struct leaf_check sunup__check_channel_sum = {"channel_sum", sums, run_sum};

@@ -1,5 +1,6 @@
-/* channel_ref.c - the five passes of batch norm over rows of c channels: two for the statistics, one forward, two
- * backward. Formulas in leaves.def. Sums of one call are in double, then added to what is there.
+/* channel_ref.c - the five passes of batch norm over rows of c channels: two for the statistics,
+ * one forward, two backward. Formulas in leaves.def. Sums of one call are in double, then added to
+ * what is there.
  */
 #include "kernels/ref/real.h"
 

@@ -1,5 +1,5 @@
-/* conv_check.c - problems of the three convolution leaves: d h w c k, taps t r s, stride dilation pad on every axis
- * with more than one tap or point, groups circular bias.
+/* conv_check.c - problems of the three convolution leaves: d h w c k, taps t r s, stride dilation
+ * pad on every axis with more than one tap or point, groups circular bias.
  */
 #include "kernels/check.h"
 
@@ -12,7 +12,8 @@ static int64_t product(const int64_t n[3])
 static struct window read_window(struct check *c)
 {
     static const char *const in[] = {"d", "h", "w"}, *const taps[] = {"t", "r", "s"};
-    const int64_t stride = sunup__check_number(c, "stride", 1), dilation = sunup__check_number(c, "dilation", 1);
+    const int64_t stride = sunup__check_number(c, "stride", 1),
+                  dilation = sunup__check_number(c, "dilation", 1);
     const int64_t pad = sunup__check_number(c, "pad", 0);
     struct window w = {.c = sunup__check_number(c, "c", 1),
                        .k = sunup__check_number(c, "k", 1),
@@ -28,7 +29,8 @@ static struct window read_window(struct check *c)
         const int64_t room = w.in[i] + 2 * w.before[i] - w.dilation[i] * (w.taps[i] - 1) - 1;
         w.out[i] = room < 0 ? 0 : room / w.stride[i] + 1;
     }
-    if (w.groups < 1 || w.c % w.groups || w.k % w.groups) sunup__check_fail(c, "groups must divide c and k");
+    if (w.groups < 1 || w.c % w.groups || w.k % w.groups)
+        sunup__check_fail(c, "groups must divide c and k");
     return w;
 }
 
@@ -39,8 +41,9 @@ struct sizes {
 static struct sizes sizes_of(const struct window *w)
 {
     const int64_t cg = w->c / w->groups;
-    return (struct sizes){product(w->in) * w->c, product(w->out) * w->k, product(w->taps) * cg * w->k,
-                          (double)product(w->out) * (double)product(w->taps) * (double)cg * (double)w->k};
+    return (struct sizes){
+        product(w->in) * w->c, product(w->out) * w->k, product(w->taps) * cg * w->k,
+        (double)product(w->out) * (double)product(w->taps) * (double)cg * (double)w->k};
 }
 
 static void cost(struct check *c, const struct sizes *s)
@@ -53,14 +56,17 @@ static void run_conv(struct check *c)
     const struct window w = read_window(c);
     const bool biased = sunup__check_number(c, "bias", 0) != 0;
     const struct sizes s = sizes_of(&w);
-    const struct operand x = sunup__check_in(c, "x", s.x, FILL_ANY), weight = sunup__check_in(c, "w", s.weights, FILL_ANY);
-    const struct operand bias = sunup__check_in(c, "bias", w.k, FILL_ANY), y = sunup__check_out(c, "y", s.y, FILL_ANY);
+    const struct operand x = sunup__check_in(c, "x", s.x, FILL_ANY),
+                         weight = sunup__check_in(c, "w", s.weights, FILL_ANY);
+    const struct operand bias = sunup__check_in(c, "bias", w.k, FILL_ANY),
+                         y = sunup__check_out(c, "y", s.y, FILL_ANY);
     cost(c, &s);
     CHECK_RUN(c) c->f32->conv(&w, x.f32, weight.f32, biased ? bias.f32 : NULL, y.f32);
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_scratch(c, s.y);
     const double *absolute_bias = sunup__check_absolute(c, &bias);
-    c->f64->conv(&w, sunup__check_absolute(c, &x), sunup__check_absolute(c, &weight), biased ? absolute_bias : NULL, size);
+    c->f64->conv(&w, sunup__check_absolute(c, &x), sunup__check_absolute(c, &weight),
+                 biased ? absolute_bias : NULL, size);
     c->f64->conv(&w, x.f64, weight.f64, biased ? bias.f64 : NULL, y.f64);
     sunup__check_close(c, &y, size, (double)(product(w.taps) * w.c / w.groups) + 2);
 }
@@ -69,13 +75,15 @@ static void run_data_grad(struct check *c)
 {
     const struct window w = read_window(c);
     const struct sizes s = sizes_of(&w);
-    const struct operand weight = sunup__check_in(c, "w", s.weights, FILL_ANY), dy = sunup__check_in(c, "dy", s.y, FILL_ANY);
+    const struct operand weight = sunup__check_in(c, "w", s.weights, FILL_ANY),
+                         dy = sunup__check_in(c, "dy", s.y, FILL_ANY);
     const struct operand dx = sunup__check_out(c, "dx", s.x, FILL_ANY);
     cost(c, &s);
     CHECK_RUN(c) c->f32->conv_data_grad(&w, weight.f32, dy.f32, dx.f32);
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_scratch(c, s.x);
-    c->f64->conv_data_grad(&w, sunup__check_absolute(c, &weight), sunup__check_absolute(c, &dy), size);
+    c->f64->conv_data_grad(&w, sunup__check_absolute(c, &weight), sunup__check_absolute(c, &dy),
+                           size);
     c->f64->conv_data_grad(&w, weight.f64, dy.f64, dx.f64);
     /* Wrapping may bring every output to one point. */
     const int64_t points = w.circular ? product(w.out) : 1;
@@ -86,7 +94,8 @@ static void run_weight_grad(struct check *c)
 {
     const struct window w = read_window(c);
     const struct sizes s = sizes_of(&w);
-    const struct operand x = sunup__check_in(c, "x", s.x, FILL_ANY), dy = sunup__check_in(c, "dy", s.y, FILL_ANY);
+    const struct operand x = sunup__check_in(c, "x", s.x, FILL_ANY),
+                         dy = sunup__check_in(c, "dy", s.y, FILL_ANY);
     const struct operand dw = sunup__check_out(c, "dw", s.weights, FILL_FINITE);
     cost(c, &s);
     CHECK_RUN(c) c->f32->conv_weight_grad(&w, x.f32, dy.f32, dw.f32);
@@ -123,4 +132,5 @@ static const char *const forward_problems[] = {"w1c1k1s1:bias",
                                                NULL};
 const struct leaf_check sunup__check_conv = {"conv", forward_problems, run_conv};
 const struct leaf_check sunup__check_conv_data_grad = {"conv_data_grad", problems, run_data_grad};
-const struct leaf_check sunup__check_conv_weight_grad = {"conv_weight_grad", problems, run_weight_grad};
+const struct leaf_check sunup__check_conv_weight_grad = {"conv_weight_grad", problems,
+                                                         run_weight_grad};

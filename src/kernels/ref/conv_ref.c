@@ -1,24 +1,29 @@
-/* conv_ref.c - convolution of one sample and its two adjoints, point by point: the meaning of all faster ways.
+/* conv_ref.c - convolution of one sample and its two adjoints, point by point: the meaning of all
+ * faster ways.
  *
- * y[o][k] = sum over taps t and channels c of x[o stride - before + t dilation][c] w[t][c][k], in this order, + bias.
- * Source points outside count as zero, or wrap if the padding is circular. A group of channels sees its own K / groups.
+ * y[o][k] = sum over taps t and channels c of x[o stride - before + t dilation][c] w[t][c][k], in
+ * this order, + bias. Source points outside count as zero, or wrap if the padding is circular. A
+ * group of channels sees its own K / groups.
  */
 #include "kernels/ref/real.h"
 
 #include <string.h>
 
 /* One tap of one output point: offsets of the channels of x, of y, and of the tap's weights. */
-typedef void (*visit_fn)(const struct window *w, int64_t x, int64_t y, int64_t tap, const REAL *const in[2], REAL *out);
+typedef void (*visit_fn)(const struct window *w, int64_t x, int64_t y, int64_t tap,
+                         const REAL *const in[2], REAL *out);
 
 /* Source index along an axis, or -1. */
 static int64_t source(const struct window *w, int axis, int64_t o, int64_t t)
 {
-    const int64_t n = w->in[axis], i = o * w->stride[axis] - w->before[axis] + t * w->dilation[axis];
+    const int64_t n = w->in[axis],
+                  i = o * w->stride[axis] - w->before[axis] + t * w->dilation[axis];
     if (w->circular) return (i % n + n) % n;
     return i >= 0 && i < n ? i : -1;
 }
 
-static void visit_taps(const struct window *w, const int64_t o[3], visit_fn visit, const REAL *const in[2], REAL *out)
+static void visit_taps(const struct window *w, const int64_t o[3], visit_fn visit,
+                       const REAL *const in[2], REAL *out)
 {
     const int64_t y = ((o[0] * w->out[1] + o[1]) * w->out[2] + o[2]) * w->k;
     int64_t tap = 0;
@@ -35,12 +40,14 @@ static void visit_taps(const struct window *w, const int64_t o[3], visit_fn visi
     }
 }
 
-static void visit_all(const struct window *w, visit_fn visit, const REAL *a, const REAL *b, REAL *out)
+static void visit_all(const struct window *w, visit_fn visit, const REAL *a, const REAL *b,
+                      REAL *out)
 {
     const REAL *const in[2] = {a, b};
     for (int64_t d = 0; d < w->out[0]; d++) {
         for (int64_t h = 0; h < w->out[1]; h++) {
-            for (int64_t i = 0; i < w->out[2]; i++) visit_taps(w, (const int64_t[3]){d, h, i}, visit, in, out);
+            for (int64_t i = 0; i < w->out[2]; i++)
+                visit_taps(w, (const int64_t[3]){d, h, i}, visit, in, out);
         }
     }
 }
@@ -57,7 +64,8 @@ static void zero(int64_t n, REAL *x)
 
 /* ---- forward: in = x, w; out = y ---- */
 
-static void forward(const struct window *w, int64_t x, int64_t y, int64_t tap, const REAL *const in[2], REAL *out)
+static void forward(const struct window *w, int64_t x, int64_t y, int64_t tap,
+                    const REAL *const in[2], REAL *out)
 {
     const int64_t cg = w->c / w->groups, kg = w->k / w->groups;
     for (int64_t c = 0; c < w->c; c++) {
@@ -67,7 +75,8 @@ static void forward(const struct window *w, int64_t x, int64_t y, int64_t tap, c
     }
 }
 
-void NAME(ref_conv)(const struct window *w, const REAL *x, const REAL *weight, const REAL *bias, REAL *y)
+void NAME(ref_conv)(const struct window *w, const REAL *x, const REAL *weight, const REAL *bias,
+                    REAL *y)
 {
     const int64_t points = product(w->out);
     zero(points * w->k, y);
@@ -77,7 +86,8 @@ void NAME(ref_conv)(const struct window *w, const REAL *x, const REAL *weight, c
 
 /* ---- by data: in = dy, w; out = dx ---- */
 
-static void data_grad(const struct window *w, int64_t x, int64_t y, int64_t tap, const REAL *const in[2], REAL *out)
+static void data_grad(const struct window *w, int64_t x, int64_t y, int64_t tap,
+                      const REAL *const in[2], REAL *out)
 {
     const int64_t cg = w->c / w->groups, kg = w->k / w->groups;
     for (int64_t c = 0; c < w->c; c++) {
@@ -97,7 +107,8 @@ void NAME(ref_conv_data_grad)(const struct window *w, const REAL *weight, const 
 
 /* ---- by weights: in = x, dy; out = dw ---- */
 
-static void weight_grad(const struct window *w, int64_t x, int64_t y, int64_t tap, const REAL *const in[2], REAL *out)
+static void weight_grad(const struct window *w, int64_t x, int64_t y, int64_t tap,
+                        const REAL *const in[2], REAL *out)
 {
     const int64_t cg = w->c / w->groups, kg = w->k / w->groups;
     for (int64_t c = 0; c < w->c; c++) {
@@ -107,7 +118,8 @@ static void weight_grad(const struct window *w, int64_t x, int64_t y, int64_t ta
     }
 }
 
-void NAME(ref_conv_weight_grad)(const struct window *w, const REAL *x, const REAL *dy, REAL *dweight)
+void NAME(ref_conv_weight_grad)(const struct window *w, const REAL *x, const REAL *dy,
+                                REAL *dweight)
 {
     visit_all(w, weight_grad, x, dy, dweight);
 }

@@ -1,5 +1,5 @@
-/* cross_entropy_check.c - problems of the loss and its gradient: rows, n; weight: with class weights; smooth: label
- * smoothing in per cent; bad: some labels outside [0, n).
+/* cross_entropy_check.c - problems of the loss and its gradient: rows, n; weight: with class
+ * weights; smooth: label smoothing in per cent; bad: some labels outside [0, n).
  */
 #include <math.h>
 
@@ -15,7 +15,8 @@ struct problem {
 
 static struct problem read_problem(struct check *c)
 {
-    struct problem p = {.rows = sunup__check_number(c, "rows", 1), .n = sunup__check_number(c, "n", 1)};
+    struct problem p = {.rows = sunup__check_number(c, "rows", 1),
+                        .n = sunup__check_number(c, "n", 1)};
     const int64_t bad = sunup__check_number(c, "bad", 0);
     p.smoothing = (float)sunup__check_number(c, "smooth", 0) / 100.0F;
     p.weighted = sunup__check_number(c, "weight", 0) != 0;
@@ -53,12 +54,12 @@ static void run(struct check *c)
     sunup__check_cost(c, 10.0 * (double)(p.rows * p.n), 4.0 * (double)(p.rows * p.n));
     CHECK_RUN(c)
     {
-        c->f32->cross_entropy(p.rows, p.n, p.x.f32, p.label.i32, p.weighted ? p.weight.f32 : NULL, p.smoothing,
-                              loss.f32, scale.f32);
+        c->f32->cross_entropy(p.rows, p.n, p.x.f32, p.label.i32, p.weighted ? p.weight.f32 : NULL,
+                              p.smoothing, loss.f32, scale.f32);
     }
     if (!sunup__check_wanted(c)) return;
-    c->f64->cross_entropy(p.rows, p.n, p.x.f64, p.label.i32, p.weighted ? p.weight.f64 : NULL, (double)p.smoothing,
-                          loss.f64, scale.f64);
+    c->f64->cross_entropy(p.rows, p.n, p.x.f64, p.label.i32, p.weighted ? p.weight.f64 : NULL,
+                          (double)p.smoothing, loss.f64, scale.f64);
     double *size = sunup__check_scratch(c, p.rows);
     for (int64_t i = 0; i < p.rows; i++) {
         for (int64_t j = 0; j < p.n; j++) size[i] += target(&p, i, j) * condition(&p, i);
@@ -75,8 +76,8 @@ static void run_grad(struct check *c)
     sunup__check_cost(c, 10.0 * (double)(p.rows * p.n), 8.0 * (double)(p.rows * p.n));
     CHECK_RUN(c)
     {
-        c->f32->cross_entropy_grad(p.rows, p.n, p.x.f32, p.label.i32, p.weighted ? p.weight.f32 : NULL, p.smoothing,
-                                   factor, dx.f32);
+        c->f32->cross_entropy_grad(p.rows, p.n, p.x.f32, p.label.i32,
+                                   p.weighted ? p.weight.f32 : NULL, p.smoothing, factor, dx.f32);
     }
     if (!sunup__check_wanted(c)) return;
     c->f64->cross_entropy_grad(p.rows, p.n, p.x.f64, p.label.i32, p.weighted ? p.weight.f64 : NULL,
@@ -91,10 +92,17 @@ static void run_grad(struct check *c)
     sunup__check_close(c, &dx, size, p.terms);
 }
 
-static const char *const problems[] = {"rows0n5",        "rows1n1",
-                                       "rows3n0,bad2",   "rows64n10",
-                                       "rows7n10weight", "rows7n10smooth10",
-                                       "rows5n17weight,smooth30", "rows9n3bad2",
-                                       "rows9n33bad5weight,smooth10", "rows2n1003smooth5", NULL};
+static const char *const problems[] = {"rows0n5",
+                                       "rows1n1",
+                                       "rows3n0,bad2",
+                                       "rows64n10",
+                                       "rows7n10weight",
+                                       "rows7n10smooth10",
+                                       "rows5n17weight,smooth30",
+                                       "rows9n3bad2",
+                                       "rows9n33bad5weight,smooth10",
+                                       "rows2n1003smooth5",
+                                       NULL};
 const struct leaf_check sunup__check_cross_entropy = {"cross_entropy", problems, run};
-const struct leaf_check sunup__check_cross_entropy_grad = {"cross_entropy_grad", problems, run_grad};
+const struct leaf_check sunup__check_cross_entropy_grad = {"cross_entropy_grad", problems,
+                                                           run_grad};

@@ -1,10 +1,13 @@
-/* cross_entropy_ref.c - softmax and negative log-likelihood in one, with class weights w and label smoothing s.
+/* cross_entropy_ref.c - softmax and negative log-likelihood in one, with class weights w and label
+ * smoothing s.
  *
- * As PyTorch's CrossEntropyLoss: with target t, p = softmax(x) and q_j = (1 - s) w_t [j = t] + (s / n) w_j,
+ * As PyTorch's CrossEntropyLoss: with target t, p = softmax(x) and q_j = (1 - s) w_t [j = t] + (s
+ * / n) w_j,
  *
  *   loss = - sum_j q_j log p_j,     scale = w_t,     d loss / d x_k = p_k sum_j q_j - q_k
  *
- * The mean over a batch is sum(loss) / sum(scale). A label outside [0, n) makes all of a row's results NaN.
+ * The mean over a batch is sum(loss) / sum(scale). A label outside [0, n) makes all of a row's
+ * results NaN.
  */
 #include "kernels/ref/real.h"
 

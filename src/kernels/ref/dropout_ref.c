@@ -1,7 +1,8 @@
-/* dropout_ref.c - keep an element if its 32-bit number is at least p 2^32, and scale what is kept by 1 / (1 - p).
+/* dropout_ref.c - keep an element if its 32-bit number is at least p 2^32, and scale what is kept
+ * by 1 / (1 - p).
  *
- * The number of element i is lane (first + i) mod 4 of block (first + i) / 4 of the stream, so that any part of a
- * tensor can be done alone, and again in the backward pass.
+ * The number of element i is lane (first + i) mod 4 of block (first + i) / 4 of the stream, so
+ * that any part of a tensor can be done alone, and again in the backward pass.
  */
 #include "kernels/ref/real.h"
 

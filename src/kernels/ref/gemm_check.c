@@ -1,5 +1,6 @@
-/* gemm_check.c - problems of the gemm leaf: m n k, b batch; a 1: A is transposed in memory, 2: rows of A overlap as in
- * a convolution, 3: no stride is 1; lda ldb ldc gaps added to the rows; accumulate bias relu.
+/* gemm_check.c - problems of the gemm leaf: m n k, b batch; a 1: A is transposed in memory, 2: rows
+ * of A overlap as in a convolution, 3: no stride is 1; lda ldb ldc gaps added to the rows;
+ * accumulate bias relu.
  */
 #include "kernels/check.h"
 
@@ -51,13 +52,25 @@ static void read_shape(struct check *c, struct shape *s)
 }
 
 /* f64 on (a, b, bias, c); also used on absolute values, for the bound. */
-static void reference(const struct check *c, const struct shape *s, const double *a, const double *b,
-                      const double *bias, double *y)
+static void reference(const struct check *c, const struct shape *s, const double *a,
+                      const double *b, const double *bias, double *y)
 {
-    const struct gemm_f64 g = {.m = s->m, .n = s->n, .k = s->k, .batch = s->batch, .a = a, .a_row = s->a_row,
-                               .a_col = s->a_col, .a_at = s->a_at, .b = b, .b_row = s->b_row, .b_at = s->b_at,
-                               .c = y, .c_row = s->c_row, .accumulate = s->accumulate,
-                               .bias = s->bias ? bias : NULL, .relu = s->relu};
+    const struct gemm_f64 g = {.m = s->m,
+                               .n = s->n,
+                               .k = s->k,
+                               .batch = s->batch,
+                               .a = a,
+                               .a_row = s->a_row,
+                               .a_col = s->a_col,
+                               .a_at = s->a_at,
+                               .b = b,
+                               .b_row = s->b_row,
+                               .b_at = s->b_at,
+                               .c = y,
+                               .c_row = s->c_row,
+                               .accumulate = s->accumulate,
+                               .bias = s->bias ? bias : NULL,
+                               .relu = s->relu};
     c->f64->gemm(&g);
 }
 
@@ -71,14 +84,27 @@ static void run(struct check *c)
     const struct operand y = sunup__check_out(c, "c", s.m * s.c_row, FILL_FINITE);
     sunup__check_cost(c, 2.0 * (double)(s.m * s.n) * (double)(s.k * s.batch),
                       4.0 * (double)(a.n + b.n + s.m * s.n * (s.accumulate ? 2 : 1)));
-    const struct gemm_f32 g = {.m = s.m, .n = s.n, .k = s.k, .batch = s.batch, .a = a.f32, .a_row = s.a_row,
-                               .a_col = s.a_col, .a_at = s.a_at, .b = b.f32, .b_row = s.b_row, .b_at = s.b_at,
-                               .c = y.f32, .c_row = s.c_row, .accumulate = s.accumulate,
-                               .bias = s.bias ? bias.f32 : NULL, .relu = s.relu};
+    const struct gemm_f32 g = {.m = s.m,
+                               .n = s.n,
+                               .k = s.k,
+                               .batch = s.batch,
+                               .a = a.f32,
+                               .a_row = s.a_row,
+                               .a_col = s.a_col,
+                               .a_at = s.a_at,
+                               .b = b.f32,
+                               .b_row = s.b_row,
+                               .b_at = s.b_at,
+                               .c = y.f32,
+                               .c_row = s.c_row,
+                               .accumulate = s.accumulate,
+                               .bias = s.bias ? bias.f32 : NULL,
+                               .relu = s.relu};
     CHECK_RUN(c) c->f32->gemm(&g);
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_absolute(c, &y);
-    reference(c, &s, sunup__check_absolute(c, &a), sunup__check_absolute(c, &b), sunup__check_absolute(c, &bias), size);
+    reference(c, &s, sunup__check_absolute(c, &a), sunup__check_absolute(c, &b),
+              sunup__check_absolute(c, &bias), size);
     reference(c, &s, a.f64, b.f64, bias.f64, y.f64);
     sunup__check_close(c, &y, size, (double)(s.k * s.batch) + 2);
 }

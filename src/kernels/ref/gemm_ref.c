@@ -1,10 +1,11 @@
-/* gemm_ref.c - C (+)= sum_i A_i B_i, bias, relu: the meaning of struct gemm, one element of C after another.
+/* gemm_ref.c - C (+)= sum_i A_i B_i, bias, relu: the meaning of struct gemm, one element of C after
+ * another.
  *
  * Each element is one chain of multiply-adds over (i, p). relu keeps NaN.
  */
 #include "kernels/ref/real.h"
 
-static REAL element(const struct NAME(gemm) *g, int64_t r, int64_t j, REAL sum)
+static REAL element(const struct NAME(gemm) * g, int64_t r, int64_t j, REAL sum)
 {
     for (int64_t i = 0; i < g->batch; i++) {
         const REAL *a = g->a + (g->a_at ? g->a_at[i] : 0) + r * g->a_row;

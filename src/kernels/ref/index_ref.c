@@ -1,5 +1,5 @@
-/* index_ref.c - rows taken from a table and rows added into one. Repeated indices add in the order of i; the range
- * [from, to) lets threads share a table without sharing a row.
+/* index_ref.c - rows taken from a table and rows added into one. Repeated indices add in the order
+ * of i; the range [from, to) lets threads share a table without sharing a row.
  */
 #include "kernels/ref/real.h"
 

@@ -1,7 +1,7 @@
 /* norm_check.c - problems of norm and its gradient: rows, n; affine: with gamma and beta.
  *
- * Condition: x - mean loses what is small against the row's largest |x| (call it A), so a rounding of x is one of A rstd
- * in the result, and as much in rstd itself.
+ * Condition: x - mean loses what is small against the row's largest |x| (call it A), so a rounding
+ * of x is one of A rstd in the result, and as much in rstd itself.
  */
 #include <math.h>
 
@@ -16,8 +16,8 @@ struct shape {
 static struct shape read_shape(struct check *c)
 {
     const int64_t n = sunup__check_number(c, "n", 1);
-    return (struct shape){sunup__check_number(c, "rows", 1), n, sunup__check_number(c, "affine", 0) != 0,
-                          (double)(n < 40 ? n : 40) + 8};
+    return (struct shape){sunup__check_number(c, "rows", 1), n,
+                          sunup__check_number(c, "affine", 0) != 0, (double)(n < 40 ? n : 40) + 8};
 }
 
 static double largest(int64_t n, const double *x)
@@ -37,7 +37,8 @@ static void compare_norm(struct check *c, const struct shape *s, const struct op
         mean_size[i] = a;
         rstd_size[i] = r * (1 + 2 * a * r);
         for (int64_t j = 0; j < s->n; j++) {
-            const double g = s->affine ? fabs(gamma.f64[j]) : 1, b = s->affine ? fabs(beta.f64[j]) : 0;
+            const double g = s->affine ? fabs(gamma.f64[j]) : 1,
+                         b = s->affine ? fabs(beta.f64[j]) : 0;
             y_size[i * s->n + j] = 2 * a * r * (1 + 2 * a * r) * g + b;
         }
     }
@@ -59,12 +60,12 @@ static void run_norm(struct check *c)
     sunup__check_cost(c, 8.0 * (double)x.n, 8.0 * (double)x.n);
     CHECK_RUN(c)
     {
-        c->f32->norm(s.rows, s.n, x.f32, s.affine ? gamma.f32 : NULL, s.affine ? beta.f32 : NULL, eps, y.f32,
-                     mean.f32, rstd.f32);
+        c->f32->norm(s.rows, s.n, x.f32, s.affine ? gamma.f32 : NULL, s.affine ? beta.f32 : NULL,
+                     eps, y.f32, mean.f32, rstd.f32);
     }
     if (!sunup__check_wanted(c)) return;
-    c->f64->norm(s.rows, s.n, x.f64, s.affine ? gamma.f64 : NULL, s.affine ? beta.f64 : NULL, (double)eps, y.f64,
-                 mean.f64, rstd.f64);
+    c->f64->norm(s.rows, s.n, x.f64, s.affine ? gamma.f64 : NULL, s.affine ? beta.f64 : NULL,
+                 (double)eps, y.f64, mean.f64, rstd.f64);
     compare_norm(c, &s, (const struct operand[6]){x, gamma, beta, y, mean, rstd});
 }
 
@@ -94,8 +95,8 @@ static void dx_size(const struct shape *s, const struct grad *g, int64_t i, doub
     }
 }
 
-static void compare_grad(struct check *c, const struct shape *s, const struct grad *g, double *dgamma_size,
-                         double *dbeta_size)
+static void compare_grad(struct check *c, const struct shape *s, const struct grad *g,
+                         double *dgamma_size, double *dbeta_size)
 {
     double *size = sunup__check_scratch(c, g->dx.n);
     for (int64_t i = 0; i < s->rows; i++) {
@@ -115,24 +116,32 @@ static void run_norm_grad(struct check *c)
 {
     const struct shape s = read_shape(c);
     const int64_t all = s.rows * s.n;
-    const struct grad g = {sunup__check_in(c, "x", all, FILL_ANY),         sunup__check_in(c, "gamma", s.n, FILL_ANY),
-                           sunup__check_in(c, "mean", s.rows, FILL_ANY),   sunup__check_in(c, "rstd", s.rows, FILL_POSITIVE),
-                           sunup__check_in(c, "dy", all, FILL_ANY),        sunup__check_out(c, "dx", all, FILL_ANY),
-                           sunup__check_out(c, "dgamma", s.n, FILL_ANY), sunup__check_out(c, "dbeta", s.n, FILL_ANY)};
-    double *dgamma_size = sunup__check_absolute(c, &g.dgamma), *dbeta_size = sunup__check_absolute(c, &g.dbeta);
+    const struct grad g = {sunup__check_in(c, "x", all, FILL_ANY),
+                           sunup__check_in(c, "gamma", s.n, FILL_ANY),
+                           sunup__check_in(c, "mean", s.rows, FILL_ANY),
+                           sunup__check_in(c, "rstd", s.rows, FILL_POSITIVE),
+                           sunup__check_in(c, "dy", all, FILL_ANY),
+                           sunup__check_out(c, "dx", all, FILL_ANY),
+                           sunup__check_out(c, "dgamma", s.n, FILL_ANY),
+                           sunup__check_out(c, "dbeta", s.n, FILL_ANY)};
+    double *dgamma_size = sunup__check_absolute(c, &g.dgamma),
+           *dbeta_size = sunup__check_absolute(c, &g.dbeta);
     sunup__check_cost(c, 15.0 * (double)all, 12.0 * (double)all);
     CHECK_RUN(c)
     {
-        c->f32->norm_grad(s.rows, s.n, g.x.f32, s.affine ? g.gamma.f32 : NULL, g.mean.f32, g.rstd.f32, g.dy.f32,
-                          g.dx.f32, s.affine ? g.dgamma.f32 : NULL, s.affine ? g.dbeta.f32 : NULL);
+        c->f32->norm_grad(s.rows, s.n, g.x.f32, s.affine ? g.gamma.f32 : NULL, g.mean.f32,
+                          g.rstd.f32, g.dy.f32, g.dx.f32, s.affine ? g.dgamma.f32 : NULL,
+                          s.affine ? g.dbeta.f32 : NULL);
     }
     if (!sunup__check_wanted(c)) return;
-    c->f64->norm_grad(s.rows, s.n, g.x.f64, s.affine ? g.gamma.f64 : NULL, g.mean.f64, g.rstd.f64, g.dy.f64,
-                      g.dx.f64, s.affine ? g.dgamma.f64 : NULL, s.affine ? g.dbeta.f64 : NULL);
+    c->f64->norm_grad(s.rows, s.n, g.x.f64, s.affine ? g.gamma.f64 : NULL, g.mean.f64, g.rstd.f64,
+                      g.dy.f64, g.dx.f64, s.affine ? g.dgamma.f64 : NULL,
+                      s.affine ? g.dbeta.f64 : NULL);
     compare_grad(c, &s, &g, dgamma_size, dbeta_size);
 }
 
-static const char *const problems[] = {"rows0n5",        "rows1n1",   "rows3n10affine", "rows9n33",
-                                       "rows17n64affine", "rows2n257", "rows3n2503affine", NULL};
+static const char *const problems[] = {
+    "rows0n5",         "rows1n1",   "rows3n10affine",   "rows9n33",
+    "rows17n64affine", "rows2n257", "rows3n2503affine", NULL};
 const struct leaf_check sunup__check_norm = {"norm", problems, run_norm};
 const struct leaf_check sunup__check_norm_grad = {"norm_grad", problems, run_norm_grad};

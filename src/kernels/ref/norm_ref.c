@@ -1,10 +1,10 @@
-/* norm_ref.c - normalisation of each row of n to mean 0 and variance 1, then gamma and beta (layer norm; group norm
- * after a reshape).
+/* norm_ref.c - normalisation of each row of n to mean 0 and variance 1, then gamma and beta (layer
+ * norm; group norm after a reshape).
  *
- * Variance is the mean of (x - mean)^2 in a second pass, never E[x^2] - mean^2. Sums in double. With h = (x - mean)
- * rstd and g = dy gamma:
+ * Variance is the mean of (x - mean)^2 in a second pass, never E[x^2] - mean^2. Sums in double.
+ * With h = (x - mean) rstd and g = dy gamma:
  *
- *   dx = rstd (g - mean(g) - h mean(g h)),    dgamma += sum over rows of dy h,    dbeta += sum over rows of dy
+ *   dx = rstd (g - mean(g) - h mean(g h)), and over the rows dgamma += sum dy h, dbeta += sum dy
  */
 #include "kernels/ref/real.h"
 
@@ -41,8 +41,8 @@ static void data_grad(int64_t n, const REAL *x, const REAL *gamma, const double 
 }
 
 void NAME(ref_norm_grad)(int64_t rows, int64_t n, const REAL *x, const REAL *gamma,
-                         const REAL *mean, const REAL *rstd, const REAL *dy, REAL *dx,
-                         REAL *dgamma, REAL *dbeta)
+                         const REAL *mean, const REAL *rstd, const REAL *dy, REAL *dx, REAL *dgamma,
+                         REAL *dbeta)
 {
     for (int64_t i = 0; i < rows && dx; i++) {
         const double at[2] = {mean[i], rstd[i]};

@@ -1,5 +1,5 @@
-/* pool_check.c - problems of pooling: d h w c the input; t r s the taps; stride, pad, dil for all axes longer than 1;
- * circular; count: zeros of the padding are part of a mean.
+/* pool_check.c - problems of pooling: d h w c the input; t r s the taps; stride, pad, dil for all
+ * axes longer than 1; circular; count: zeros of the padding are part of a mean.
  */
 #include <math.h>
 
@@ -14,7 +14,8 @@ static struct window read_window(struct check *c)
 {
     static const char *const in[3] = {"d", "h", "w"}, *const taps[3] = {"t", "r", "s"};
     struct window w = {.c = sunup__check_number(c, "c", 1)};
-    const int64_t stride = sunup__check_number(c, "stride", 1), pad = sunup__check_number(c, "pad", 0);
+    const int64_t stride = sunup__check_number(c, "stride", 1),
+                  pad = sunup__check_number(c, "pad", 0);
     const int64_t dilation = sunup__check_number(c, "dil", 1);
     w.k = w.groups = w.c;
     w.circular = sunup__check_number(c, "circular", 0) != 0;
@@ -26,7 +27,8 @@ static struct window read_window(struct check *c)
         w.stride[axis] = real ? stride : 1;
         w.before[axis] = real ? pad : 0;
         w.dilation[axis] = real ? dilation : 1;
-        const int64_t room = w.in[axis] + 2 * w.before[axis] - (w.taps[axis] - 1) * w.dilation[axis] - 1;
+        const int64_t room =
+            w.in[axis] + 2 * w.before[axis] - (w.taps[axis] - 1) * w.dilation[axis] - 1;
         w.out[axis] = room < 0 ? 0 : room / w.stride[axis] + 1;
     }
     const double n = (double)(volume(w.in, w.c) + volume(w.out, w.c));
@@ -85,26 +87,25 @@ static void run_avg_grad(struct check *c)
     sunup__check_close(c, &dx, size, (double)volume(w.taps, 1) + 1);
 }
 
-static const char *const problems[] = {
-    "w1c1",
-    "w0c3",
-    "w5c0s2",
-    "w7s2stride2",
-    "h8w8c6r2s2stride2",
-    "h28w28c16r2s2stride2",
-    "h13w11c5r3s3stride2pad1",
-    "h13w11c17r3s3stride2pad1,count",
-    "h7w7c33r3s3pad1",
-    "d4h5w6c3t2r2s2stride2",
-    "d5h5w5c20t3r3s3stride2pad1",
-    "h9w9c4r2s3dil2pad1",
-    "h6w7c3r3s3pad1,circular",
-    "h5w5c18r5s5",
-    "w40c1s33stride2pad3",
-    "h2w2c3r3s3pad1stride3",
-    "h35w33c3r33s32",
-    "h1w1c40",
-    NULL};
+static const char *const problems[] = {"w1c1",
+                                       "w0c3",
+                                       "w5c0s2",
+                                       "w7s2stride2",
+                                       "h8w8c6r2s2stride2",
+                                       "h28w28c16r2s2stride2",
+                                       "h13w11c5r3s3stride2pad1",
+                                       "h13w11c17r3s3stride2pad1,count",
+                                       "h7w7c33r3s3pad1",
+                                       "d4h5w6c3t2r2s2stride2",
+                                       "d5h5w5c20t3r3s3stride2pad1",
+                                       "h9w9c4r2s3dil2pad1",
+                                       "h6w7c3r3s3pad1,circular",
+                                       "h5w5c18r5s5",
+                                       "w40c1s33stride2pad3",
+                                       "h2w2c3r3s3pad1stride3",
+                                       "h35w33c3r33s32",
+                                       "h1w1c40",
+                                       NULL};
 const struct leaf_check sunup__check_max_pool = {"max_pool", problems, run_max};
 const struct leaf_check sunup__check_max_pool_grad = {"max_pool_grad", problems, run_max_grad};
 const struct leaf_check sunup__check_avg_pool = {"avg_pool", problems, run_avg};

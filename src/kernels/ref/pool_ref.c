@@ -1,8 +1,8 @@
 /* pool_ref.c - maximum and mean over windows of one sample, and their gradients.
  *
- * Taps that fall into the padding are not there: they are no maximum, and no part of a mean unless count_pad says so.
- * NaN is the largest number; the gradient of a maximum goes to its first tap in the order D H W. A window without any
- * tap has maximum -inf and mean 0.
+ * Taps that fall into the padding are not there: they are no maximum, and no part of a mean unless
+ * count_pad says so. NaN is the largest number; the gradient of a maximum goes to its first tap in
+ * the order D H W. A window without any tap has maximum -inf and mean 0.
  */
 #include "kernels/ref/real.h"
 
@@ -15,7 +15,8 @@ static int64_t place(const struct window *w, int axis, int64_t o, int64_t t)
     return i >= 0 && i < in ? i : -1;
 }
 
-/* Index of channel 0 at tap `tap` (counted over all taps) of output `out` (counted likewise); -1: padding. */
+/* Index of channel 0 at tap `tap` (counted over all taps) of output `out` (counted likewise); -1:
+ * padding. */
 static int64_t pixel(const struct window *w, int64_t out, int64_t tap)
 {
     int64_t at = 0, scale = w->c;

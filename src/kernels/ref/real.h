@@ -1,4 +1,5 @@
-/* real.h - makes one source serve float and double: each file of ref/ is compiled twice, see ../layer.cmake.
+/* real.h - makes one source serve float and double: each file of ref/ is compiled twice, see
+ * ../layer.cmake.
  *
  *   REAL          float or double
  *   NAME(x)       x_f32 or x_f64; a leaf's reference is NAME(ref_<leaf>)
@@ -22,17 +23,17 @@
 #define MATH(fn) fn##f
 #endif
 
-#define RC(x)      ((REAL)(x))
-#define ABS(x)     MATH(fabs)(x)
-#define SQRT(x)    MATH(sqrt)(x)
-#define EXP(x)     MATH(exp)(x)
-#define EXPM1(x)   MATH(expm1)(x)
-#define LOG(x)     MATH(log)(x)
-#define LOG1P(x)   MATH(log1p)(x)
-#define SIN(x)     MATH(sin)(x)
-#define COS(x)     MATH(cos)(x)
-#define TANH(x)    MATH(tanh)(x)
-#define ERF(x)     MATH(erf)(x)
+#define RC(x)        ((REAL)(x))
+#define ABS(x)       MATH(fabs)(x)
+#define SQRT(x)      MATH(sqrt)(x)
+#define EXP(x)       MATH(exp)(x)
+#define EXPM1(x)     MATH(expm1)(x)
+#define LOG(x)       MATH(log)(x)
+#define LOG1P(x)     MATH(log1p)(x)
+#define SIN(x)       MATH(sin)(x)
+#define COS(x)       MATH(cos)(x)
+#define TANH(x)      MATH(tanh)(x)
+#define ERF(x)       MATH(erf)(x)
 #define FMA(a, b, c) MATH(fma)(a, b, c)
 
 #endif

@@ -1,8 +1,9 @@
-/* reduce_ref.c - reductions over the middle axis of [outer][r][inner]: sum, maximum, and where the maximum is.
+/* reduce_ref.c - reductions over the middle axis of [outer][r][inner]: sum, maximum, and where the
+ * maximum is.
  *
- * Sums are pairwise (error grows with log r) and in double. NaN is larger than every number, so a NaN anywhere
- * shows in the maximum; of equal maxima the first counts, which fixes where the gradient goes. r = 0: the sum is 0,
- * the maximum -inf, its index 0.
+ * Sums are pairwise (error grows with log r) and in double. NaN is larger than every number, so a
+ * NaN anywhere shows in the maximum; of equal maxima the first counts, which fixes where the
+ * gradient goes. r = 0: the sum is 0, the maximum -inf, its index 0.
  */
 #include "kernels/ref/real.h"
 
@@ -32,8 +33,10 @@ void NAME(ref_reduce)(int kind, int64_t outer, int64_t r, int64_t inner, const R
     for (int64_t o = 0; o < outer; o++) {
         for (int64_t i = 0; i < inner; i++) {
             const REAL *line = x + o * r * inner + i;
-            if (kind == REDUCE_SUM) y[o * inner + i] = RC(sum(r, line, inner));
-            else y[o * inner + i] = r > 0 ? line[first_max(r, line, inner) * inner] : RC(-INFINITY);
+            if (kind == REDUCE_SUM)
+                y[o * inner + i] = RC(sum(r, line, inner));
+            else
+                y[o * inner + i] = r > 0 ? line[first_max(r, line, inner) * inner] : RC(-INFINITY);
         }
     }
 }

@@ -1,7 +1,7 @@
 /* softmax_check.c - problems of softmax and its relatives: rows, n; scale multiplies x.
  *
- * x - max is rounded before it is exponentiated, so the condition of each exponential is 1 + |x - max|, at most
- * 1 + `spread` in a row.
+ * x - max is rounded before it is exponentiated, so the condition of each exponential is 1 + |x -
+ * max|, at most 1 + `spread` in a row.
  */
 #include <math.h>
 
@@ -90,12 +90,16 @@ static void run_grad(struct check *c, bool logarithm)
     const struct operand dx = sunup__check_out(c, "dx", s.all, FILL_ANY);
     CHECK_RUN(c)
     {
-        if (logarithm) c->f32->log_softmax_grad(s.rows, s.n, y.f32, dy.f32, dx.f32);
-        else c->f32->softmax_grad(s.rows, s.n, y.f32, dy.f32, dx.f32);
+        if (logarithm)
+            c->f32->log_softmax_grad(s.rows, s.n, y.f32, dy.f32, dx.f32);
+        else
+            c->f32->softmax_grad(s.rows, s.n, y.f32, dy.f32, dx.f32);
     }
     if (!sunup__check_wanted(c)) return;
-    if (logarithm) c->f64->log_softmax_grad(s.rows, s.n, y.f64, dy.f64, dx.f64);
-    else c->f64->softmax_grad(s.rows, s.n, y.f64, dy.f64, dx.f64);
+    if (logarithm)
+        c->f64->log_softmax_grad(s.rows, s.n, y.f64, dy.f64, dx.f64);
+    else
+        c->f64->softmax_grad(s.rows, s.n, y.f64, dy.f64, dx.f64);
     double *size = sunup__check_scratch(c, s.all);
     grad_size(&s, y.f64, dy.f64, logarithm, size);
     sunup__check_close(c, &dx, size, s.terms);
@@ -111,8 +115,9 @@ static void run_log_softmax_grad(struct check *c)
     run_grad(c, true);
 }
 
-static const char *const problems[] = {"rows0n5",   "rows5n0",         "rows3n1", "rows7n10", "rows5n10,scale30",
-                                       "rows3n17",  "rows2n32,scale5", "rows2n257", "rows1n2503,scale20", NULL};
+static const char *const problems[] = {
+    "rows0n5",  "rows5n0",         "rows3n1",   "rows7n10",           "rows5n10,scale30",
+    "rows3n17", "rows2n32,scale5", "rows2n257", "rows1n2503,scale20", NULL};
 static const char *const grad_problems[] = {"rows0n5",  "rows5n0",   "rows3n1",    "rows7n10",
                                             "rows3n17", "rows2n257", "rows1n2503", NULL};
 const struct leaf_check sunup__check_softmax = {"softmax", problems, run_softmax};

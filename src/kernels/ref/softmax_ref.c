@@ -1,7 +1,7 @@
 /* softmax_ref.c - softmax, its logarithm and their gradients along rows of n.
  *
- * The row's maximum is taken off first, so that nothing overflows; sums in double. A NaN or +inf in a row, or a row of
- * -inf only, makes the row NaN, as the formulas say.
+ * The row's maximum is taken off first, so that nothing overflows; sums in double. A NaN or +inf
+ * in a row, or a row of -inf only, makes the row NaN, as the formulas say.
  *
  *   y = exp(x - max) / sum exp(x - max)            dx = y (dy - sum y dy)
  *   y = x - max - log sum exp(x - max)             dx = dy - exp(y) sum dy

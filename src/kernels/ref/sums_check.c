@@ -6,7 +6,8 @@
 static void run_add(struct check *c)
 {
     const int64_t n = sunup__check_number(c, "n", 1);
-    const struct operand x = sunup__check_in(c, "x", n, FILL_ANY), y = sunup__check_out(c, "y", n, FILL_ANY);
+    const struct operand x = sunup__check_in(c, "x", n, FILL_ANY),
+                         y = sunup__check_out(c, "y", n, FILL_ANY);
     sunup__check_cost(c, (double)n, 12.0 * (double)n);
     CHECK_RUN(c) c->f32->add_to(n, x.f32, y.f32);
     if (!sunup__check_wanted(c)) return;
@@ -26,7 +27,8 @@ static void run_squares(struct check *c)
     c->f64->sum_squares(n, x.f64, &want);
     if (!isfinite(want) && !isfinite(got)) return;
     const double bound = (200 + (double)n / 4096) * 0x1p-53 * want;
-    if (!(fabs(got - want) <= bound)) sunup__check_fail(c, "sum is %.17g, expected %.17g", got, want);
+    if (!(fabs(got - want) <= bound))
+        sunup__check_fail(c, "sum is %.17g, expected %.17g", got, want);
 }
 
 static const char *const problems[] = {"n0", "n1", "n17", "n31", "n1003", "n4097", "n70001", NULL};

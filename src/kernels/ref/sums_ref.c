@@ -1,7 +1,7 @@
 /* sums_ref.c - the addition of the gradient tree, and the sum of squares behind every norm.
  *
- * Squares are summed pairwise in double: a float's square cannot overflow there, so the sum is finite exactly if all
- * of x is.
+ * Squares are summed pairwise in double: a float's square cannot overflow there, so the sum is
+ * finite exactly if all of x is.
  */
 #include "kernels/ref/real.h"
 

@@ -1,8 +1,9 @@
-/* update_check.c - problems of the optimizer updates: n; decay decoupled clip: of all; momentum nesterov dampening first:
- * sgd; centered momentum: rmsprop.
+/* update_check.c - problems of the optimizer updates: n; decay decoupled clip: of all; momentum
+ * nesterov dampening first: sgd; centered momentum: rmsprop.
  *
- * Sizes follow the formulas of update_ref.c on absolute values; a quotient m / (sqrt(v) + eps) is as uncertain as both
- * of its parts. The constants themselves are rounded to float once, which counts as a rounding of each product.
+ * Sizes follow the formulas of update_ref.c on absolute values; a quotient m / (sqrt(v) + eps) is
+ * as uncertain as both of its parts. The constants themselves are rounded to float once, which
+ * counts as a rounding of each product.
  */
 #include <math.h>
 
@@ -20,7 +21,8 @@ struct state {
 
 static struct update read_update(struct check *c)
 {
-    struct update u = {.lr = 0.0625, .beta1 = 0.9, .beta2 = 0.999, .alpha = 0.99, .eps = 1e-8, .grad_scale = 0.75};
+    struct update u = {
+        .lr = 0.0625, .beta1 = 0.9, .beta2 = 0.999, .alpha = 0.99, .eps = 1e-8, .grad_scale = 0.75};
     u.correction1 = 1 - pow(u.beta1, 3);
     u.correction2 = 1 - pow(u.beta2, 3);
     u.weight_decay = sunup__check_number(c, "decay", 0) != 0 ? 0.01 : 0;
@@ -97,7 +99,8 @@ static double adam_sizes(const struct state *s, int64_t i)
     const double d = gradient_size(s, i);
     s->m_size[i] = s->u.beta1 * fabs(s->m0[i]) + (1 - s->u.beta1) * d;
     s->v_size[i] = s->u.beta2 * s->v0[i] + (1 - s->u.beta2) * d * d;
-    return s->m_size[i] / (sqrt(s->v.f64[i] / s->u.correction2) + s->u.eps) * (1 + s->v_size[i] / s->v.f64[i]);
+    return s->m_size[i] / (sqrt(s->v.f64[i] / s->u.correction2) + s->u.eps) *
+           (1 + s->v_size[i] / s->v.f64[i]);
 }
 
 static void run_adam(struct check *c)
@@ -134,8 +137,8 @@ static void run_adamax(struct check *c)
     sunup__check_close(c, &s.w, s.w_size, TERMS);
 }
 
-/* |d| / (sqrt(v - a^2) + eps): where v - a^2 cancels, its rounding moves the quotient by more than a rounding; the size
- * covers the quotient's range over that of the square. */
+/* |d| / (sqrt(v - a^2) + eps): where v - a^2 cancels, its rounding moves the quotient by more than
+ * a rounding; the size covers the quotient's range over that of the square. */
 static double rmsprop_step(const struct state *s, int64_t i, double d)
 {
     const double v = s->v.f64[i], a = s->u.centered ? s->a.f64[i] : 0;
@@ -152,7 +155,8 @@ static void run_rmsprop(struct check *c)
     s.u.momentum = sunup__check_number(c, "momentum", 0) != 0 ? 0.9 : 0;
     const bool moving = s.u.momentum != 0;
     float *m = moving ? s.m.f32 : NULL, *a = s.u.centered ? s.a.f32 : NULL;
-    sunup__check_cost(c, 8.0 * (double)s.n, 4.0 * (double)(s.n * (5 + (moving ? 2 : 0) + (s.u.centered ? 2 : 0))));
+    sunup__check_cost(c, 8.0 * (double)s.n,
+                      4.0 * (double)(s.n * (5 + (moving ? 2 : 0) + (s.u.centered ? 2 : 0))));
     CHECK_RUN(c) c->f32->update_rmsprop(&s.u, s.n, s.g.f32, s.w.f32, m, s.v.f32, a);
     if (!sunup__check_wanted(c)) return;
     c->f64->update_rmsprop(&s.u, s.n, s.g.f64, s.w.f64, moving ? s.m.f64 : NULL, s.v.f64,
@@ -161,7 +165,7 @@ static void run_rmsprop(struct check *c)
         const double d = gradient_size(&s, i);
         s.v_size[i] = s.u.alpha * s.v0[i] + (1 - s.u.alpha) * d * d;
         s.a_size[i] = s.u.alpha * fabs(s.a0[i]) + (1 - s.u.alpha) * d;
-        s.m_size[i] = s.u.momentum * fabs(s.m0[i]) + rmsprop_step(&s, i, d);
+        s.m_size[i] = (moving ? s.u.momentum * fabs(s.m0[i]) : 0) + rmsprop_step(&s, i, d);
         s.w_size[i] = weight_size(&s, i, s.u.lr, s.m_size[i]);
     }
     sunup__check_close(c, &s.v, s.v_size, TERMS);
@@ -187,9 +191,11 @@ static void run_lamb(struct check *c)
     sunup__check_close(c, &r, s.w_size, TERMS);
 }
 
-#define PROBLEMS "n0", "n1", "n17", "n1003", "n1003,decay", "n1003,clip", "n1003,decay,decoupled,clip"
+#define PROBLEMS                                                                                   \
+    "n0", "n1", "n17", "n1003", "n1003,decay", "n1003,clip", "n1003,decay,decoupled,clip"
 static const char *const adam_problems[] = {PROBLEMS, NULL};
-static const char *const lamb_problems[] = {"n0", "n1", "n17", "n1003", "n1003,decay", "n1003,clip", NULL};
+static const char *const lamb_problems[] = {"n0",          "n1",         "n17", "n1003",
+                                            "n1003,decay", "n1003,clip", NULL};
 static const char *const sgd_problems[] = {PROBLEMS,
                                            "n1003,momentum",
                                            "n1003,momentum,first",
@@ -203,5 +209,6 @@ static const char *const rmsprop_problems[] = {PROBLEMS, "n1003,momentum", "n100
 const struct leaf_check sunup__check_update_sgd = {"update_sgd", sgd_problems, run_sgd};
 const struct leaf_check sunup__check_update_adam = {"update_adam", adam_problems, run_adam};
 const struct leaf_check sunup__check_update_adamax = {"update_adamax", adam_problems, run_adamax};
-const struct leaf_check sunup__check_update_rmsprop = {"update_rmsprop", rmsprop_problems, run_rmsprop};
+const struct leaf_check sunup__check_update_rmsprop = {"update_rmsprop", rmsprop_problems,
+                                                       run_rmsprop};
 const struct leaf_check sunup__check_lamb_direction = {"lamb_direction", lamb_problems, run_lamb};

@@ -1,18 +1,23 @@
-/* update_ref.c - one step of each optimizer on a slice of weights, as torch.optim documents them; in double, rounded
- * when stored. LAMB: You et al., "Large batch optimization for deep learning" (2020).
+/* update_ref.c - one step of each optimizer on a slice of weights, as torch.optim documents them;
+ * in double, rounded when stored. LAMB: You et al., "Large batch optimization for deep learning"
+ * (2020).
  *
- * g is scaled, then clipped, then weight decay is added: as gradient (L2), or decoupled from it (AdamW: w (1 - lr wd)
- * before the step). t is the step, 1 at first; correction1 = 1 - beta1^t, correction2 = 1 - beta2^t.
+ * g is scaled, then clipped, then weight decay is added: as gradient (L2), or decoupled from it
+ * (AdamW: w (1 - lr wd) before the step). t is the step, 1 at first; correction1 = 1 - beta1^t,
+ * correction2 = 1 - beta2^t.
  *
- *   sgd      m = momentum m + (1 - dampening) g (first: m = g); w -= lr (nesterov ? g + momentum m : m)
+ *   sgd      m = momentum m + (1 - dampening) g (first: m = g)
+ *            w -= lr (nesterov ? g + momentum m : m)
  *   adam     m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2
  *            w -= lr / correction1 m / (sqrt(v / correction2) + eps)
  *   adamax   m as adam; v = max(beta2 v, |g| + eps); w -= lr / correction1 m / v
- *   rmsprop  v = alpha v + (1 - alpha) g^2; centered: a = alpha a + (1 - alpha) g, s = v - a^2, else s = v
+ *   rmsprop  v = alpha v + (1 - alpha) g^2
+ *            s = v; centered: a = alpha a + (1 - alpha) g, s = v - a^2
  *            m = momentum m + g / (sqrt(s) + eps); w -= lr m (momentum 0: no m)
  *   lamb     m, v as adam; r = (m / correction1) / (sqrt(v / correction2) + eps) + wd w
  *
- * Deviation: s is not let below 0 where v - a^2 rounds there (a constant gradient); PyTorch gives NaN.
+ * Deviation: s is not let below 0 where v - a^2 rounds there (a constant gradient); PyTorch gives
+ * NaN.
  */
 #include "kernels/ref/real.h"
 

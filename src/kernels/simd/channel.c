@@ -1,4 +1,5 @@
-/* channel.c - the passes of batch norm at the speed of memory, for few channels as for many; see columns.h. */
+/* channel.c - the passes of batch norm at the speed of memory, for few channels as for many; see
+ * columns.h. */
 #include "kernels/simd/columns.h"
 
 static int64_t least(int64_t a, int64_t b)

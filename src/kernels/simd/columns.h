@@ -1,8 +1,9 @@
 /* columns.h - work down the columns of [rows][c], in vectors also where c is small.
  *
- * `repeat` rows are taken as one row of repeat * c, a multiple of 16 floats where that fits into COLUMN_TILE; what belongs
- * to a column is then repeated as often (column_spread). Sums take 8 such rows at a time as a tree, 512 of them into one
- * float, and go on in double: at most 3 + 64 + 8 roundings in float on the way of any term, however many rows.
+ * `repeat` rows are taken as one row of repeat * c, a multiple of 16 floats where that fits into
+ * COLUMN_TILE; what belongs to a column is then repeated as often (column_spread). Sums take 8
+ * such rows at a time as a tree, 512 of them into one float, and go on in double: at most 3 + 64 +
+ * 8 roundings in float on the way of any term, however many rows.
  */
 #ifndef SUNUP_KERNELS_SIMD_COLUMNS_H
 #define SUNUP_KERNELS_SIMD_COLUMNS_H
@@ -31,15 +32,16 @@ static inline const float *column_spread(float *to, const float *from, int64_t c
     return to;
 }
 
-/* What is summed: x, (x - mean)^2, or both dy and dy (x - mean). All pointers are at the first column wanted. */
+/* What is summed: x, (x - mean)^2, or both dy and dy (x - mean). All pointers are at the first
+ * column wanted. */
 enum column_term { COLUMN_X, COLUMN_SQUARE, COLUMN_GRAD };
 struct column_in {
     enum column_term term;
     const float *x, *dy, *mean;
 };
 
-#define COLUMN_TREE(t) (((t(0) + t(1)) + (t(2) + t(3))) + ((t(4) + t(5)) + (t(6) + t(7))))
-#define COLUMN_AT(p, i) p[(i) * stride + j]
+#define COLUMN_TREE(t)  (((t(0) + t(1)) + (t(2) + t(3))) + ((t(4) + t(5)) + (t(6) + t(7))))
+#define COLUMN_AT(p, i) p[(i)*stride + j]
 
 static inline void columns_x(int64_t rows, int64_t stride, int64_t width, const float *x,
                              float *restrict sum)
@@ -108,9 +110,15 @@ static inline void columns_add(const struct column_in *in, int64_t rows, int64_t
                                int64_t width, float sum[2][COLUMN_TILE])
 {
     switch (in->term) {
-    case COLUMN_X: columns_x(rows, stride, width, in->x, sum[0]); return;
-    case COLUMN_SQUARE: columns_square(rows, stride, width, in->x, in->mean, sum[0]); return;
-    case COLUMN_GRAD: columns_grad(rows, stride, width, in, sum[0], sum[1]); return;
+    case COLUMN_X:
+        columns_x(rows, stride, width, in->x, sum[0]);
+        return;
+    case COLUMN_SQUARE:
+        columns_square(rows, stride, width, in->x, in->mean, sum[0]);
+        return;
+    case COLUMN_GRAD:
+        columns_grad(rows, stride, width, in, sum[0], sum[1]);
+        return;
     }
 }
 

@@ -1,5 +1,5 @@
-/* cross_entropy.c - formulas of cross_entropy_ref.c; per row one pass for the maximum, one for the exponentials, one for
- * the smoothed part or the gradient.
+/* cross_entropy.c - formulas of cross_entropy_ref.c; per row one pass for the maximum, one for the
+ * exponentials, one for the smoothed part or the gradient.
  */
 #include "kernels/simd/math.h"
 #include "kernels/simd/rows.h"
@@ -11,13 +11,15 @@ static double weight_sum(int64_t n, const float *weight)
     return sum;
 }
 
-/* sum over j of weight_j (log_sum + max - x_j): minus the weighted log-probabilities; a class of weight 0 is not
- * there, even if its x is -inf */
+/* sum over j of weight_j (log_sum + max - x_j): minus the weighted log-probabilities; a class of
+ * weight 0 is not there, even if its x is -inf */
 static double smoothed(int64_t n, const float *x, const float *weight, float max, float log_sum)
 {
     double sum;
-    if (weight) SUM_ROW(sum, n, weight[j] != 0 ? weight[j] * (log_sum - (x[j] - max)) : 0.0F);
-    else SUM_ROW(sum, n, log_sum - (x[j] - max));
+    if (weight)
+        SUM_ROW(sum, n, weight[j] != 0 ? weight[j] * (log_sum - (x[j] - max)) : 0.0F);
+    else
+        SUM_ROW(sum, n, log_sum - (x[j] - max));
     return sum;
 }
 
@@ -51,7 +53,8 @@ static void cross_entropy_grad(int64_t rows, int64_t n, const float *x, const in
     for (int64_t i = 0; i < rows; i++, x += n, dx += n) {
         const int32_t t = label[i];
         const bool valid = t >= 0 && t < n;
-        const double hard = !valid ? (double)NAN : (1 - (double)smoothing) * (weight ? (double)weight[t] : 1);
+        const double hard =
+            !valid ? (double)NAN : (1 - (double)smoothing) * (weight ? (double)weight[t] : 1);
         const float max = row_max(n, x);
         double sum;
 #pragma omp simd
@@ -66,7 +69,8 @@ static void cross_entropy_grad(int64_t rows, int64_t n, const float *x, const in
 #pragma omp simd
             for (int64_t j = 0; j < n; j++) dx[j] = factor * (dx[j] * p - soft);
         }
-        if (valid) dx[t] = factor * (at_label - (smoothing != 0 && weight ? soft * weight[t] : soft));
+        if (valid)
+            dx[t] = factor * (at_label - (smoothing != 0 && weight ? soft * weight[t] : soft));
     }
 }
 

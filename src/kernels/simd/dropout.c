@@ -1,6 +1,8 @@
-/* dropout.c - dropout with Philox4x32-10 in vectors: the numbers of sunup__random4, many blocks of four at a time.
+/* dropout.c - dropout with Philox4x32-10 in vectors: the numbers of sunup__random4, many blocks of
+ * four at a time.
  *
- * Invariant: the same bits as dropout_ref.c. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
+ * Invariant: the same bits as dropout_ref.c. Source: Salmon et al., "Parallel random numbers: as
+ * easy as 1, 2, 3" (2011).
  */
 #include <math.h>
 

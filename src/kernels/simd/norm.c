@@ -1,5 +1,5 @@
-/* norm.c - layer norm along rows; formulas of norm_ref.c. gamma or beta NULL costs a pass of its own kind, not a test
- * an element.
+/* norm.c - layer norm along rows; formulas of norm_ref.c. gamma or beta NULL costs a pass of its
+ * own kind, not a test an element.
  */
 #include <math.h>
 

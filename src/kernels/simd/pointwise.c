@@ -1,7 +1,9 @@
-/* pointwise.c - every pointwise code as one vector loop without branches; formulas in the order of pointwise.def.
+/* pointwise.c - every pointwise code as one vector loop without branches; formulas in the order of
+ * pointwise.def.
  *
- * y may be one of the operands: each element is read before it is written, which `omp simd` tells the compiler. The
- * functions and their accuracy are in math.h; all else rounds as pointwise_ref.c does.
+ * y may be one of the operands: each element is read before it is written, which `omp simd` tells
+ * the compiler. The functions and their accuracy are in math.h; all else rounds as pointwise_ref.c
+ * does.
  */
 #include "kernels/simd/math.h"
 
@@ -97,8 +99,8 @@ static void map_where(int64_t n, float *y, const float *const x[3], float i, flo
     for (int64_t e = 0; e < n; e++) y[e] = a[e] != 0 ? b[e] : c[e];
 }
 
-/* Arguments too large for fast_sine (and Inf, NaN) go to the math library one by one, so that an element's bits do
- * not depend on its neighbours. x is a copy, since y may overwrite it. */
+/* Arguments too large for fast_sine (and Inf, NaN) go to the math library one by one, so that an
+ * element's bits do not depend on its neighbours. x is a copy, since y may overwrite it. */
 static void sine(int64_t n, float *y, const float *from, uint32_t quarters)
 {
     enum { BLOCK = 256 };

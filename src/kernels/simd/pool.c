@@ -1,12 +1,13 @@
 /* pool.c - pooling, 16 channels at a time over the taps of a window.
  *
- * The taps of one window are a list of offsets in x. Windows of one output row that are clear of the border share it,
- * shifted by `step` floats each: they form a run. With c not a multiple of 16, all but the last windows work on 16 lanes
- * all the same: they read neighbours that are there, and what they write beyond c is written again by the next tap or
- * window, or is an addition of 0. Windows of more than MAX_TAPS taps are left to the reference.
+ * The taps of one window are a list of offsets in x. Windows of one output row that are clear of
+ * the border share it, shifted by `step` floats each: they form a run. With c not a multiple of
+ * 16, all but the last windows work on 16 lanes all the same: they read neighbours that are there,
+ * and what they write beyond c is written again by the next tap or window, or is an addition of 0.
+ * Windows of more than MAX_TAPS taps are left to the reference.
  *
- * Gradients of disjoint windows are stored, not added: a load of what the tap before has just stored, at another
- * alignment, waits for that store to reach the cache.
+ * Gradients of disjoint windows are stored, not added: a load of what the tap before has just
+ * stored, at another alignment, waits for that store to reach the cache.
  */
 #include <math.h>
 #include <string.h>
@@ -64,7 +65,8 @@ static void list_taps(const struct window *w, const int64_t o[3], struct run *r)
     }
 }
 
-/* Windows of a row, beginning with o, that have the same taps: more than one only if clear of both borders. */
+/* Windows of a row, beginning with o, that have the same taps: more than one only if clear of both
+ * borders. */
 static int64_t alike(const struct window *w, int64_t o)
 {
     const int64_t start = o * w->stride[2] - w->before[2];
@@ -74,7 +76,8 @@ static int64_t alike(const struct window *w, int64_t o)
     return more < w->out[2] - o ? more + 1 : w->out[2] - o;
 }
 
-/* Stores beyond c must hit what comes later in the same row only, hence one block of channels, or no such stores. */
+/* Stores beyond c must hit what comes later in the same row only, hence one block of channels, or
+ * no such stores. */
 static bool disjoint(const struct window *w)
 {
     if (w->circular || (w->c > LANES && w->c % LANES != 0)) return false;
@@ -123,14 +126,17 @@ static void each_run(const struct window *w, run_fn *fn, const float *x, const f
     }
 }
 
-/* For each block of at most 16 channels of each window: body, with `lanes` a constant where it matters. */
+/* For each block of at most 16 channels of each window: body, with `lanes` a constant where it
+ * matters. */
 #define EACH_BLOCK(r, body)                                                                        \
     for (int64_t i = 0; i < (r)->count; i++) {                                                     \
         for (int64_t j = 0; j < (r)->c; j += LANES) {                                              \
             const int64_t in = i * (r)->step + j, out = (r)->out + i * (r)->c + j;                 \
             const int64_t left = (r)->c - j;                                                       \
-            if (left >= LANES || i < (r)->whole) body(r, LANES, left, x, dy, y, in, out);          \
-            else body(r, left, left, x, dy, y, in, out);                                           \
+            if (left >= LANES || i < (r)->whole)                                                   \
+                body(r, LANES, left, x, dy, y, in, out);                                           \
+            else                                                                                   \
+                body(r, left, left, x, dy, y, in, out);                                            \
         }                                                                                          \
     }
 
@@ -238,8 +244,10 @@ static void clear(const struct window *w, float *dx)
 
 static void max_pool(const struct window *w, const float *x, float *y)
 {
-    if (fits(w)) each_run(w, max_run, x, NULL, y);
-    else ref_max_pool_f32(w, x, y);
+    if (fits(w))
+        each_run(w, max_run, x, NULL, y);
+    else
+        ref_max_pool_f32(w, x, y);
 }
 
 static void max_pool_grad(const struct window *w, const float *x, const float *dy, float *dx)
@@ -254,8 +262,10 @@ static void max_pool_grad(const struct window *w, const float *x, const float *d
 
 static void avg_pool(const struct window *w, const float *x, float *y)
 {
-    if (fits(w)) each_run(w, mean_run, x, NULL, y);
-    else ref_avg_pool_f32(w, x, y);
+    if (fits(w))
+        each_run(w, mean_run, x, NULL, y);
+    else
+        ref_avg_pool_f32(w, x, y);
 }
 
 static void avg_pool_grad(const struct window *w, const float *dy, float *dx)

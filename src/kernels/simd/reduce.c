@@ -32,9 +32,12 @@ static float sum_row(int64_t n, const float *x)
 static void reduce(int kind, int64_t outer, int64_t r, int64_t inner, const float *x, float *y)
 {
     for (int64_t o = 0; o < outer; o++, x += r * inner, y += inner) {
-        if (inner == 1) *y = kind == REDUCE_SUM ? sum_row(r, x) : row_max(r, x);
-        else if (kind == REDUCE_SUM) sum_columns(r, inner, x, y);
-        else max_columns(r, inner, x, y);
+        if (inner == 1)
+            *y = kind == REDUCE_SUM ? sum_row(r, x) : row_max(r, x);
+        else if (kind == REDUCE_SUM)
+            sum_columns(r, inner, x, y);
+        else
+            max_columns(r, inner, x, y);
     }
 }
 
@@ -70,8 +73,10 @@ static void argmax_columns(int64_t r, int64_t inner, const float *x, int32_t *y)
 static void argmax(int64_t outer, int64_t r, int64_t inner, const float *x, int32_t *y)
 {
     for (int64_t o = 0; o < outer; o++, x += r * inner, y += inner) {
-        if (inner == 1) *y = (int32_t)first_max(r, x);
-        else argmax_columns(r, inner, x, y);
+        if (inner == 1)
+            *y = (int32_t)first_max(r, x);
+        else
+            argmax_columns(r, inner, x, y);
     }
 }
 

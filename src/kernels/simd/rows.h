@@ -1,8 +1,8 @@
 /* rows.h - sums and maxima along one row of n floats, in vectors.
  *
- * A sum has 32 partial sums, folded as a tree and added in double after each 1024 terms: at most 32 + 5 roundings in
- * float on the way of any term, however long the row. The order depends on n only. SUM_ROW is a macro because its
- * term is any expression of the index j.
+ * A sum has 32 partial sums, folded as a tree and added in double after each 1024 terms: at most
+ * 32 + 5 roundings in float on the way of any term, however long the row. The order depends on n
+ * only. SUM_ROW is a macro because its term is any expression of the index j.
  */
 #ifndef SUNUP_KERNELS_SIMD_ROWS_H
 #define SUNUP_KERNELS_SIMD_ROWS_H
@@ -26,7 +26,7 @@ static inline float fold(float *lane)
     do {                                                                                           \
         (sum) = 0;                                                                                 \
         for (int64_t at_ = 0; at_ < (n); at_ += ROW_BLOCK) {                                       \
-            const int64_t end_ = (n) - at_ < ROW_BLOCK ? (n) : at_ + ROW_BLOCK;                    \
+            const int64_t end_ = (n)-at_ < ROW_BLOCK ? (n) : at_ + ROW_BLOCK;                      \
             float lane_[ROW_LANES] = {0};                                                          \
             int64_t base_ = at_;                                                                   \
             for (; base_ + ROW_LANES <= end_; base_ += ROW_LANES) {                                \

@@ -1,5 +1,5 @@
-/* softmax.c - softmax and its logarithm along rows: maximum, exponentials and their sum, result: three passes over a
- * row that stays in the cache.
+/* softmax.c - softmax and its logarithm along rows: maximum, exponentials and their sum, result:
+ * three passes over a row that stays in the cache.
  */
 #include "kernels/simd/math.h"
 #include "kernels/simd/rows.h"

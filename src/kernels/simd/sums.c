@@ -1,5 +1,5 @@
-/* sums.c - y += x, and the sum of squares in double with 32 partial sums, folded after each 4096 terms so that its error
- * grows with n / 4096 only; an order that depends on n only.
+/* sums.c - y += x, and the sum of squares in double with 32 partial sums, folded after each 4096
+ * terms so that its error grows with n / 4096 only; an order that depends on n only.
  */
 #include "kernels/simd/simd.h"
 

@@ -1,7 +1,8 @@
 /* update.c - one step of each optimizer in vectors of float; formulas and sources in update_ref.c.
  *
- * Constants are rounded to float once, but differences and quotients of them (1 - beta, lr / correction) are taken in
- * double before. Options are tested outside the loops: an always_inline body is compiled for each.
+ * Constants are rounded to float once, but differences and quotients of them (1 - beta, lr /
+ * correction) are taken in double before. Options are tested outside the loops: an always_inline
+ * body is compiled for each.
  */
 #include <math.h>
 
@@ -118,11 +119,15 @@ static void update_rmsprop(const struct update *u, int64_t n, const float *g, fl
 {
     float *const state[3] = {m, v, a};
     if (u->centered) {
-        if (u->momentum != 0) rmsprop(u, n, g, w, state, (const bool[2]){true, true});
-        else rmsprop(u, n, g, w, state, (const bool[2]){true, false});
+        if (u->momentum != 0)
+            rmsprop(u, n, g, w, state, (const bool[2]){true, true});
+        else
+            rmsprop(u, n, g, w, state, (const bool[2]){true, false});
     } else {
-        if (u->momentum != 0) rmsprop(u, n, g, w, state, (const bool[2]){false, true});
-        else rmsprop(u, n, g, w, state, (const bool[2]){false, false});
+        if (u->momentum != 0)
+            rmsprop(u, n, g, w, state, (const bool[2]){false, true});
+        else
+            rmsprop(u, n, g, w, state, (const bool[2]){false, false});
     }
 }
 

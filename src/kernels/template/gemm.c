@@ -1,6 +1,7 @@
-/* gemm.c - what a new instruction set starts from: gemm from the shared micro-kernel, here with the compiler's own
- * vectors of 4 floats, so that it runs anywhere. Copy the folder, replace the macros by intrinsics, then follow
- * docs/adding-an-isa.md. kernels_test compiles this file and checks it like any other level.
+/* gemm.c - what a new instruction set starts from: gemm from the shared micro-kernel, here with the
+ * compiler's own vectors of 4 floats, so that it runs anywhere. Copy the folder, replace the macros
+ * by intrinsics, then follow docs/adding-an-isa.md. kernels_test compiles this file and checks it
+ * like any other level.
  *
  * Give here: number and width of registers, the tile shapes that follow, what was tried and lost.
  * 16 registers: 12x1 and 6x2 leave room for B and one broadcast of A.
@@ -53,7 +54,8 @@ static inline vec4 max4(vec4 a, vec4 b)
 #define STOREM(p, m, v) store_lanes(p, m, v)
 #define TILES_3(V)      TILE(1, V) TILE(2, V) TILE(3, V)
 #define TILES_6(V)      TILES_3(V) TILE(4, V) TILE(5, V) TILE(6, V)
-#define TILES1(V)       TILES_6(V) TILE(7, V) TILE(8, V) TILE(9, V) TILE(10, V) TILE(11, V) TILE(12, V)
+#define TILES_9(V)      TILES_6(V) TILE(7, V) TILE(8, V) TILE(9, V)
+#define TILES1(V)       TILES_9(V) TILE(10, V) TILE(11, V) TILE(12, V)
 #define TILES2(V)       TILES_6(V)
 #define TILES4(V)       TILES_3(V)
 #include "kernels/gemm_tile.h"
