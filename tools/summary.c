@@ -38,7 +38,7 @@ static sunup_status summary(struct command *c, struct run_file *run)
     if (c->json && text != NULL) {
         json_t *j = json_object();
         (void)json_object_set_new(j, "model", json_string(path));
-        (void)json_object_set_new(j, "parameters", json_integer(m->n_flat_parameters));
+        (void)json_object_set_new(j, "parameters", json_integer(sunup__model_elements(m)));
         (void)json_object_set_new(j, "table", json_string(text));
         print_json(j);
     } else if (text != NULL) {

@@ -64,9 +64,9 @@ static void introduce(struct command *c, struct session *s)
 }
 
 /* The run as it is, beside its results. */
-static void keep_run_file(const struct session *s)
+static void keep_run_file(struct command *c, const struct session *s)
 {
-    if (s->run.o.run_dir == NULL) return;
+    if (s->run.o.run_dir == NULL || sunup__make_folder(c->ctx, s->run.o.run_dir) != SUNUP_OK) return;
     struct text path = {0};
     sunup__text(&path, "%s/run.yaml", s->run.o.run_dir);
     FILE *f = path.s != NULL ? fopen(path.s, "w") : NULL;
@@ -112,7 +112,7 @@ static sunup_status train(struct command *c, struct session *s)
     sunup__trainer_hooks(s->trainer, &hooks);
     if (c->resume) TRY(sunup_trainer_restore(s->trainer, c->resume_path));
     if (p.lines) introduce(c, s);
-    if (first) keep_run_file(s);
+    if (first) keep_run_file(c, s);
     catch_signals(s->trainer);
     sunup_metrics last;
     TRY(sunup_trainer_run(s->trainer, s->eval, &last));

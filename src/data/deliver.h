@@ -3,8 +3,8 @@
  *   y[i] = x[i] * a[c] + b[c],   a = scale / std[c],   b = (offset - mean[c]) / std[c],   c = i mod channels
  *
  * in one loop with the check that y is finite (or, for i32, a whole number). Computed in f64 and rounded once, so y
- * does not depend on the element type x is kept in. Moves (flip, shift, crop) act on samples of shape [H, W, C] only; what
- * comes in from outside is x = 0, as if the file had been padded. All fields of a sample move alike.
+ * does not depend on the element type x is kept in. Moves (flip, shift, crop) act on samples of shape [H, W, C] only;
+ * what comes in from outside is x = 0, as if the file had been padded. All fields of a sample move alike.
  */
 #ifndef SUNUP_DATA_DELIVER_H
 #define SUNUP_DATA_DELIVER_H

@@ -1,14 +1,17 @@
 /* hdf5_memory.c - a driver for the HDF5 library that reads a file from the caller's memory.
  *
- * HDF5's own driver for files in memory copies them, makes up zeros behind their end, and keeps a cache of metadata that
- * a damaged file can bring to a crash (1.10.8). This one does none of that: it copies what lies inside the file and
- * refuses the rest. Source: "HDF5 Virtual File Layer", The HDF Group.
+ * HDF5's own driver for files in memory copies them, makes up zeros behind their end, and keeps a cache of metadata
+ * that a damaged file can bring to a crash (1.10.8). This one does none of that: it copies what lies inside the file
+ * and refuses the rest. Source: "HDF5 Virtual File Layer", The HDF Group.
  */
 #include "data/hdf5_verify.h"
 
 #ifdef SUNUP_HAVE_HDF5
 
 #include <string.h>
+#if H5_VERSION_GE(1, 13, 0)
+#include <H5FDdevelop.h> /* where the table of a driver moved */
+#endif
 
 #include "base/memory.h"
 

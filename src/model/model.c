@@ -268,3 +268,10 @@ uint64_t sunup_model_hash(const sunup_model *model)
     }
     return hash;
 }
+
+int64_t sunup__model_elements(const sunup_model *m)
+{
+    int64_t n = 0;
+    for (int i = 0; i < m->n_parameters; i++) n += sunup__elements(&m->tensors[i].t.shape);
+    return n;
+}

@@ -49,6 +49,7 @@ sunup_status sunup__model_create(sunup_context *ctx, const struct model_recipe *
 
 /* A graph of this model (finished, checked against the weights: same names and shapes). */
 sunup_status sunup__model_graph(sunup_model *m, int64_t batch, bool training, sunup_graph **g);
+int64_t sunup__model_elements(const sunup_model *m); /* trained numbers, without padding */
 /* The model's tensor of a parameter or state value, by name; NULL if it has none. */
 struct model_tensor *sunup__model_find(const sunup_model *m, const char *name);
 sunup_status sunup__model_reset(sunup_model *m, uint64_t seed); /* initial weights */

@@ -75,9 +75,10 @@ void sunup__plan_patch(sunup_plan *p, int root, void *memory)
 
 const sunup_value *sunup__plan_unfilled(const sunup_plan *p)
 {
-    for (int v = 0; v < p->n_placed; v++)
-        if (sunup__source(p->placed[v].value) != NULL && !p->placed[v].filled)
-            return p->placed[v].value;
+    for (int i = 0; i < p->n_externals; i++) {
+        const struct placed *at = &p->placed[p->externals[i]];
+        if (sunup__source(at->value) != NULL && !at->filled) return at->value;
+    }
     return NULL;
 }
 
@@ -85,10 +86,9 @@ const sunup_value *sunup__plan_unfilled(const sunup_plan *p)
 static sunup_status apart(sunup_plan *p, const sunup_value *v, const void *memory)
 {
     const uintptr_t from = (uintptr_t)memory, to = from + (uintptr_t)sunup__value_bytes(v);
-    for (int i = 0; i < p->n_placed; i++) {
-        const struct placed *other = &p->placed[i];
-        if (other->value == NULL || other->value == v || !other->external || other->memory == NULL)
-            continue;
+    for (int i = 0; i < p->n_externals; i++) {
+        const struct placed *other = &p->placed[p->externals[i]];
+        if (other->value == v) continue;
         if (sunup__source(v) != NULL && sunup__source(other->value) != NULL) continue;
         const uintptr_t at = (uintptr_t)other->memory;
         if (to <= at || from >= at + (uintptr_t)sunup__value_bytes(other->value)) continue;
@@ -168,8 +168,8 @@ sunup_status sunup_plan_init(sunup_plan *plan, uint64_t seed)
 {
     if (plan == NULL) return SUNUP_E_ARGUMENT;
     CHECK(!plan->dry, plan->ctx, E_ARGUMENT, "the plan was only described and has no memory");
-    for (int v = 0; v < plan->n_placed; v++) {
-        struct placed *at = &plan->placed[v];
+    for (int i = 0; i < plan->n_externals; i++) {
+        struct placed *at = &plan->placed[plan->externals[i]];
         const struct source_attr *source = sunup__source(at->value);
         if (source == NULL || !at->owned) continue;
         if (source->kind != SOURCE_PARAMETER && source->kind != SOURCE_STATE) continue;

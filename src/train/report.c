@@ -73,6 +73,18 @@ static void polyline(struct text *out, const struct recorder *r, bool eval, int 
     sunup__text(out, "\"/>");
 }
 
+/* Evaluations are few, and a line through one point is nothing. */
+static void dots(struct text *out, const struct recorder *r, int which, const struct axis axes[2])
+{
+    for (int64_t i = 0; i < r->n_rows; i++) {
+        const double y = metric(&r->rows[i], which);
+        if (!r->rows[i].eval || !isfinite(y)) continue;
+        sunup__text(out, "<circle r=\"3\" fill=\"var(--b)\" cx=\"%.1f\" cy=\"%.1f\"/>",
+                    place(&axes[0], r->rows[i].m.epoch, LEFT, W - 8),
+                    place(&axes[1], y, H - BOTTOM, TOP));
+    }
+}
+
 static void ticks(struct text *out, const struct axis axes[2])
 {
     for (int i = 0; i <= 4; i++) {
@@ -103,6 +115,7 @@ static void curve(struct text *out, const struct recorder *r, const char *title,
     ticks(out, axes);
     polyline(out, r, false, which, axes);
     polyline(out, r, true, which, axes);
+    dots(out, r, which, axes);
     sunup__text(out, "<text x=\"%d\" y=\"14\" class=\"cell\">%s</text></svg>\n", LEFT, title);
 }
 
@@ -153,7 +166,7 @@ static void confusion(struct text *out, const struct confusion *c)
             sunup__text(
                 out,
                 "<td style=\"background:color-mix(in srgb,var(--%s) %.0f%%,transparent)\">%lld",
-                i == j ? "a" : "b", 100 * sqrt(part), (long long)n);
+                i == j ? "a" : "b", 60 * sqrt(part), (long long)n);
         }
     }
     sunup__text(out, "</tr></table></div>\n");
@@ -243,7 +256,7 @@ static void facts(struct text *out, const sunup_trainer *t)
                 "<p>%lld parameters; %s, batch %lld in %d shards, %lld of %lld steps, seed %llu; "
                 "weights' hash "
                 "%016llx.</p>\n",
-                (long long)t->model->n_flat_parameters, o->optimizer.type, (long long)o->batch,
+                (long long)sunup__model_elements(t->model), o->optimizer.type, (long long)o->batch,
                 o->shards, (long long)t->step, (long long)t->total_steps,
                 (unsigned long long)o->seed, (unsigned long long)sunup_model_hash(t->model));
 }

@@ -34,93 +34,53 @@ static REAL clamp(REAL a, REAL low, REAL high)
     return a > high ? high : a;
 }
 
-/* clang-format off: a table, one line a code */
+/* One line a code, in the order of pointwise.def. */
+/* clang-format off */
 static REAL apply(int op, const REAL x[3], REAL i, REAL j)
 {
     const REAL a = x[0], b = x[1], c = x[2];
     switch ((enum pointwise)op) {
-    case PW_copy:
-        return a;
-    case PW_add:
-        return a + b;
-    case PW_sub:
-        return a - b;
-    case PW_mul:
-        return a * b;
-    case PW_div:
-        return a / b;
-    case PW_neg:
-        return -a;
-    case PW_exp:
-        return EXP(a);
-    case PW_log:
-        return LOG(a);
-    case PW_sqrt:
-        return SQRT(a);
-    case PW_square:
-        return a * a;
-    case PW_abs:
-        return ABS(a);
-    case PW_sign:
-        return RC((a > 0) - (a < 0));
-    case PW_sin:
-        return SIN(a);
-    case PW_cos:
-        return COS(a);
-    case PW_affine:
-        return i * a + j;
-    case PW_clamp:
-        return clamp(a, i, j);
-    case PW_clamp_grad:
-        return a >= i && a <= j ? b : 0;
-    case PW_relu:
-        return a < 0 ? 0 : a;
-    case PW_relu_grad:
-        return a > 0 ? b : 0;
-    case PW_leaky_relu:
-        return a > 0 ? a : i * a;
-    case PW_leaky_relu_grad:
-        return a > 0 ? b : i * b;
-    case PW_elu:
-        return a > 0 ? a : i * EXPM1(a);
-    case PW_elu_grad:
-        return a > 0 ? b : b * i * EXP(a);
-    case PW_gelu:
-        return a * normal_cdf(a);
-    case PW_gelu_grad:
-        return b * (normal_cdf(a) + a * normal_pdf(a));
-    case PW_sigmoid:
-        return sigmoid(a);
-    case PW_sigmoid_grad:
-        return b * a * (1 - a);
-    case PW_tanh:
-        return TANH(a);
-    case PW_tanh_grad:
-        return b * (1 - a * a);
-    case PW_softplus:
-        return (a > 0 ? a : 0) + log1p_exp(a);
-    case PW_softplus_grad:
-        return b * sigmoid(a);
-    case PW_lt:
-        return a < b;
-    case PW_le:
-        return a <= b;
-    case PW_gt:
-        return a > b;
-    case PW_ge:
-        return a >= b;
-    case PW_eq:
-        return a == b;
-    case PW_ne:
-        return a != b;
-    case PW_where:
-        return a != 0 ? b : c;
-    case PW_bce:
-        return (a > 0 ? a : 0) - a * b + log1p_exp(a);
-    case PW_sqrt_grad:
-        return b / (2 * a);
-    case PW_COUNT:
-        break;
+    case PW_copy: return a;
+    case PW_add: return a + b;
+    case PW_sub: return a - b;
+    case PW_mul: return a * b;
+    case PW_div: return a / b;
+    case PW_neg: return -a;
+    case PW_exp: return EXP(a);
+    case PW_log: return LOG(a);
+    case PW_sqrt: return SQRT(a);
+    case PW_square: return a * a;
+    case PW_abs: return ABS(a);
+    case PW_sign: return RC((a > 0) - (a < 0));
+    case PW_sin: return SIN(a);
+    case PW_cos: return COS(a);
+    case PW_affine: return i * a + j;
+    case PW_clamp: return clamp(a, i, j);
+    case PW_clamp_grad: return a >= i && a <= j ? b : 0;
+    case PW_relu: return a < 0 ? 0 : a;
+    case PW_relu_grad: return a > 0 ? b : 0;
+    case PW_leaky_relu: return a > 0 ? a : i * a;
+    case PW_leaky_relu_grad: return a > 0 ? b : i * b;
+    case PW_elu: return a > 0 ? a : i * EXPM1(a);
+    case PW_elu_grad: return a > 0 ? b : b * i * EXP(a);
+    case PW_gelu: return a * normal_cdf(a);
+    case PW_gelu_grad: return b * (normal_cdf(a) + a * normal_pdf(a));
+    case PW_sigmoid: return sigmoid(a);
+    case PW_sigmoid_grad: return b * a * (1 - a);
+    case PW_tanh: return TANH(a);
+    case PW_tanh_grad: return b * (1 - a * a);
+    case PW_softplus: return (a > 0 ? a : 0) + log1p_exp(a);
+    case PW_softplus_grad: return b * sigmoid(a);
+    case PW_lt: return a < b;
+    case PW_le: return a <= b;
+    case PW_gt: return a > b;
+    case PW_ge: return a >= b;
+    case PW_eq: return a == b;
+    case PW_ne: return a != b;
+    case PW_where: return a != 0 ? b : c;
+    case PW_bce: return (a > 0 ? a : 0) - a * b + log1p_exp(a);
+    case PW_sqrt_grad: return b / (2 * a);
+    case PW_COUNT: break;
     }
     return RC(NAN);
 }

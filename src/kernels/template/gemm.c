@@ -22,20 +22,21 @@ static inline vec4 load4(const float *p)
 static inline vec4 load_lanes(const float *p, int n)
 {
     vec4 v = {0};
-    for (int i = 0; i < n; i++) v[i] = p[i];
+    memcpy(&v, p, (size_t)n * sizeof *p);
     return v;
 }
 
 static inline void store_lanes(float *p, int n, vec4 v)
 {
-    for (int i = 0; i < n; i++) p[i] = v[i];
+    memcpy(p, &v, (size_t)n * sizeof *p);
 }
 
 /* The second operand if either is NaN. */
 static inline vec4 max4(vec4 a, vec4 b)
 {
-    for (int i = 0; i < 4; i++) b[i] = a[i] > b[i] ? a[i] : b[i];
-    return b;
+    typedef int32_t int4 __attribute__((vector_size(16)));
+    const int4 larger = a > b;
+    return (vec4)((larger & (int4)a) | (~larger & (int4)b));
 }
 
 #define T(x)            x##_4
