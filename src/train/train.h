@@ -1,6 +1,6 @@
 /* train.h - the loop and what it leaves behind: checkpoints, metrics, events, the report.
  *
- * Files: trainer.c (the whole flow), evaluate.c, checkpoint.c, record.c (JSON Lines, one line a row to the log),
+ * Files: trainer.c (a step, the whole flow), run.c (a whole run), setup.c, evaluate.c, checkpoint.c, record.c (JSON Lines, one line a row to the log),
  * tensorboard.c (event file), report.c (one HTML file with inline SVG).
  */
 #ifndef SUNUP_TRAIN_H

@@ -204,51 +204,6 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
     return SUNUP_OK;
 }
 
-/* After the last step of an epoch: evaluation (once, also if the run stopped right here), schedule, checkpoint. */
-static sunup_status end_epoch(sunup_trainer *t, sunup_data *eval, const sunup_metrics *train,
-                              sunup_metrics *last)
-{
-    const int64_t epoch = t->step / t->steps_per_epoch;
-    if (eval != NULL && t->evaluated < epoch) {
-        TRY(sunup_trainer_evaluate(t, eval, last));
-        sunup__schedule_feed(&t->schedule, last->loss);
-        sunup__record_evaluation(t->recorder, train, last);
-    }
-    t->evaluated = epoch;
-    if (t->hooks.epoch != NULL) t->hooks.epoch(t->hooks.arg, train, eval != NULL ? last : NULL);
-    return sunup__checkpoint_keep(t);
-}
-
-sunup_status sunup_trainer_run(sunup_trainer *t, sunup_data *eval, sunup_metrics *last)
-{
-    TRY(sunup__checkpoint_claim(t));
-    sunup_metrics m = {.step = t->step, .loss = NAN, .accuracy = NAN, .grad_norm = NAN}, e = m;
-    const bool at_end = t->step > 0 && t->step % t->steps_per_epoch == 0;
-    if (at_end && t->evaluated < t->step / t->steps_per_epoch) TRY(end_epoch(t, eval, &m, &e));
-    while (t->step < t->total_steps && !t->stop) {
-        TRY(sunup_trainer_step(t, &m));
-        const int64_t in_epoch = (t->step - 1) % t->steps_per_epoch + 1;
-        if (t->hooks.step != NULL) t->hooks.step(t->hooks.arg, &m, in_epoch, t->steps_per_epoch);
-        if (t->o.log_steps > 0 && t->step % t->o.log_steps == 0)
-            sunup__record_step(t->recorder, &m);
-        if (in_epoch == t->steps_per_epoch && !t->stop)
-            TRY(end_epoch(t, eval, &m, &e));
-        else if (t->o.checkpoint_steps > 0 && fmod((double)t->step, t->o.checkpoint_steps) == 0)
-            TRY(sunup__checkpoint_keep(t));
-    }
-    if (t->stop || t->step % t->steps_per_epoch != 0) TRY(sunup__checkpoint_keep(t));
-    if (last != NULL) *last = eval != NULL && t->evaluated > 0 ? e : m;
-    if (t->stop)
-        RAISE(t->ctx, E_STOPPED, "stopped on request after step %lld; resume with --resume",
-              (long long)t->step);
-    return sunup__record_report(t->recorder, t, eval);
-}
-
-void sunup_trainer_stop(sunup_trainer *t)
-{
-    t->stop = 1;
-}
-
 void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks)
 {
     t->hooks = *hooks;
