@@ -1,5 +1,5 @@
-/* summary.c - `sunup summary` of a network, `sunup config`, `sunup plan` and `sunup tune` of a run: all that is known, or
- * can be measured, before it. */
+/* summary.c - `sunup summary` of a network, `sunup config`, `plan` and `tune` of a run: all that is known, or can be
+ * measured, before it starts. */
 #include <string.h>
 
 #include "base/system.h"

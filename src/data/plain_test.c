@@ -188,6 +188,10 @@ static void test_csv_hostile(void **state)
     refuse(csv, &f, NULL, SUNUP_E_FORMAT, "line 2: a quote is opened");
     f = text("a,b\n1,\"2\"3\n");
     refuse(csv, &f, NULL, SUNUP_E_FORMAT, "line 2: text follows");
+    f = text("a,b\r\n1,2\r\n\r\n3,z\r\n");
+    refuse(csv, &f, NULL, SUNUP_E_FORMAT, "line 4: column 1");
+    f = text("a,b\r1,\"\n\n2\"\r3\r");
+    refuse(csv, &f, NULL, SUNUP_E_FORMAT, "line 5: 1 values");
     f = text("\n \n");
     refuse(csv, &f, NULL, SUNUP_E_FORMAT, "holds no line");
     f = text("");

@@ -1,7 +1,7 @@
 /* train.h - the loop and what it leaves behind: checkpoints, metrics, events, the report.
  *
- * Files: trainer.c (a step, the whole flow), run.c (a whole run), setup.c, evaluate.c, checkpoint.c, record.c (JSON Lines, one line a row to the log),
- * tensorboard.c (event file), report.c (one HTML file with inline SVG).
+ * Files: trainer.c (a step: the whole flow), run.c (a whole run), create.c and setup.c (before it), evaluate.c,
+ * checkpoint.c, nonfinite.c, record.c (JSON Lines), tensorboard.c (event file), report.c (one HTML file).
  */
 #ifndef SUNUP_TRAIN_H
 #define SUNUP_TRAIN_H

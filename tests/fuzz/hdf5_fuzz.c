@@ -2,7 +2,8 @@
 #include "fuzz.h"
 
 /* The HDF5 library loses memory of its own when it gives up on a damaged file. */
-const char *__lsan_default_suppressions(void);
+/* Seen by a sanitizer that is a library of its own, too. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libhdf5";

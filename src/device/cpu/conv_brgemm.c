@@ -38,7 +38,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                          .weights = s->in[1],
                          .bias = s->node->n_in > 2 ? s->in[2] : NULL,
                          .target = s->out[0],
-                         .slots = s->workspace,
+                         .memory = s->workspace,
                          .threads = s->device->threads,
                          .slot = c->slot};
     sunup__conv_run(&r);
@@ -103,6 +103,6 @@ sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, str
     s->data = c;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes = d->threads * c->slot * (int64_t)sizeof(float);
+    s->workspace_bytes = conv_slots_count(d->threads) * c->slot * (int64_t)sizeof(float);
     return SUNUP_OK;
 }

@@ -71,7 +71,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                          .source = s->in[1],
                          .weights = packed,
                          .target = s->out[0],
-                         .slots = packed + g->weights,
+                         .memory = packed + g->weights,
                          .threads = s->device->threads,
                          .slot = g->slot};
     sunup__conv_run(&r);
@@ -200,6 +200,7 @@ sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct no
     s->data = g;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes = (g->weights + d->threads * g->slot) * (int64_t)sizeof(float);
+    s->workspace_bytes =
+        (g->weights + conv_slots_count(d->threads) * g->slot) * (int64_t)sizeof(float);
     return SUNUP_OK;
 }

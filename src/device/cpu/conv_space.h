@@ -8,8 +8,8 @@
  * Targets are numbered u = sample * target[axis] + row, where `axis` is the outermost axis with
  * more than one target; any range of u is walked as parts: some rows of one sample, or several
  * whole samples. If taps reach over an edge (`copy`), a part's source is first copied, halo and
- * all, into a slot of fixed pitches; each worker has one slot. Results do not depend on how ranges
- * are cut.
+ * all, into a slot of fixed pitches; a running task has one slot. Results do not depend on how
+ * ranges are cut.
  */
 #ifndef SUNUP_DEVICE_CPU_CONV_SPACE_H
 #define SUNUP_DEVICE_CPU_CONV_SPACE_H

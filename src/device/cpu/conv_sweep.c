@@ -95,24 +95,28 @@ static void sweep_part(const struct conv_run *r, const struct conv_sweep *w,
     }
 }
 
-/* Worker i of `threads` takes its share of each sweep. */
+/* Task i takes its share of each sweep. */
 static void work(void *arg, int64_t i)
 {
-    const struct conv_run *r = arg;
+    struct conv_run *r = arg;
+    const int64_t slot = conv_slot_take(&r->slots);
     for (const struct conv_sweep *w = r->sweep; w < r->sweep + r->n; w++) {
         const int64_t all = w->space.samples * w->space.target[w->space.axis];
-        const int64_t end = (i + 1) * all / r->threads;
-        for (int64_t u = i * all / r->threads; u < end;) {
+        const int64_t end = (i + 1) * all / r->tasks;
+        for (int64_t u = i * all / r->tasks; u < end;) {
             struct conv_part part;
             u = sunup__conv_part(&w->space, u, end, &part);
-            sweep_part(r, w, &part, r->slots + i * r->slot);
+            sweep_part(r, w, &part, r->memory + slot * r->slot);
         }
     }
+    conv_slot_give(&r->slots, slot);
 }
 
 void sunup__conv_run(struct conv_run *r)
 {
-    sunup__parallel(r->threads, r->threads, work, r);
+    r->slots.n = conv_slots_count(r->threads);
+    r->tasks = r->threads > 1 ? (int64_t)TASKS_PER_THREAD * r->threads : 1;
+    sunup__parallel(r->threads, r->tasks, work, r);
 }
 
 int64_t sunup__conv_slot(const struct conv_sweep *sweep, int n)

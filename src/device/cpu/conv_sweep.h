@@ -3,6 +3,7 @@
 #ifndef SUNUP_DEVICE_CPU_CONV_SWEEP_H
 #define SUNUP_DEVICE_CPU_CONV_SWEEP_H
 
+#include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_space.h"
 #include "device/device.h"
 
@@ -27,15 +28,16 @@ struct conv_taps {
 void sunup__conv_sweep_taps(struct conv_sweep *w, const struct conv_taps taps[3],
                             const int64_t w_step[3], bool joined);
 
-/* One run of n sweeps over the same memory. slots: [threads][slot]. */
+/* One run of n sweeps over the same memory. memory: [conv_slots_count(threads)][slot]. */
 struct conv_run {
     const struct conv_sweep *sweep;
     int n;
     const struct leaves_f32 *leaves;
     const float *source, *weights, *bias;
-    float *target, *slots;
+    float *target, *memory;
     int threads;
-    int64_t slot;
+    int64_t slot, tasks; /* tasks and slots are the run's own */
+    struct conv_slots slots;
 };
 void sunup__conv_run(struct conv_run *r);
 /* Slot that serves all n sweeps, rounded up to whole cache lines. */

@@ -28,8 +28,8 @@ struct weight_grad {
     int64_t splits;                  /* s taps in one product (m = splits * C/groups) or 1    */
     int64_t blocks;                  /* of m                                                  */
     int64_t products;                /* blocks * groups * products of taps                    */
-    int64_t dw, chunks, shares;      /* elements; chunks; workers that share a chunk          */
-    int64_t rows_most, slot;         /* offsets and elements that a worker's memory holds     */
+    int64_t dw, chunks, shares;      /* elements; chunks; tasks that share a chunk            */
+    int64_t rows_most, slot;         /* offsets and elements that a task's memory holds       */
     int64_t y_pitch[4];
 };
 
@@ -37,9 +37,9 @@ struct work {
     const struct weight_grad *g;
     const struct leaves_f32 *leaves;
     const float *x, *dy;
-    float *dw, *partial, *slots;
-    int64_t *offsets;
-    int64_t workers;
+    float *dw, *partial, *memory; /* memory: [slots][slot] */
+    int64_t *offsets;             /* [slots][2][rows_most] */
+    struct conv_slots slots;
 };
 
 /* Product number i: its block of m, group and taps, as offsets into x, dy and dw. */
@@ -82,14 +82,14 @@ struct share {
 };
 
 static void add_part(const struct work *w, const struct conv_part *part, const struct share *share,
-                     float *dw, int64_t worker)
+                     float *dw, int64_t slot)
 {
     const struct weight_grad *g = w->g;
-    const float *x = sunup__conv_load(&g->space, part, w->x, w->slots + worker * g->slot);
+    const float *x = sunup__conv_load(&g->space, part, w->x, w->memory + slot * g->slot);
     const float *dy =
         w->dy + part->sample * g->y_pitch[0] + part->row * g->y_pitch[g->space.axis + 1];
     const struct conv_rows rows = sunup__conv_rows(&g->space, part, g->y_pitch);
-    int64_t *a_at = w->offsets + worker * 2 * g->rows_most, *b_at = a_at + g->rows_most;
+    int64_t *a_at = w->offsets + slot * 2 * g->rows_most, *b_at = a_at + g->rows_most;
     struct gemm_f32 gemm = {.n = g->n,
                             .k = rows.m,
                             .batch = list_rows(&rows, a_at, b_at),
@@ -111,27 +111,21 @@ static void add_part(const struct work *w, const struct conv_part *part, const s
 }
 
 /* Task i: share i % shares of chunk i / shares. Chunk 0 is summed where the result belongs. */
-static void run_task(const struct work *w, int64_t i, int64_t worker)
+static void run_task(void *arg, int64_t i)
 {
+    struct work *w = arg;
     const struct weight_grad *g = w->g;
     const int64_t chunk = i / g->shares, s = i % g->shares;
-    const int64_t all = g->space.samples * g->space.target[g->space.axis],
-                  end = (chunk + 1) * all / g->chunks;
+    const int64_t all = g->space.samples * g->space.target[g->space.axis];
+    const int64_t end = (chunk + 1) * all / g->chunks, slot = conv_slot_take(&w->slots);
     float *dw = chunk == 0 ? w->dw : w->partial + (chunk - 1) * g->dw;
     struct share share = {s * g->products / g->shares, (s + 1) * g->products / g->shares, true};
     for (int64_t u = chunk * all / g->chunks; u < end; share.first = false) {
         struct conv_part part;
         u = sunup__conv_part(&g->space, u, end, &part);
-        add_part(w, &part, &share, dw, worker);
+        add_part(w, &part, &share, dw, slot);
     }
-}
-
-static void run_worker(void *arg, int64_t i)
-{
-    const struct work *w = arg;
-    const int64_t tasks = w->g->chunks * w->g->shares;
-    for (int64_t t = i * tasks / w->workers; t < (i + 1) * tasks / w->workers; t++)
-        run_task(w, t, i);
+    conv_slot_give(&w->slots, slot);
 }
 
 static void add_chunks(void *arg, int64_t i)
@@ -159,10 +153,10 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                      .dy = s->in[1],
                      .dw = s->out[0],
                      .partial = s->workspace,
-                     .workers = threads};
-    w.slots = w.partial + partial_elements(g);
-    w.offsets = (int64_t *)(void *)(w.slots + threads * g->slot);
-    sunup__parallel(threads, threads, run_worker, &w);
+                     .slots = {.n = conv_slots_count(threads)}};
+    w.memory = w.partial + partial_elements(g);
+    w.offsets = (int64_t *)(void *)(w.memory + w.slots.n * g->slot);
+    sunup__parallel(threads, g->chunks * g->shares, run_task, &w);
     if (g->chunks > 1)
         sunup__parallel(threads, (g->dw + ADD_ELEMENTS - 1) / ADD_ELEMENTS, add_chunks, &w);
     return SUNUP_OK;
@@ -225,7 +219,8 @@ sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct 
     s->data = g;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes = (partial_elements(g) + d->threads * g->slot) * (int64_t)sizeof(float) +
-                         d->threads * 2 * g->rows_most * (int64_t)sizeof(int64_t);
+    const int64_t slots = conv_slots_count(d->threads);
+    s->workspace_bytes = (partial_elements(g) + slots * g->slot) * (int64_t)sizeof(float) +
+                         slots * 2 * g->rows_most * (int64_t)sizeof(int64_t);
     return SUNUP_OK;
 }

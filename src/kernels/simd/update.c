@@ -1,8 +1,8 @@
 /* update.c - one step of each optimizer in vectors of float; formulas and sources in update_ref.c.
  *
  * Constants are rounded to float once, but differences and quotients of them (1 - beta, lr /
- * correction) are taken in double before. Options are tested outside the loops: an always_inline
- * body is compiled for each.
+ * correction) are taken in double before. Tests of options within a loop are selects, at most;
+ * rmsprop has one loop for each set of its options, because they decide which of its arrays exist.
  */
 #include <math.h>
 
@@ -43,7 +43,7 @@ static void update_sgd(const struct update *u, int64_t n, const float *g, float 
 {
     const struct gradient c = gradient_of(u);
     const float lr = (float)u->lr, momentum = (float)u->momentum;
-    const float rest = (float)(u->first ? 1 : 1 - u->dampening), old = u->first ? 0.0F : momentum;
+    const float rest = (float)(1 - u->dampening);
     const bool nesterov = u->nesterov, first = u->first;
     if (momentum == 0) {
 #pragma omp simd
@@ -53,7 +53,7 @@ static void update_sgd(const struct update *u, int64_t n, const float *g, float 
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const float d = gradient(&c, g[i], w[i]);
-        const float now = first ? d : average(m[i], d, old, rest);
+        const float now = first ? d : average(m[i], d, momentum, rest);
         m[i] = now;
         w[i] = c.keep * w[i] - lr * (nesterov ? FMA(momentum, now, d) : now);
     }
