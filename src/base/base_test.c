@@ -193,6 +193,26 @@ static void square(void *arg, int64_t i)
     ((int64_t *)arg)[i] = i * i;
 }
 
+static void count_one(void *arg, int64_t i)
+{
+    ((_Atomic int *)arg)[i]++;
+}
+
+/* Short loops of changing length, so that late workers meet the next loop at every point of its start. */
+static void every_iteration_runs_once(void **state)
+{
+    (void)state;
+    static _Atomic int count[64];
+    for (int round = 0; round < 300000; round++) {
+        const int64_t n = 2 + round * 7 % 61;
+        sunup__parallel(2 + round % 3, n, count_one, count);
+        for (int64_t i = 0; i < 64; i++) {
+            assert_int_equal(count[i], i < n ? 1 : 0);
+            count[i] = 0;
+        }
+    }
+}
+
 static void parallel_loops(void **state)
 {
     (void)state;
@@ -222,6 +242,7 @@ int main(void)
         cmocka_unit_test(arena_and_text), cmocka_unit_test(errors),
         cmocka_unit_test(files),          cmocka_unit_test(checksums),
         cmocka_unit_test(permutations),   cmocka_unit_test(distributions),
+        cmocka_unit_test(every_iteration_runs_once),
         cmocka_unit_test(parallel_loops)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

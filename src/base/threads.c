@@ -6,8 +6,8 @@
  * Idle workers spin briefly, since the next loop of a step is microseconds away, then sleep in the kernel.
  *
  * Claim  one 64-bit ticket holds (generation, next block). A worker reads the ticket, then the loop's fields, then
- *        claims by compare-and-swap. The fields change only after every block is done, together with the generation,
- *        so a claim that succeeds has read fields that belong together, and a late worker's claim fails.
+ *        claims by compare-and-swap. While the fields change the ticket is closed (no block has that number), so a
+ *        claim that succeeds has read fields that belong together: a worker that is late with an old ticket fails.
  */
 #include <limits.h>
 #include <linux/futex.h>
@@ -19,6 +19,7 @@
 
 #include "base/system.h"
 
+static const unsigned long long CLOSED = 0xffffffffU; /* as next block */
 enum { MAX_WORKERS = 1023, SPINS = 4000, SPINS_BEFORE_YIELD = 20000, BLOCKS_PER_THREAD = 4 };
 
 static struct {
@@ -101,6 +102,9 @@ static void publish(int threads, int64_t n, parallel_fn task, void *arg)
 {
     const int64_t block =
         (n + (int64_t)threads * BLOCKS_PER_THREAD - 1) / ((int64_t)threads * BLOCKS_PER_THREAD);
+    const unsigned generation = (unsigned)atomic_load(&pool.generation) + 1;
+    const unsigned long long ticket = (unsigned long long)generation << 32;
+    atomic_store(&pool.ticket, ticket | CLOSED);
     atomic_store_explicit(&pool.task, task, memory_order_relaxed);
     atomic_store_explicit(&pool.arg, arg, memory_order_relaxed);
     atomic_store_explicit(&pool.n, n, memory_order_relaxed);
@@ -108,8 +112,7 @@ static void publish(int threads, int64_t n, parallel_fn task, void *arg)
     atomic_store_explicit(&pool.blocks, (n + block - 1) / block, memory_order_relaxed);
     atomic_store_explicit(&pool.helpers, threads - 1, memory_order_relaxed);
     atomic_store(&pool.done, 0);
-    const unsigned generation = (unsigned)atomic_load(&pool.generation) + 1;
-    atomic_store(&pool.ticket, (unsigned long long)generation << 32);
+    atomic_store(&pool.ticket, ticket);
     atomic_store(&pool.generation, (int)generation);
     if (atomic_load(&pool.sleepers) > 0) wake_all();
 }

@@ -12,7 +12,9 @@
 #ifdef SUNUP_HAVE_MPI
 
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "comm/inside.h"
@@ -128,9 +130,23 @@ void sunup__wire_close(sunup_comm *comm)
     comm->records = NULL;
 }
 
+static volatile sig_atomic_t abort_status;
+
+static void leave_now(int number)
+{
+    (void)number;
+    _exit(abort_status);
+}
+
+/* MPI_Abort may itself wait for the rank that does not answer (MPICH over UCX flushes its connections): after two
+ * seconds this process leaves without it, and the launcher ends the others. */
 void sunup__wire_abort(sunup_comm *comm, int exit_status)
 {
-    if (comm->wire) MPI_Abort(comm->wire->all, exit_status);
+    if (!comm->wire) return;
+    abort_status = exit_status;
+    (void)signal(SIGALRM, leave_now);
+    (void)alarm(2);
+    MPI_Abort(comm->wire->all, exit_status);
 }
 
 /* --- messages --- */
