@@ -248,3 +248,18 @@ sunup_status sunup__source_at(sunup_context *ctx, const void *data, size_t bytes
     s->bytes = (const unsigned char *)data + at;
     return SUNUP_OK;
 }
+
+double sunup__array_number(const struct array *a, int64_t i)
+{
+    switch (a->dtype) {
+    case SUNUP_F32:
+        return (double)((const float *)a->data)[i];
+    case SUNUP_F64:
+        return ((const double *)a->data)[i];
+    case SUNUP_I32:
+        return (double)((const int32_t *)a->data)[i];
+    case SUNUP_U8:
+        return (double)((const uint8_t *)a->data)[i];
+    }
+    return NAN;
+}

@@ -18,6 +18,7 @@ struct array {
     void *data;        /* sunup__alloc_aligned; owned */
 };
 void sunup__array_end(struct array *a);
+double sunup__array_number(const struct array *a, int64_t i); /* element i, whatever the type */
 
 /* Each reader parses bytes in memory (so that a fuzz target needs no file); name is for messages:
  * "train.idx: byte 12: ...". Sizes are checked against the bytes there before anything is allocated. */

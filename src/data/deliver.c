@@ -179,21 +179,6 @@ bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move 
     return good;
 }
 
-static double number_of(const struct array *a, int64_t i)
-{
-    switch (a->dtype) {
-    case SUNUP_F32:
-        return (double)((const float *)a->data)[i];
-    case SUNUP_F64:
-        return ((const double *)a->data)[i];
-    case SUNUP_I32:
-        return (double)((const int32_t *)a->data)[i];
-    case SUNUP_U8:
-        return (double)((const uint8_t *)a->data)[i];
-    }
-    return NAN;
-}
-
 sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char *room,
                                   size_t room_bytes)
 {
@@ -202,7 +187,7 @@ sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char
     (void)snprintf(room, room_bytes, "field '%s': sample %lld cannot be delivered", f->name,
                    (long long)sample);
     for (int64_t i = 0; i < d->elements; i++) {
-        const double x = number_of(&f->array, sample * d->elements + i);
+        const double x = sunup__array_number(&f->array, sample * d->elements + i);
         const double v = x * d->a[i % d->period] + d->b[i % d->period];
         const bool finite = f->dtype == SUNUP_F32 ? isfinite((float)v) : isfinite(v);
         if (!finite) {

@@ -172,21 +172,6 @@ static void confusion(struct text *out, const struct confusion *c)
     sunup__text(out, "</tr></table></div>\n");
 }
 
-static double pixel(const struct array *a, int64_t i)
-{
-    switch (a->dtype) {
-    case SUNUP_F32:
-        return (double)((const float *)a->data)[i];
-    case SUNUP_F64:
-        return ((const double *)a->data)[i];
-    case SUNUP_I32:
-        return ((const int32_t *)a->data)[i];
-    case SUNUP_U8:
-        return ((const uint8_t *)a->data)[i];
-    }
-    return 0;
-}
-
 /* First field that looks like pictures: [H, W] or [H, W, C] of at most 128 x 128. */
 static const struct field *picture_field(const sunup_data *data)
 {
@@ -205,12 +190,12 @@ static void picture(struct text *out, const struct field *f, int64_t sample)
     const int64_t h = f->shape.d[0], w = f->shape.d[1], c = f->shape.n == 3 ? f->shape.d[2] : 1;
     const int64_t base = sample * h * w * c;
     struct axis range = {INFINITY, -INFINITY};
-    for (int64_t i = 0; i < h * w; i++) widen(&range, pixel(&f->array, base + i * c));
+    for (int64_t i = 0; i < h * w; i++) widen(&range, sunup__array_number(&f->array, base + i * c));
     sunup__text(out, "<svg viewBox=\"0 0 %lld %lld\" shape-rendering=\"crispEdges\" width=\"112\">",
                 (long long)w, (long long)h);
     for (int64_t y = 0; y < h; y++) {
         for (int64_t x = 0, from = 0, grey = -1; x <= w; x++) {
-            const double p = x < w ? pixel(&f->array, base + (y * w + x) * c) : 0;
+            const double p = x < w ? sunup__array_number(&f->array, base + (y * w + x) * c) : 0;
             const int64_t now = x < w ? (int64_t)place(&range, p, 0, 15.99) : -1;
             if (now == grey) continue;
             if (grey >= 0)

@@ -106,7 +106,8 @@ static void work(void *arg, int64_t i)
         for (int64_t u = i * all / r->tasks; u < end;) {
             struct conv_part part;
             u = sunup__conv_part(&w->space, u, end, &part);
-            sweep_part(r, w, &part, r->memory + slot * r->slot);
+            /* No plane to keep: no memory, and NULL takes no offset. */
+            sweep_part(r, w, &part, r->slot > 0 ? r->memory + slot * r->slot : NULL);
         }
     }
     conv_slot_give(&r->slots, slot);
