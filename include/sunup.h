@@ -338,6 +338,7 @@ SUNUP_API sunup_value *sunup_layer_embedding(sunup_value *index, const char *nam
 typedef struct sunup_plan sunup_plan;
 
 /// Compile what outputs[0..n-1] need: order, fused steps, one arena, a kernel for each step. No run allocates.
+/// BORROW of the graph.
 SUNUP_API sunup_status sunup_plan_create(sunup_graph *graph, int n, sunup_value *const *outputs, sunup_plan **plan);
 SUNUP_API void sunup_plan_destroy(sunup_plan **plan);
 /// Use your memory for an input, parameter, state or output of the plan. BORROW, 64-byte aligned, dense.
