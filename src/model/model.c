@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/system.h"
 #include "tensor/tensor.h"
 
 enum { ALIGN_BYTES = 64 };
@@ -137,6 +138,10 @@ static void lay_out(sunup_model *m)
 static sunup_status allocate(sunup_model *m)
 {
     const int64_t width = sunup_dtype_bytes(m->dtype);
+    /* The system may promise memory that it does not have, and end the process when it is used. */
+    CHECK(m->n_flat * width <= sunup__memory_available(), m->ctx, E_MEMORY,
+          "%s: %lld weights need %.1f MB, but %.1f MB are free", m->source, (long long)m->n_flat,
+          1e-6 * (double)(m->n_flat * width), 1e-6 * (double)sunup__memory_available());
     m->flat = sunup__alloc_aligned((size_t)(m->n_flat * width));
     CHECK(m->flat, m->ctx, E_MEMORY, "%s: no memory for %lld weights (%lld bytes)", m->source,
           (long long)m->n_flat, (long long)(m->n_flat * width));

@@ -23,7 +23,7 @@ find_package(sunup 0.1 REQUIRED)
 add_executable(consumer main.c)
 target_link_libraries(consumer PRIVATE sunup::sunup m)
 TXT
-cmake -S "$room/project" -B "$room/project/build" -DCMAKE_PREFIX_PATH="$room/root" -DCMAKE_C_COMPILER="$cc" >/dev/null
+cmake -G Ninja -S "$room/project" -B "$room/project/build" -DCMAKE_PREFIX_PATH="$room/root" -DCMAKE_C_COMPILER="$cc" >/dev/null
 cmake --build "$room/project/build" >/dev/null
 "$room/project/build/consumer"
 "$room/root/bin/sunup" --version

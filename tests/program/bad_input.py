@@ -1,5 +1,7 @@
 """bad_input.py - every mistake ends with a clear sentence, the right exit status, and nothing lost."""
+import resource
 import struct
+import subprocess
 
 import common
 
@@ -76,6 +78,18 @@ class BadInput(common.Case):
         self.write("x.idx", x)
         self.write("y.idx", y)
         self.train("--set", "batch=1", "--set", "shards=1", "--set", "epochs=2", "--set", "schedule.type=constant")
+
+    def test_memory(self):
+        """Refused before it is taken: weights, then a batch that does not fit (the limit stands for a small machine)."""
+        self.edited("- dropout: 0.2", "- linear: {name: big, out_features: 1000000000}", "net.yaml")
+        self.refused("train", "run.yaml", says=["weights need", "are free"])
+        self.edited("- linear: {name: big, out_features: 1000000000}", "- linear: {name: big, out_features: 400000}",
+                    "net.yaml")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
+        done = subprocess.run(self.command("train", "run.yaml", "--set", "batch=240", "--set", "shards=1"),
+                              cwd=self.folder, env=self.environment(), capture_output=True, text=True, preexec_fn=limit)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, "needs .* are free; a smaller batch needs less|MB are free; lower batch")
 
     def test_nan(self):
         self.edited("lr: 0.05", "lr: 1.0e+30")
