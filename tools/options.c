@@ -52,9 +52,11 @@ void options_help(const struct verb *v, FILE *to)
     for (int i = 0; i < N_OPTIONS; i++) {
         if (!takes(v, options[i].name)) continue;
         const char *value = options[i].value != NULL ? options[i].value : "";
-        (void)fprintf(to, "  --%s%s%-*s %s\n", options[i].name,
-                      value[0] == '[' || value[0] == '\0' ? "" : " ",
-                      (int)(22 - strlen(options[i].name)), value, options[i].help);
+        const bool apart =
+            value[0] != '[' && value[0] != '\0'; /* --set KEY=VALUE, --resume[=PATH] */
+        char shown[64];
+        (void)snprintf(shown, sizeof shown, "--%s%s%s", options[i].name, apart ? " " : "", value);
+        (void)fprintf(to, "  %-24s %s\n", shown, options[i].help);
     }
 }
 
