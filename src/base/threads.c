@@ -2,8 +2,10 @@
  *
  * A loop is cut into blocks; the caller and the workers claim them one by one. The loop ends when all blocks are done,
  * not when all workers have come: a worker that the system does not run at the moment costs nothing, so that more ranks
- * or threads than cores degrade gently (OpenMP's barrier took ten times as long here, docs/decisions/003-threads.md).
- * Idle workers spin briefly, since the next loop of a step is microseconds away, then sleep in the kernel.
+ * or threads than cores degrade gently, where an OpenMP barrier waits (docs/decisions/003-threads.md).
+ * Idle workers spin for under a millisecond, since the next loop of a step is microseconds away, then sleep in the
+ * kernel. They outlast the serial parts of a step: a worker that slept there was often woken on the caller's core, and
+ * one run in four took the time of one thread. After the first microseconds they offer their core to others.
  *
  * Claim  one 64-bit ticket holds (generation, next block). A worker reads the ticket, then the loop's fields, then
  *        claims by compare-and-swap. While the fields change the ticket is closed (no block has that number), so a
@@ -20,7 +22,13 @@
 #include "base/system.h"
 
 static const unsigned long long CLOSED = 0xffffffffU; /* as next block */
-enum { MAX_WORKERS = 1023, SPINS = 4000, SPINS_BEFORE_YIELD = 20000, BLOCKS_PER_THREAD = 4 };
+enum {
+    MAX_WORKERS = 1023,
+    SPINS = 40000,
+    ALONE = 4000,
+    SPINS_BEFORE_YIELD = 20000,
+    BLOCKS_PER_THREAD = 4
+};
 
 static struct {
     pthread_mutex_t busy; /* one loop at a time; a second caller runs its own serially */
@@ -76,7 +84,10 @@ static void *work(void *number)
         while (run_block((int)(intptr_t)number)) {
         }
         int spins = 0;
-        while (atomic_load(&pool.generation) == seen && spins++ < SPINS) pause_briefly();
+        while (atomic_load(&pool.generation) == seen && spins++ < SPINS) {
+            pause_briefly();
+            if (spins > ALONE && spins % 64 == 0) (void)sched_yield();
+        }
         if (atomic_load(&pool.generation) == seen) {
             atomic_fetch_add(&pool.sleepers, 1);
             wait_for_change(seen);
