@@ -75,12 +75,23 @@ typedef enum sunup_log_level { SUNUP_LOG_ERROR, SUNUP_LOG_WARN, SUNUP_LOG_INFO, 
 /// Receives finished lines without a newline. `arg` is log_arg of the options.
 typedef void (*sunup_log_fn)(void *arg, sunup_log_level level, const char *line);
 
+/// How products (convolution, linear, matmul) are computed; all else is the same in each.
+typedef enum sunup_numerics {
+    SUNUP_NUMERICS_EXACT,   /* every product as it is written, in the operands' type                   */
+    SUNUP_NUMERICS_FAST,    /* also Winograd convolution: fewer multiplications, errors of some 1e-6   */
+    SUNUP_NUMERICS_BF16     /* f32 operands rounded to bf16, sums in f32; weights and results stay f32 */
+} sunup_numerics;
+
+/// "exact", "fast", "bf16".
+SUNUP_API const char *sunup_numerics_name(sunup_numerics numerics);
+
 typedef struct sunup_context_options {
     size_t size;            /* sizeof of this struct; set by sunup_context_defaults                    */
     int threads;            /* 0: the cores this process may run on (SUNUP_THREADS overrides)          */
     const char *device;     /* "cpu" (SUNUP_DEVICE overrides); "memcheck" poisons and guards memory    */
     const char *isa;        /* NULL: the best this machine has (SUNUP_ISA lowers it: ref avx2 avx512)  */
     const char *tuning;     /* NULL: no tuning file; else read at create, written by tuning            */
+    sunup_numerics numerics;/* SUNUP_NUMERICS_EXACT (SUNUP_NUMERICS=exact fast bf16 overrides)         */
     sunup_log_fn log;       /* NULL: silent                                                            */
     void *log_arg;
     sunup_log_level log_level; /* SUNUP_LOG_INFO                                                       */
@@ -96,6 +107,11 @@ SUNUP_API const char *sunup_error(const sunup_context *ctx);
 SUNUP_API int sunup_context_threads(const sunup_context *ctx);
 /// ISA level in force: "ref", "avx2", "avx512".
 SUNUP_API const char *sunup_context_isa(const sunup_context *ctx);
+SUNUP_API sunup_numerics sunup_context_numerics(const sunup_context *ctx);
+/// For plans made from now on; SUNUP_NUMERICS, where it is set, stays in force.
+SUNUP_API void sunup_context_set_numerics(sunup_context *ctx, sunup_numerics numerics);
+/// E_ARGUMENT unless text is a name of sunup_numerics_name.
+SUNUP_API sunup_status sunup_numerics_find(sunup_context *ctx, const char *text, sunup_numerics *numerics);
 
 /* -------------------------------------------------------------- 3. graphs and values --- */
 

@@ -68,6 +68,7 @@ struct run_file {
     char *model; /* path of the network, found beside the run file */
     struct field_list train, eval;
     sunup_train_options o;
+    const char *numerics; /* NULL: the context's */
     double timeout_s, bucket_bytes;
 };
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);

@@ -45,6 +45,7 @@ static const struct key run_keys[] = {
     RUN("keep_checkpoints", INT, o.keep_checkpoints),
     RUN("hash_steps", INT, o.hash_steps),
     RUN("log_steps", INT, o.log_steps),
+    RUN("numerics", TEXT, numerics),
     RUN("timeout_s", REAL, timeout_s),
     RUN("bucket_bytes", REAL, bucket_bytes),
     RUN("augment.flip", BOOL, o.augment.flip),
@@ -317,6 +318,14 @@ static sunup_status check(const struct reader *rd)
     return SUNUP_OK;
 }
 
+static sunup_status set_numerics(const struct reader *rd)
+{
+    sunup_numerics numerics;
+    TRY(sunup_numerics_find(rd->ctx, rd->r->numerics, &numerics));
+    sunup_context_set_numerics(rd->ctx, numerics);
+    return SUNUP_OK;
+}
+
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r)
 {
     struct reader rd = {.ctx = c->ctx, .r = r};
@@ -334,7 +343,9 @@ sunup_status run_file_load(struct command *c, const char *path, struct run_file 
     if (status == SUNUP_OK) status = read_map(&rd, "", root);
     for (int i = 0; i < c->n_set && status == SUNUP_OK; i++) status = override(&rd, c->set[i]);
     sunup__free(text);
-    return status == SUNUP_OK ? check(&rd) : status;
+    if (status == SUNUP_OK) status = check(&rd);
+    if (status == SUNUP_OK && r->numerics != NULL) status = set_numerics(&rd);
+    return status;
 }
 
 void run_file_end(struct run_file *r)

@@ -52,6 +52,25 @@ sunup_context_options sunup_context_defaults(void)
         .size = sizeof(sunup_context_options), .device = "cpu", .log_level = SUNUP_LOG_INFO};
 }
 
+static const char *const numerics_names[] = {"exact", "fast", "bf16"};
+enum { N_NUMERICS = sizeof numerics_names / sizeof *numerics_names };
+
+const char *sunup_numerics_name(sunup_numerics numerics)
+{
+    return numerics >= 0 && (int)numerics < N_NUMERICS ? numerics_names[numerics] : "unknown";
+}
+
+sunup_status sunup_numerics_find(sunup_context *ctx, const char *text, sunup_numerics *numerics)
+{
+    for (int i = 0; text != NULL && i < N_NUMERICS; i++) {
+        if (strcmp(numerics_names[i], text) != 0) continue;
+        *numerics = (sunup_numerics)i;
+        return SUNUP_OK;
+    }
+    RAISE(ctx, E_ARGUMENT, "numerics '%s' is not known; there are exact, fast and bf16",
+          text != NULL ? text : "");
+}
+
 /* The environment overrides the caller: the same binary must be testable at other settings. */
 static const char *setting(const char *variable, const char *otherwise)
 {
@@ -73,6 +92,10 @@ static sunup_status read_settings(sunup_context *ctx)
     CHECK(o->threads >= 0, ctx, E_ARGUMENT, "threads is %d; it must be 0 (all cores) or more",
           o->threads);
     ctx->threads = o->threads > 0 ? o->threads : sunup__cpu_count();
+    const char *numerics = setting("SUNUP_NUMERICS", NULL);
+    if (numerics != NULL) TRY(sunup_numerics_find(ctx, numerics, &o->numerics));
+    CHECK(o->numerics >= 0 && (int)o->numerics < N_NUMERICS, ctx, E_ARGUMENT,
+          "numerics is %d; it must be a value of sunup_numerics", (int)o->numerics);
     o->device = sunup__strdup(setting("SUNUP_DEVICE", o->device != NULL ? o->device : "cpu"));
     o->isa = sunup__strdup(setting("SUNUP_ISA", o->isa));
     o->tuning = sunup__strdup(setting("SUNUP_TUNING", o->tuning));
@@ -125,6 +148,16 @@ const char *sunup_error(const sunup_context *ctx)
 int sunup_context_threads(const sunup_context *ctx)
 {
     return ctx->threads;
+}
+
+sunup_numerics sunup_context_numerics(const sunup_context *ctx)
+{
+    return ctx->options.numerics;
+}
+
+void sunup_context_set_numerics(sunup_context *ctx, sunup_numerics numerics)
+{
+    if (setting("SUNUP_NUMERICS", NULL) == NULL) ctx->options.numerics = numerics;
 }
 
 sunup_status sunup__raise(sunup_context *ctx, sunup_status status, const char *format, ...)

@@ -1,7 +1,7 @@
 /* tuning.c - the file of measured choices: the fastest maker for each problem on this machine.
  *
  *   sunup tuning 1 0.1.0
- *   machine AMD EPYC 9354P; isa avx512; threads 2; device cpu
+ *   machine AMD EPYC 9354P; isa avx512; threads 2; device cpu; numerics exact
  *   conv:n16h56w56c64k64r3s3:f32 conv_brgemm
  *   end 1a2b3c4d
  *
@@ -68,9 +68,10 @@ static void header(sunup_context *ctx, char *room, size_t bytes)
 {
     char cpu[128];
     sunup__cpu_name(cpu, sizeof cpu);
-    snprintf(room, bytes, "sunup tuning 1 %s\nmachine %s; isa %s; threads %d; device %s\n",
+    snprintf(room, bytes, "sunup tuning 1 %s\nmachine %s; isa %s; threads %d; device %s; numerics %s\n",
              sunup_version(), cpu, sunup_context_isa(ctx), ctx->threads,
-             ctx->options.device != NULL ? ctx->options.device : "cpu");
+             ctx->options.device != NULL ? ctx->options.device : "cpu",
+             sunup_numerics_name(ctx->options.numerics));
 }
 
 /* Cuts the text's end line off; false: there is none or its sum is not that of the text. */
