@@ -467,6 +467,8 @@ typedef struct sunup_field_options {
     int n_channels;         /* 0, or channels whose mean/std follow                                    */
     const double *mean, *std; /* [n_channels] after scale: (x - mean) / std. COPY                      */
     bool label;             /* false: floats; true: i32 class                                          */
+    int64_t random;         /* 0; else no path: so many samples of made-up numbers, to time a run       */
+    int64_t classes;        /* 0: made-up labels are below this                                        */
 } sunup_field_options;
 SUNUP_API sunup_field_options sunup_field_defaults(void);
 /// Fields with equal sample counts. Files are read into memory at once; what does not fit is refused before it is
@@ -543,6 +545,8 @@ typedef struct sunup_train_options {
     int keep_checkpoints;   /* 2                                                                       */
     int hash_steps;         /* 100: weights compared across ranks every so many steps; 0: never        */
     int log_steps;          /* 50: steps between metric records                                        */
+    int64_t memory_bytes;   /* 0: no limit; else parts of the forward pass run again in the backward pass
+                               where a shard's values would take more; changes no bit                  */
 } sunup_train_options;
 SUNUP_API sunup_train_options sunup_train_defaults(void);
 

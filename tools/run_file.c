@@ -45,6 +45,7 @@ static const struct key run_keys[] = {
     RUN("keep_checkpoints", INT, o.keep_checkpoints),
     RUN("hash_steps", INT, o.hash_steps),
     RUN("log_steps", INT, o.log_steps),
+    RUN("memory_bytes", INTEGER, o.memory_bytes),
     RUN("numerics", TEXT, numerics),
     RUN("timeout_s", REAL, timeout_s),
     RUN("bucket_bytes", REAL, bucket_bytes),
@@ -87,9 +88,12 @@ enum { N_RUN_KEYS = sizeof run_keys / sizeof run_keys[0] };
         name, kind, offsetof(sunup_field_options, member)                                          \
     }
 static const struct key field_keys[] = {
-    FIELD("name", TEXT, name),    FIELD("path", PATH, path),   FIELD("member", TEXT, member),
-    FIELD("shape", SHAPE, shape), FIELD("scale", REAL, scale), FIELD("offset", REAL, offset),
-    FIELD("mean", MEAN, mean),    FIELD("std", STD, std),      FIELD("label", BOOL, label),
+    FIELD("name", TEXT, name),          FIELD("path", PATH, path),
+    FIELD("member", TEXT, member),      FIELD("shape", SHAPE, shape),
+    FIELD("scale", REAL, scale),        FIELD("offset", REAL, offset),
+    FIELD("mean", MEAN, mean),          FIELD("std", STD, std),
+    FIELD("label", BOOL, label),        FIELD("random", INTEGER, random),
+    FIELD("classes", INTEGER, classes),
 };
 enum { N_FIELD_KEYS = sizeof field_keys / sizeof field_keys[0] };
 
@@ -246,8 +250,9 @@ static sunup_status read_field(struct reader *rd, const struct yaml *y, sunup_fi
         if (k == NULL) return unknown(rd, y->key_at[i], y->key[i], N_FIELD_KEYS, field_keys);
         TRY(read_value(rd, y->item[i], k, f));
     }
-    if (f->name == NULL || f->path == NULL)
-        return sunup__yaml_error(rd->ctx, y, "a data field needs a name and a path");
+    if (f->name == NULL || (f->path == NULL && f->random <= 0))
+        return sunup__yaml_error(rd->ctx, y,
+                                 "a data field needs a name and a path (or random: SAMPLES)");
     if ((f->mean == NULL) != (f->std == NULL))
         return sunup__yaml_error(rd->ctx, y, "'mean' and 'std' go together");
     return SUNUP_OK;

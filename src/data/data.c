@@ -136,12 +136,18 @@ static sunup_status open_field(sunup_data *d, const sunup_field_options *o)
           "data field %d: its options do not come from sunup_field_defaults of this version",
           d->n_fields);
     TRY(add_field(d, o->name, &f));
-    CHECK(o->path != NULL, d->ctx, E_ARGUMENT, "field '%s' has no path", o->name);
+    CHECK(o->path != NULL || o->random > 0, d->ctx, E_ARGUMENT, "field '%s' has no path", o->name);
+    CHECK(o->random >= 0 && o->classes >= 0, d->ctx, E_ARGUMENT,
+          "field '%s': random is %lld and classes %lld; they must not be negative", o->name,
+          (long long)o->random, (long long)o->classes);
     CHECK(
         isfinite(o->scale) && isfinite(o->offset) && o->n_channels >= 0, d->ctx, E_ARGUMENT,
         "field '%s': scale is %g, offset %g and n_channels %d; they must be finite, and 0 or more",
         o->name, o->scale, o->offset, o->n_channels);
-    TRY(sunup__read_array(d->ctx, o->path, o->member, &f->array));
+    if (o->random > 0)
+        TRY(sunup__random_array(d->ctx, o, &f->array));
+    else
+        TRY(sunup__read_array(d->ctx, o->path, o->member, &f->array));
     TRY(settle_shape(d, f, &o->shape));
     f->dtype = o->label ? SUNUP_I32 : SUNUP_F32;
     f->scale = o->scale;

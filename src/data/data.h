@@ -38,6 +38,8 @@ sunup_status sunup__gunzip(sunup_context *ctx, const void *data, size_t bytes, c
 /* Whole file, kind by content, then ending. */
 sunup_status sunup__read_array(sunup_context *ctx, const char *path, const char *member,
                                struct array *a);
+/* Made-up numbers instead of a file's; see sunup_field_options.random. */
+sunup_status sunup__random_array(sunup_context *ctx, const sunup_field_options *o, struct array *a);
 
 struct field {
     char *name;

@@ -1,0 +1,208 @@
+"""pytorch.py MODEL MODE - the same network and step in PyTorch, run on demand: the peer of `sunup bench model`.
+
+MODE: words joined by +: eager, channels_last, compile, bf16 (autocast). Each line on standard input is a number of
+steps; the answer is one line of JSON with their times. The first line out says how long the start took. Batches are
+made up and wait in memory, so that PyTorch's loader is not what is timed; as in sunup, the optimizer's own fused form
+is used where it has one.
+"""
+import time
+
+born = time.time()
+import contextlib
+import json
+import resource
+import sys
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Residual(nn.Module):
+    """y = after(body(x) + short(x))."""
+
+    def __init__(self, body, short=None, after=None):
+        super().__init__()
+        self.body, self.short, self.after = body, short or nn.Identity(), after or nn.Identity()
+
+    def forward(self, x):
+        return self.after(self.body(x) + self.short(x))
+
+
+def conv_norm(c, k, r, stride=1, padding=0):
+    return [nn.Conv2d(c, k, r, stride, padding, bias=False), nn.BatchNorm2d(k)]
+
+
+def resnet(blocks, bottleneck):
+    layers = [*conv_norm(3, 64, 7, 2, 3), nn.ReLU(True), nn.MaxPool2d(3, 2, 1)]
+    c = 64
+    for stage, (n, w) in enumerate(zip(blocks, (64, 128, 256, 512))):
+        for b in range(n):
+            s = 2 if stage > 0 and b == 0 else 1
+            k = w * (4 if bottleneck else 1)
+            if bottleneck:
+                body = [*conv_norm(c, w, 1), nn.ReLU(True), *conv_norm(w, w, 3, s, 1), nn.ReLU(True), *conv_norm(w, k, 1)]
+            else:
+                body = [*conv_norm(c, w, 3, s, 1), nn.ReLU(True), *conv_norm(w, k, 3, 1, 1)]
+            short = nn.Sequential(*conv_norm(c, k, 1, s)) if s > 1 or c != k else None
+            layers.append(Residual(nn.Sequential(*body), short, nn.ReLU(True)))
+            c = k
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 1000))
+
+
+def ffn():
+    def conv(c):
+        return nn.Conv3d(c, 32, 3, padding=1)
+    modules = [Residual(nn.Sequential(nn.ReLU(), conv(32), nn.ReLU(), conv(32))) for _ in range(11)]
+    return nn.Sequential(conv(2), nn.ReLU(), conv(32), *modules, nn.ReLU(), nn.Conv3d(32, 1, 1))
+
+
+class CosmicTagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+        def block(c, r):
+            return Residual(nn.Sequential(*conv_norm(c, c, r, 1, r // 2), nn.LeakyReLU(0.01), *conv_norm(c, c, r, 1, r // 2)),
+                            after=nn.LeakyReLU(0.01))
+        widths = (16, 32, 64, 128)
+        self.stem = nn.Sequential(*conv_norm(1, 16, 5, 1, 2), nn.LeakyReLU(0.01))
+        self.down = nn.ModuleList(block(c, 3) for c in widths)
+        self.pool = nn.ModuleList(nn.Sequential(*conv_norm(c, 2 * c, 2, 2), nn.LeakyReLU(0.01)) for c in widths)
+        self.deep = nn.Sequential(block(256, 5), block(256, 5))
+        self.lift = nn.ModuleList(nn.Sequential(nn.ConvTranspose2d(2 * c, c, 2, 2, bias=False), nn.BatchNorm2d(c),
+                                                nn.LeakyReLU(0.01)) for c in widths)
+        self.up = nn.ModuleList(block(c, 3) for c in widths)
+        self.head = nn.Conv2d(16, 3, 1)
+
+    def forward(self, x):
+        x, skips = self.stem(x), []
+        for down, pool in zip(self.down, self.pool):
+            skips.append(down(x))
+            x = pool(skips[-1])
+        x = self.deep(x)
+        for level in (3, 2, 1, 0):
+            x = self.up[level](self.lift[level](x) + skips[level])
+        return self.head(x)
+
+
+class Uno(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+        def dense(*sizes):
+            return nn.Sequential(*(m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.ReLU(True))))
+        self.cell, self.drug = dense(942, 1000, 1000, 1000), dense(5270, 1000, 1000, 1000)
+        self.top = nn.Sequential(dense(3000, 1000, 1000, 1000), nn.Linear(1000, 1))
+
+    def forward(self, cell, drugs):
+        return self.top(torch.cat([self.cell(cell), self.drug(drugs).flatten(1)], 1))
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(256), nn.LayerNorm(256)
+        self.qkv, self.mixed = nn.Linear(256, 768), nn.Linear(256, 256)
+        self.wide, self.narrow = nn.Linear(256, 1024), nn.Linear(1024, 256)
+
+    def forward(self, x):
+        n, length, _ = x.shape
+        q, k, v = (t.view(n, length, 8, 32).transpose(1, 2) for t in self.qkv(self.norm1(x)).chunk(3, -1))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, 256)
+        x = x + self.mixed(y)
+        return x + self.narrow(F.gelu(self.wide(self.norm2(x))))
+
+
+def transformer():
+    return nn.Sequential(nn.Embedding(1000, 256), *(Layer() for _ in range(6)), nn.LayerNorm(256), nn.Linear(256, 1000))
+
+
+def nt3():
+    return nn.Sequential(nn.Conv1d(1, 128, 20), nn.ReLU(), nn.Conv1d(128, 128, 10), nn.ReLU(), nn.MaxPool1d(10),
+                         nn.Flatten(), nn.Linear(128 * 6045, 200), nn.ReLU(), nn.Dropout(0.1), nn.Linear(200, 20),
+                         nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, 2))
+
+
+def lenet():
+    return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
+                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
+                         nn.Linear(84, 10))
+
+
+def vision():
+    def block(c, k):
+        return [*conv_norm(c, k, 3, 1, 1), nn.ReLU()]
+    return nn.Sequential(*block(1, 16), nn.MaxPool2d(2), *block(16, 32), *block(32, 32), nn.MaxPool2d(2),
+                         *block(32, 64), nn.Flatten(), nn.Linear(3136, 10))
+
+
+def classes(n, k, *shape):
+    return torch.randint(0, k, (n, *shape))
+
+
+cross_entropy = F.cross_entropy
+sgd, adam, adamw = (lambda p: torch.optim.SGD(p, lr=0.01), lambda p: torch.optim.Adam(p, lr=1e-4, fused=True),
+                    lambda p: torch.optim.AdamW(p, lr=3e-4, fused=True))
+# name: (network, batch maker, loss, optimizer)
+networks = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
+            lambda: ((torch.randn(64, 784),), classes(64, 10)), cross_entropy, sgd),
+    "lenet": (lenet, lambda: ((torch.randn(64, 1, 28, 28),), classes(64, 10)), cross_entropy, sgd),
+    "vision": (vision, lambda: ((torch.randn(128, 1, 28, 28),), classes(128, 10)), cross_entropy, sgd),
+    "resnet18": (lambda: resnet((2, 2, 2, 2), False),
+                 lambda: ((torch.randn(32, 3, 64, 64),), classes(32, 1000)), cross_entropy, sgd),
+    "resnet50": (lambda: resnet((3, 4, 6, 3), True),
+                 lambda: ((torch.randn(16, 3, 224, 224),), classes(16, 1000)), cross_entropy, sgd),
+    "ffn": (ffn, lambda: ((torch.randn(4, 2, 33, 33, 33),), torch.rand(4, 1, 33, 33, 33)),
+            F.binary_cross_entropy_with_logits, sgd),
+    "ffn1": (ffn, lambda: ((torch.randn(1, 2, 33, 33, 33),), torch.rand(1, 1, 33, 33, 33)),
+             F.binary_cross_entropy_with_logits, sgd),
+    "cosmictagger": (CosmicTagger, lambda: ((torch.randn(3, 1, 320, 512),), classes(3, 3, 320, 512)), cross_entropy, sgd),
+    "nt3": (nt3, lambda: ((torch.randn(4, 1, 60483),), classes(4, 2)), cross_entropy, sgd),
+    "uno": (Uno, lambda: ((torch.randn(512, 942), torch.randn(512, 2, 5270)), torch.randn(512, 1)), F.mse_loss, adam),
+    "transformer": (transformer, lambda: ((classes(16, 1000, 256),), classes(16, 1000, 256)),
+                    lambda y, t: F.cross_entropy(y.flatten(0, 1), t.flatten()), adamw),
+}
+
+build, batch_of, loss_of, optimizer_of = networks[sys.argv[1]]
+modes = set(sys.argv[2].split("+"))
+unknown = modes - {"eager", "channels_last", "compile", "bf16"}
+if unknown:
+    sys.exit("pytorch.py: no mode " + ", ".join(sorted(unknown)))
+torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
+torch.manual_seed(0)
+net = build()
+batches = [batch_of() for _ in range(4)]
+if "channels_last" in modes:
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+    def last(t):
+        return t.contiguous(memory_format=layout[t.dim()]) if t.dim() in layout else t
+    for p in net.parameters():
+        p.data = last(p.data)
+    batches = [(tuple(last(x) for x in inputs), target) for inputs, target in batches]
+optimizer = optimizer_of(net.parameters())
+run = torch.compile(net) if "compile" in modes else net
+autocast = torch.autocast("cpu", torch.bfloat16) if "bf16" in modes else contextlib.nullcontext()
+done = 0
+
+
+def step():
+    global done
+    inputs, target = batches[done % len(batches)]
+    done += 1
+    start = time.perf_counter()
+    optimizer.zero_grad()
+    with autocast:
+        loss = loss_of(run(*inputs), target)
+    loss.backward()
+    optimizer.step()
+    float(loss.detach())
+    return time.perf_counter() - start
+
+
+step()
+print(json.dumps({"first_step_s": time.time() - born, "version": "PyTorch " + torch.__version__}), flush=True)
+for line in sys.stdin:
+    times = [step() for _ in range(int(line))]
+    print(json.dumps({"times_s": times, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
