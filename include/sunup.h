@@ -312,6 +312,19 @@ SUNUP_API sunup_value *sunup_group_norm(sunup_value *x, sunup_value *gamma, sunu
 SUNUP_API sunup_value *sunup_softmax(sunup_value *x, int axis);
 SUNUP_API sunup_value *sunup_log_softmax(sunup_value *x, int axis);
 
+typedef struct sunup_attention_options {
+    size_t size;
+    int64_t heads;          /* 1: must divide the channels of q, k and v                               */
+    bool causal;            /* false; true: query i sees keys 0..i + Lk - Lq                           */
+    double scale;           /* 0: 1 / sqrt(channels of q / heads)                                      */
+} sunup_attention_options;
+SUNUP_API sunup_attention_options sunup_attention_defaults(void);
+/// softmax(scale q k^T + bias) v for each head. q [N, Lq, C], k [N, Lk, C], v [N, Lk, V], y [N, Lq, V]; head h has
+/// channels [h C/heads, (h+1) C/heads). bias NULL or [N or 1, heads or 1, Lq, Lk], -inf hides a key; a query that sees
+/// no key gives zeros. The scores are never held as a whole. options NULL: defaults.
+SUNUP_API sunup_value *sunup_attention(sunup_value *q, sunup_value *k, sunup_value *v, sunup_value *bias,
+                                       const sunup_attention_options *options);
+
 /// Rows of table [rows, width] by index i32 [...] -> [..., width]. An index outside is an error at run time.
 SUNUP_API sunup_value *sunup_gather(sunup_value *table, sunup_value *index);
 /// y [rows, width] = sum of x[i] over i with index[i] = row; x [..., width], index [...]. Fixed order of sums.

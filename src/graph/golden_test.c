@@ -141,6 +141,14 @@ static sunup_value *batch_norm(struct build *b)
     return y;
 }
 
+static sunup_value *attention(struct build *b, int64_t heads, bool causal)
+{
+    sunup_attention_options o = sunup_attention_defaults();
+    o.heads = heads;
+    o.causal = causal;
+    return sunup_attention(in(b, "q"), in(b, "k"), in(b, "v"), in(b, "bias"), &o);
+}
+
 static sunup_value *cross_entropy(struct build *b, double smoothing)
 {
     return sunup_cross_entropy(in(b, "x"), in(b, "label"), in(b, "constant_weight"), smoothing);
@@ -171,6 +179,8 @@ POOL(avg_pool_plane, .window = {3, 2}, .stride = {2, 1}, .before = {1, 1}, .afte
      .count_pad = true)
 POOL(avg_pool_no_pad, .window = {3, 2}, .stride = {2, 1}, .before = {1, 1}, .after = {1, 1})
 POOL(avg_pool_space, .window = {2, 2, 2}, .stride = {1, 1, 1}, .count_pad = true)
+BUILD(attention_bias, attention(b, 2, false))
+BUILD(attention_causal, attention(b, 3, true))
 BUILD(global_avg_pool, sunup_global_avg_pool(in(b, "x")))
 BUILD(linear, sunup_linear(in(b, "x"), in(b, "w"), in(b, "b")))
 BUILD(matmul, sunup_matmul(in(b, "a"), in(b, "b"), 0))
@@ -227,6 +237,8 @@ static const struct row {
     ROW(batch_norm),
     {"batch_norm_eval", build_batch_norm},
     ROW(layer_norm),
+    ROW(attention_bias),
+    ROW(attention_causal),
     ROW(group_norm),
     ROW(softmax),
     ROW(log_softmax),

@@ -148,6 +148,21 @@ static sunup_value *make_group_norm(const struct layer *l, sunup_value *const *x
     return sunup__layer_group_norm(x[0], l->name, whole(l, KEY_num_groups, 1), norm_options(l));
 }
 
+/* ----------------------------------------------------------------------- attention --- */
+
+static sunup_value *make_attention(const struct layer *l, sunup_value *const *x)
+{
+    if (l->n_in != 3 && l->n_in != 4)
+        return sunup__graph_error(x[0]->node->graph, SUNUP_E_ARGUMENT,
+                                  "attention '%s' has %d inputs; it takes q, k, v and, where "
+                                  "scores are shifted or hidden, a bias",
+                                  l->name, l->n_in);
+    sunup_attention_options o = sunup_attention_defaults();
+    o.heads = whole(l, KEY_num_heads, 1);
+    o.causal = flag(l, KEY_causal, false);
+    return sunup_attention(x[0], x[1], x[2], l->n_in > 3 ? x[3] : NULL, &o);
+}
+
 /* --------------------------------------------------------------------- activations --- */
 
 #define PLAIN(kind)                                                                                \

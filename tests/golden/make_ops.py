@@ -169,3 +169,17 @@ case("tanh", torch.tanh, **spread)
 
 case("gather", lambda table, index: F.embedding(index.long(), table), table=rand(5, 3), index=labels(2, 4, classes=5))
 case("scatter_add", lambda x, index: torch.zeros(5, 3).index_add(0, index.long(), x), x=rand(8, 3), index=labels(8, classes=5))
+
+
+def attention(heads, causal=False):
+    """q k v [N, L, heads d]: channels of a head lie together."""
+    def split(t):
+        return t.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    def f(q, k, v, bias=None):
+        return F.scaled_dot_product_attention(split(q), split(k), split(v), bias, is_causal=causal).transpose(1, 2).flatten(2)
+    return f
+
+
+case("attention_bias", attention(2), q=rand(2, 3, 4), k=rand(2, 5, 4), v=rand(2, 5, 6), bias=rand(1, 2, 3, 5))
+case("attention_causal", attention(3, True), q=rand(1, 6, 6), k=rand(1, 6, 6), v=rand(1, 6, 3))
