@@ -166,6 +166,7 @@ void sunup_gradient_from(sunup_value *y, sunup_value *dy, int n, sunup_value *co
         for (int i = 0; i < n; i++) grads[i] = poison;
         return;
     }
+    if (g->gradient_from > g->n_nodes) g->gradient_from = g->n_nodes;
     struct sweep s = {.g = g};
     run_sweep(&s, y, dy, n, wrt, grads);
     end(&s);

@@ -12,6 +12,7 @@
  */
 #include "graph/graph.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -233,7 +234,10 @@ sunup_status sunup_graph_create(sunup_context *ctx, const sunup_graph_options *o
     *graph = NULL;
     sunup_graph *g = sunup__alloc(sizeof *g);
     CHECK(g, ctx, E_MEMORY, "%s", no_memory);
-    *g = (sunup_graph){.ctx = ctx, .options = sunup_graph_defaults(), .scope = ""};
+    *g = (sunup_graph){.ctx = ctx,
+                       .options = sunup_graph_defaults(),
+                       .gradient_from = INT_MAX,
+                       .scope = ""};
     if (options) {
         const size_t known = sizeof g->options;
         memcpy(&g->options, options, options->size < known ? options->size : known);

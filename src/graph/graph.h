@@ -129,6 +129,7 @@ struct sunup_graph {
     struct arena arena;
     struct node **nodes;
     int n_nodes, room_nodes, n_values;
+    int gradient_from;      /* nodes from here on were made by a gradient; INT_MAX: there is none */
     sunup_value *poison;
     sunup_status status;    /* of the first mistake */
     char *message;

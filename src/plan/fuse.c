@@ -90,10 +90,10 @@ static sunup_status list_readers(struct fusing *f)
                 n++;
             }
     f->readers = scratch_alloc(f->p, n, sizeof *f->readers);
-    int *next = scratch_alloc(f->p, p->graph->n_values, sizeof *next);
+    int *next = scratch_alloc(f->p, p->n_values, sizeof *next);
     NEED(p, f->readers);
     NEED(p, next);
-    for (int v = 0; v < p->graph->n_values; v++) {
+    for (int v = 0; v < p->n_values; v++) {
         f->from[v + 1] += f->from[v];
         next[v] = f->from[v];
     }
@@ -276,17 +276,16 @@ static sunup_status emit(struct fusing *f)
 
 sunup_status sunup__plan_fuse(sunup_plan *p)
 {
-    const sunup_graph *g = p->graph;
     struct fusing f = {.p = p,
                        .groups = scratch_alloc(p, p->n_nodes, sizeof(struct group)),
-                       .group_of = scratch_alloc(p, g->n_nodes, sizeof(int)),
-                       .from = scratch_alloc(p, g->n_values + 1, sizeof(int)),
-                       .reg = scratch_alloc(p, g->n_values, sizeof(int))};
+                       .group_of = scratch_alloc(p, p->n_ids, sizeof(int)),
+                       .from = scratch_alloc(p, p->n_values + 1, sizeof(int)),
+                       .reg = scratch_alloc(p, p->n_values, sizeof(int))};
     NEED(p, f.groups);
     NEED(p, f.group_of);
     NEED(p, f.from);
     NEED(p, f.reg);
-    for (int i = 0; i < g->n_nodes; i++) f.group_of[i] = -1;
+    for (int i = 0; i < p->n_ids; i++) f.group_of[i] = -1;
     TRY(list_readers(&f));
     deal_late(&f);
     join_forks(&f);

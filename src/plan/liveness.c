@@ -109,7 +109,7 @@ static void share_in_place(sunup_plan *p)
 
 sunup_status sunup__plan_liveness(sunup_plan *p)
 {
-    p->n_placed = p->graph->n_values;
+    p->n_placed = p->n_values;
     p->placed = plan_alloc(p, p->n_placed, sizeof *p->placed);
     p->steps = plan_alloc(p, p->n_nodes, sizeof *p->steps);
     NEED(p, p->placed);

@@ -10,7 +10,9 @@ sunup_status sunup__plan_order(sunup_plan *p)
 {
     const sunup_graph *g = p->graph;
     bool *needed = scratch_alloc(p, g->n_nodes, sizeof *needed);
-    p->wanted = scratch_alloc(p, g->n_values, sizeof *p->wanted);
+    p->n_values = g->n_values;
+    p->n_ids = g->n_nodes;
+    p->wanted = scratch_alloc(p, 2 * (int64_t)g->n_values, sizeof *p->wanted); /* see recompute.c */
     NEED(p, needed);
     NEED(p, p->wanted);
     for (int i = 0; i < p->n_outputs; i++) {

@@ -164,7 +164,7 @@ static sunup_status check_outputs(sunup_plan *p)
     return SUNUP_OK;
 }
 
-static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs)
+static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, int segments)
 {
     CHECK(n >= 0 && (n == 0 || outputs != NULL), p->ctx, E_ARGUMENT, "a plan of %d outputs", n);
     p->outputs = plan_alloc(p, n, sizeof(sunup_value *));
@@ -175,6 +175,7 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs)
     TRY(check_outputs(p));
     TRY(sunup__device(p->ctx, &p->device));
     TRY(sunup__plan_order(p));
+    TRY(sunup__plan_recompute(p, segments));
     TRY(sunup__plan_fuse(p));
     TRY(sunup__plan_liveness(p));
     TRY(sunup__plan_choose(p));
@@ -187,17 +188,17 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs)
     return list_regions(p);
 }
 
-sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs, bool dry,
-                                sunup_plan **plan)
+/* A plan whose forward pass is kept in `segments`. */
+static sunup_status create(sunup_graph *graph, int n, sunup_value *const *outputs, bool dry,
+                           int segments, sunup_plan **plan)
 {
     *plan = NULL;
-    if (graph == NULL) return SUNUP_E_ARGUMENT;
     sunup_plan *p = sunup__alloc(sizeof *p);
     CHECK(p != NULL, graph->ctx, E_MEMORY, "no memory for a plan");
     p->ctx = graph->ctx;
     p->graph = graph;
     p->dry = dry;
-    const sunup_status status = assemble(p, n, outputs);
+    const sunup_status status = assemble(p, n, outputs, segments);
     sunup__arena_end(&p->scratch);
     p->wanted = NULL;
     if (status != SUNUP_OK)
@@ -207,10 +208,42 @@ sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *o
     return status;
 }
 
+/* The fewest segments whose arena fits. */
+static sunup_status fit(sunup_graph *graph, int n, sunup_value *const *outputs, int64_t limit,
+                        int *segments)
+{
+    static const int tries[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        sunup_plan *p;
+        TRY(create(graph, n, outputs, true, tries[i], &p));
+        const int64_t bytes = p->arena_bytes;
+        sunup_plan_destroy(&p);
+        if (bytes < least) least = bytes;
+        if (bytes > limit) continue;
+        *segments = tries[i];
+        return SUNUP_OK;
+    }
+    RAISE(graph->ctx, E_MEMORY,
+          "the values of a pass do not fit into memory_bytes %lld: with forward values made again "
+          "it takes %lld at least; a smaller batch or more shards need less",
+          (long long)limit, (long long)least);
+}
+
+sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,
+                                const struct plan_options *options, sunup_plan **plan)
+{
+    *plan = NULL;
+    if (graph == NULL) return SUNUP_E_ARGUMENT;
+    int segments = 1;
+    if (options->memory_bytes > 0) TRY(fit(graph, n, outputs, options->memory_bytes, &segments));
+    return create(graph, n, outputs, options->dry, segments, plan);
+}
+
 sunup_status sunup_plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,
                                sunup_plan **plan)
 {
-    return sunup__plan_create(graph, n, outputs, false, plan);
+    return sunup__plan_create(graph, n, outputs, &(struct plan_options){0}, plan);
 }
 
 void sunup_plan_destroy(sunup_plan **plan)

@@ -308,7 +308,8 @@ static void too_large_is_told_before(void **state)
     assert_int_equal(sunup_plan_create(b.g, 1, &y, &p), SUNUP_E_MEMORY);
     assert_null(p);
     assert_non_null(strstr(sunup_error(b.ctx), "MiB"));
-    assert_int_equal(sunup__plan_create(b.g, 1, &y, true, &p), SUNUP_OK);
+    assert_int_equal(sunup__plan_create(b.g, 1, &y, &(struct plan_options){.dry = true}, &p),
+                     SUNUP_OK);
     assert_true(p->owned_bytes >= 4 * huge);
     assert_true(sunup_plan_describe(p).arena_bytes >= 4 * huge);
     assert_int_equal(sunup_plan_run(p, no_key), SUNUP_E_ARGUMENT);

@@ -51,6 +51,8 @@ static void totals(const sunup_plan *p, struct text *t)
     number(bytes, p->bytes);
     number(arena, (double)p->arena_bytes);
     number(unshared, (double)p->unshared_bytes);
+    if (p->n_again > 0)
+        sunup__text(t, "%d forward nodes run again to save memory\n", p->n_again);
     sunup__text(t,
                 "%d steps on %s, %s flops, %s bytes moved; arena %s bytes (%s without sharing)\n",
                 p->n_steps, p->device->ops->name, flops, bytes, arena, unshared);

@@ -10,6 +10,8 @@
 
 /* outputs -> wanted, nodes: what the outputs need, in the graph's order. */
 sunup_status sunup__plan_order(sunup_plan *p);
+/* nodes -> nodes: the forward pass in segments, whose insides are made again for their gradients. 1: none are. */
+sunup_status sunup__plan_recompute(sunup_plan *p, int segments);
 /* nodes -> nodes: pointwise neighbours joined into chains; sources first. */
 sunup_status sunup__plan_fuse(sunup_plan *p);
 /* nodes -> steps (node and number), placed (who shares whose memory, and when it is used). */

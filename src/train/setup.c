@@ -173,7 +173,8 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
     TRY(sunup_graph_finish(p->graph));
     CHECK(sunup__elements(&p->loss->shape) == 1, t->ctx, E_SHAPE,
           "the loss is not a single number");
-    TRY(sunup_plan_create(p->graph, n_outputs, outputs, &p->plan));
+    const struct plan_options o = {.memory_bytes = p->training ? t->o.memory_bytes : 0};
+    TRY(sunup__plan_create(p->graph, n_outputs, outputs, &o, &p->plan));
     for (int i = 0; i < t->model->n_parameters + t->model->n_states; i++) {
         sunup_value *v = sunup_graph_find(p->graph, t->model->tensors[i].t.name);
         if (sunup__plan_address(p->plan, v) != NULL)
