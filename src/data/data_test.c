@@ -101,6 +101,61 @@ static void test_open(void **state)
     (void)unlink(y);
 }
 
+/* x and labels made up; NULL: what the error must say. */
+static void open_random(sunup_field_options f[2], const char *error)
+{
+    sunup_data *d = NULL;
+    const sunup_status status = sunup_data_open(ctx, 2, f, &d);
+    assert_int_equal(status == SUNUP_OK, error == NULL);
+    if (error != NULL) {
+        assert_null(d);
+        assert_non_null(strstr(sunup_error(ctx), error));
+        return;
+    }
+    const float *x = d->fields[0].array.data;
+    const int32_t *label = d->fields[1].array.data;
+    double sum = 0, square = 0;
+    int of_class[3] = {0};
+    assert_int_equal(d->samples, 500);
+    for (int i = 0; i < 500 * 12; i++) {
+        sum += (double)x[i];
+        square += (double)x[i] * (double)x[i];
+    }
+    assert_true(sum * sum < 16.0 * 6000 && square > 5400 && square < 6600); /* 4 and 5 sigma */
+    for (int i = 0; i < 500; i++) {
+        assert_in_range(label[i], 0, 2);
+        of_class[label[i]]++;
+    }
+    for (int k = 0; k < 3; k++) assert_in_range(of_class[k], 120, 215);
+    sunup_data_destroy(&d);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    sunup_field_options f[2] = {sunup_field_defaults(), sunup_field_defaults()};
+    f[0].name = "x";
+    f[0].shape = SUNUP_SHAPE(4, 3);
+    f[1].name = "label";
+    f[1].label = true;
+    f[0].random = f[1].random = 500;
+    open_random(f, "classes");
+    f[1].classes = 3;
+    open_random(f, NULL);
+    f[1].random = 400;
+    open_random(f, "400");
+    f[1].random = -1;
+    open_random(f, "no path");
+    f[1].random = 500;
+    f[0].path = "x.npy";
+    open_random(f, "not both");
+    f[0].path = NULL;
+    f[0].shape = SUNUP_SCALAR;
+    open_random(f, "shape");
+    f[0].shape = SUNUP_SHAPE(INT64_MAX / 2);
+    open_random(f, "x");
+}
+
 static void test_fashion_mnist(void **state)
 {
     (void)state;
@@ -129,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_open),
+        cmocka_unit_test(test_random),
         cmocka_unit_test(test_fashion_mnist),
     };
     return cmocka_run_group_tests(tests, start, end);
