@@ -1,12 +1,14 @@
 /* check.c - `sunup check [PROBLEM...]`: leaves against the reference, ops against their own algebra.
  *
- * Without operands everything is checked. "kernels" and "ops" name the two halves; anything else is a filter in the
- * problem language ("gemm", "gemm:m64n48k300", "conv:..."): a leaf's name first, then an op's.
+ * Without operands everything is checked. "kernels" and "ops" name the two halves. A problem that names a node
+ * ("conv:n2h9w9c8k16r3s3:same", any size) compares every maker that can with the op's own way in f64. Anything else is
+ * a filter in the problem language ("gemm", "gemm:m64n48k300", "softmax"): a leaf's name first, then an op's.
  */
 #include <string.h>
 
 #include "graph/ops_check.h"
 #include "kernels/check.h"
+#include "plan/problem.h"
 #include "program.h"
 
 struct tally {
@@ -47,9 +49,42 @@ static bool is_leaf(const char *filter)
     return false;
 }
 
+/* A listed case of its op, whose text may read as a node's. */
+static bool is_case(const char *text)
+{
+    for (int i = 0; sunup__op_at(i) != NULL; i++)
+        for (int k = 0; k < sunup__op_at(i)->n_cases; k++)
+            if (strcmp(sunup__op_at(i)->cases[k].problem, text) == 0) return true;
+    return false;
+}
+
+static bool is_node(sunup_context *ctx, const char *text)
+{
+    sunup_graph *graph;
+    const struct node *node;
+    if (strchr(text, ':') == NULL || is_case(text)) return false;
+    const bool node_of_text = sunup__problem_read(ctx, text, &graph, &node) == SUNUP_OK;
+    sunup_graph_destroy(&graph);
+    return node_of_text;
+}
+
+static void each_maker(void *arg, const struct check_result *r)
+{
+    const struct tally *t = arg;
+    if (!t->json && r->failure == NULL)
+        (void)printf("  %-28s largest error %.3f of its bound\n", r->leaf, r->worst);
+    each(arg, r);
+}
+
 static sunup_status check(struct command *c, struct tally *t, const char *what)
 {
     const char *filter = strcmp(what, "kernels") == 0 || strcmp(what, "ops") == 0 ? NULL : what;
+    if (filter != NULL && is_node(c->ctx, filter)) {
+        struct check_report r = {.each = each_maker, .arg = t};
+        TRY(sunup__problem_check(c->ctx, filter, &r));
+        show(t, what, &r);
+        return SUNUP_OK;
+    }
     const bool leaf = filter != NULL ? is_leaf(filter) : strcmp(what, "kernels") == 0;
     /* conv, softmax ... are names of leaves and of ops: the filter means both. */
     const bool op = !leaf || (filter != NULL && sunup__op_find(filter) != NULL);

@@ -35,6 +35,10 @@ static const struct option options[] = {
     {"ranks", "N", "predict for N ranks", COUNT, AT(ranks)},
     {"steps", "N", "training steps to time", COUNT, AT(steps)},
     {"seconds", "S", "time spent on each row", SECONDS, AT(seconds)},
+    {"cold", NULL, "time single calls, with 64 MiB of other data through the caches before each", FLAG,
+     AT(cold)},
+    {"csv", "FILE", "write the rows, one line for each way of each", TEXT, AT(csv)},
+    {"html", "FILE", "draw the kernels under their roofline", TEXT, AT(html)},
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 

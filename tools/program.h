@@ -23,9 +23,9 @@ struct command {
     int n_operands;
     const char *set[MAX_SET]; /* --set a.b=c */
     int n_set;
-    bool json, quiet, resume;
+    bool json, quiet, resume, cold;
     const char *resume_path; /* NULL: the newest */
-    const char *weights, *input, *output, *tuning;
+    const char *weights, *input, *output, *tuning, *csv, *html;
     int64_t batch, ranks, steps, repeats;
     double seconds, start_s; /* start_s: clock at the program's start */
     sunup_context *ctx;

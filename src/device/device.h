@@ -23,6 +23,9 @@ struct step {
     void *workspace;
     const bool *dies;               /* [n_in] nobody reads this operand after the step */
     int number;                     /* place in its plan, from 0 */
+    /* For timing only: weights stay in the layout that the maker likes best from run to run, and their gradients stay
+     * in it; only the first run converts between it and ours. */
+    bool keeps_layout;
 };
 
 struct maker {

@@ -1,5 +1,5 @@
-/* check.h - how a leaf is checked and timed; `sunup check gemm` and `sunup bench gemm:m64n48k300`
- * end here.
+/* check.h - how a leaf is checked and timed; `sunup check gemm` and `sunup bench kernel
+ * gemm:m64n48k300` end here.
  *
  * Every leaf of leaves.def has one `const struct leaf_check sunup__check_<leaf>` in
  * ref/<file>_check.c (a missing one fails the link). It lists problems and a function that runs any

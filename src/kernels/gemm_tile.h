@@ -34,18 +34,28 @@ static inline __attribute__((always_inline)) int64_t T(at)(const int64_t *offset
     return offsets ? offsets[i] : 0;
 }
 
-/* acc += A_i B_i for one i. */
+/* acc += A_i B_i for one i. c: the tile's place in C if this is the last i, else NULL. Its lines, and
+ * those of the tile below, are fetched 48 steps before they are needed, about a memory's latency:
+ * stores that miss hold back the loads of the next tile (up to 8 % of the time if rows of C are
+ * 4 KB apart). */
 static inline __attribute__((always_inline)) void T(multiply)(const struct gemm_f32 *g,
                                                               const float *a, const float *b,
-                                                              MASK mask, VEC *acc, const int R,
-                                                              const int V)
+                                                              const float *c, MASK mask, VEC *acc,
+                                                              const int R, const int V)
 {
+    const int64_t fetch_at = c ? 48 : -1;
     const int64_t a_row = g->a_row, a_col = g->a_col, b_row = g->b_row;
     const float *quad[(ROWS1 + 3) / 4];
     UNROLL
     for (int q = 0; q < (R + 3) / 4; q++) quad[q] = a + 4 * q * a_row;
     for (int64_t p = g->k; p > 0; p--) {
         VEC bv[4];
+        if (p == fetch_at) {
+            for (int64_t r = 0; r < 2 * R; r++) {
+                __builtin_prefetch(c + r * g->c_row, 1);
+                __builtin_prefetch(c + r * g->c_row + V * LANES - 1, 1);
+            }
+        }
         UNROLL
         for (int v = 0; v < V; v++)
             bv[v] = v < V - 1 ? LOAD(b + v * LANES) : LOADM(b + v * LANES, mask);
@@ -113,8 +123,8 @@ T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask, const int R
     }
     for (int64_t i = 0; i < g->batch; i++) {
         T(multiply)
-        (g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0, mask, acc, R,
-         V);
+        (g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0,
+         i + 1 < g->batch ? NULL : c, mask, acc, R, V);
     }
     T(finish)(g, c, g->bias ? g->bias + j0 : NULL, mask, acc, R, V);
 }

@@ -29,6 +29,17 @@ struct window {
     bool count_pad;             /* avg_pool: zeros of the padding count in the mean */
 };
 
+/* Points of a grouped convolution that see the same taps: rows x points of them, x_row ... y_point elements apart; tap
+ * t reads x x_at[t] further on and has its weights at w_at[t]. A group has cg channels of x and kg of y. In turn r of
+ * `turns` (a power of two, cg or kg at least, BOX_TURNS at most), channel j of a group of x meets channel
+ * (j + r) % turns of y, if it is there: so no channel has to be moved before a turn's sum is complete. */
+enum { BOX_TURNS = 8 };
+struct box {
+    int64_t rows, points, x_row, x_point, y_row, y_point;
+    int64_t taps, groups, cg, kg, turns, w_turn; /* w_turn: elements from one turn's weights to the next */
+    const int64_t *x_at, *w_at;
+};
+
 /* Constants of one optimizer update; fields that a type does not name are unused. All products with lr are done
  * in f64 by the caller. Formulas beside each leaf's reference, as PyTorch documents them. */
 struct update {
@@ -54,6 +65,7 @@ struct kernels {
     const char *isa;            /* the strongest level used       */
     struct leaves_f32 f32;
     struct leaves_f64 f64;
+    bool fast_bf16;             /* gemm_bf16 is faster than gemm  */
     double (*fma_loop)(int64_t rounds); /* flops done in registers: the ceiling that benches divide by */
 };
 double sunup__fma_loop(int64_t rounds);

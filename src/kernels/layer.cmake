@@ -10,6 +10,9 @@
 set(ISA_avx2 -mavx2 -mfma)
 set(ISA_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx2 -mprefer-vector-width=512)
 
+set(ISA_avx512_bf16 ${ISA_avx512} -mavx512bf16)
+set(only_own avx512_bf16) # levels for which the loops of simd/ would be the same again
+
 set(here ${CMAKE_SOURCE_DIR}/src/kernels)
 file(STRINGS ${here}/isa.def levels REGEX "^ISA\\(")
 list(TRANSFORM levels REPLACE "^ISA\\(([a-z0-9_]+),.*" "\\1")
@@ -35,15 +38,19 @@ list(APPEND BELOW sunup_kernels_f64)
 file(GLOB simd CONFIGURE_DEPENDS ${here}/simd/*.c)
 foreach(isa ${levels})
   file(GLOB own CONFIGURE_DEPENDS ${here}/${isa}/*.c)
+  set(loops ${simd})
+  if(isa IN_LIST only_own)
+    set(loops "")
+  endif()
   # Clang takes minutes to instrument register tiles; `sunup check` runs them between unreadable pages anyway.
   set_source_files_properties(${own} PROPERTIES COMPILE_OPTIONS $<$<C_COMPILER_ID:Clang>:-fno-sanitize=all>)
   set(lines "")
-  foreach(file ${simd} ${own}) # hand-written files last: they overwrite
+  foreach(file ${loops} ${own}) # hand-written files last: they overwrite
     get_filename_component(name ${file} NAME_WE)
     string(APPEND lines "FILES(${name})\n")
   endforeach()
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/kernels/${isa}.def CONTENT "${lines}")
-  kernels_part(sunup_kernels_${isa} ${simd} ${own} ${here}/fill.c)
+  kernels_part(sunup_kernels_${isa} ${loops} ${own} ${here}/fill.c)
   target_compile_options(sunup_kernels_${isa} PRIVATE ${ISA_${isa}} -fno-trapping-math -fopenmp-simd
     $<$<C_COMPILER_ID:GNU>:-fno-loop-unroll-and-jam>) # it takes loops over lanes apart: pooling was 20 times slower
   target_compile_definitions(sunup_kernels_${isa} PRIVATE ISA=${isa}

@@ -17,7 +17,7 @@ enum { N = 3 * 1117, SHIFTS = 17, C = 7 };
 
 struct result {
     double squares;
-    float row, columns[C], channels[C], mean, rstd, y[N];
+    float row, columns[C], channels[2][C], mean, rstd, y[N];
 };
 
 static void compute(const struct kernels *k, const float *x, struct result *r)
@@ -26,7 +26,7 @@ static void compute(const struct kernels *k, const float *x, struct result *r)
     k->f32.sum_squares(N, x, &r->squares);
     k->f32.reduce(REDUCE_SUM, 1, N, 1, x, &r->row);
     k->f32.reduce(REDUCE_SUM, 1, N / C, C, x, r->columns);
-    k->f32.channel_sum(N / C, C, x, r->channels);
+    k->f32.channel_moments(N / C, C, x, r->columns, r->channels[0], r->channels[1]);
     k->f32.norm(1, N, x, NULL, NULL, 1e-5F, r->y, &r->mean, &r->rstd);
     k->f32.softmax(3, N / 3, x, r->y);
 }
@@ -68,9 +68,41 @@ static void squares_of_the_largest_floats_are_finite(void **state)
     assert_false(sum - sum == 0);
 }
 
+/* Leaves take short rows in groups: the bits must be those of each row alone. */
+static void rows_do_not_depend_on_their_neighbours(void **state)
+{
+    (void)state;
+    enum { ROWS = 37, MOST = 1030 };
+    static const int64_t lengths[] = {1, 3, 10, 16, 17, 40, 600, MOST};
+    static float x[ROWS * MOST], all[4][ROWS * MOST], one[4][MOST], mean[ROWS], rstd[ROWS];
+    const struct random_stream s = {8, RANDOM_TEST, 0, 0};
+    for (uint64_t i = 0; i < ROWS * MOST; i++) x[i] = (float)sunup__random_normal(&s, i);
+    for (int level = 1; sunup__isa_name(level); level++) {
+        struct kernels k;
+        if (!sunup__kernels_init(&k, sunup__cpu_flags(), sunup__isa_name(level))) continue;
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            const int64_t n = lengths[i];
+            k.f32.softmax(ROWS, n, x, all[0]);
+            k.f32.log_softmax(ROWS, n, x, all[1]);
+            k.f32.norm(ROWS, n, x, NULL, NULL, 1e-5F, all[2], mean, rstd);
+            k.f32.softmax_grad(ROWS, n, all[0], x, all[3]);
+            for (int64_t r = 0; r < ROWS; r++) {
+                const float *row = x + r * n;
+                k.f32.softmax(1, n, row, one[0]);
+                k.f32.log_softmax(1, n, row, one[1]);
+                k.f32.norm(1, n, row, NULL, NULL, 1e-5F, one[2], mean, rstd);
+                k.f32.softmax_grad(1, n, one[0], row, one[3]);
+                for (int f = 0; f < 4; f++)
+                    assert_memory_equal(one[f], all[f] + r * n, (size_t)n * sizeof(float));
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_do_not_depend_on_their_neighbours),
         cmocka_unit_test(sums_do_not_depend_on_alignment),
         cmocka_unit_test(squares_of_the_largest_floats_are_finite),
     };

@@ -1,4 +1,4 @@
-/* fuse.c - second stage: neighbouring pointwise nodes become one chain: one pass over memory.
+/* fuse.c - fourth stage: neighbouring pointwise nodes become one chain: one pass over memory.
  *
  * Nodes are dealt into groups that run one after the other; a value is made in a group at or before
  * every group that reads it, so the order of groups stays valid whatever joins. Two passes:
@@ -10,10 +10,14 @@
  *          that saves at least as many values from being written as it makes (a gradient that goes
  *          two ways).
  *
- * So nothing is computed twice, no value is made earlier than it must be unless another one is
- * saved by that, and the result depends on the graph alone. A group of one stays the graph's own
- * node.
+ *   sums   the sums of a batch norm's gradient move up into the group that makes the dy they read,
+ *          which then need not be read again, nor written if nobody else reads it.
+ *
+ * So nothing is computed twice that expand.c did not double, no value is made earlier than it must
+ * be unless another one is saved by that, and the result depends on the graph alone. A group of one
+ * stays the graph's own node.
  */
+#include "graph/ops/channel_norm.h"
 #include "plan/stages.h"
 
 struct group {
@@ -22,20 +26,22 @@ struct group {
     const sunup_shape *shape;
     int n_nodes, n_in, n_out;
     sunup_value *in[CHAIN_IN]; /* made outside, each once */
+    struct node *sums;         /* that read a result of this group; NULL: none */
 };
 
 struct fusing {
     sunup_plan *p;
     struct group *groups; /* in reverse running order: the last to run is 0 */
     int n_groups;
-    int *group_of;       /* [graph nodes] -1: not dealt yet                      */
+    int *group_of;       /* [node ids] -1: not dealt yet                         */
+    int *maker;          /* [values] id of the node that makes it                */
     int *readers, *from; /* ids of the nodes that read value v: readers[from[v] .. from[v + 1]) */
     int *reg;            /* [values] register in the chain that is being written */
 };
 
 static int made_in(const struct fusing *f, const sunup_value *v)
 {
-    return f->group_of[v->node->id];
+    return f->group_of[f->maker[v->id]];
 }
 
 static bool is_source(const sunup_value *v)
@@ -83,6 +89,9 @@ static sunup_status list_readers(struct fusing *f)
 {
     const sunup_plan *p = f->p;
     int n = 0;
+    for (int i = 0; i < p->n_nodes; i++)
+        for (int o = 0; o < p->nodes[i]->n_out; o++)
+            f->maker[p->nodes[i]->out[o]->id] = p->nodes[i]->id;
     for (int i = 0; i < p->n_nodes; i++)
         for (int k = 0; k < p->nodes[i]->n_in; k++)
             if (p->nodes[i]->in[k] != NULL) {
@@ -191,58 +200,147 @@ static void join_forks(struct fusing *f)
     }
 }
 
+/* ------------------------------------------------------------------------ pass: sums --- */
+
+/* What the sums can read block by block: like x, a number a channel, or one number. */
+static bool is_by_rows(const sunup_value *v, const sunup_shape *x)
+{
+    const int64_t n = sunup__elements(&v->shape), c = x->d[x->n - 1];
+    return n == 1 || sunup__same_shape(&v->shape, x) || (n == c && v->shape.d[v->shape.n - 1] == c);
+}
+
+/* True: the sums can run as early as group g, and read its operands. */
+static bool can_move_up(const struct fusing *f, const struct node *sums, int g)
+{
+    const struct group *to = &f->groups[g];
+    const sunup_shape *x = &sums->in[0]->shape;
+    if (!to->pointwise || to->sums != NULL || !sunup__same_shape(to->shape, x)) return false;
+    for (int i = 0; i < to->n_in; i++)
+        if (!is_by_rows(to->in[i], x)) return false;
+    for (int i = 0; i < SUMS_OPERANDS; i++)
+        if (sums->in[i] != NULL && !is_source(sums->in[i]) && made_in(f, sums->in[i]) <= g)
+            return false;
+    return true;
+}
+
+static void join_sums(struct fusing *f)
+{
+    for (int i = 0; i < f->p->n_nodes; i++) {
+        struct node *n = f->p->nodes[i];
+        if (n->op != &sunup__op_batch_norm_sums || is_source(n->in[SUMS_OPERANDS])) continue;
+        const int g = made_in(f, n->in[SUMS_OPERANDS]);
+        if (!can_move_up(f, n, g)) continue;
+        f->groups[f->group_of[n->id]].n_nodes = 0;
+        f->group_of[n->id] = g;
+        f->groups[g].sums = n;
+        f->groups[g].n_nodes++;
+    }
+}
+
 /* ------------------------------------------------------------------------ the chains --- */
 
-static void write_step(struct fusing *f, const struct node *n, struct chain_step *to, int reg)
+struct writing {
+    struct chain_attr attr;
+    struct chain_step *steps;
+    int *out;
+    int n_in;
+    sunup_value **in, **values; /* of the node; the program's start behind those of the sums */
+};
+
+static int same_step(const struct writing *w, const struct chain_step *step)
+{
+    for (int t = 0; t < w->attr.n_steps; t++) {
+        const struct chain_step *s = &w->steps[t];
+        if (s->code == step->code && s->a == step->a && s->b == step->b && s->c == step->c &&
+            s->imm[0] == step->imm[0] && s->imm[1] == step->imm[1])
+            return t;
+    }
+    return -1;
+}
+
+/* A step of node n, or the one before that gives the same; output: others read it. */
+static void write_step(struct fusing *f, struct writing *w, const struct node *n, bool output)
 {
     const struct pointwise_attr *attr = n->attr;
     int operand[3] = {-1, -1, -1};
     for (int k = 0; k < n->n_in && k < 3; k++)
         if (n->in[k] != NULL) operand[k] = f->reg[n->in[k]->id];
-    *to = (struct chain_step){.code = attr->code,
-                              .a = operand[0],
-                              .b = operand[1],
-                              .c = operand[2],
-                              .imm = {attr->imm[0], attr->imm[1]}};
-    f->reg[n->out[0]->id] = reg;
+    const struct chain_step step = {.code = attr->code,
+                                    .a = operand[0],
+                                    .b = operand[1],
+                                    .c = operand[2],
+                                    .imm = {attr->imm[0], attr->imm[1]}};
+    const int same = output ? -1 : same_step(w, &step);
+    const int at = same >= 0 ? same : w->attr.n_steps;
+    w->steps[at] = step;
+    f->reg[n->out[0]->id] = w->n_in + at;
+    if (same < 0) w->attr.n_steps++;
 }
 
-/* The chain of group g, whose nodes are members[0..n_nodes-1] in order. Its outputs are the
- * graph's own values, so readers need no change. */
-static sunup_status write_chain(struct fusing *f, int g, struct node **members, struct node **chain)
+static void write_output(const struct fusing *f, struct writing *w, sunup_value *v)
+{
+    w->out[w->attr.n_out] = f->reg[v->id];
+    w->values[w->attr.n_out++] = v;
+}
+
+/* The program of group g, whose nodes are members[0..n_nodes-1] in order. */
+static void write_program(struct fusing *f, int g, struct node **members, struct writing *w)
+{
+    const struct group *group = &f->groups[g];
+    const sunup_value *dy = group->sums != NULL ? group->sums->in[SUMS_OPERANDS] : NULL;
+    for (int i = 0; i < group->n_nodes; i++)
+        if (members[i] != group->sums)
+            w->n_in = add_operands(f, g, members[i]->in, members[i]->n_in, w->in, w->n_in);
+    for (int i = 0; i < w->n_in; i++) f->reg[w->in[i]->id] = i;
+    for (int i = 0; i < group->n_nodes; i++) {
+        if (members[i] == group->sums) continue;
+        sunup_value *v = members[i]->out[0];
+        write_step(f, w, members[i], v == dy || !read_only_in(f, v, g, g));
+    }
+    if (dy != NULL) write_output(f, w, group->sums->in[SUMS_OPERANDS]);
+    for (int i = 0; i < group->n_nodes; i++) {
+        sunup_value *v = members[i]->out[0];
+        if (members[i] != group->sums && v != dy && !read_only_in(f, v, g, g))
+            write_output(f, w, v);
+    }
+    w->attr.steps = w->steps;
+    w->attr.out = w->out;
+}
+
+/* The node of group g. Its outputs are the graph's own values, so readers need no change. */
+static sunup_status write_group(struct fusing *f, int g, struct node **members, struct node **made)
 {
     sunup_plan *p = f->p;
     const struct group *group = &f->groups[g];
+    const struct node *sums = group->sums;
+    const int before_in = sums != NULL ? SUMS_OPERANDS : 0,
+              before_out = sums != NULL ? SUMS_RESULTS : 0;
     struct node *n = plan_alloc(p, 1, sizeof *n);
-    struct chain_attr *attr = plan_alloc(p, 1, sizeof *attr);
-    struct chain_step *steps = plan_alloc(p, group->n_nodes, sizeof *steps);
-    int *out = plan_alloc(p, group->n_out, sizeof *out);
-    sunup_value **in = plan_alloc(p, CHAIN_IN, sizeof(sunup_value *));
-    sunup_value **values = plan_alloc(p, group->n_out, sizeof(sunup_value *));
-    CHECK(n && attr && steps && out && in && values, p->ctx, E_MEMORY, "no memory for a chain");
-    const struct node *last = members[group->n_nodes - 1];
-    int n_in = 0, n_out = 0;
-    for (int i = 0; i < group->n_nodes; i++)
-        n_in = add_operands(f, g, members[i]->in, members[i]->n_in, in, n_in);
-    for (int i = 0; i < n_in; i++) f->reg[in[i]->id] = i;
-    for (int i = 0; i < group->n_nodes; i++) {
-        sunup_value *v = members[i]->out[0];
-        write_step(f, members[i], &steps[i], n_in + i);
-        if (read_only_in(f, v, g, g)) continue;
-        out[n_out] = n_in + i;
-        values[n_out++] = v;
-    }
-    *attr = (struct chain_attr){group->n_nodes, n_out, steps, out};
-    *n = (struct node){.op = &sunup__op_chain,
+    struct channel_sums_attr *attr =
+        plan_alloc(p, 1, sizeof *attr); /* or a chain's, which is in it */
+    sunup_value **in = plan_alloc(p, CHAIN_IN + SUMS_OPERANDS, sizeof(sunup_value *));
+    sunup_value **out = plan_alloc(p, group->n_nodes + SUMS_RESULTS, sizeof(sunup_value *));
+    struct writing w = {.steps = plan_alloc(p, group->n_nodes, sizeof *w.steps),
+                        .out = plan_alloc(p, group->n_nodes, sizeof *w.out)};
+    CHECK(n && attr && in && out && w.steps && w.out, p->ctx, E_MEMORY, "no memory for a chain");
+    for (int i = 0; i < before_in; i++) in[i] = sums->in[i];
+    for (int o = 0; o < before_out; o++) out[o] = sums->out[o];
+    w.in = in + before_in;
+    w.values = out + before_out;
+    write_program(f, g, members, &w);
+    if (sums != NULL) attr->norm = ((const struct channel_sums_attr *)sums->attr)->norm;
+    attr->before = w.attr;
+    const struct node *last = sums != NULL ? sums : members[group->n_nodes - 1];
+    *n = (struct node){.op = sums != NULL ? sums->op : &sunup__op_chain,
                        .graph = p->graph,
                        .id = last->id,
                        .layer = last->layer,
-                       .n_in = n_in,
-                       .n_out = n_out,
+                       .n_in = before_in + w.n_in,
+                       .n_out = before_out + w.attr.n_out,
                        .in = in,
-                       .out = values,
-                       .attr = attr};
-    *chain = n;
+                       .out = out,
+                       .attr = sums != NULL ? (void *)attr : (void *)&attr->before};
+    *made = n;
     return SUNUP_OK;
 }
 
@@ -265,7 +363,7 @@ static sunup_status emit(struct fusing *f)
     for (int i = 0; i < p->n_nodes;) {
         const int g = f->group_of[sorted[i]->id], size = f->groups[g].n_nodes;
         if (size > 1)
-            TRY(write_chain(f, g, &sorted[i], &p->nodes[n++]));
+            TRY(write_group(f, g, &sorted[i], &p->nodes[n++]));
         else if (!(sorted[i]->op->flags & OP_SOURCE))
             p->nodes[n++] = sorted[i];
         i += size;
@@ -279,15 +377,18 @@ sunup_status sunup__plan_fuse(sunup_plan *p)
     struct fusing f = {.p = p,
                        .groups = scratch_alloc(p, p->n_nodes, sizeof(struct group)),
                        .group_of = scratch_alloc(p, p->n_ids, sizeof(int)),
+                       .maker = scratch_alloc(p, p->n_values, sizeof(int)),
                        .from = scratch_alloc(p, p->n_values + 1, sizeof(int)),
                        .reg = scratch_alloc(p, p->n_values, sizeof(int))};
     NEED(p, f.groups);
     NEED(p, f.group_of);
+    NEED(p, f.maker);
     NEED(p, f.from);
     NEED(p, f.reg);
     for (int i = 0; i < p->n_ids; i++) f.group_of[i] = -1;
     TRY(list_readers(&f));
     deal_late(&f);
     join_forks(&f);
+    join_sums(&f);
     return emit(&f);
 }

@@ -4,13 +4,14 @@
  *   view       lies in its operand. If it is an output of the plan it needs memory that the caller
  *              can bind: then its operand lies in the view, or, if that has such memory too, the
  *              view becomes a step that copies.
- *   in place   the only result of a pointwise node or chain may lie in an operand of its shape that
- *              nobody reads afterwards (kernels.h: pointwise may write over any operand; graph.h
- *              says when a chain may).
+ *   in place   the only result of a pointwise node or chain, or of the program ahead of sums, may
+ *              lie in an operand of its shape that nobody reads afterwards (kernels.h: pointwise may
+ *              write over any operand; graph.h says when a chain may).
  * Sources and outputs of the plan are external: memory of their own, never written over.
  *
  * Times are step numbers; a root's span covers those of all who lie in it.
  */
+#include "graph/ops/channel_norm.h"
 #include "plan/stages.h"
 
 static int root_of(const sunup_plan *p, const sunup_value *v)
@@ -76,20 +77,27 @@ static void time_all(sunup_plan *p)
     }
 }
 
-/* The operand whose memory the result of step s may take; -1 if there is none. */
-static int operand_for_result(const sunup_plan *p, int s)
+/* The result that is written element by element as operands from `from` on are read; -1: none. */
+static int result_by_element(const struct node *n, int *from)
+{
+    const bool sums = n->op == &sunup__op_batch_norm_sums;
+    *from = sums ? SUMS_OPERANDS : 0;
+    if (sums) return n->n_out == SUMS_RESULTS + 1 ? SUMS_RESULTS : -1;
+    return n->n_out == 1 && (n->op->flags & OP_POINTWISE || n->op == &sunup__op_chain) ? 0 : -1;
+}
+
+/* The operand whose memory result y of step s may take; -1 if there is none. */
+static int operand_for_result(const sunup_plan *p, int s, const sunup_value *y, int from)
 {
     const struct node *n = p->steps[s].node;
-    const sunup_value *y = n->out[0];
-    if (n->n_out != 1 || (!(n->op->flags & OP_POINTWISE) && n->op != &sunup__op_chain)) return -1;
-    for (int k = 0; k < n->n_in; k++) {
+    for (int k = from; k < n->n_in; k++) {
         if (n->in[k] == NULL || n->in[k]->dtype != y->dtype) continue;
         const int r = root_of(p, n->in[k]);
         if (p->placed[r].external || p->placed[r].last != s) continue;
         bool fits = true; /* every operand in that memory is read element by element */
         for (int j = 0; j < n->n_in; j++)
             if (n->in[j] != NULL && root_of(p, n->in[j]) == r)
-                fits = fits && sunup__same_shape(&n->in[j]->shape, &y->shape);
+                fits = fits && j >= from && sunup__same_shape(&n->in[j]->shape, &y->shape);
         if (fits) return r;
     }
     return -1;
@@ -98,9 +106,13 @@ static int operand_for_result(const sunup_plan *p, int s)
 static void share_in_place(sunup_plan *p)
 {
     for (int s = 0; s < p->n_steps; s++) {
-        if (p->steps[s].node->n_out != 1) continue;
-        const int y = root_of(p, p->steps[s].node->out[0]);
-        const int r = p->placed[y].external ? -1 : operand_for_result(p, s);
+        int from;
+        const struct node *n = p->steps[s].node;
+        const int o = result_by_element(n, &from);
+        if (o < 0) continue;
+        const int y = root_of(p, n->out[o]);
+        if (p->placed[y].external || p->placed[y].last < 0) continue;
+        const int r = operand_for_result(p, s, n->out[o], from);
         if (r < 0) continue;
         p->placed[y].root = r;
         p->placed[r].last = p->placed[y].last;

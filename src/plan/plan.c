@@ -176,6 +176,7 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, 
     TRY(sunup__device(p->ctx, &p->device));
     TRY(sunup__plan_order(p));
     TRY(sunup__plan_recompute(p, segments));
+    TRY(sunup__plan_expand(p));
     TRY(sunup__plan_fuse(p));
     TRY(sunup__plan_liveness(p));
     TRY(sunup__plan_choose(p));

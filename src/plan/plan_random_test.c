@@ -1,6 +1,6 @@
 /* plan_random_test.c - 200 random graphs, half of them with their gradients: planned on cpu and on
- * memcheck they give the bits of the plain way, one node after the other with memory of its own for
- * every value.
+ * memcheck they give the bits of the plain way, one node after the other on one thread, with memory
+ * of its own for every value.
  *
  * The arena is checked by brute force: an owner is written down for each of its bytes as the steps
  * go, and every operand must still own all of its bytes when it is read.
@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "graph/ops/channel_norm.h"
 #include "plan/stages.h"
 
 enum { GRAPHS = 200, POOL = 64, SOURCES = 4, MOST_ELEMENTS = 3000, OUTPUTS = 12 };
@@ -133,11 +134,39 @@ static sunup_value *of_shape(struct recipe *r, sunup_value *x)
     }
 }
 
+/* Batch norm, and mostly an activation, with a residual or not: what the plan takes apart. */
+static sunup_value *normalised(struct recipe *r, sunup_value *x, sunup_value *b)
+{
+    const int last = x->shape.n - 1;
+    if (last < 1 || x->shape.d[last] < 1 || sunup__elements(&x->shape) < 2 * x->shape.d[last])
+        return NULL;
+    const sunup_shape c = SUNUP_SHAPE(x->shape.d[last]);
+    sunup_value *gamma = sunup__same_shape(&r->pool[1]->shape, &c) ? r->pool[1] : NULL;
+    sunup_value *y =
+        sunup_batch_norm(x, gamma, pick(r, 2) == 0 ? gamma : NULL, NULL, NULL, 0.1, 0.1);
+    if (r->n + 3 < POOL && pick(r, 4) == 0) r->pool[r->n++] = y;
+    if (sunup__same_shape(&b->shape, &x->shape) && pick(r, 2) == 0) y = sunup_add(y, b);
+    switch (pick(r, 5)) {
+    case 0:
+        return y;
+    case 1:
+        return sunup_leaky_relu(y, pick(r, 2) == 0 ? 0.1 : -0.1);
+    case 2:
+        return sunup_gelu(y);
+    default:
+        return sunup_relu(y);
+    }
+}
+
 static void grow(struct recipe *r, int n)
 {
     for (int tries = 0; r->n < n && tries < 500; tries++) {
         sunup_value *a = any(r), *b = any(r), *y;
-        switch (pick(r, 8)) {
+        switch (pick(r, 10)) {
+        case 8:
+        case 9:
+            y = normalised(r, a, b);
+            break;
         case 0:
         case 1:
         case 2:
@@ -178,6 +207,7 @@ static void build(struct recipe *r, sunup_context *ctx, int seed)
                          .dtype = seed % 5 == 4 ? SUNUP_F64 : SUNUP_F32};
     sunup_graph_options o = sunup_graph_defaults();
     o.dtype = r->dtype;
+    o.training = true;
     assert_int_equal(sunup_graph_create(ctx, &o, &r->g), SUNUP_OK);
     static const int64_t sizes[] = {1, 2, 3, 5, 7, 16, 33, 64};
     const int64_t m = seed % 40 == 39 ? 0 : sizes[pick(r, 8)], n = sizes[pick(r, 8)];
@@ -214,8 +244,10 @@ static void run_node(struct device *d, const struct node *n, void **memory)
     void *in[MAX_IN], *out[MAX_OUT];
     assert_true(n->n_in <= MAX_IN && n->n_out <= MAX_OUT);
     assert_int_equal(sunup__makers(d, n, maker, 1), 1);
-    struct step s = {.maker = maker[0], .node = n, .device = d, .in = in, .out = out};
-    assert_int_equal(maker[0]->make(d, n, &s), SUNUP_OK);
+    struct device alone = *d;
+    alone.threads = 1;
+    struct step s = {.maker = maker[0], .node = n, .device = &alone, .in = in, .out = out};
+    assert_int_equal(maker[0]->make(&alone, n, &s), SUNUP_OK);
     for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] != NULL ? memory[n->in[i]->id] : NULL;
     for (int o = 0; o < n->n_out; o++) out[o] = memory[n->out[o]->id];
     s.workspace = sunup__alloc((size_t)s.workspace_bytes);
@@ -323,6 +355,7 @@ static void compare(sunup_plan *p, struct recipe *r, void **expected, int seed)
 
 struct counts {
     int steps, nodes, chains, in_place;
+    int norms, sums, programs; /* batch norms, their sums, those that make the dy they read */
     int64_t arena_bytes, unshared_bytes;
 };
 
@@ -333,6 +366,10 @@ static void count(const sunup_plan *p, struct counts *c)
     for (int i = 0; i < p->n_steps; i++) {
         const struct step *s = &p->steps[i];
         if (s->node->op == &sunup__op_chain) c->chains++;
+        if (s->node->op == &sunup__op_batch_norm_statistics) c->norms++;
+        if (s->node->op == &sunup__op_batch_norm_sums) c->sums++;
+        if (s->node->op == &sunup__op_batch_norm_sums && s->node->n_out > SUMS_RESULTS)
+            c->programs++;
         for (int k = 0; k < s->node->n_in; k++)
             if (s->in[k] != NULL && s->in[k] == s->out[0]) c->in_place++;
     }
@@ -387,6 +424,7 @@ static void cpu_gives_the_bits_of_the_plain_way(void **state)
     /* The graphs exercise what they are for. */
     assert_true(c.chains > 2 * GRAPHS && c.in_place > GRAPHS);
     assert_true(c.steps < c.nodes);
+    assert_true(c.norms > GRAPHS && c.sums > GRAPHS / 4 && c.programs > GRAPHS / 8);
     assert_true(c.arena_bytes < c.unshared_bytes / 2);
 }
 

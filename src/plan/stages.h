@@ -10,8 +10,12 @@
 
 /* outputs -> wanted, nodes: what the outputs need, in the graph's order. */
 sunup_status sunup__plan_order(sunup_plan *p);
+/* nodes -> nodes: without those that no output needs; for stages that rewrite. */
+sunup_status sunup__plan_drop_unread(sunup_plan *p);
 /* nodes -> nodes: the forward pass in segments, whose insides are made again for their gradients. 1: none are. */
 sunup_status sunup__plan_recompute(sunup_plan *p, int segments);
+/* nodes -> nodes: batch norm as passes that only read, and pointwise work. */
+sunup_status sunup__plan_expand(sunup_plan *p);
 /* nodes -> nodes: pointwise neighbours joined into chains; sources first. */
 sunup_status sunup__plan_fuse(sunup_plan *p);
 /* nodes -> steps (node and number), placed (who shares whose memory, and when it is used). */

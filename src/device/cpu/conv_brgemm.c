@@ -1,20 +1,25 @@
 /* conv_brgemm.c - convolution: one sweep over the output points.
  *
- * With one group and no dilation along W, the S taps of a row and their channels lie next to each
- * other, in x as in w: k = S C and the batch is the T R rows of taps. Otherwise k = C / groups and
- * the batch is all taps. Weights are used where they are.
+ * With one group and no dilation along W, taps of a row and their channels lie next to each other,
+ * in x as in w. Weights are used where they are if they meet few points or are a panel already,
+ * else packed: 32 columns of wide rows share few sets of a cache, so that they do not stay there.
  */
+#include "base/system.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
+#include <string.h>
+
 /* With fewer columns of a group than this, most lanes idle
  * and the leaf for one sample is no worse. */
-enum { COLUMNS_LEAST = 4 };
+enum { COLUMNS_LEAST = 4, PACK_FROM_POINTS = 512, LINE = 16 };
 
 struct conv {
     struct conv_sweep sweep;
-    int64_t slot;
+    int64_t taps, k, axes[3]; /* all taps; K; taps along each axis      */
+    bool packed;
+    int64_t weights, slot; /* elements of packed weights, of a slot */
 };
 
 bool sunup__conv_brgemm_can(const struct device *d, const struct node *n)
@@ -27,18 +32,43 @@ bool sunup__conv_brgemm_can(const struct device *d, const struct node *n)
     return w->groups == 1 || w->k / w->groups >= COLUMNS_LEAST;
 }
 
+struct pack {
+    const struct conv *c;
+    const float *w;
+    float *packed;
+};
+
+/* One tap of one panel: `width` columns of [C][K]. */
+static void pack_tap(void *arg, int64_t i)
+{
+    const struct pack *p = arg;
+    const struct conv *c = p->c;
+    const struct conv_panels *b = &c->sweep.b;
+    const int64_t panel = i / c->taps, tap = i % c->taps, left = c->k - panel * b->width;
+    const float *from = p->w + tap * c->sweep.k * c->k + panel * b->width;
+    float *to = p->packed + i * c->sweep.k * b->width;
+    const size_t bytes = (size_t)(left < b->width ? left : b->width) * sizeof(float);
+    for (int64_t r = 0; r < c->sweep.k; r++) memcpy(to + r * b->width, from + r * c->k, bytes);
+}
+
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
     const struct conv *c = s->data;
+    struct pack p = {c, s->in[1], s->workspace};
+    if (c->sweep.dots) {
+        sunup__conv_pack_dots(&c->sweep.b, c->sweep.k, c->axes, false, p.w, p.packed);
+    } else if (c->packed) {
+        sunup__parallel(s->device->threads, c->sweep.b.n * c->taps, pack_tap, &p);
+    }
     struct conv_run r = {.sweep = &c->sweep,
                          .n = 1,
                          .leaves = &s->device->kernels->f32,
                          .source = s->in[0],
-                         .weights = s->in[1],
+                         .weights = c->packed ? p.packed : s->in[1],
                          .bias = s->node->n_in > 2 ? s->in[2] : NULL,
                          .target = s->out[0],
-                         .memory = s->workspace,
+                         .memory = p.packed + c->weights,
                          .threads = s->device->threads,
                          .slot = c->slot};
     sunup__conv_run(&r);
@@ -47,8 +77,10 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 
 static void plan_space(struct conv_space *s, const struct window *w, int64_t samples)
 {
-    *s = (struct conv_space){
-        .samples = samples, .channels = w->c, .circular = w->circular, .beside = w->k};
+    *s = (struct conv_space){.samples = samples,
+                             .channels = w->c,
+                             .circular = w->circular,
+                             .beside = w->k < 64 ? w->k : 64};
     for (int a = 0; a < 3; a++) {
         s->source[a] = w->in[a];
         s->target[a] = w->out[a];
@@ -56,53 +88,69 @@ static void plan_space(struct conv_space *s, const struct window *w, int64_t sam
         s->first[a] = -w->before[a];
         s->reach[a] = (w->taps[a] - 1) * w->dilation[a] + 1;
     }
-    sunup__conv_space_plan(s);
 }
 
-static void plan_sweep(struct conv_sweep *c, const struct window *w, int64_t *room)
+static void plan_taps(struct conv_sweep *c, const struct window *w, int64_t *room)
 {
-    const int64_t cg = w->c / w->groups, *taps = w->taps;
-    const bool joined = taps[2] == 1 || (w->dilation[2] == 1 && w->groups == 1);
-    c->k = joined ? taps[2] * cg : cg;
-    c->n = w->k / w->groups;
-    c->b_row = w->k;
-    c->groups = w->groups;
-    c->a_group = cg;
-    c->b_group = c->c_group = c->n;
-    c->c_pitch[3] = w->k;
-    for (int a = 2; a >= 0; a--) c->c_pitch[a] = c->c_pitch[a + 1] * w->out[a];
-    const int64_t all = taps[0] * taps[1] * taps[2];
-    c->a_at = room;
-    c->b_at = room + all;
-    struct conv_taps axis[3];
-    int64_t *at = room + 2 * all;
     for (int a = 0; a < 3; a++) {
-        int64_t *number = at + taps[a];
-        for (int64_t t = 0; t < taps[a]; t++) {
-            at[t] = t * w->dilation[a];
+        int64_t *number = room + w->taps[a];
+        for (int64_t t = 0; t < w->taps[a]; t++) {
+            room[t] = t * w->dilation[a];
             number[t] = t;
         }
-        axis[a] = (struct conv_taps){taps[a], at, number};
-        at += 2 * taps[a];
+        c->taps[a] = (struct conv_taps){w->taps[a], room, number};
+        room += 2 * w->taps[a];
     }
-    const int64_t tap = cg * w->k;
-    sunup__conv_sweep_taps(c, axis, (const int64_t[3]){taps[1] * taps[2] * tap, taps[2] * tap, tap},
-                           joined);
+}
+
+static void plan_sweep(struct conv *c, const struct window *w, int64_t samples)
+{
+    struct conv_sweep *s = &c->sweep;
+    const int64_t *taps = w->taps;
+    s->n = w->k / w->groups;
+    s->k = w->c / w->groups;
+    s->groups = w->groups;
+    s->a_group = s->k;
+    s->c_group = s->n;
+    s->c_pitch[3] = w->k;
+    for (int a = 2; a >= 0; a--) s->c_pitch[a] = s->c_pitch[a + 1] * w->out[a];
+    s->dots = conv_dots_pay(w, s->n, s->k);
+    sunup__conv_sweep_space(s);
+    const int64_t width = sunup__conv_sweep_width(s);
+    s->joined = w->groups == 1 && w->dilation[2] == 1 && s->space.pitch[3] == w->c;
+    c->packed = s->dots || (w->groups == 1 && w->k > width &&
+                            samples * w->out[0] * w->out[1] * w->out[2] >= PACK_FROM_POINTS);
+    s->b = s->dots ? sunup__conv_panels_dots(s->n, s->k, taps)
+                   : sunup__conv_panels_packed(s->n, s->k, taps, width);
+    c->weights = c->packed ? (s->b.group + LINE - 1) / LINE * LINE : 0;
+    if (!c->packed) {
+        s->b.row = w->k;
+        s->b.panel = width;
+        s->b.group = s->n;
+        for (int a = 2; a >= 0; a--)
+            s->b.tap[a] = a == 2 ? s->k * w->k : s->b.tap[a + 1] * taps[a + 1];
+    }
+    sunup__conv_sweep_plan(s);
+    c->slot = sunup__conv_slot(s, 1);
 }
 
 sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, struct step *s)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
-    const int64_t *taps = w->taps;
-    const int64_t room = 2 * taps[0] * taps[1] * taps[2] + 2 * (taps[0] + taps[1] + taps[2]);
+    const int64_t *taps = w->taps, samples = n->in[0]->shape.d[0];
+    const int64_t room = 2 * (taps[0] + taps[1] + taps[2]);
     struct conv *c = sunup__alloc(sizeof *c + (size_t)room * sizeof(int64_t));
     CHECK(c != NULL, d->ctx, E_MEMORY, "no memory for a step");
-    plan_space(&c->sweep.space, w, n->in[0]->shape.d[0]);
-    plan_sweep(&c->sweep, w, (int64_t *)(void *)(c + 1));
-    c->slot = sunup__conv_slot(&c->sweep, 1);
+    c->taps = taps[0] * taps[1] * taps[2];
+    c->k = w->k;
+    memcpy(c->axes, taps, sizeof c->axes);
+    plan_space(&c->sweep.space, w, samples);
+    plan_taps(&c->sweep, w, (int64_t *)(void *)(c + 1));
+    plan_sweep(c, w, samples);
     s->data = c;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes = conv_slots_count(d->threads) * c->slot * (int64_t)sizeof(float);
+    s->workspace_bytes =
+        (c->weights + conv_slots_count(d->threads) * c->slot) * (int64_t)sizeof(float);
     return SUNUP_OK;
 }

@@ -5,6 +5,7 @@
 
 /* Part sizes: what taps read and what goes with the targets should stay in half of a 1 MB L2. */
 enum { PART_ELEMENTS = 96 << 10, PART_ROWS_MOST = 1024 };
+enum { LINE = 16 };
 
 static int64_t most(int64_t a, int64_t b)
 {
@@ -16,18 +17,33 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Source points under n neighbouring targets of an axis. */
+/* Source points under n neighbouring targets of an axis, less those that are thinned out. */
 static int64_t span(const struct conv_space *s, int axis, int64_t n)
 {
-    return (n - 1) * s->stride[axis] + s->reach[axis];
+    return (n - 1) * (s->stride[axis] / s->thin[axis]) + s->reach[axis];
 }
 
-static bool reaches_over(const struct conv_space *s)
+bool sunup__conv_reaches_over(const struct conv_space *s)
 {
     for (int a = 0; a < 3; a++) {
-        if (s->first[a] < 0 || s->first[a] + span(s, a, s->target[a]) > s->source[a]) return true;
+        if (s->first[a] < 0 ||
+            s->first[a] + (s->target[a] - 1) * s->stride[a] + s->reach[a] > s->source[a])
+            return true;
     }
     return false;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+struct stretch sunup__conv_inside(const struct conv_space *s, int axis, int64_t at)
+{
+    const int64_t first = s->first[axis] + at, last = s->source[axis] - first;
+    const int64_t stride = most(s->stride[axis], 1), all = s->target[axis];
+    return (struct stretch){least(all, first >= 0 ? 0 : ceiling(-first, stride)),
+                            least(all, last <= 0 ? 0 : ceiling(last, stride))};
 }
 
 /* Elements that a part of `rows` along the split axis touches. */
@@ -44,24 +60,27 @@ static int64_t weight(const struct conv_space *s, int64_t rows)
 
 static void choose_part(struct conv_space *s)
 {
-    const int64_t all = s->target[s->axis];
+    const int64_t all = s->target[s->axis], rows = s->target[0] * s->target[1] * s->target[2];
     s->rows_most = all;
-    while (s->rows_most > 1 && weight(s, s->rows_most) > PART_ELEMENTS)
+    while (s->rows_most > 1 && weight(s, s->rows_most) > PART_ELEMENTS &&
+           rows / all * (s->rows_most / 2) >= s->points)
         s->rows_most = (s->rows_most + 1) / 2;
     s->samples_most = 1;
     if (s->rows_most < all) return;
-    const int64_t rows = s->target[0] * s->target[1] * s->target[2];
-    s->samples_most = most(1, least(PART_ELEMENTS / weight(s, all), PART_ROWS_MOST / rows));
-    s->samples_most = least(s->samples_most, s->samples);
+    const int64_t samples = most(PART_ELEMENTS / most(1, weight(s, all)), ceiling(s->points, rows));
+    s->samples_most = least(s->samples, most(1, least(samples, PART_ROWS_MOST / rows)));
 }
 
 void sunup__conv_space_plan(struct conv_space *s)
 {
     s->axis = 0;
     while (s->axis < 2 && s->target[s->axis] == 1) s->axis++;
-    s->copy = reaches_over(s);
+    const bool same_sets = s->stride[2] * s->channels % s->period == 0 && s->target[2] > 1;
+    s->copy = !s->skip && (same_sets || sunup__conv_reaches_over(s));
+    for (int a = 0; a < 3; a++)
+        s->thin[a] = s->copy && s->reach[a] == 1 ? most(1, s->stride[a]) : 1;
     choose_part(s);
-    s->pitch[3] = s->channels;
+    s->pitch[3] = s->channels + (s->copy && same_sets ? LINE : 0);
     for (int a = 2; a >= 0; a--) {
         const int64_t box = span(s, a, a == s->axis ? s->rows_most : s->target[a]);
         s->pitch[a] = s->pitch[a + 1] * (s->copy ? box : s->source[a]);
@@ -95,22 +114,33 @@ static size_t bytes(int64_t elements)
     return (size_t)elements * sizeof(float);
 }
 
-/* n points of one source row from point `from` on, zeros or the other end outside. */
+/* n points of a source row, `step` from one to the next. */
+static void copy_points(const struct conv_space *s, const float *from, int64_t n, float *to)
+{
+    const int64_t c = s->channels, pitch = s->pitch[3], step = s->thin[2] * c;
+    if (pitch == step) {
+        memcpy(to, from, bytes(n * c));
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) memcpy(to + i * pitch, from + i * step, bytes(c));
+}
+
+/* n points of one source row from point `from` on, zeros or the other end outside. Where points are
+ * thinned out, one tap sees each of them alone. */
 static void copy_row(const struct conv_space *s, const float *row, int64_t from, int64_t n,
                      float *to)
 {
-    const int64_t c = s->channels;
+    const int64_t c = s->channels, pitch = s->pitch[3], thin = s->thin[2];
     if (s->circular) {
-        for (int64_t i = 0; i < n; i++) {
-            memcpy(to + i * c, row + wrapped(from + i, s->source[2]) * c, bytes(c));
-        }
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * pitch, row + wrapped(from + i * thin, s->source[2]) * c, bytes(c));
         return;
     }
-    const int64_t before = least(n, most(0, -from));
-    const int64_t inside = most(0, least(n, s->source[2] - from) - before);
-    memset(to, 0, bytes(before * c));
-    memcpy(to + before * c, row + (from + before) * c, bytes(inside * c));
-    memset(to + (before + inside) * c, 0, bytes((n - before - inside) * c));
+    const int64_t before = least(n, ceiling(most(0, -from), thin));
+    const int64_t end = most(before, least(n, ceiling(most(0, s->source[2] - from), thin)));
+    memset(to, 0, bytes(before * pitch));
+    copy_points(s, row + (from + before * thin) * c, end - before, to + before * pitch);
+    memset(to + end * pitch, 0, bytes((n - end) * pitch));
 }
 
 /* Source index of a box's plane or row, -1: all zeros. */
@@ -125,12 +155,12 @@ static void copy_box(const struct conv_space *s, const float *sample, const int6
 {
     const int64_t row = s->source[2] * s->channels;
     for (int64_t d = 0; d < n[0]; d++) {
-        const int64_t sd = place(s, 0, from[0] + d);
+        const int64_t sd = place(s, 0, from[0] + d * s->thin[0]);
         for (int64_t h = 0; h < n[1]; h++) {
-            const int64_t sh = place(s, 1, from[1] + h);
+            const int64_t sh = place(s, 1, from[1] + h * s->thin[1]);
             float *out = to + d * s->pitch[1] + h * s->pitch[2];
             if (sd < 0 || sh < 0) {
-                memset(out, 0, bytes(n[2] * s->channels));
+                memset(out, 0, bytes(n[2] * s->pitch[3]));
             } else {
                 copy_row(s, sample + (sd * s->source[1] + sh) * row, from[2], n[2], out);
             }
@@ -139,19 +169,16 @@ static void copy_box(const struct conv_space *s, const float *sample, const int6
 }
 
 const float *sunup__conv_load(const struct conv_space *s, const struct conv_part *part,
-                              const float *source, float *slot)
+                              const float *source, float *slot, int64_t *at)
 {
     int64_t from[3], n[3];
     for (int a = 0; a < 3; a++) {
-        const bool split = a == s->axis;
-        from[a] = s->first[a] + (split ? part->row * s->stride[a] : 0);
-        n[a] = span(s, a, split ? part->rows : s->target[a]);
+        from[a] = s->first[a] + (a == s->axis ? part->row * s->stride[a] : 0);
+        n[a] = span(s, a, conv_part_count(s, part, a));
     }
     const int64_t sample = s->source[0] * s->source[1] * s->source[2] * s->channels;
-    if (!s->copy) {
-        const int64_t at = (from[0] * s->source[1] + from[1]) * s->source[2] + from[2];
-        return source + part->sample * sample + at * s->channels;
-    }
+    *at = s->copy ? 0 : from[0] * s->pitch[1] + from[1] * s->pitch[2] + from[2] * s->pitch[3];
+    if (!s->copy) return source + part->sample * sample;
     for (int64_t i = 0; i < part->samples; i++) {
         copy_box(s, source + (part->sample + i) * sample, from, n, slot + i * s->pitch[0]);
     }
@@ -165,17 +192,19 @@ const float *sunup__conv_load(const struct conv_space *s, const struct conv_part
 struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_part *part,
                                   const int64_t c_pitch[4])
 {
-    int64_t count[4] = {part->samples, s->target[0], s->target[1], s->target[2]}, a_step[4],
-            c_step[4];
-    count[s->axis + 1] = part->rows;
+    int64_t count[4] = {part->samples}, a_step[4], c_step[4];
     for (int i = 0; i < 4; i++) {
-        a_step[i] = s->pitch[i] * (i > 0 ? s->stride[i - 1] : 1);
+        if (i > 0) count[i] = conv_part_count(s, part, i - 1);
+        a_step[i] = s->pitch[i] * (i > 0 ? s->stride[i - 1] / s->thin[i - 1] : 1);
         c_step[i] = c_pitch[i];
     }
-    struct conv_rows r = {
-        .m = 1, .a_row = s->channels, .c_row = c_pitch[3], .count = {1, 1, 1}, .split = -1};
-    int i = 3;
-    for (; i >= 0; i--) {
+    struct conv_rows r = {.m = count[3],
+                          .a_row = a_step[3],
+                          .c_row = c_step[3],
+                          .count = {1, 1, 1},
+                          .axis = {-2, -2, -2}};
+    int i = 2;
+    for (; i >= 0 && !s->skip; i--) {
         if (count[i] == 1) continue;
         if (r.m == 1) {
             r.a_row = a_step[i];
@@ -189,7 +218,19 @@ struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_
         r.count[to] = count[i];
         r.a_step[to] = a_step[i];
         r.c_step[to] = c_step[i];
-        if (i == s->axis + 1) r.split = to;
+        r.axis[to] = i - 1;
     }
     return r;
+}
+
+void sunup__conv_position(const struct conv_space *s, const struct conv_part *part,
+                          const struct conv_rows *rows, const int64_t index[3], int64_t target[3])
+{
+    for (int a = 0; a < 3; a++) {
+        const int64_t from = a == s->axis ? part->row : 0;
+        target[a] = conv_part_count(s, part, a) == 1 ? from : -1;
+        for (int i = 0; i < 3; i++) {
+            if (rows->axis[i] == a) target[a] = from + index[i];
+        }
+    }
 }

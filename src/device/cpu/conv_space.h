@@ -8,8 +8,9 @@
  * Targets are numbered u = sample * target[axis] + row, where `axis` is the outermost axis with
  * more than one target; any range of u is walked as parts: some rows of one sample, or several
  * whole samples. If taps reach over an edge (`copy`), a part's source is first copied, halo and
- * all, into a slot of fixed pitches; a running task has one slot. Results do not depend on how
- * ranges are cut.
+ * all, into a slot of fixed pitches; a running task has one slot. A caller that visits only what is
+ * inside (`skip`) is spared that, and gets rows along W alone. Results do not depend on how ranges
+ * are cut.
  */
 #ifndef SUNUP_DEVICE_CPU_CONV_SPACE_H
 #define SUNUP_DEVICE_CPU_CONV_SPACE_H
@@ -24,9 +25,14 @@ struct conv_space {
     int64_t first[3];  /* source point of the first tap for target 0, may be < 0 */
     int64_t reach[3];  /* source points that taps span                           */
     bool circular;
-    int64_t beside; /* elements that go with each target point (cache budget) */
+    bool skip;      /* the caller leaves out what lies outside: nothing is copied */
+    int64_t beside; /* elements that go with each target point (cache budget)     */
+    int64_t points; /* that a part should have at least, whatever they take       */
+    int64_t period; /* targets a multiple of this many floats apart get in each other's way: such
+                       sources are copied, a line further apart                    */
     /* derived */
     bool copy;
+    int64_t thin[3]; /* source points from one that is copied to the next                  */
     int axis;
     int64_t rows_most, samples_most; /* of a part                                              */
     int64_t pitch[4];                /* of the memory that taps read: N D H W, in elements     */
@@ -41,16 +47,34 @@ struct conv_part {
 /* The part that begins at u and ends at `end` at most; returns its end. */
 int64_t sunup__conv_part(const struct conv_space *s, int64_t u, int64_t end,
                          struct conv_part *part);
-/* Address of the first tap for the part's first target; fills the slot if need be. */
+/* Memory that the part's taps read, filled if it is the slot; *at: where in it the first tap of the
+ * part's first target lies, < 0 if that is outside. */
 const float *sunup__conv_load(const struct conv_space *s, const struct conv_part *part,
-                              const float *source, float *slot);
+                              const float *source, float *slot, int64_t *at);
 
 /* A part as rows that lie evenly in both memories, in three loops around them. */
 struct conv_rows {
     int64_t m, a_row, c_row;                /* rows; elements from one to the next     */
     int64_t count[3], a_step[3], c_step[3]; /* outer to inner                          */
-    int split;                              /* the loop over the split axis; -1: none  */
+    int axis[3];                            /* of each loop; -1: samples, -2: none     */
 };
+/* Targets along an axis in a part. */
+static inline int64_t conv_part_count(const struct conv_space *s, const struct conv_part *part,
+                                      int axis)
+{
+    return axis == s->axis ? part->rows : s->target[axis];
+}
+bool sunup__conv_reaches_over(const struct conv_space *s);
+
+struct stretch {
+    int64_t from, to;
+};
+/* Targets along an axis for which the tap `at` source points after the first one is inside. */
+struct stretch sunup__conv_inside(const struct conv_space *s, int axis, int64_t at);
+
+/* Target number along each axis of the rows at an index of the loops; -1: several. */
+void sunup__conv_position(const struct conv_space *s, const struct conv_part *part,
+                          const struct conv_rows *rows, const int64_t index[3], int64_t target[3]);
 /* c_pitch: of the targets' memory, N D H W. */
 struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_part *part,
                                   const int64_t c_pitch[4]);

@@ -1,13 +1,19 @@
 /* conv_weight_grad_brgemm.c - gradient of a convolution by its weights: dw[tap][c][k] = sum over
  * points of x dy.
  *
- * A is x transposed by strides: the rows of a product are the channels (times the S taps where
- * these lie next to each other), its sum runs over a row of outputs, its batch over the rows of a
- * part. One product for each (t, r). The points are cut into chunks with a partial dw each, added
- * in order at the end; the number of chunks follows from shapes alone, and within a chunk an
- * element is one chain over the points in order. So the bits do not depend on threads: with more
- * threads than chunks, several share a chunk by products, reading the same points.
+ * A is x transposed by strides: the rows of a product are the channels of a tap, its sum runs over
+ * a row of outputs, its batch over the rows of a part. Points that a tap sees outside are left out
+ * (`skip`), so x stays where it is. With few channels, the S taps that lie next to each other are
+ * one product's rows instead, and x is copied with its padding. B is dy, a panel of 32 columns at a
+ * time, packed if rows are wide: they would share few sets of a cache.
+ *
+ * The points are cut into chunks with a partial dw each, added in order at the end; the number of
+ * chunks follows from shapes alone, and within a chunk an element is one chain over the points in
+ * order. So the bits do not depend on threads: several tasks share a chunk by panels and products,
+ * reading the same points.
  */
+#include <string.h>
+
 #include "base/system.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
@@ -17,6 +23,13 @@ enum {
     CHUNKS_MOST = 16,
     PARTIAL_ELEMENTS_MOST = 2 << 20,
     ROWS = 112,
+    WIDTH = 32,             /* of a panel                                                       */
+    PACK_FROM = 64,         /* K above which dy is packed, if a tap has more channels           */
+    CHUNK_POINTS = 1024,    /* that make a partial dw worth its adding                          */
+    SKIP_FROM = 16,         /* channels from which on a tap is a product of its own             */
+    POINTS_LEAST = 192,     /* of a part: what a sum should have to be worth the reading of dw  */
+    PACKED_MOST = 64 << 10, /* elements of packed dy at work                                    */
+    PERIOD = 128,           /* floats: a tile reads one line each of hundreds of points         */
     LINE = 16,
     ADD_ELEMENTS = 4096
 };
@@ -28,8 +41,11 @@ struct weight_grad {
     int64_t splits;                  /* s taps in one product (m = splits * C/groups) or 1    */
     int64_t blocks;                  /* of m                                                  */
     int64_t products;                /* blocks * groups * products of taps                    */
-    int64_t dw, chunks, shares;      /* elements; chunks; tasks that share a chunk            */
-    int64_t rows_most, slot;         /* offsets and elements that a task's memory holds       */
+    int64_t panels, block;           /* of n; panels that are packed together                 */
+    bool packed;
+    int64_t dw, chunks, shares;    /* elements; chunks; tasks that share a chunk            */
+    int64_t rows_most, panel_most; /* rows of a part; elements of a packed panel            */
+    int64_t slot;                  /* floats of a task's memory: halo, packed dy            */
     int64_t y_pitch[4];
 };
 
@@ -42,71 +58,151 @@ struct work {
     struct conv_slots slots;
 };
 
-/* Product number i: its block of m, group and taps, as offsets into x, dy and dw. */
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Product number i: tap, and its block of m and group as offsets into x, dy and dw. */
 struct place {
-    int64_t x, y, dw, m;
+    int64_t tap[3], x, y, dw, m;
 };
 static struct place place_of(const struct weight_grad *g, int64_t i)
 {
     const int64_t block = i % g->blocks, group = i / g->blocks % g->groups;
     const int64_t last = g->taps[2] / g->splits, tap = i / g->blocks / g->groups;
-    const int64_t s = tap % last, r = tap / last % g->taps[1], t = tap / last / g->taps[1];
     const int64_t from = block * g->m / g->blocks, to = (block + 1) * g->m / g->blocks;
-    const int64_t *pitch = g->space.pitch + 1;
-    return (struct place){.x = t * g->dilation[0] * pitch[0] + r * g->dilation[1] * pitch[1] +
-                               s * g->dilation[2] * pitch[2] + group * g->cg + from,
+    return (struct place){.tap = {tap / last / g->taps[1], tap / last % g->taps[1], tap % last},
+                          .x = group * g->cg + from,
                           .y = group * g->n,
-                          .dw = (((t * g->taps[1] + r) * last + s) * g->m + from) * g->k_all +
-                                group * g->n,
+                          .dw = (tap * g->m + from) * g->k_all + group * g->n,
                           .m = to - from};
 }
 
-/* Offsets of all rows of a part in x and dy; returns how many. */
-static int64_t list_rows(const struct conv_rows *rows, int64_t *a_at, int64_t *b_at)
+/* A task's part of the points, and what it reads them with. */
+struct piece {
+    const struct work *w;
+    struct conv_part part;
+    struct conv_rows rows;
+    const float *x, *dy;
+    int64_t first;        /* offset of the first target's first tap in x */
+    int64_t *a_at, *b_at; /* [rows_most]                                 */
+    float *packed, *dw;
+    bool adds; /* to what earlier parts of the chunk left in dw */
+};
+
+/* For each row of the part, in order. */
+#define EACH_ROW(rows, index)                                                                      \
+    for ((index)[0] = 0; (index)[0] < (rows)->count[0]; (index)[0]++)                              \
+        for ((index)[1] = 0; (index)[1] < (rows)->count[1]; (index)[1]++)                          \
+            for ((index)[2] = 0; (index)[2] < (rows)->count[2]; (index)[2]++)
+
+static int64_t along(const int64_t index[3], const int64_t step[3])
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < rows->count[0]; i++) {
-        for (int64_t j = 0; j < rows->count[1]; j++) {
-            for (int64_t l = 0; l < rows->count[2]; l++) {
-                a_at[n] = i * rows->a_step[0] + j * rows->a_step[1] + l * rows->a_step[2];
-                b_at[n++] = i * rows->c_step[0] + j * rows->c_step[1] + l * rows->c_step[2];
-            }
+    return index[0] * step[0] + index[1] * step[1] + index[2] * step[2];
+}
+
+/* Panels [j, j + n) of the part's dy, in the order in which it lies in memory. */
+static void pack(const struct piece *p, int64_t j, int64_t n)
+{
+    const struct weight_grad *g = p->w->g;
+    const int64_t columns = least(n * WIDTH, g->n - j * WIDTH), whole = columns / WIDTH * WIDTH;
+    const size_t rest = (size_t)(columns - whole) * sizeof(float);
+    int64_t point = 0, index[3];
+    EACH_ROW(&p->rows, index)
+    {
+        const float *from = p->dy + j * WIDTH + along(index, p->rows.c_step);
+        for (int64_t m = 0; m < p->rows.m; m++, from += p->rows.c_row, point++) {
+            float *to = p->packed + point * WIDTH;
+            for (int64_t c = 0; c < whole; c += WIDTH, to += g->panel_most)
+                memcpy(to, from + c, WIDTH * sizeof(float));
+            if (rest > 0) memcpy(to, from + whole, rest);
         }
+    }
+}
+
+static bool is_inside(const struct conv_space *s, int axis, int64_t target, int64_t at)
+{
+    const int64_t source = s->first[axis] + target * s->stride[axis] + at;
+    return source >= 0 && source < s->source[axis];
+}
+
+/* Offsets in x and in dy of the rows that see something of the tap; returns how many. */
+static int64_t list_rows(const struct piece *p, const int64_t at[3], int64_t from)
+{
+    const struct weight_grad *g = p->w->g;
+    const struct conv_space *s = &g->space;
+    const int64_t tap = at[0] * s->pitch[1] + at[1] * s->pitch[2] + at[2] * s->pitch[3];
+    int64_t n = 0, row = 0, index[3];
+    EACH_ROW(&p->rows, index)
+    {
+        const int64_t b = g->packed ? row++ * p->rows.m * WIDTH : along(index, p->rows.c_step);
+        if (s->skip) {
+            int64_t target[3];
+            sunup__conv_position(s, &p->part, &p->rows, index, target);
+            if (!is_inside(s, 0, target[0], at[0]) || !is_inside(s, 1, target[1], at[1])) continue;
+        }
+        p->a_at[n] = p->first + tap + along(index, p->rows.a_step) + from * p->rows.a_row;
+        p->b_at[n++] = b + from * (g->packed ? WIDTH : p->rows.c_row);
     }
     return n;
 }
 
-struct share {
-    int64_t from, to; /* products */
-    bool first;       /* part of its chunk: dw is written, not added to */
-};
-
-static void add_part(const struct work *w, const struct conv_part *part, const struct share *share,
-                     float *dw, int64_t slot)
+/* Product i against panels [j, j + n), which are the packed ones if any are. */
+static void multiply(const struct piece *p, int64_t i, int64_t j, int64_t n)
 {
-    const struct weight_grad *g = w->g;
-    const float *x = sunup__conv_load(&g->space, part, w->x, w->memory + slot * g->slot);
-    const float *dy =
-        w->dy + part->sample * g->y_pitch[0] + part->row * g->y_pitch[g->space.axis + 1];
-    const struct conv_rows rows = sunup__conv_rows(&g->space, part, g->y_pitch);
-    int64_t *a_at = w->offsets + slot * 2 * g->rows_most, *b_at = a_at + g->rows_most;
-    struct gemm_f32 gemm = {.n = g->n,
-                            .k = rows.m,
-                            .batch = list_rows(&rows, a_at, b_at),
+    const struct weight_grad *g = p->w->g;
+    const struct place o = place_of(g, i);
+    const int64_t at[3] = {o.tap[0] * g->dilation[0], o.tap[1] * g->dilation[1],
+                           o.tap[2] * g->dilation[2]};
+    struct stretch in = {0, p->rows.m};
+    if (g->space.skip) {
+        const int64_t row = g->space.axis == 2 ? p->part.row : 0;
+        in = sunup__conv_inside(&g->space, 2, at[2]);
+        in = (struct stretch){most(0, in.from - row), least(in.to - row, p->rows.m)};
+    }
+    struct gemm_f32 gemm = {.m = o.m,
+                            .k = most(0, in.to - in.from),
+                            .a = p->x + o.x,
                             .a_row = 1,
-                            .a_col = rows.a_row,
-                            .a_at = a_at,
-                            .b_row = rows.c_row,
-                            .b_at = b_at,
+                            .a_col = p->rows.a_row,
+                            .a_at = p->a_at,
+                            .b_row = g->packed ? WIDTH : p->rows.c_row,
+                            .b_at = p->b_at,
                             .c_row = g->k_all,
-                            .accumulate = !share->first};
-    for (int64_t i = share->from; i < share->to; i++) {
-        const struct place p = place_of(g, i);
-        gemm.m = p.m;
-        gemm.a = x + p.x;
-        gemm.b = dy + p.y;
-        gemm.c = dw + p.dw;
-        w->leaves->gemm(&gemm);
+                            .accumulate = p->adds};
+    gemm.batch = gemm.k > 0 ? list_rows(p, at, in.from) : 0;
+    if (gemm.batch == 0 && p->adds) return;
+    for (int64_t q = j; q < j + n; q++) {
+        gemm.n = least(WIDTH, g->n - q * WIDTH);
+        gemm.b = g->packed ? p->packed + (q - j) * g->panel_most : p->dy + o.y + q * WIDTH;
+        gemm.c = p->dw + o.dw + q * WIDTH;
+        p->w->leaves->gemm(&gemm);
+    }
+}
+
+/* Pairs (panel, product) [from, to) of a part: whole panels in blocks, what remains one by one. */
+static void add_part(const struct piece *p, int64_t from, int64_t to)
+{
+    const struct weight_grad *g = p->w->g;
+    while (from < to) {
+        const int64_t j = from / g->products, first = from % g->products;
+        const int64_t whole = first == 0 ? least(g->block, (to - from) / g->products) : 0;
+        const int64_t n = most(1, whole);
+        const int64_t last = whole > 0 ? g->products : least(g->products, first + to - from);
+        if (g->packed) pack(p, j, n);
+        for (int64_t i = first; i < last; i++) multiply(p, i, j, n);
+        from += n > 1 ? n * g->products : last - first;
     }
 }
 
@@ -115,15 +211,21 @@ static void run_task(void *arg, int64_t i)
 {
     struct work *w = arg;
     const struct weight_grad *g = w->g;
-    const int64_t chunk = i / g->shares, s = i % g->shares;
+    const int64_t chunk = i / g->shares, s = i % g->shares, pairs = g->panels * g->products;
     const int64_t all = g->space.samples * g->space.target[g->space.axis];
     const int64_t end = (chunk + 1) * all / g->chunks, slot = conv_slot_take(&w->slots);
-    float *dw = chunk == 0 ? w->dw : w->partial + (chunk - 1) * g->dw;
-    struct share share = {s * g->products / g->shares, (s + 1) * g->products / g->shares, true};
-    for (int64_t u = chunk * all / g->chunks; u < end; share.first = false) {
-        struct conv_part part;
-        u = sunup__conv_part(&g->space, u, end, &part);
-        add_part(w, &part, &share, dw, slot);
+    float *memory = w->memory + slot * g->slot;
+    struct piece p = {.w = w,
+                      .a_at = w->offsets + slot * 2 * g->rows_most,
+                      .packed = memory + ceiling(g->space.slot, LINE) * LINE,
+                      .dw = chunk == 0 ? w->dw : w->partial + (chunk - 1) * g->dw};
+    p.b_at = p.a_at + g->rows_most;
+    for (int64_t u = chunk * all / g->chunks; u < end; p.adds = true) {
+        u = sunup__conv_part(&g->space, u, end, &p.part);
+        p.x = sunup__conv_load(&g->space, &p.part, w->x, memory, &p.first);
+        p.dy = w->dy + p.part.sample * g->y_pitch[0] + p.part.row * g->y_pitch[g->space.axis + 1];
+        p.rows = sunup__conv_rows(&g->space, &p.part, g->y_pitch);
+        add_part(&p, s * pairs / g->shares, (s + 1) * pairs / g->shares);
     }
     conv_slot_give(&w->slots, slot);
 }
@@ -131,15 +233,14 @@ static void run_task(void *arg, int64_t i)
 static void add_chunks(void *arg, int64_t i)
 {
     const struct work *w = arg;
-    const int64_t from = i * ADD_ELEMENTS, left = w->g->dw - from,
-                  n = left < ADD_ELEMENTS ? left : ADD_ELEMENTS;
+    const int64_t from = i * ADD_ELEMENTS, n = least(ADD_ELEMENTS, w->g->dw - from);
     for (int64_t c = 0; c + 1 < w->g->chunks; c++)
         w->leaves->add_to(n, w->partial + c * w->g->dw + from, w->dw + from);
 }
 
 static int64_t partial_elements(const struct weight_grad *g)
 {
-    return ((g->chunks - 1) * g->dw + LINE - 1) / LINE * LINE;
+    return ceiling((g->chunks - 1) * g->dw, LINE) * LINE;
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -157,8 +258,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     w.memory = w.partial + partial_elements(g);
     w.offsets = (int64_t *)(void *)(w.memory + w.slots.n * g->slot);
     sunup__parallel(threads, g->chunks * g->shares, run_task, &w);
-    if (g->chunks > 1)
-        sunup__parallel(threads, (g->dw + ADD_ELEMENTS - 1) / ADD_ELEMENTS, add_chunks, &w);
+    if (g->chunks > 1) sunup__parallel(threads, ceiling(g->dw, ADD_ELEMENTS), add_chunks, &w);
     return SUNUP_OK;
 }
 
@@ -167,8 +267,12 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 static void plan_space(struct weight_grad *g, const struct window *w, int64_t samples)
 {
     struct conv_space *s = &g->space;
-    *s = (struct conv_space){
-        .samples = samples, .channels = w->c, .circular = w->circular, .beside = w->k};
+    *s = (struct conv_space){.samples = samples,
+                             .channels = w->c,
+                             .circular = w->circular,
+                             .beside = w->k,
+                             .points = POINTS_LEAST,
+                             .period = PERIOD};
     for (int a = 0; a < 3; a++) {
         s->source[a] = w->in[a];
         s->target[a] = w->out[a];
@@ -178,30 +282,48 @@ static void plan_space(struct weight_grad *g, const struct window *w, int64_t sa
         g->taps[a] = w->taps[a];
         g->dilation[a] = w->dilation[a];
     }
+    s->skip = !s->circular && w->c / w->groups >= SKIP_FROM && sunup__conv_reaches_over(s);
     sunup__conv_space_plan(s);
     g->y_pitch[3] = w->k;
     for (int a = 2; a >= 0; a--) g->y_pitch[a] = g->y_pitch[a + 1] * w->out[a];
 }
 
-static void plan_products(struct weight_grad *g, const struct window *w, int threads)
+static void plan_products(struct weight_grad *g, const struct window *w)
 {
-    const bool joined = w->dilation[2] == 1 && w->groups == 1;
+    const struct conv_space *s = &g->space;
+    const bool joined = w->dilation[2] == 1 && w->groups == 1 && !s->skip && s->pitch[3] == w->c;
     g->groups = w->groups;
     g->cg = w->c / w->groups;
     g->splits = joined ? w->taps[2] : 1;
     g->m = g->splits * g->cg;
     g->n = w->k / w->groups;
     g->k_all = w->k;
-    g->blocks = (g->m + ROWS - 1) / ROWS;
+    g->blocks = ceiling(g->m, ROWS);
     g->products = g->blocks * g->groups * w->taps[0] * w->taps[1] * (w->taps[2] / g->splits);
+    g->panels = ceiling(g->n, WIDTH);
+    g->packed = g->groups == 1 && g->n > PACK_FROM && g->m > PACK_FROM;
+    int64_t points = s->samples_most * s->rows_most;
+    g->rows_most = s->samples_most; /* a row along W, or what joins it, is the product's own sum */
+    for (int a = 0; a < 3; a++) {
+        if (a != s->axis) points *= w->out[a];
+        if (a < 2) g->rows_most *= a == s->axis ? s->rows_most : w->out[a];
+    }
+    g->panel_most = g->packed ? points * WIDTH : 0;
+    g->block = g->packed ? least(g->panels, most(1, PACKED_MOST / g->panel_most)) : g->panels;
+    g->slot = ceiling(s->slot, LINE) * LINE + g->block * g->panel_most;
+}
+
+/* Chunks: a power of two, which most numbers of samples are a multiple of. */
+static void plan_tasks(struct weight_grad *g, const struct window *w, int threads)
+{
     g->dw = w->taps[0] * w->taps[1] * w->taps[2] * g->cg * w->k;
-    const int64_t points = g->space.samples * g->space.target[g->space.axis];
-    g->chunks = PARTIAL_ELEMENTS_MOST / g->dw;
-    if (g->chunks > CHUNKS_MOST) g->chunks = CHUNKS_MOST;
-    if (g->chunks > points) g->chunks = points;
-    if (g->chunks < 1) g->chunks = 1;
-    g->shares = (threads + g->chunks - 1) / g->chunks;
-    if (g->shares > g->products) g->shares = g->products;
+    const int64_t units = g->space.samples * g->space.target[g->space.axis];
+    const int64_t points = g->space.samples * w->out[0] * w->out[1] * w->out[2];
+    const int64_t useful = least(units, points / CHUNK_POINTS);
+    const int64_t limit = least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST), useful);
+    for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
+    const int64_t tasks = threads > 1 ? (int64_t)TASKS_PER_THREAD * threads : 1;
+    g->shares = least(ceiling(tasks, g->chunks), g->panels * g->products);
 }
 
 sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n,
@@ -211,11 +333,8 @@ sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct 
     struct weight_grad *g = sunup__alloc(sizeof *g);
     CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
     plan_space(g, w, n->in[0]->shape.d[0]);
-    plan_products(g, w, d->threads);
-    g->slot = (g->space.slot + LINE - 1) / LINE * LINE;
-    g->rows_most =
-        g->space.samples_most; /* a row along W, or what joins it, is the product's own sum */
-    for (int a = 0; a < 2; a++) g->rows_most *= a == g->space.axis ? g->space.rows_most : w->out[a];
+    plan_products(g, w);
+    plan_tasks(g, w, d->threads);
     s->data = g;
     s->run = run;
     s->end = sunup__conv_step_end;

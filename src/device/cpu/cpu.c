@@ -77,7 +77,11 @@ static const struct maker generic[] = {{"copy", NULL, is_view, make_copy},
                                        {"op_run", NULL, has_run, make_op},
                                        {NULL, NULL, NULL, NULL}};
 
-static const struct maker *const lists[] = {sunup__cpu_makers, generic, NULL};
+static const struct maker *const lists[] = {sunup__cpu_makers, generic,
+#ifdef SUNUP_HAVE_ONEDNN
+                                            sunup__onednn_makers, /* last: chosen by measurement only */
+#endif
+                                            NULL};
 
 const struct device_ops sunup__device_cpu = {
     .name = "cpu", .makers = lists, .alloc = cpu_alloc, .free = cpu_free, .share = true};

@@ -11,6 +11,7 @@
 #include "device/device.h"
 
 extern const struct maker sunup__cpu_makers[]; /* ends with name NULL */
+extern const struct maker sunup__onednn_makers[]; /* onednn.c; the same, if it is built */
 
 /* One maker a file; f32 only. */
 sunup_status sunup__make_linear_brgemm(struct device *d, const struct node *n, struct step *s);
@@ -21,9 +22,32 @@ sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct no
 sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n,
                                                  struct step *s);
 
+sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struct node *n,
+                                                   struct step *s);
+
 /* Geometries that the convolution drivers serve: not so many
  * groups that a product has hardly a column. */
 bool sunup__conv_brgemm_can(const struct device *d, const struct node *n);
 bool sunup__conv_data_grad_brgemm_can(const struct device *d, const struct node *n);
+bool sunup__conv_weight_grad_winograd_can(const struct device *d, const struct node *n);
+
+/* Several groups of at most 8 channels. */
+bool sunup__conv_grouped_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_grouped(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_grouped(struct device *d, const struct node *n,
+                                                struct step *s);
+sunup_status sunup__make_conv_weight_grad_grouped(struct device *d, const struct node *n,
+                                                  struct step *s);
+
+/* One group, stride 1, 3x3 taps in H and W, where numerics allow it and it pays; conv_winograd.c. */
+bool sunup__conv_winograd_can(const struct device *d, const struct node *n);
+bool sunup__conv_data_grad_winograd_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_winograd(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_winograd(struct device *d, const struct node *n,
+                                                 struct step *s);
+
+/* Chains that are a batch norm's result or gradient, with relu and a residual; chain_channels.c. */
+bool sunup__chain_channels_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_chain_channels(struct device *d, const struct node *n, struct step *s);
 
 #endif

@@ -237,6 +237,24 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
       .circular = true)                                                                            \
     X(circular_more, S(2, 5, 3, 6), S(3, 3, 6, 11), .before = {2, 1}, .after = {1, 3},             \
       .circular = true)                                                                            \
+    X(circular_strided, S(2, 8, 9, 5), S(3, 4, 5, 7), .stride = {2, 1}, .before = {1, 0},          \
+      .after = {1, 2}, .circular = true)                                                           \
+    X(circular_wide, S(1, 3, 4, 2, 9), S(2, 3, 5, 9, 17), .before = {3, 1, 2}, .after = {0, 4, 2}, \
+      .dilation = {1, 2, 1}, .circular = true)                                                     \
+    X(pages_apart, S(2, 4, 5, 1024), S(1, 1, 1024, 48))                                            \
+    X(pages_apart_strided, S(3, 9, 7, 512), S(1, 1, 512, 100), .stride = {2, 2})                   \
+    X(short_rows, S(3, 7, 7, 48), S(3, 3, 48, 70), .before = {1, 1}, .after = {1, 1})              \
+    X(no_whole_tap, S(2, 3, 6, 40), S(3, 3, 40, 33), .dilation = {1, 6}, .before = {1, 6},         \
+      .after = {1, 6})                                                                             \
+    X(head, S(3, 13, 11, 33), S(1, 1, 33, 3))                                                      \
+    X(to_one, S(2, 6, 9, 21), S(3, 5, 21, 1), .before = {1, 2}, .after = {1, 2}, .stride = {1, 2}) \
+    X(from_two, S(2, 9, 5, 31, 2), S(3, 3, 3, 2, 18), .before = {1, 1, 1}, .after = {1, 1, 1})     \
+    X(from_four, S(2, 12, 17, 4), S(3, 3, 4, 20), .dilation = {1, 2}, .before = {1, 2},            \
+      .after = {1, 2})                                                                             \
+    X(wide_line, S(1, 2100, 3), S(9, 3, 64), .before = {4}, .after = {4})                          \
+    X(deep, S(1, 7, 5, 300), S(3, 3, 300, 290), .before = {1, 1}, .after = {1, 1})                 \
+    X(one_tap_padded, S(2, 5, 6, 40), S(1, 1, 40, 64), .before = {2, 3}, .after = {1, 4})          \
+    X(streamed, S(1, 410, 500, 1), S(1, 1, 1, 32))                                                 \
     X(whole_map, S(21, 5, 5, 16), S(5, 5, 16, 40))                                                 \
     X(line, S(3, 801, 5), S(20, 5, 32), .before = {10}, .after = {9})                              \
     X(line_long, S(1, 5003, 24), S(7, 24, 16), .stride = {3})                                      \

@@ -20,13 +20,13 @@
 #include "graph/ops/op.h"
 #include "graph/ops/pointwise.h"
 
-enum { STRIP = 512, STRIPS_A_TASK = 32 };
+enum { STRIP = 512, STRIPS_A_TASK = 32, LONGEST_PERIOD = 8 * STRIP };
 
 enum way { DIRECT, PERIODIC, FETCHED };
 
 struct operand {
     enum way way;
-    int64_t period;   /* PERIODIC: elements after which it repeats, <= STRIP  */
+    int64_t period;   /* PERIODIC: elements after which it repeats            */
     int64_t buffer;   /* PERIODIC, FETCHED: where in a task's workspace       */
     struct copy copy; /* PERIODIC, FETCHED: in the output's order of elements */
 };
@@ -61,9 +61,10 @@ static void prepare_operand(struct program *p, const struct node *n, int i)
     const bool scalar = c->n == 1 && c->from_stride[0] == 0;
     const bool vector = c->n == 2 && c->from_stride[0] == 0 && c->from_stride[1] == 1;
     o->period = scalar ? 1 : vector ? c->extent[1] : 0;
-    o->way = o->period > 0 && o->period <= STRIP ? PERIODIC : FETCHED;
+    o->way = o->period > 0 && o->period <= LONGEST_PERIOD ? PERIODIC : FETCHED;
     o->buffer = p->room;
-    p->room += o->way == PERIODIC ? 2 * STRIP : STRIP;
+    const int64_t strips = o->way == PERIODIC ? (o->period + STRIP - 1) / STRIP : 0;
+    p->room += (strips + 1) * STRIP;
 }
 
 /* Last step that reads each register. */

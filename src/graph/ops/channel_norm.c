@@ -1,331 +1,253 @@
-/* channel_norm.c - see channel_norm.h. With h = (x - mean) rstd, over the m numbers of a sample's
- * group:
+/* channel_norm.c - see channel_norm.h: the statistics of groups of channels and what follows from
+ * them forward, and the cutting that both directions share.
  *
- *   y  = gamma h + beta,              dgamma = sum(dy h),       dbeta = sum(dy)
- *   dx = rstd (gamma dy - A - h B),   A = sum(gamma dy) / m,    B = sum(gamma dy h) / m
+ *   y = gamma (x - mean) rstd + beta = scale x + shift
  *
  * Ioffe and Szegedy, "Batch normalization" (2015); Wu and He, "Group normalization" (2018).
  *
- * Passes over the data are cut into pieces of rows, the same whatever the threads; what the pieces
- * sum is added in their order, in f64. The variance is the mean of (x - mean)^2, never E[x^2] -
- * mean^2.
+ * The statistics take one pass over memory. Each piece of rows sums x - pivot and its square, where
+ * pivot is the mean of the piece's first sixteenth; with d = pivot - mean,
+ *
+ *   sum (x - mean)^2 = sum (x - pivot)^2 + 2 d sum (x - pivot) + rows d^2.
+ *
+ * The pivot is the mean of a share of the numbers, so it is at most 4 deviations of the piece away
+ * from the piece's mean, whatever the numbers are: the sum of squares about it is at most 16 times
+ * the one about the mean, and no more than 4 bits cancel. E[x^2] - mean^2 has no such bound.
  */
 #include "graph/ops/channel_norm.h"
 
 #include <math.h>
+#include <string.h>
 
-#include "graph/ops/op.h"
+#include "graph/ops/channel_pass.h"
 
-enum { PIECE_ELEMENTS = 32768, MOST_PIECES = 64 };
+enum { PIECE_ELEMENTS = 32768, MOST_PIECES = 64, PIVOT_SHARE = 16 };
 
-/* One run. Arrays marked c are [samples][c], those marked g are [samples][groups]. */
+/* ------------------------------------------------------------------------- passes --- */
+
+struct pass sunup__channel_pass(const struct exec *e, const struct channel_norm_attr *a,
+                                sunup_dtype dtype)
+{
+    return (struct pass){.e = e,
+                         .a = a,
+                         .dtype = dtype,
+                         .pieces = sunup__pieces(a->rows, a->c, PIECE_ELEMENTS, MOST_PIECES),
+                         .slices = sunup__pieces(a->groups, group_width(a), CHANNEL_TILE, 0)};
+}
+
+void *sunup__channel_room(struct pass *p, int64_t n, sunup_dtype dtype)
+{
+    char *workspace = p->e->workspace;
+    void *room = workspace != NULL ? workspace + p->used : NULL;
+    p->used += (n * sunup_dtype_bytes(dtype) + 63) / 64 * 64;
+    return room;
+}
+
+void sunup__channel_part(const struct pass *p, const void *parts, int64_t i, int64_t from,
+                         int64_t n, double *to)
+{
+    const void *part = element_at(parts, p->dtype, i * p->a->c + from);
+    if (p->dtype == SUNUP_F64)
+        memcpy(to, part, (size_t)n * sizeof *to);
+    else
+        for (int64_t j = 0; j < n; ++j) to[j] = (double)((const float *)part)[j];
+}
+
+void sunup__for_pieces(const struct pass *p, parallel_fn task, void *arg)
+{
+    sunup__parallel(p->e->threads, p->a->samples * p->pieces.count, task, arg);
+}
+
+void sunup__for_slices(const struct pass *p, parallel_fn task, void *arg)
+{
+    sunup__parallel(p->e->threads, p->a->samples * p->slices.count, task, arg);
+}
+
+/* ------------------------------------------------------------------------ forward --- */
+
 struct work {
-    const struct exec *e;
-    const struct channel_norm_attr *a;
-    sunup_dtype dtype;
-    struct pieces pieces; /* of the rows of a sample */
-    const void *x, *dy, *gamma, *beta;
-    void *part, *part2; /* [samples][pieces][c] sums of each piece */
-    void *mean_c, *rstd_c;
-    void *scale_c, *shift_c; /* forward: y = scale x + shift */
-    void *mean_g, *rstd_g, *var_g;
-    void *sum_c, *dot_c, *a_c, *b_c, *d_c; /* gradient: dx = a dy + b x + d */
+    struct pass pass;
+    const void *x, *gamma, *beta;
+    void *pivot, *sum, *square;    /* [samples][pieces][c]               */
+    double *total, *centre;        /* [samples][c]: of x, of (x - mean)^2 */
+    void *scale_c, *shift_c;       /* [samples][c]                       */
+    void *mean_g, *rstd_g, *var_g; /* [samples][groups], NULL: unwanted  */
 };
 
-static struct pieces pieces_of(const struct channel_norm_attr *a)
+static void moments_piece(void *arg, int64_t i)
 {
-    return sunup__pieces(a->rows, a->c, PIECE_ELEMENTS, MOST_PIECES);
+    const struct work *w = arg;
+    const struct pass *p = &w->pass;
+    const struct span s = span_of(p, i);
+    const int64_t c = p->a->c, few = s.rows / PIVOT_SHARE + 1;
+    const void *x = element_at(w->x, p->dtype, s.first);
+    void *pivot = element_at(w->pivot, p->dtype, i * c), *sum = element_at(w->sum, p->dtype, i * c),
+         *square = element_at(w->square, p->dtype, i * c);
+    sunup__zero(pivot, p->dtype, c);
+    sunup__zero(sum, p->dtype, c);
+    sunup__zero(square, p->dtype, c);
+    CALL(p->e, p->dtype, channel_moments, few, c, x, pivot, sum, square);
+    for (int64_t j = 0; j < c; ++j)
+        element_set(pivot, p->dtype, j, element_get(sum, p->dtype, j) / (double)few);
+    sunup__zero(sum, p->dtype, c);
+    sunup__zero(square, p->dtype, c);
+    CALL(p->e, p->dtype, channel_moments, s.rows, c, x, pivot, sum, square);
 }
 
-/* The next n elements of the workspace. */
-static void *carve(const struct work *w, int64_t *used, int64_t n)
+/* total[n] += the sums of x over a sample's channels from `from` on. */
+static void add_totals(const struct work *w, int64_t sample, int64_t from, int64_t n, double *total)
 {
-    void *p = element_at(w->e->workspace, w->dtype, *used);
-    *used += n;
-    return p;
+    const struct pass *p = &w->pass;
+    double pivot[CHANNEL_TILE], sum[CHANNEL_TILE];
+    for (int64_t k = 0; k < p->pieces.count; ++k) {
+        const int64_t i = sample * p->pieces.count + k;
+        const double rows = (double)piece_length(&p->pieces, k);
+        sunup__channel_part(p, w->pivot, i, from, n, pivot);
+        sunup__channel_part(p, w->sum, i, from, n, sum);
+        for (int64_t j = 0; j < n; ++j) total[j] += sum[j] + rows * pivot[j];
+    }
 }
 
-static void *at(const struct work *w, const void *p, int64_t i)
+/* centre[n] holds means, and becomes the sums of (x - mean)^2. */
+static void add_squares(const struct work *w, int64_t sample, int64_t from, int64_t n,
+                        double *centre)
 {
-    return element_at(p, w->dtype, i);
-}
-static double get(const struct work *w, const void *p, int64_t i)
-{
-    return element_get(p, w->dtype, i);
-}
-static void set(const struct work *w, void *p, int64_t i, double v)
-{
-    element_set(p, w->dtype, i, v);
-}
-
-/* Piece i of all samples' pieces: its sample, first element in x, and rows. */
-struct span {
-    int64_t sample, first, rows;
-};
-static struct span span_of(const struct work *w, int64_t i)
-{
-    const int64_t s = i / w->pieces.count, p = i % w->pieces.count;
-    return (struct span){s, (s * w->a->rows + piece_from(&w->pieces, p)) * w->a->c,
-                         piece_length(&w->pieces, p)};
+    const struct pass *p = &w->pass;
+    double pivot[CHANNEL_TILE], sum[CHANNEL_TILE], square[CHANNEL_TILE], total[CHANNEL_TILE] = {0};
+    for (int64_t k = 0; k < p->pieces.count; ++k) {
+        const int64_t i = sample * p->pieces.count + k;
+        const double rows = (double)piece_length(&p->pieces, k);
+        sunup__channel_part(p, w->pivot, i, from, n, pivot);
+        sunup__channel_part(p, w->sum, i, from, n, sum);
+        sunup__channel_part(p, w->square, i, from, n, square);
+        for (int64_t j = 0; j < n; ++j) {
+            const double d = pivot[j] - centre[j];
+            total[j] += square[j] + d * (2 * sum[j] + rows * d);
+        }
+    }
+    memcpy(centre, total, (size_t)n * sizeof *centre);
 }
 
-static void for_pieces(struct work *w, parallel_fn task)
+static double add_group(const struct work *w, const double *channels, int64_t g)
 {
-    sunup__parallel(w->e->threads, w->a->samples * w->pieces.count, task, w);
-}
-static void for_samples(struct work *w, parallel_fn task)
-{
-    sunup__parallel(w->e->threads, w->a->samples, task, w);
-}
-
-/* Sum over a sample's pieces of channel c. */
-static double over_pieces(const struct work *w, const void *part, int64_t sample, int64_t c)
-{
+    const int64_t width = group_width(w->pass.a);
     double sum = 0;
-    for (int64_t p = 0; p < w->pieces.count; ++p)
-        sum += get(w, part, (sample * w->pieces.count + p) * w->a->c + c);
+    for (int64_t j = 0; j < width; ++j) sum += channels[g * width + j];
     return sum;
 }
 
-/* The same of all channels of a group. */
-static double over_group(const struct work *w, const void *part, int64_t sample, int64_t group)
+/* What follows for group g from the sum of squares about its mean. */
+static void finish_group(const struct work *w, int64_t g, double mean, double squares)
 {
-    const int64_t width = w->a->c / w->a->groups;
-    double sum = 0;
-    for (int64_t c = group * width; c < (group + 1) * width; ++c)
-        sum += over_pieces(w, part, sample, c);
-    return sum;
+    const struct channel_norm_attr *a = w->pass.a;
+    const sunup_dtype dtype = w->pass.dtype;
+    const int64_t width = group_width(a), first = g % a->groups * width;
+    const double var = fmax(squares, 0) / group_size(a), rstd = 1 / sqrt(var + a->eps);
+    if (w->mean_g) element_set(w->mean_g, dtype, g, mean);
+    if (w->rstd_g) element_set(w->rstd_g, dtype, g, rstd);
+    if (w->var_g) element_set(w->var_g, dtype, g, var);
+    for (int64_t j = 0; j < width && w->scale_c && w->shift_c; ++j) {
+        const double gamma = w->gamma ? element_get(w->gamma, dtype, first + j) : 1,
+                     beta = w->beta ? element_get(w->beta, dtype, first + j) : 0;
+        element_set(w->scale_c, dtype, g * width + j, rstd * gamma);
+        const double scale = element_get(w->scale_c, dtype, g * width + j); /* as it will act */
+        element_set(w->shift_c, dtype, g * width + j, beta - mean * scale);
+    }
 }
 
-/* --- forward --- */
-
-static void sum_piece(void *arg, int64_t i)
+static void statistics_slice(void *arg, int64_t i)
 {
     const struct work *w = arg;
-    const struct span s = span_of(w, i);
-    void *part = at(w, w->part, i * w->a->c);
-    sunup__zero(part, w->dtype, w->a->c);
-    CALL(w->e, w->dtype, channel_sum, s.rows, w->a->c, at(w, w->x, s.first), part);
+    const struct channel_norm_attr *a = w->pass.a;
+    const struct slice s = slice_of(&w->pass, i);
+    const int64_t width = group_width(a), before = s.sample * a->c, to = s.to * width;
+    for (int64_t c = s.from * width; c < to; c += CHANNEL_TILE) {
+        const int64_t n = to - c < CHANNEL_TILE ? to - c : CHANNEL_TILE;
+        memset(w->total + c, 0, (size_t)n * sizeof *w->total);
+        add_totals(w, s.sample, c - before, n, w->total + c);
+    }
+    for (int64_t g = s.from; g < s.to; ++g) {
+        const double mean = add_group(w, w->total, g) / group_size(a);
+        for (int64_t j = 0; j < width; ++j) w->centre[g * width + j] = mean;
+    }
+    for (int64_t c = s.from * width; c < to; c += CHANNEL_TILE)
+        add_squares(w, s.sample, c - before, to - c < CHANNEL_TILE ? to - c : CHANNEL_TILE,
+                    w->centre + c);
+    for (int64_t g = s.from; g < s.to; ++g)
+        finish_group(w, g, add_group(w, w->total, g) / group_size(a), add_group(w, w->centre, g));
 }
 
-static void square_piece(void *arg, int64_t i)
+static void lay_out(struct work *w)
 {
-    const struct work *w = arg;
-    const struct span s = span_of(w, i);
-    void *part = at(w, w->part, i * w->a->c);
-    sunup__zero(part, w->dtype, w->a->c);
-    CALL(w->e, w->dtype, channel_square, s.rows, w->a->c, at(w, w->x, s.first),
-         at(w, w->mean_c, s.sample * w->a->c), part);
+    struct pass *p = &w->pass;
+    const int64_t channels = p->a->samples * p->a->c, parts = channels * p->pieces.count;
+    void **const each[] = {&w->pivot, &w->sum, &w->square};
+    for (size_t i = 0; i < sizeof each / sizeof *each; ++i)
+        *each[i] = sunup__channel_room(p, parts, p->dtype);
+    w->total = sunup__channel_room(p, channels, SUNUP_F64);
+    w->centre = sunup__channel_room(p, channels, SUNUP_F64);
+}
+
+static void find_statistics(struct work *w)
+{
+    sunup__for_pieces(&w->pass, moments_piece, w);
+    sunup__for_slices(&w->pass, statistics_slice, w);
+}
+
+static struct work forward_work(const struct node *n, const struct exec *e)
+{
+    struct work w = {.pass = sunup__channel_pass(e, n->attr, n->out[0]->dtype)};
+    if (e->in) {
+        w.x = e->in[0];
+        w.gamma = e->in[1];
+        w.beta = e->in[2];
+    }
+    lay_out(&w);
+    return w;
 }
 
 static void affine_piece(void *arg, int64_t i)
 {
     const struct work *w = arg;
-    const struct span s = span_of(w, i);
-    CALL(w->e, w->dtype, channel_affine, s.rows, w->a->c, at(w, w->x, s.first),
-         at(w, w->scale_c, s.sample * w->a->c), at(w, w->shift_c, s.sample * w->a->c),
-         at(w, w->e->out[0], s.first));
+    const struct pass *p = &w->pass;
+    const struct span s = span_of(p, i);
+    CALL(p->e, p->dtype, channel_affine, s.rows, p->a->c, element_at(w->x, p->dtype, s.first),
+         element_at(w->scale_c, p->dtype, s.sample * p->a->c),
+         element_at(w->shift_c, p->dtype, s.sample * p->a->c), NULL, NULL, NULL, 0,
+         element_at(p->e->out[0], p->dtype, s.first));
 }
 
-/* Numbers that share one mean. */
-static double group_size(const struct channel_norm_attr *a)
+static void lay_out_affine(struct work *w)
 {
-    return (double)a->rows * (double)(a->c / a->groups);
-}
-
-static void mean_sample(void *arg, int64_t s)
-{
-    const struct work *w = arg;
-    const int64_t groups = w->a->groups, width = w->a->c / groups;
-    for (int64_t g = 0; g < groups; ++g) {
-        const double mean = over_group(w, w->part, s, g) / group_size(w->a);
-        set(w, w->mean_g, s * groups + g, mean);
-        for (int64_t c = g * width; c < (g + 1) * width; ++c)
-            set(w, w->mean_c, s * w->a->c + c, mean);
-    }
-}
-
-static void variance_sample(void *arg, int64_t s)
-{
-    const struct work *w = arg;
-    const int64_t groups = w->a->groups, width = w->a->c / groups;
-    for (int64_t g = 0; g < groups; ++g) {
-        const double mean = get(w, w->mean_g, s * groups + g);
-        const double var = over_group(w, w->part, s, g) / group_size(w->a),
-                     rstd = 1 / sqrt(var + w->a->eps);
-        set(w, w->var_g, s * groups + g, var);
-        set(w, w->rstd_g, s * groups + g, rstd);
-        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-            const double scale = rstd * (w->gamma ? get(w, w->gamma, c) : 1);
-            set(w, w->scale_c, s * w->a->c + c, scale);
-            set(w, w->shift_c, s * w->a->c + c, (w->beta ? get(w, w->beta, c) : 0) - mean * scale);
-        }
-    }
-}
-
-/* Lays out the workspace and returns its elements; statistics nobody asked for go there too. */
-static int64_t lay_out_forward(struct work *w, void *const *out, int n_out)
-{
-    const int64_t channels = w->a->samples * w->a->c, groups = w->a->samples * w->a->groups;
-    int64_t used = 0;
-    w->part = carve(w, &used, channels * w->pieces.count);
-    w->mean_c = carve(w, &used, channels);
-    w->scale_c = carve(w, &used, channels);
-    w->shift_c = carve(w, &used, channels);
-    w->mean_g = carve(w, &used, groups);
-    w->rstd_g = carve(w, &used, groups);
-    w->var_g = carve(w, &used, groups);
-    if (out && out[1]) w->mean_g = out[1];
-    if (out && out[2]) w->rstd_g = out[2];
-    if (out && n_out > 3 && out[3]) w->var_g = out[3];
-    return used;
+    const int64_t channels = w->pass.a->samples * w->pass.a->c;
+    w->scale_c = sunup__channel_room(&w->pass, channels, w->pass.dtype);
+    w->shift_c = sunup__channel_room(&w->pass, channels, w->pass.dtype);
 }
 
 sunup_status sunup__channel_norm_run(const struct node *n, const struct exec *e)
 {
-    const struct channel_norm_attr *a = n->attr;
-    struct work w = {.e = e,
-                     .a = a,
-                     .dtype = n->out[0]->dtype,
-                     .pieces = pieces_of(a),
-                     .x = e->in[0],
-                     .gamma = e->in[1],
-                     .beta = e->in[2]};
-    lay_out_forward(&w, e->out, n->n_out);
-    for_pieces(&w, sum_piece);
-    for_samples(&w, mean_sample);
-    for_pieces(&w, square_piece);
-    for_samples(&w, variance_sample);
-    if (e->out[0]) for_pieces(&w, affine_piece);
+    struct work w = forward_work(n, e);
+    lay_out_affine(&w);
+    w.mean_g = e->out[1];
+    w.rstd_g = e->out[2];
+    w.var_g = n->n_out > 3 ? e->out[3] : NULL;
+    find_statistics(&w);
+    if (e->out[0]) sunup__for_pieces(&w.pass, affine_piece, &w);
     return SUNUP_OK;
 }
-
-/* --- gradient --- */
-
-static void spread_sample(void *arg, int64_t s)
-{
-    const struct work *w = arg;
-    const int64_t width = w->a->c / w->a->groups;
-    for (int64_t c = 0; c < w->a->c; ++c) {
-        set(w, w->mean_c, s * w->a->c + c, get(w, w->mean_g, s * w->a->groups + c / width));
-        set(w, w->rstd_c, s * w->a->c + c, get(w, w->rstd_g, s * w->a->groups + c / width));
-    }
-}
-
-static void grad_sums_piece(void *arg, int64_t i)
-{
-    const struct work *w = arg;
-    const struct span s = span_of(w, i);
-    void *sum = at(w, w->part, i * w->a->c), *dot = at(w, w->part2, i * w->a->c);
-    sunup__zero(sum, w->dtype, w->a->c);
-    sunup__zero(dot, w->dtype, w->a->c);
-    CALL(w->e, w->dtype, channel_grad_sums, s.rows, w->a->c, at(w, w->x, s.first),
-         at(w, w->dy, s.first), at(w, w->mean_c, s.sample * w->a->c),
-         at(w, w->rstd_c, s.sample * w->a->c), sum, dot);
-}
-
-/* a, b, d of one group of channels: dx = a dy + b x + d with h written out. */
-static void coefficients(const struct work *w, int64_t s, int64_t g)
-{
-    const int64_t width = w->a->c / w->a->groups, first = s * w->a->c;
-    double sum = 0, dot = 0;
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-        const double gamma = w->gamma ? get(w, w->gamma, c) : 1;
-        sum += gamma * get(w, w->sum_c, first + c);
-        dot += gamma * get(w, w->dot_c, first + c);
-    }
-    const double mean = get(w, w->mean_g, s * w->a->groups + g),
-                 rstd = get(w, w->rstd_g, s * w->a->groups + g);
-    const double b = -rstd * rstd * dot / group_size(w->a);
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-        set(w, w->a_c, first + c, rstd * (w->gamma ? get(w, w->gamma, c) : 1));
-        set(w, w->b_c, first + c, b);
-        set(w, w->d_c, first + c, -rstd * sum / group_size(w->a) - b * mean);
-    }
-}
-
-static void coefficients_sample(void *arg, int64_t s)
-{
-    const struct work *w = arg;
-    for (int64_t c = 0; c < w->a->c; ++c) {
-        set(w, w->sum_c, s * w->a->c + c, over_pieces(w, w->part, s, c));
-        set(w, w->dot_c, s * w->a->c + c, over_pieces(w, w->part2, s, c));
-    }
-    for (int64_t g = 0; g < w->a->groups; ++g) coefficients(w, s, g);
-}
-
-static void grad_piece(void *arg, int64_t i)
-{
-    const struct work *w = arg;
-    const struct span s = span_of(w, i);
-    const int64_t c = s.sample * w->a->c;
-    CALL(w->e, w->dtype, channel_grad, s.rows, w->a->c, at(w, w->x, s.first), at(w, w->dy, s.first),
-         at(w, w->a_c, c), at(w, w->b_c, c), at(w, w->d_c, c), at(w, w->e->out[0], s.first));
-}
-
-static int64_t lay_out_grad(struct work *w)
-{
-    const int64_t channels = w->a->samples * w->a->c;
-    int64_t used = 0;
-    w->part = carve(w, &used, channels * w->pieces.count);
-    w->part2 = carve(w, &used, channels * w->pieces.count);
-    void **const each[] = {&w->mean_c, &w->rstd_c, &w->sum_c, &w->dot_c, &w->a_c, &w->b_c, &w->d_c};
-    for (size_t i = 0; i < sizeof each / sizeof *each; ++i) *each[i] = carve(w, &used, channels);
-    return used;
-}
-
-sunup_status sunup__channel_norm_grad_run(const struct node *n, const struct exec *e)
-{
-    const struct channel_norm_attr *a = n->attr;
-    struct work w = {.e = e,
-                     .a = a,
-                     .dtype = n->out[0]->dtype,
-                     .pieces = pieces_of(a),
-                     .x = e->in[0],
-                     .gamma = e->in[1],
-                     .mean_g = e->in[2],
-                     .rstd_g = e->in[3],
-                     .dy = e->in[4]};
-    lay_out_grad(&w);
-    for_samples(&w, spread_sample);
-    for_pieces(&w, grad_sums_piece);
-    for_samples(&w, coefficients_sample);
-    if (e->out[0]) for_pieces(&w, grad_piece);
-    if (e->out[1]) sunup__add_parts(w.dot_c, w.dtype, a->samples, a->c, e->out[1]);
-    if (e->out[2]) sunup__add_parts(w.sum_c, w.dtype, a->samples, a->c, e->out[2]);
-    return SUNUP_OK;
-}
-
-/* --- shapes, cost, gradient rule --- */
 
 int64_t sunup__channel_norm_workspace(const struct node *n, int threads)
 {
     (void)threads;
-    struct work w = {.e = &(struct exec){0},
-                     .a = n->attr,
-                     .dtype = n->out[0]->dtype,
-                     .pieces = pieces_of(n->attr)};
-    return lay_out_forward(&w, NULL, 0) * sunup_dtype_bytes(w.dtype);
+    struct work w = forward_work(n, &(struct exec){0});
+    lay_out_affine(&w);
+    return w.pass.used;
 }
 
-int64_t sunup__channel_norm_grad_workspace(const struct node *n, int threads)
-{
-    (void)threads;
-    struct work w = {.e = &(struct exec){0},
-                     .a = n->attr,
-                     .dtype = n->out[0]->dtype,
-                     .pieces = pieces_of(n->attr)};
-    return lay_out_grad(&w) * sunup_dtype_bytes(w.dtype);
-}
-
-/* A sum, a difference squared and summed, a product and a sum. */
+/* A difference, squared, two sums; a product and a sum. */
 struct cost sunup__channel_norm_cost(const struct node *n)
 {
     return sunup__cost_each(n, 6);
-}
-struct cost sunup__channel_norm_grad_cost(const struct node *n)
-{
-    return sunup__cost_each(n, 8);
 }
 
 sunup_status sunup__channel_norm_infer(struct node *n, sunup_shape statistics)
@@ -338,20 +260,67 @@ sunup_status sunup__channel_norm_infer(struct node *n, sunup_shape statistics)
     return SUNUP_OK;
 }
 
-sunup_status sunup__channel_norm_grad_infer(struct node *n)
+/* ----------------------------------------------------------- statistics on their own --- */
+
+static sunup_status statistics_run(const struct node *n, const struct exec *e)
 {
-    const struct channel_norm_attr *a = n->attr;
-    sunup__set_out(n, 0, n->in[0]->dtype, n->in[0]->shape);
-    for (int i = 1; i < 3; ++i) sunup__set_out(n, i, n->in[0]->dtype, SUNUP_SHAPE(a->c));
+    struct work w = forward_work(n, e);
+    w.scale_c = e->out[0];
+    w.shift_c = e->out[1];
+    w.mean_g = e->out[2];
+    w.rstd_g = e->out[3];
+    w.var_g = e->out[4];
+    find_statistics(&w);
     return SUNUP_OK;
 }
 
-void sunup__channel_norm_grad(const struct op *back, struct node *n, sunup_value *dy,
-                              const bool *want, sunup_value **dx)
+static int64_t statistics_workspace(const struct node *n, int threads)
 {
-    if (!dy) return; /* only the statistics were used: they are constants to a gradient */
-    sunup_value *const in[] = {n->in[0], n->in[1], n->out[1], n->out[2], dy};
-    sunup_value *d = sunup__node(n->graph, back, 5, in, n->attr, 0, NULL);
-    for (int i = 0; i < 3; ++i)
-        if (n->in[i] && want[i]) dx[i] = sunup__output(d, i);
+    (void)threads;
+    return forward_work(n, &(struct exec){0}).pass.used;
 }
+
+static struct cost statistics_cost(const struct node *n)
+{
+    return sunup__cost_each(n, 4);
+}
+
+static sunup_status statistics_infer(struct node *n)
+{
+    struct channel_norm_attr *a = n->attr;
+    const sunup_value *x = n->in[0];
+    a->samples = 1;
+    a->c = a->groups = x->shape.d[x->shape.n - 1];
+    a->rows = sunup__product(&x->shape, 0, x->shape.n - 1);
+    for (int i = 0; i < n->n_out; ++i) sunup__set_out(n, i, x->dtype, SUNUP_SHAPE(a->c));
+    return SUNUP_OK;
+}
+
+/* All five results in one number a channel. */
+static sunup_value *case_statistics(sunup_graph *g)
+{
+    sunup_value *in[] = {sunup__case_input(g, "x", SUNUP_SHAPE(3, 5, 4, 11)),
+                         sunup__case_input(g, "gamma", SUNUP_SHAPE(11)),
+                         sunup__case_input(g, "beta", SUNUP_SHAPE(11))};
+    const struct channel_norm_attr attr = {.eps = 1e-3};
+    sunup_value *y = sunup__node(g, &sunup__op_batch_norm_statistics, 3, in, &attr, 0, NULL);
+    if (sunup__is_poison(y)) return y;
+    sunup_value *sum = sunup_add(y, sunup_mul(sunup__output(y, 1), sunup__output(y, 2)));
+    return sunup_add(sum, sunup_mul(sunup__output(y, 3), sunup__output(y, 4)));
+}
+
+static const struct op_case statistics_cases[] = {
+    {"batch_norm_statistics:n3h5w4c11", case_statistics},
+};
+
+const struct op sunup__op_batch_norm_statistics = {
+    .name = "batch_norm_statistics",
+    .attr_bytes = sizeof(struct channel_norm_attr),
+    .n_out = 5,
+    .infer = statistics_infer,
+    .cost = statistics_cost,
+    .workspace = statistics_workspace,
+    .run = statistics_run,
+    .cases = statistics_cases,
+    .n_cases = sizeof statistics_cases / sizeof *statistics_cases,
+};

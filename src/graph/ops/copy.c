@@ -1,4 +1,10 @@
-/* copy.c - see copy.h. */
+/* copy.c - see copy.h.
+ *
+ * Rows that are dense on both sides move by memcpy. Where another axis than the inner one is dense
+ * in `from`, the two are transposed in tiles: a tile is read by whole cache lines into a small
+ * buffer and written from there by whole lines, so that neither side's stride matters, not even a
+ * power of two, which would put all lines of a column into one set of the cache.
+ */
 #include "graph/ops/copy.h"
 #include "base/system.h"
 #include "graph/ops/op.h"
@@ -113,10 +119,90 @@ void sunup__copy_range(const struct copy *c, int64_t first, int64_t count, void 
     copy_from(c, first, count, to, first);
 }
 
+/* ------------------------------------------------------------------ transposing --- */
+
+enum { TILE = 16, BAND = 256 };
+
+/* The axis, other than the inner one, along which `from` is dense; -1: not a transposition. */
+static int dense_axis(const struct copy *c)
+{
+    const int inner = c->n - 1;
+    if (c->from_stride[inner] == 1 || c->to_stride[inner] != 1) return -1;
+    for (int i = 0; i < inner; i++)
+        if (c->from_stride[i] == 1 && c->extent[i] > 1) return i;
+    return -1;
+}
+
+/* to[i][j] = from[j][i], i < m, j < n, both at most TILE; rows of `to` and of `from` as far apart as
+ * told. */
+#define TRANSPOSE_TILE(type)                                                                       \
+    static void transpose_##type(int64_t m, int64_t n, const type *from, int64_t from_row,         \
+                                 type *to, int64_t to_row)                                         \
+    {                                                                                              \
+        type tile[TILE][TILE];                                                                     \
+        if (m == TILE && n == TILE) {                                                              \
+            for (int j = 0; j < TILE; j++) memcpy(tile[j], from + j * from_row, sizeof tile[j]);   \
+            for (int i = 0; i < TILE; i++)                                                         \
+                for (int j = 0; j < TILE; j++) to[i * to_row + j] = tile[j][i];                    \
+            return;                                                                                \
+        }                                                                                          \
+        for (int64_t i = 0; i < m; i++)                                                            \
+            for (int64_t j = 0; j < n; j++) to[i * to_row + j] = from[j * from_row + i];           \
+    }
+TRANSPOSE_TILE(uint8_t)
+TRANSPOSE_TILE(uint32_t)
+TRANSPOSE_TILE(uint64_t)
+
+static void transpose(int64_t bytes, const int64_t size[2], const void *from, int64_t from_row,
+                      void *to, int64_t to_row)
+{
+    if (bytes == 4)
+        transpose_uint32_t(size[0], size[1], from, from_row, to, to_row);
+    else if (bytes == 8)
+        transpose_uint64_t(size[0], size[1], from, from_row, to, to_row);
+    else
+        transpose_uint8_t(size[0], size[1], from, from_row, to, to_row);
+}
+
 struct task {
     const struct copy *copy;
     struct pieces pieces;
+    int dense;          /* axis, where it is a transposition          */
+    struct copy around; /* its other axes: all but `dense` and the inner one */
 };
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* BAND elements of the dense axis, the whole inner axis. */
+static void transpose_band(const struct task *t, int64_t band)
+{
+    const struct copy *c = t->copy;
+    const int64_t rows = c->extent[t->dense], n = c->extent[c->n - 1];
+    const int64_t bands = (rows + BAND - 1) / BAND, first = band % bands * BAND;
+    const struct cursor at = cursor_at(&t->around, band / bands);
+    const int64_t from_row = c->from_stride[c->n - 1], to_row = c->to_stride[t->dense];
+    const int64_t end = least(first + BAND, rows);
+    for (int64_t j = 0; j < n; j += TILE) {
+        for (int64_t i = first; i < end; i += TILE) {
+            const int64_t size[2] = {least(TILE, end - i), least(TILE, n - j)};
+            transpose(c->bytes, size,
+                      (const char *)c->from + (at.from + j * from_row + i) * c->bytes, from_row,
+                      (char *)c->to + (at.to + i * to_row + j) * c->bytes, to_row);
+        }
+    }
+}
+
+static void run_bands(void *arg, int64_t i)
+{
+    const struct task *t = arg;
+    const int64_t from = piece_from(&t->pieces, i), to = from + piece_length(&t->pieces, i);
+    for (int64_t band = from; band < to; band++) transpose_band(t, band);
+}
+
+/* ------------------------------------------------------------------------ all --- */
 
 static void run_piece(void *arg, int64_t i)
 {
@@ -124,11 +210,33 @@ static void run_piece(void *arg, int64_t i)
     copy_from(t->copy, piece_from(&t->pieces, i), piece_length(&t->pieces, i), t->copy->to, 0);
 }
 
+/* The axes of c but two. */
+static struct copy without(const struct copy *c, int axis, int inner)
+{
+    struct copy rest = {.n = 0};
+    for (int i = 0; i < c->n; i++) {
+        if (i == axis || i == inner) continue;
+        rest.extent[rest.n] = c->extent[i];
+        rest.from_stride[rest.n] = c->from_stride[i];
+        rest.to_stride[rest.n++] = c->to_stride[i];
+    }
+    return rest;
+}
+
 void sunup__copy(struct copy c, int threads)
 {
     int64_t n = 1;
     sunup__copy_merge(&c);
     for (int i = 0; i < c.n; i++) n *= c.extent[i];
-    struct task t = {&c, sunup__pieces(n, 1, GRAIN, 0)};
+    struct task t = {.copy = &c, .dense = n > 0 ? dense_axis(&c) : -1};
+    if (t.dense >= 0) {
+        const int64_t rows = c.extent[t.dense], inner = c.extent[c.n - 1];
+        const int64_t around = n / (rows * inner), bands = (rows + BAND - 1) / BAND;
+        t.around = without(&c, t.dense, c.n - 1);
+        t.pieces = sunup__pieces(around * bands, least(BAND, rows) * inner, GRAIN, 0);
+        sunup__parallel(threads, t.pieces.count, run_bands, &t);
+        return;
+    }
+    t.pieces = sunup__pieces(n, 1, GRAIN, 0);
     sunup__parallel(threads, t.pieces.count, run_piece, &t);
 }

@@ -190,8 +190,10 @@ static sunup_status run_grad(const struct node *n, const struct exec *e)
     if (e->out[2]) w.dbeta = element_at(e->workspace, w.dtype, parts);
     w.scratch = element_at(e->workspace, w.dtype, 2 * parts);
     sunup__parallel(e->threads, w.pieces.count, grad_piece, &w);
-    if (w.dgamma) sunup__add_parts(w.dgamma, w.dtype, w.pieces.count, w.a->n, e->out[1]);
-    if (w.dbeta) sunup__add_parts(w.dbeta, w.dtype, w.pieces.count, w.a->n, e->out[2]);
+    for (int i = 1; i <= 2; ++i)
+        if (e->out[i])
+            CALL(e, w.dtype, reduce, REDUCE_SUM, 1, w.pieces.count, w.a->n,
+                 i == 1 ? w.dgamma : w.dbeta, e->out[i]);
     return SUNUP_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "graph/ops/pool.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "graph/ops/op.h"
 #include "graph/ops/window.h"
@@ -117,58 +118,190 @@ static struct cost cost(const struct node *n)
     return (struct cost){places * (double)sunup__window_taps(w), sunup__moved_bytes(n)};
 }
 
-/* --- running: one task a sample --- */
+/* --- running: slabs of a sample --- */
 
-struct samples {
+/* A slab is some rows of outputs along the first axis that is not 1, with the rows of x they see:
+ * a window of its own, small enough for a cache. Rows of x belong to the slab of the first window
+ * that begins at or before them. Where windows overlap along the axis, a gradient's slab also takes
+ * the windows before it that reach its rows, into a scratch from which its own rows are copied: so
+ * each element is the same chain of sums however slabs are cut. */
+enum { SLAB_ELEMENTS = 96 << 10, TASKS_PER_THREAD = 4 };
+
+struct slabs {
     const struct exec *e;
     const struct window *w;
     sunup_dtype dtype;
-    int64_t x, y; /* elements of a sample */
+    int axis;
+    int64_t x, y, x_row, y_row;  /* elements of a sample and of a row of it     */
+    int64_t stride, reach;       /* along the axis                              */
+    int64_t rows, per_sample, n; /* outputs of a slab; slabs                    */
+    int64_t scratch, tasks;      /* elements of a task; 0: written in place     */
 };
 
-static sunup_status run_samples(const struct node *n, const struct exec *e, parallel_fn task)
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static struct slabs slabs_of(const struct node *n, int threads, bool gradient)
 {
     const struct window *w = &((const struct pool_attr *)n->attr)->w;
-    struct samples s = {.e = e,
-                        .w = w,
-                        .dtype = n->out[0]->dtype,
-                        .x = w->in[0] * w->in[1] * w->in[2] * w->c,
-                        .y = w->out[0] * w->out[1] * w->out[2] * w->c};
-    sunup__parallel(e->threads, n->in[0]->shape.d[0], task, &s);
+    struct slabs s = {.w = w,
+                      .dtype = n->out[0]->dtype,
+                      .x = w->in[0] * w->in[1] * w->in[2] * w->c,
+                      .y = w->out[0] * w->out[1] * w->out[2] * w->c};
+    while (s.axis < 2 && w->in[s.axis] == 1 && w->out[s.axis] == 1) s.axis++;
+    s.x_row = s.x / w->in[s.axis];
+    s.y_row = s.y / w->out[s.axis];
+    s.stride = w->stride[s.axis];
+    s.reach = (w->taps[s.axis] - 1) * w->dilation[s.axis] + 1;
+    s.rows = most(1, SLAB_ELEMENTS / most(1, s.stride * s.x_row + s.y_row));
+    s.per_sample = (w->out[s.axis] + s.rows - 1) / s.rows;
+    s.n = n->in[0]->shape.d[0] * s.per_sample;
+    s.tasks = least(s.n, (int64_t)TASKS_PER_THREAD * threads);
+    if (gradient && s.reach > s.stride && s.per_sample > 1)
+        s.scratch = (s.rows * s.stride + 2 * s.reach) * s.x_row;
+    return s;
+}
+
+/* Rows of outputs and of x. */
+struct slab {
+    int64_t sample, from, to, x_from, x_to;
+    struct window w;
+};
+
+static int64_t start(const struct slabs *s, int64_t row)
+{
+    return row * s->stride - s->w->before[s->axis];
+}
+
+/* The window of the outputs [from, to), whose x is [x_from, x_to). */
+static void set_window(const struct slabs *s, struct slab *slab)
+{
+    slab->w = *s->w;
+    slab->w.out[s->axis] = slab->to - slab->from;
+    slab->w.in[s->axis] = slab->x_to - slab->x_from;
+    slab->w.before[s->axis] = slab->x_from - start(s, slab->from);
+}
+
+static struct slab forward_slab(const struct slabs *s, int64_t i)
+{
+    struct slab slab = {.sample = i / s->per_sample, .from = i % s->per_sample * s->rows};
+    slab.to = least(slab.from + s->rows, s->w->out[s->axis]);
+    const int64_t in = s->w->in[s->axis];
+    slab.x_from = least(most(0, start(s, slab.from)), in);
+    slab.x_to = most(slab.x_from, least(in, start(s, slab.to - 1) + s->reach));
+    set_window(s, &slab);
+    return slab;
+}
+
+/* Own rows [own, own_to) of all that the slab's windows write. */
+struct grad_slab {
+    struct slab slab;
+    int64_t own, own_to;
+};
+
+static struct grad_slab gradient_slab(const struct slabs *s, int64_t i)
+{
+    const int64_t in = s->w->in[s->axis], out = s->w->out[s->axis];
+    struct grad_slab g = {.slab = forward_slab(s, i)};
+    struct slab *slab = &g.slab;
+    g.own = slab->from == 0 ? 0 : slab->x_from;
+    g.own_to = slab->to == out ? in : least(most(0, start(s, slab->to)), in);
+    if (s->scratch > 0) {
+        while (slab->from > 0 && start(s, slab->from - 1) + s->reach > g.own) slab->from--;
+        slab->x_from = least(g.own, most(0, start(s, slab->from)));
+        slab->x_to = most(g.own_to, slab->x_to);
+    } else {
+        slab->x_from = g.own;
+        slab->x_to = g.own_to;
+    }
+    set_window(s, slab);
+    return g;
+}
+
+static void *x_at(const struct slabs *s, const void *x, int64_t sample, int64_t row)
+{
+    return element_at(x, s->dtype, sample * s->x + row * s->x_row);
+}
+
+static void *y_at(const struct slabs *s, const void *y, const struct slab *slab)
+{
+    return element_at(y, s->dtype, slab->sample * s->y + slab->from * s->y_row);
+}
+
+static void max_slab(void *arg, int64_t i)
+{
+    const struct slabs *s = arg;
+    const struct slab slab = forward_slab(s, i);
+    CALL(s->e, s->dtype, max_pool, &slab.w, x_at(s, s->e->in[0], slab.sample, slab.x_from),
+         y_at(s, s->e->out[0], &slab));
+}
+
+static void avg_slab(void *arg, int64_t i)
+{
+    const struct slabs *s = arg;
+    const struct slab slab = forward_slab(s, i);
+    CALL(s->e, s->dtype, avg_pool, &slab.w, x_at(s, s->e->in[0], slab.sample, slab.x_from),
+         y_at(s, s->e->out[0], &slab));
+}
+
+/* x NULL: of the mean. */
+static void grad_slab(const struct slabs *s, int64_t i, const void *x, const void *dy,
+                      void *scratch)
+{
+    const struct grad_slab g = gradient_slab(s, i);
+    const struct slab *slab = &g.slab;
+    void *own = x_at(s, s->e->out[0], slab->sample, g.own);
+    void *dx = s->scratch > 0 ? scratch : own;
+    if (x != NULL)
+        CALL(s->e, s->dtype, max_pool_grad, &slab->w, x_at(s, x, slab->sample, slab->x_from),
+             y_at(s, dy, slab), dx);
+    else
+        CALL(s->e, s->dtype, avg_pool_grad, &slab->w, y_at(s, dy, slab), dx);
+    if (s->scratch == 0) return;
+    memcpy(own, element_at(dx, s->dtype, (g.own - slab->x_from) * s->x_row),
+           (size_t)((g.own_to - g.own) * s->x_row * sunup_dtype_bytes(s->dtype)));
+}
+
+/* Task i takes its share of the slabs. */
+static void grad_slabs(const struct slabs *s, int64_t i, const void *x, const void *dy)
+{
+    void *scratch = element_at(s->e->workspace, s->dtype, i * s->scratch);
+    for (int64_t j = i * s->n / s->tasks; j < (i + 1) * s->n / s->tasks; ++j)
+        grad_slab(s, j, x, dy, scratch);
+}
+
+static void max_grad_task(void *arg, int64_t i)
+{
+    const struct slabs *s = arg;
+    grad_slabs(s, i, s->e->in[0], s->e->in[1]);
+}
+
+static void avg_grad_task(void *arg, int64_t i)
+{
+    const struct slabs *s = arg;
+    grad_slabs(s, i, NULL, s->e->in[0]);
+}
+
+static sunup_status run_slabs(const struct node *n, const struct exec *e, parallel_fn task,
+                              bool gradient)
+{
+    struct slabs s = slabs_of(n, e->threads, gradient);
+    s.e = e;
+    if (s.x > 0) sunup__parallel(e->threads, gradient ? s.tasks : s.n, task, &s);
     return SUNUP_OK;
 }
 
-static void *sample(const struct samples *s, const void *p, int64_t elements, int64_t i)
+static int64_t grad_workspace(const struct node *n, int threads)
 {
-    return element_at(p, s->dtype, i * elements);
-}
-
-static void max_sample(void *arg, int64_t i)
-{
-    const struct samples *s = arg;
-    CALL(s->e, s->dtype, max_pool, s->w, sample(s, s->e->in[0], s->x, i),
-         sample(s, s->e->out[0], s->y, i));
-}
-
-static void max_grad_sample(void *arg, int64_t i)
-{
-    const struct samples *s = arg;
-    CALL(s->e, s->dtype, max_pool_grad, s->w, sample(s, s->e->in[0], s->x, i),
-         sample(s, s->e->in[1], s->y, i), sample(s, s->e->out[0], s->x, i));
-}
-
-static void avg_sample(void *arg, int64_t i)
-{
-    const struct samples *s = arg;
-    CALL(s->e, s->dtype, avg_pool, s->w, sample(s, s->e->in[0], s->x, i),
-         sample(s, s->e->out[0], s->y, i));
-}
-
-static void avg_grad_sample(void *arg, int64_t i)
-{
-    const struct samples *s = arg;
-    CALL(s->e, s->dtype, avg_pool_grad, s->w, sample(s, s->e->in[0], s->y, i),
-         sample(s, s->e->out[0], s->x, i));
+    const struct slabs s = slabs_of(n, threads, true);
+    return s.tasks * s.scratch * sunup_dtype_bytes(s.dtype);
 }
 
 /* First element of tap t of output o (both counted over all axes); -1 in the padding. */
@@ -187,50 +320,51 @@ static int64_t tap_at(const struct window *w, int64_t o, int64_t t)
 }
 
 /* As the leaf max_pool finds it: the first of equals, NaN above all. */
-static int64_t maximum_at(const struct samples *s, const void *x, int64_t o, int64_t c)
+static int64_t maximum_at(const struct slabs *s, const void *x, int64_t o, int64_t c)
 {
     int64_t best = -1;
-    double most = 0;
+    double largest = 0;
     for (int64_t t = 0; t < sunup__window_taps(s->w); ++t) {
         const int64_t at = tap_at(s->w, o, t);
         if (at < 0) continue;
         const double v = element_get(x, s->dtype, at + c);
-        if (best >= 0 && !(v > most) && !(isnan(v) && !isnan(most))) continue;
-        most = v;
+        if (best >= 0 && !(v > largest) && !(isnan(v) && !isnan(largest))) continue;
+        largest = v;
         best = at + c;
     }
     return best;
 }
 
-static void max_pick_sample(void *arg, int64_t i)
+static void max_pick_slab(void *arg, int64_t i)
 {
-    const struct samples *s = arg;
-    const void *x = sample(s, s->e->in[0], s->x, i), *v = sample(s, s->e->in[1], s->x, i);
-    void *y = sample(s, s->e->out[0], s->y, i);
-    for (int64_t j = 0; j < s->y; ++j)
-        element_set(y, s->dtype, j,
-                    element_get(v, s->dtype, maximum_at(s, x, j / s->w->c, j % s->w->c)));
+    const struct slabs *s = arg;
+    const struct slab slab = forward_slab(s, i);
+    const void *x = x_at(s, s->e->in[0], slab.sample, 0), *v = x_at(s, s->e->in[1], slab.sample, 0);
+    const int64_t c = s->w->c;
+    for (int64_t j = slab.from * s->y_row; j < slab.to * s->y_row; ++j)
+        element_set(s->e->out[0], s->dtype, slab.sample * s->y + j,
+                    element_get(v, s->dtype, maximum_at(s, x, j / c, j % c)));
 }
 
 static sunup_status run_max(const struct node *n, const struct exec *e)
 {
-    return run_samples(n, e, max_sample);
+    return run_slabs(n, e, max_slab, false);
 }
 static sunup_status run_max_grad(const struct node *n, const struct exec *e)
 {
-    return run_samples(n, e, max_grad_sample);
+    return run_slabs(n, e, max_grad_task, true);
 }
 static sunup_status run_max_pick(const struct node *n, const struct exec *e)
 {
-    return run_samples(n, e, max_pick_sample);
+    return run_slabs(n, e, max_pick_slab, false);
 }
 static sunup_status run_avg(const struct node *n, const struct exec *e)
 {
-    return run_samples(n, e, avg_sample);
+    return run_slabs(n, e, avg_slab, false);
 }
 static sunup_status run_avg_grad(const struct node *n, const struct exec *e)
 {
-    return run_samples(n, e, avg_grad_sample);
+    return run_slabs(n, e, avg_grad_task, true);
 }
 
 /* --- public --- */
@@ -354,7 +488,7 @@ ROWS(max_pick, "max_pool_pick")
 ROWS(avg, "avg_pool")
 ROWS(avg_grad, "avg_pool_grad")
 
-#define POOL_OP(NAME, OP, INFER)                                                                   \
+#define POOL_OP(NAME, OP, INFER, WORKSPACE)                                                        \
     const struct op sunup__op_##NAME = {                                                           \
         .name = #NAME,                                                                             \
         .attr_bytes = sizeof(struct pool_attr),                                                    \
@@ -362,12 +496,13 @@ ROWS(avg_grad, "avg_pool_grad")
         .infer = INFER,                                                                            \
         .grad = grad_##OP,                                                                         \
         .cost = cost,                                                                              \
+        .workspace = WORKSPACE,                                                                    \
         .run = run_##OP,                                                                           \
         .cases = OP##_cases,                                                                       \
         .n_cases = sizeof OP##_cases / sizeof *OP##_cases,                                         \
     }
-POOL_OP(max_pool, max, infer_forward);
-POOL_OP(max_pool_grad, max_grad, infer_grad);
-POOL_OP(max_pool_pick, max_pick, infer_forward);
-POOL_OP(avg_pool, avg, infer_forward);
-POOL_OP(avg_pool_grad, avg_grad, infer_grad);
+POOL_OP(max_pool, max, infer_forward, NULL);
+POOL_OP(max_pool_grad, max_grad, infer_grad, grad_workspace);
+POOL_OP(max_pool_pick, max_pick, infer_forward, NULL);
+POOL_OP(avg_pool, avg, infer_forward, NULL);
+POOL_OP(avg_pool_grad, avg_grad, infer_grad, grad_workspace);

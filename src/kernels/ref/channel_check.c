@@ -1,5 +1,5 @@
 /* channel_check.c - problems of the batch-norm passes: rows, c; inplace: the output is an input,
- * as leaves.def allows. */
+ * as leaves.def allows; masked, relu, plus, scaled: with the operands that may be NULL. */
 #include <math.h>
 
 #include "kernels/check.h"
@@ -20,50 +20,73 @@ static struct shape read_shape(struct check *c, double operands)
                           (double)(rows < 80 ? rows : 80) + 5};
 }
 
-static void run_sum(struct check *c)
-{
-    const struct shape s = read_shape(c, 1);
-    const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY),
-                         y = sunup__check_out(c, "sum", s.c, FILL_ANY);
-    double *size = sunup__check_absolute(c, &y);
-    CHECK_RUN(c) c->f32->channel_sum(s.rows, s.c, x.f32, y.f32);
-    if (!sunup__check_wanted(c)) return;
-    c->f64->channel_sum(s.rows, s.c, x.f64, y.f64);
-    c->f64->channel_sum(s.rows, s.c, sunup__check_absolute(c, &x), size);
-    sunup__check_close(c, &y, size, s.terms);
-}
-
-static void run_square(struct check *c)
+static void run_moments(struct check *c)
 {
     const struct shape s = read_shape(c, 1);
     const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY);
-    const struct operand mean = sunup__check_in(c, "mean", s.c, FILL_ANY);
-    const struct operand y = sunup__check_out(c, "square", s.c, FILL_ANY);
-    double *size = sunup__check_absolute(c, &y);
-    CHECK_RUN(c) c->f32->channel_square(s.rows, s.c, x.f32, mean.f32, y.f32);
+    const struct operand pivot = sunup__check_in(c, "pivot", s.c, FILL_ANY);
+    const struct operand sum = sunup__check_out(c, "sum", s.c, FILL_ANY);
+    const struct operand square = sunup__check_out(c, "square", s.c, FILL_ANY);
+    double *sum_size = sunup__check_absolute(c, &sum),
+           *square_size = sunup__check_absolute(c, &square);
+    CHECK_RUN(c) c->f32->channel_moments(s.rows, s.c, x.f32, pivot.f32, sum.f32, square.f32);
     if (!sunup__check_wanted(c)) return;
-    c->f64->channel_square(s.rows, s.c, x.f64, mean.f64, y.f64);
-    c->f64->channel_square(s.rows, s.c, x.f64, mean.f64, size); /* all terms are positive */
-    sunup__check_close(c, &y, size, s.terms);
+    c->f64->channel_moments(s.rows, s.c, x.f64, pivot.f64, sum.f64, square.f64);
+    for (int64_t i = 0; i < s.all; i++) {
+        const double d = x.f64[i] - pivot.f64[i % s.c];
+        sum_size[i % s.c] += fabs(d);
+        square_size[i % s.c] += d * d;
+    }
+    sunup__check_close(c, &sum, sum_size, s.terms);
+    sunup__check_close(c, &square, square_size, s.terms);
 }
 
 static void run_affine(struct check *c)
 {
     struct shape s = read_shape(c, 2);
     s.inplace = sunup__check_number(c, "inplace", 0) != 0;
+    const int relu = sunup__check_number(c, "relu", 0) != 0;
+    const bool plus = sunup__check_number(c, "plus", 0) != 0, /* r, as it is or scaled */
+        scaled = sunup__check_number(c, "scaled", 0) != 0;
     const struct operand x = s.inplace ? sunup__check_out(c, "x", s.all, FILL_ANY)
                                        : sunup__check_in(c, "x", s.all, FILL_ANY);
     const struct operand scale = sunup__check_in(c, "scale", s.c, FILL_ANY);
     const struct operand shift = sunup__check_in(c, "shift", s.c, FILL_ANY);
+    const struct operand r = sunup__check_in(c, "r", s.all, FILL_ANY);
+    const struct operand r_scale = sunup__check_in(c, "r_scale", s.c, FILL_ANY);
+    const struct operand r_shift = sunup__check_in(c, "r_shift", s.c, FILL_ANY);
     const struct operand y = s.inplace ? x : sunup__check_out(c, "y", s.all, FILL_ANY);
     double *size = sunup__check_absolute(c, &x);
     for (int64_t i = 0; i < s.all && size; i++) {
-        size[i] = size[i] * fabs(scale.f64[i % s.c]) + fabs(shift.f64[i % s.c]);
+        const int64_t j = i % s.c;
+        size[i] = size[i] * fabs(scale.f64[j]) + fabs(shift.f64[j]);
+        if (plus && !scaled) size[i] += fabs(r.f64[i]);
+        if (scaled) size[i] += fabs(r.f64[i] * r_scale.f64[j]) + fabs(r_shift.f64[j]);
     }
-    CHECK_RUN(c) c->f32->channel_affine(s.rows, s.c, x.f32, scale.f32, shift.f32, y.f32);
+    CHECK_RUN(c)
+    c->f32->channel_affine(s.rows, s.c, x.f32, scale.f32, shift.f32, plus || scaled ? r.f32 : NULL,
+                           scaled ? r_scale.f32 : NULL, scaled ? r_shift.f32 : NULL, relu, y.f32);
     if (!sunup__check_wanted(c)) return;
-    c->f64->channel_affine(s.rows, s.c, x.f64, scale.f64, shift.f64, y.f64);
-    sunup__check_close(c, &y, size, 2);
+    c->f64->channel_affine(s.rows, s.c, x.f64, scale.f64, shift.f64, plus || scaled ? r.f64 : NULL,
+                           scaled ? r_scale.f64 : NULL, scaled ? r_shift.f64 : NULL, relu, y.f64);
+    sunup__check_close(c, &y, size, 4);
+}
+
+/* The mask scale x + shift > 0, which must not hang on a rounding: x alone decides, if any. */
+struct mask {
+    bool there;
+    struct operand scale, shift;
+};
+static struct mask read_mask(struct check *c, int64_t channels)
+{
+    const struct mask m = {sunup__check_number(c, "masked", 0) != 0,
+                           sunup__check_in(c, "scale", channels, FILL_POSITIVE),
+                           sunup__check_in(c, "shift", channels, FILL_ANY)};
+    for (int64_t j = 0; j < channels && m.shift.f32; j++) {
+        m.shift.f32[j] = 0;
+        m.shift.f64[j] = 0;
+    }
+    return m;
 }
 
 static void run_grad_sums(struct check *c)
@@ -71,15 +94,18 @@ static void run_grad_sums(struct check *c)
     const struct shape s = read_shape(c, 2);
     const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY),
                          dy = sunup__check_in(c, "dy", s.all, FILL_ANY);
+    const struct mask m = read_mask(c, s.c);
     const struct operand mean = sunup__check_in(c, "mean", s.c, FILL_ANY);
     const struct operand rstd = sunup__check_in(c, "rstd", s.c, FILL_POSITIVE);
     const struct operand sum = sunup__check_out(c, "sum", s.c, FILL_ANY);
     const struct operand dot = sunup__check_out(c, "dot", s.c, FILL_ANY);
     double *sum_size = sunup__check_absolute(c, &sum), *dot_size = sunup__check_absolute(c, &dot);
     CHECK_RUN(c)
-    c->f32->channel_grad_sums(s.rows, s.c, x.f32, dy.f32, mean.f32, rstd.f32, sum.f32, dot.f32);
+    c->f32->channel_grad_sums(s.rows, s.c, x.f32, dy.f32, m.there ? m.scale.f32 : NULL,
+                              m.there ? m.shift.f32 : NULL, mean.f32, rstd.f32, sum.f32, dot.f32);
     if (!sunup__check_wanted(c)) return;
-    c->f64->channel_grad_sums(s.rows, s.c, x.f64, dy.f64, mean.f64, rstd.f64, sum.f64, dot.f64);
+    c->f64->channel_grad_sums(s.rows, s.c, x.f64, dy.f64, m.there ? m.scale.f64 : NULL,
+                              m.there ? m.shift.f64 : NULL, mean.f64, rstd.f64, sum.f64, dot.f64);
     for (int64_t i = 0; i < s.all; i++) {
         const int64_t j = i % s.c;
         sum_size[j] += fabs(dy.f64[i]);
@@ -96,6 +122,7 @@ static void run_grad(struct check *c)
     const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY);
     const struct operand dy = s.inplace ? sunup__check_out(c, "dy", s.all, FILL_ANY)
                                         : sunup__check_in(c, "dy", s.all, FILL_ANY);
+    const struct mask m = read_mask(c, s.c);
     const struct operand a = sunup__check_in(c, "a", s.c, FILL_ANY),
                          b = sunup__check_in(c, "b", s.c, FILL_ANY);
     const struct operand d = sunup__check_in(c, "d", s.c, FILL_ANY);
@@ -105,9 +132,12 @@ static void run_grad(struct check *c)
         const int64_t j = i % s.c;
         size[i] = size[i] * fabs(a.f64[j]) + fabs(b.f64[j] * x.f64[i]) + fabs(d.f64[j]);
     }
-    CHECK_RUN(c) c->f32->channel_grad(s.rows, s.c, x.f32, dy.f32, a.f32, b.f32, d.f32, dx.f32);
+    CHECK_RUN(c)
+    c->f32->channel_grad(s.rows, s.c, x.f32, dy.f32, m.there ? m.scale.f32 : NULL,
+                         m.there ? m.shift.f32 : NULL, a.f32, b.f32, d.f32, dx.f32);
     if (!sunup__check_wanted(c)) return;
-    c->f64->channel_grad(s.rows, s.c, x.f64, dy.f64, a.f64, b.f64, d.f64, dx.f64);
+    c->f64->channel_grad(s.rows, s.c, x.f64, dy.f64, m.there ? m.scale.f64 : NULL,
+                         m.there ? m.shift.f64 : NULL, a.f64, b.f64, d.f64, dx.f64);
     sunup__check_close(c, &dx, size, 4);
 }
 
@@ -117,10 +147,21 @@ static void run_grad(struct check *c)
     "rows0c5", "rows5c0", "rows1c1", "rows3c1", "rows1003c1", "rows77c6", "rows9001c6",            \
         "rows100c16", "rows513c7", "rows65c33", "rows9c100", "rows4099c64", "rows19c513",          \
         "rows33c1100", "rows5c512"
-static const char *const sums[] = {PROBLEMS, NULL};
-static const char *const maps[] = {PROBLEMS, "rows77c6inplace", "rows19c513inplace", NULL};
-const struct leaf_check sunup__check_channel_sum = {"channel_sum", sums, run_sum};
-const struct leaf_check sunup__check_channel_square = {"channel_square", sums, run_square};
-const struct leaf_check sunup__check_channel_affine = {"channel_affine", maps, run_affine};
+#define IN_PLACE "rows77c6inplace", "rows19c513inplace"
+#define MASKED   "rows77c6masked", "rows1003c1masked", "rows65c33masked", "rows33c1100masked"
+static const char *const moments[] = {PROBLEMS, NULL};
+static const char *const affine[] = {PROBLEMS,
+                                     IN_PLACE,
+                                     "rows77c6relu",
+                                     "rows77c6plus",
+                                     "rows65c33plus,relu",
+                                     "rows1003c1scaled",
+                                     "rows33c1100scaled,relu",
+                                     "rows19c513plus,relu,inplace",
+                                     NULL};
+static const char *const sums[] = {PROBLEMS, MASKED, NULL};
+static const char *const grads[] = {PROBLEMS, IN_PLACE, MASKED, "rows77c6masked,inplace", NULL};
+const struct leaf_check sunup__check_channel_moments = {"channel_moments", moments, run_moments};
+const struct leaf_check sunup__check_channel_affine = {"channel_affine", affine, run_affine};
 const struct leaf_check sunup__check_channel_grad_sums = {"channel_grad_sums", sums, run_grad_sums};
-const struct leaf_check sunup__check_channel_grad = {"channel_grad", maps, run_grad};
+const struct leaf_check sunup__check_channel_grad = {"channel_grad", grads, run_grad};

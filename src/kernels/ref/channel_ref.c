@@ -1,59 +1,69 @@
-/* channel_ref.c - the five passes of batch norm over rows of c channels: two for the statistics,
- * one forward, two backward. Formulas in leaves.def. Sums of one call are in double, then added to
- * what is there.
+/* channel_ref.c - the four passes of batch norm over rows of c channels: statistics and result
+ * forward, sums and result backward. Formulas in leaves.def. Sums of one call are in double, then
+ * added to what is there.
  */
 #include "kernels/ref/real.h"
 
-void NAME(ref_channel_sum)(int64_t rows, int64_t c, const REAL *x, REAL *sum)
+void NAME(ref_channel_moments)(int64_t rows, int64_t c, const REAL *x, const REAL *pivot, REAL *sum,
+                               REAL *square)
 {
     for (int64_t j = 0; j < c; j++) {
-        double s = 0;
-        for (int64_t i = 0; i < rows; i++) s += x[i * c + j];
-        sum[j] += RC(s);
-    }
-}
-
-void NAME(ref_channel_square)(int64_t rows, int64_t c, const REAL *x, const REAL *mean,
-                              REAL *square)
-{
-    for (int64_t j = 0; j < c; j++) {
-        double s = 0;
+        double s = 0, q = 0;
         for (int64_t i = 0; i < rows; i++) {
-            const double d = (double)x[i * c + j] - mean[j];
-            s += d * d;
+            const double d = (double)x[i * c + j] - pivot[j];
+            s += d;
+            q += d * d;
         }
-        square[j] += RC(s);
+        sum[j] += RC(s);
+        square[j] += RC(q);
     }
 }
 
 void NAME(ref_channel_affine)(int64_t rows, int64_t c, const REAL *x, const REAL *scale,
-                              const REAL *shift, REAL *y)
+                              const REAL *shift, const REAL *r, const REAL *r_scale,
+                              const REAL *r_shift, int relu, REAL *y)
 {
     for (int64_t i = 0; i < rows; i++) {
-        for (int64_t j = 0; j < c; j++) y[i * c + j] = x[i * c + j] * scale[j] + shift[j];
+        for (int64_t j = 0; j < c; j++) {
+            const int64_t e = i * c + j;
+            REAL t = x[e] * scale[j] + shift[j];
+            if (r) t += r_scale ? r[e] * r_scale[j] + r_shift[j] : r[e];
+            y[e] = relu && t < 0 ? 0 : t;
+        }
     }
 }
 
+/* Whether dy counts at x, of channel j. */
+static bool counts(const REAL *scale, const REAL *shift, REAL x, int64_t j)
+{
+    return !scale || x * scale[j] + shift[j] > 0;
+}
+
 void NAME(ref_channel_grad_sums)(int64_t rows, int64_t c, const REAL *x, const REAL *dy,
-                                 const REAL *mean, const REAL *rstd, REAL *sum, REAL *dot)
+                                 const REAL *scale, const REAL *shift, const REAL *mean,
+                                 const REAL *rstd, REAL *sum, REAL *dot)
 {
     for (int64_t j = 0; j < c; j++) {
         double s = 0, d = 0;
         for (int64_t i = 0; i < rows; i++) {
-            s += dy[i * c + j];
-            d += dy[i * c + j] * ((double)x[i * c + j] - mean[j]);
+            const REAL e = counts(scale, shift, x[i * c + j], j) ? dy[i * c + j] : 0;
+            s += e;
+            d += e * ((double)x[i * c + j] - mean[j]);
         }
         sum[j] += RC(s);
         dot[j] += RC(d * rstd[j]);
     }
 }
 
-void NAME(ref_channel_grad)(int64_t rows, int64_t c, const REAL *x, const REAL *dy, const REAL *a,
-                            const REAL *b, const REAL *d, REAL *dx)
+void NAME(ref_channel_grad)(int64_t rows, int64_t c, const REAL *x, const REAL *dy,
+                            const REAL *scale, const REAL *shift, const REAL *a, const REAL *b,
+                            const REAL *d, REAL *dx)
 {
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < c; j++) {
-            dx[i * c + j] = a[j] * dy[i * c + j] + b[j] * x[i * c + j] + d[j];
+            const int64_t k = i * c + j;
+            const REAL e = counts(scale, shift, x[k], j) ? dy[k] : 0;
+            dx[k] = a[j] * e + (b[j] * x[k] + d[j]);
         }
     }
 }

@@ -42,6 +42,7 @@ static double terms(int op)
                                              [PW_leaky_relu] = 1,
                                              [PW_leaky_relu_grad] = 1,
                                              [PW_affine] = 2,
+                                             [PW_fma] = 2,
                                              [PW_sqrt_grad] = 2,
                                              [PW_exp] = 3,
                                              [PW_log] = 3,
@@ -66,6 +67,8 @@ static double size(int op, double a, double b, double want)
     switch ((enum pointwise)op) {
     case PW_affine:
         return fabs(imm[0] * a) + fabs(imm[1]);
+    case PW_fma:
+        return 2 * fabs(a * b) + fabs(want);
     case PW_gelu:
         return fabs(a);
     case PW_gelu_grad:

@@ -45,6 +45,7 @@ static REAL apply(int op, const REAL x[3], REAL i, REAL j)
     case PW_sub: return a - b;
     case PW_mul: return a * b;
     case PW_div: return a / b;
+    case PW_fma: return a * b + c;
     case PW_neg: return -a;
     case PW_exp: return EXP(a);
     case PW_log: return LOG(a);
@@ -64,7 +65,7 @@ static REAL apply(int op, const REAL x[3], REAL i, REAL j)
     case PW_elu: return a > 0 ? a : i * EXPM1(a);
     case PW_elu_grad: return a > 0 ? b : b * i * EXP(a);
     case PW_gelu: return a * normal_cdf(a);
-    case PW_gelu_grad: return b * (normal_cdf(a) + a * normal_pdf(a));
+    case PW_gelu_grad: return b * (normal_cdf(a) + (ABS(a) < 64 ? a * normal_pdf(a) : 0));
     case PW_sigmoid: return sigmoid(a);
     case PW_sigmoid_grad: return b * a * (1 - a);
     case PW_tanh: return TANH(a);

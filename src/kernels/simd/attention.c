@@ -30,10 +30,9 @@ static void attention_scores(const struct attention_f32 *a, float *s, float *max
         const int64_t n = seen(a, r);
         scale_row(a, r, n, s);
         const float m = larger(max[r], row_max(n, s)), base = m == -INFINITY ? 0 : m;
-        double total;
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) s[j] = fast_exp(s[j] - base);
-        SUM_ROW(total, n, s[j]);
+        const double total = row_sum(n, s);
         for (int64_t j = n; j < a->n; j++) s[j] = 0;
         shrink[r] = fast_exp(max[r] - base);
         sum[r] = (float)((double)sum[r] * (double)shrink[r] + total);

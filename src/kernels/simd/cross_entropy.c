@@ -1,76 +1,104 @@
-/* cross_entropy.c - formulas of cross_entropy_ref.c; per row one pass for the maximum, one for the
- * exponentials, one for the smoothed part or the gradient.
+/* cross_entropy.c - formulas of cross_entropy_ref.c, a group of rows at a time (rows.h): maximum;
+ * exponentials and their sum; the smoothed part or the gradient.
  */
-#include "kernels/simd/math.h"
-#include "kernels/simd/rows.h"
+#include "kernels/simd/exps.h"
 
-static double weight_sum(int64_t n, const float *weight)
+struct loss {
+    const float *weight;
+    double smoothing;
+};
+
+/* a: the row's maximum, b: the logarithm of its sum of exponentials; b + a - x: minus the
+ * log-probability */
+INLINE vec minus_log(const struct rows *g, int64_t r, int64_t j, int64_t left)
 {
-    double sum = (double)n;
-    if (weight) SUM_ROW(sum, n, weight[j]);
-    return sum;
+    return vec_set(g->b[r]) - (vec_load_part(g->x + r * g->n + j, left) - vec_set(g->a[r]));
 }
 
-/* sum over j of weight_j (log_sum + max - x_j): minus the weighted log-probabilities; a class of
- * weight 0 is not there, even if its x is -inf */
-static double smoothed(int64_t n, const float *x, const float *weight, float max, float log_sum)
+INLINE void term_minus_log(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
-    double sum;
-    if (weight)
-        SUM_ROW(sum, n, weight[j] != 0 ? weight[j] * (log_sum - (x[j] - max)) : 0.0F);
-    else
-        SUM_ROW(sum, n, log_sum - (x[j] - max));
-    return sum;
+    sum[0] += minus_log(g, r, j, left);
+}
+
+/* A class of weight 0 is not there, even if its x is -inf. */
+INLINE void term_weighted(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
+{
+    const vec w = vec_load_part(g->weight + j, left);
+    sum[0] += vec_zero_where(w, w * minus_log(g, r, j, left));
+}
+
+INLINE void loss_group(struct rows *g, int64_t rows, const int32_t *label, const struct loss *l,
+                       float *const out[2])
+{
+    double sum[VEC_LANES], soft[1][VEC_LANES] = {{0}};
+    exps_of(g, rows, sum);
+#pragma omp simd
+    for (int r = 0; r < VEC_LANES; r++) g->b[r] = fast_log((float)sum[r]);
+    if (l->smoothing != 0 && g->weight) rows_sum(term_weighted, g, rows, 1, soft);
+    if (l->smoothing != 0 && !g->weight) rows_sum(term_minus_log, g, rows, 1, soft);
+    for (int64_t r = 0; r < rows; r++) {
+        const int32_t t = label[r];
+        out[0][r] = out[1][r] = NAN;
+        if (t < 0 || t >= g->n) continue;
+        const double w = l->weight ? (double)l->weight[t] : 1, hard = (1 - l->smoothing) * w;
+        const double at_label = (double)g->b[r] - ((double)g->x[r * g->n + t] - (double)g->a[r]);
+        const double part = l->smoothing != 0 ? l->smoothing / (double)g->n * soft[0][r] : 0;
+        out[0][r] = (float)(part + (hard != 0 ? hard * at_label : 0));
+        out[1][r] = (float)w;
+    }
 }
 
 static void cross_entropy(int64_t rows, int64_t n, const float *x, const int32_t *label,
                           const float *weight, float smoothing, float *loss, float *scale)
 {
-    for (int64_t i = 0; i < rows; i++, x += n) {
-        loss[i] = scale[i] = NAN;
-        const int32_t t = label[i];
-        if (t < 0 || t >= n) continue;
-        double sum, part = 0;
-        const float max = row_max(n, x);
-        SUM_ROW(sum, n, fast_exp(x[j] - max));
-        const double log_sum = log(sum), w = weight ? (double)weight[t] : 1;
-        const double hard = (1 - (double)smoothing) * w;
-        if (smoothing != 0) {
-            part = (double)smoothing / (double)n * smoothed(n, x, weight, max, (float)log_sum);
-        }
-        if (hard != 0) part += hard * (log_sum - ((double)x[t] - (double)max));
-        loss[i] = (float)part;
-        scale[i] = (float)w;
+    const int64_t group = row_group(n);
+    const struct loss l = {weight, (double)smoothing};
+    for (int64_t i = 0; i < rows; i += group) {
+        struct rows g = {.n = n, .x = x + i * n, .weight = weight};
+        float *const out[2] = {loss + i, scale + i};
+        loss_group(&g, rows - i < group ? rows - i : group, label + i, &l, out);
     }
+}
+
+struct slope {
+    const float *weight; /* of the smoothed part, or NULL */
+    double hard, total;  /* (1 - smoothing), the smoothed part's sum over classes */
+    float soft, factor;
+};
+
+/* dx = factor (p e - soft weight), and - hard at the label, where e may be all that is lost */
+INLINE void grad_row(const struct rows *g, int64_t r, int32_t t, const struct slope *s,
+                     double inverse)
+{
+    const int64_t n = g->n;
+    const float *weight = s->weight;
+    const bool valid = t >= 0 && t < n;
+    float *dx = g->to + r * n;
+    const double w = valid && g->weight ? (double)g->weight[t] : 1;
+    const double hard = valid ? s->hard * w : (double)NAN;
+    const float p = (float)((hard + s->total) * inverse);
+    const float at_label = valid ? dx[t] * p - (float)hard : NAN;
+    const vec share = vec_set(p), soft = vec_set(s->soft), factor = vec_set(s->factor);
+    ALONG(n, vec q = soft; if (weight) q *= vec_load_part(weight + j, left);
+          vec_store_part(dx + j, factor * (vec_load_part(dx + j, left) * share - q), left););
+    if (valid) dx[t] = s->factor * (at_label - (weight ? s->soft * weight[t] : s->soft));
 }
 
 static void cross_entropy_grad(int64_t rows, int64_t n, const float *x, const int32_t *label,
                                const float *weight, float smoothing, float factor, float *dx)
 {
+    const int64_t group = row_group(n);
     const double share = n > 0 ? (double)smoothing / (double)n : 0;
-    const double soft_total = smoothing != 0 ? share * weight_sum(n, weight) : 0;
-    const float soft = (float)share;
-    for (int64_t i = 0; i < rows; i++, x += n, dx += n) {
-        const int32_t t = label[i];
-        const bool valid = t >= 0 && t < n;
-        const double hard =
-            !valid ? (double)NAN : (1 - (double)smoothing) * (weight ? (double)weight[t] : 1);
-        const float max = row_max(n, x);
-        double sum;
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++) dx[j] = fast_exp(x[j] - max);
-        SUM_ROW(sum, n, dx[j]);
-        const float p = (float)((hard + soft_total) / sum);
-        const float at_label = valid ? dx[t] * p - (float)hard : NAN;
-        if (weight && smoothing != 0) {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++) dx[j] = factor * (dx[j] * p - soft * weight[j]);
-        } else {
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++) dx[j] = factor * (dx[j] * p - soft);
-        }
-        if (valid)
-            dx[t] = factor * (at_label - (smoothing != 0 && weight ? soft * weight[t] : soft));
+    const double classes = weight ? row_sum(n, weight) : (double)n;
+    const struct slope s = {smoothing != 0 ? weight : NULL, 1 - (double)smoothing,
+                            smoothing != 0 ? share * classes : 0, (float)share, factor};
+    for (int64_t i = 0; i < rows; i += group) {
+        struct rows g = {.n = n, .x = x + i * n, .weight = weight, .to = dx + i * n};
+        const int64_t now = rows - i < group ? rows - i : group;
+        double sum[VEC_LANES];
+        exps_of(&g, now, sum);
+        for (int l = 0; l < VEC_LANES; l++) sum[l] = 1 / sum[l];
+        for (int64_t r = 0; r < now; r++) grad_row(&g, r, label[i + r], &s, sum[r]);
     }
 }
 

@@ -1,66 +1,118 @@
-/* norm.c - layer norm along rows; formulas of norm_ref.c. gamma or beta NULL costs a pass of its
- * own kind, not a test an element.
+/* norm.c - layer norm along rows; formulas of norm_ref.c.
+ *
+ * A group of rows (rows.h) is summed and written while it is in the first cache: x is read from
+ * memory once, and in the gradient x and dy once. dgamma and dbeta take the sums of eight rows in a
+ * vector each before they are touched, so that they cost little beside dx.
  */
-#include <math.h>
-
 #include "kernels/simd/rows.h"
+
+/* a: the row's mean */
+INLINE void term_square(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
+{
+    const vec d = vec_load_part(g->x + r * g->n + j, left) - vec_set(g->a[r]);
+    sum[0] = vec_fma(d, d, sum[0]);
+}
+
+/* The same, and calls for what the passes to come will wait for: where y is written, and the next
+ * row. For rows taken one by one, which are too long for the processor to look ahead. */
+INLINE void term_square_ahead(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
+{
+    __builtin_prefetch(g->to + j, 1);
+    __builtin_prefetch(g->x + g->n + j, 0, 2);
+    term_square(g, r, j, left, sum);
+}
+
+/* An operand that may be absent, of which `otherwise` is then read at every place. */
+INLINE vec load_or(const float *p, int64_t j, int64_t left, float otherwise)
+{
+    return p ? vec_load_part(p + j, left) : vec_set(otherwise);
+}
+
+INLINE void norm_group(struct rows *g, int64_t rows, const float *beta, double eps)
+{
+    double sum[1][VEC_LANES], square[1][VEC_LANES];
+    const double n = (double)g->n;
+    rows_sum(term_x, g, rows, 1, sum);
+    for (int l = 0; l < VEC_LANES; l++) g->a[l] = (float)(sum[0][l] / n);
+    if (rows == 1)
+        rows_sum(term_square_ahead, g, rows, 1, square);
+    else
+        rows_sum(term_square, g, rows, 1, square);
+    for (int l = 0; l < VEC_LANES; l++) g->b[l] = (float)(1 / sqrt(square[0][l] / n + eps));
+    for (int64_t r = 0; r < rows; r++) {
+        const vec mean = vec_set(g->a[r]), rstd = vec_set(g->b[r]);
+        const float *x = g->x + r * g->n, *gamma = g->weight;
+        float *y = g->to + r * g->n;
+        ALONG(g->n, const vec h = (vec_load_part(x + j, left) - mean) * rstd;
+              const vec v = vec_fma(h, load_or(gamma, j, left, 1), load_or(beta, j, left, 0));
+              vec_store_part(y + j, v, left););
+    }
+}
+
+INLINE void norm_rows(int64_t rows, struct rows g, const float *beta, float eps, float *mean,
+                      float *rstd)
+{
+    const int64_t group = row_group(g.n);
+    for (int64_t i = 0; i < rows; i += group) {
+        const int64_t now = rows - i < group ? rows - i : group;
+        norm_group(&g, now, beta, (double)eps);
+        for (int64_t r = 0; r < now; r++) {
+            mean[i + r] = g.a[r];
+            rstd[i + r] = g.b[r];
+        }
+        g.x += group * g.n;
+        g.to += group * g.n;
+    }
+}
 
 static void norm(int64_t rows, int64_t n, const float *x, const float *gamma, const float *beta,
                  float eps, float *y, float *mean, float *rstd)
 {
-    for (int64_t i = 0; i < rows; i++, x += n, y += n) {
-        double sum, square;
-        SUM_ROW(sum, n, x[j]);
-        const float m = (float)(sum / (double)n);
-        SUM_ROW(square, n, (x[j] - m) * (x[j] - m));
-        const float r = (float)(1 / sqrt(square / (double)n + (double)eps));
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++) y[j] = (x[j] - m) * r;
-#pragma omp simd
-        for (int64_t j = 0; j < (gamma ? n : 0); j++) y[j] *= gamma[j];
-#pragma omp simd
-        for (int64_t j = 0; j < (beta ? n : 0); j++) y[j] += beta[j];
-        mean[i] = m;
-        rstd[i] = r;
+    const struct rows g = {.n = n, .x = x, .weight = gamma, .to = y};
+    norm_rows(rows, g, beta, eps, mean, rstd);
+}
+
+/* a: mean, b: rstd; c, d: the means of dy gamma and of dy gamma (x - mean) rstd along the row */
+INLINE vec hat(const struct rows *g, int64_t r, int64_t j, int64_t left)
+{
+    return (vec_load_part(g->x + r * g->n + j, left) - vec_set(g->a[r])) * vec_set(g->b[r]);
+}
+INLINE void term_grad(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
+{
+    const vec dy = vec_load_part(g->y + r * g->n + j, left);
+    const vec d = dy * load_or(g->weight, j, left, 1);
+    sum[0] += d;
+    sum[1] = vec_fma(d, hat(g, r, j, left), sum[1]);
+}
+
+INLINE void means_along(struct rows *g, int64_t rows)
+{
+    double sum[2][VEC_LANES];
+    rows_sum(term_grad, g, rows, 2, sum);
+    for (int l = 0; l < VEC_LANES; l++) {
+        g->c[l] = (float)(sum[0][l] / (double)g->n);
+        g->d[l] = (float)(sum[1][l] / (double)g->n);
     }
 }
 
-static void data_grad(int64_t n, const float *x, const float *gamma, const float at[2],
-                      const float *dy, float *dx)
+INLINE void vec_add_part(float *to, vec x, int64_t left)
 {
-    const float m = at[0], r = at[1];
-    double sum, dot;
-#pragma omp simd
-    for (int64_t j = 0; j < n; j++) dx[j] = gamma ? dy[j] * gamma[j] : dy[j];
-    SUM_ROW(sum, n, dx[j]);
-    SUM_ROW(dot, n, dx[j] * ((x[j] - m) * r));
-    const float a = (float)(sum / (double)n), b = (float)(dot / (double)n);
-#pragma omp simd
-    for (int64_t j = 0; j < n; j++) dx[j] = r * (dx[j] - a - (x[j] - m) * r * b);
+    vec_store_part(to, vec_load_part(to, left) + x, left);
 }
 
-/* Eight rows at a time, as a tree, into each dgamma and dbeta; fewer at the end. */
-static void parameter_grad(int64_t rows, int64_t n, const float *x, const float *const at[2],
-                           const float *dy, float *const d[2])
+/* The group's rows at columns [j, ..): dx, and the sums of dy hat and of dy. */
+INLINE void grad_columns(const struct rows *g, int64_t rows, int64_t j, int64_t left, vec sum[2])
 {
-    enum { GROUP = 8 };
-    for (int64_t i = 0; i < rows; i += GROUP) {
-        const int64_t group = rows - i < GROUP ? rows - i : GROUP;
-        for (int64_t j0 = 0; j0 < n; j0 += ROW_BLOCK) {
-            const int64_t m = n - j0 < ROW_BLOCK ? n - j0 : ROW_BLOCK;
-            float dot[ROW_BLOCK] = {0}, sum[ROW_BLOCK] = {0};
-            for (int64_t g = i; g < i + group; g++) {
-                const float *xr = x + g * n + j0, *dr = dy + g * n + j0;
-                const float mean = at[0][g], rstd = at[1][g];
-#pragma omp simd
-                for (int64_t j = 0; j < m; j++) {
-                    dot[j] += dr[j] * ((xr[j] - mean) * rstd);
-                    sum[j] += dr[j];
-                }
-            }
-            for (int64_t j = 0; j < m && d[0]; j++) d[0][j0 + j] += dot[j];
-            for (int64_t j = 0; j < m && d[1]; j++) d[1][j0 + j] += sum[j];
-        }
+    const vec gamma = load_or(g->weight, j, left, 1);
+    sum[0] = sum[1] = vec_set(0);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t at = r * g->n + j;
+        const vec h = hat(g, r, j, left), dy = vec_load_part(g->y + at, left);
+        sum[0] = vec_fma(dy, h, sum[0]);
+        sum[1] += dy;
+        if (!g->to) continue;
+        const vec rest = vec_fma(dy, gamma, -vec_fma(h, vec_set(g->d[r]), vec_set(g->c[r])));
+        vec_store_part(g->to + at, vec_set(g->b[r]) * rest, left);
     }
 }
 
@@ -68,13 +120,20 @@ static void norm_grad(int64_t rows, int64_t n, const float *x, const float *gamm
                       const float *mean, const float *rstd, const float *dy, float *dx,
                       float *dgamma, float *dbeta)
 {
-    for (int64_t i = 0; i < rows && dx; i++) {
-        const float at[2] = {mean[i], rstd[i]};
-        data_grad(n, x + i * n, gamma, at, dy + i * n, dx + i * n);
+    enum { GROUP = 8 }; /* not VEC_LANES, since the order of dgamma's sum follows from it */
+    for (int64_t i = 0; i < rows; i += GROUP) {
+        const int64_t group = rows - i < GROUP ? rows - i : GROUP;
+        struct rows g = {
+            .n = n, .x = x + i * n, .y = dy + i * n, .weight = gamma, .to = dx ? dx + i * n : NULL};
+        for (int64_t r = 0; r < group; r++) {
+            g.a[r] = mean[i + r];
+            g.b[r] = rstd[i + r];
+        }
+        if (dx) means_along(&g, group);
+        ALONG(n, vec sum[2]; grad_columns(&g, group, j, left, sum);
+              if (dgamma) vec_add_part(dgamma + j, sum[0], left);
+              if (dbeta) vec_add_part(dbeta + j, sum[1], left););
     }
-    const float *const at[2] = {mean, rstd};
-    float *const d[2] = {dgamma, dbeta};
-    if (dgamma || dbeta) parameter_grad(rows, n, x, at, dy, d);
 }
 
 void FILL(norm)(struct kernels *k)

@@ -40,17 +40,7 @@ static inline float clamp(float a, float low, float high)
 
 static inline float log1p_exp(float a) /* log(1 + exp(-|a|)) */
 {
-    return fast_log1p_unit(fast_exp(-fabsf(a)));
-}
-
-static inline float normal_cdf(float a)
-{
-    return 0.5F * (1.0F + fast_erf(a * 0.70710678F));
-}
-
-static inline float normal_pdf(float a)
-{
-    return 0.39894228F * fast_exp(-0.5F * a * a);
+    return fast_log1p_unit(fast_exp_negative(-fabsf(a)));
 }
 
 MAP1(copy, a)
@@ -74,8 +64,8 @@ MAP1(leaky_relu, a > 0 ? a : i * a)
 MAP2(leaky_relu_grad, a > 0 ? b : i * b)
 MAP1(elu, a > 0 ? a : i * fast_expm1_negative(a))
 MAP2(elu_grad, a > 0 ? b : b * i * fast_exp(a))
-MAP1(gelu, (a * normal_cdf(a)))
-MAP2(gelu_grad, (b * (normal_cdf(a) + a * normal_pdf(a))))
+MAP1(gelu, (a * (0.5F + normal_share(a))))
+MAP2(gelu_grad, (b * (0.5F + normal_share_slope(a))))
 MAP1(sigmoid, fast_sigmoid(a))
 MAP2(sigmoid_grad, (b * a * (1.0F - a)))
 MAP1(tanh, fast_tanh(a))
@@ -90,6 +80,14 @@ MAP2(eq, a == b ? 1.0F : 0.0F)
 MAP2(ne, a != b ? 1.0F : 0.0F)
 MAP2(bce, (a > 0 ? a : 0.0F) - a * b + log1p_exp(a))
 MAP2(sqrt_grad, b / (2.0F * a))
+
+static void map_fma(int64_t n, float *y, const float *const x[3], float i, float j)
+{
+    const float *const a = x[0], *const b = x[1], *const c = x[2];
+    (void)i, (void)j;
+#pragma omp simd
+    for (int64_t e = 0; e < n; e++) y[e] = FMA(a[e], b[e], c[e]);
+}
 
 static void map_where(int64_t n, float *y, const float *const x[3], float i, float j)
 {

@@ -6,7 +6,7 @@ static void sum_columns(int64_t r, int64_t inner, const float *x, float *y)
 {
     double total[2][COLUMN_TILE];
     for (int64_t at = 0; at < inner; at += COLUMN_TILE) {
-        const struct column_in in = {COLUMN_X, x + at, NULL, NULL};
+        const struct column_in in = {.term = COLUMN_X, .x = x + at};
         const int64_t width = inner - at < COLUMN_TILE ? inner - at : COLUMN_TILE;
         columns_total(in, r, inner, width, total);
         for (int64_t j = 0; j < width; j++) y[at + j] = (float)total[0][j];
@@ -22,18 +22,11 @@ static void max_columns(int64_t r, int64_t inner, const float *x, float *y)
     }
 }
 
-static float sum_row(int64_t n, const float *x)
-{
-    double sum;
-    SUM_ROW(sum, n, x[j]);
-    return (float)sum;
-}
-
 static void reduce(int kind, int64_t outer, int64_t r, int64_t inner, const float *x, float *y)
 {
     for (int64_t o = 0; o < outer; o++, x += r * inner, y += inner) {
         if (inner == 1)
-            *y = kind == REDUCE_SUM ? sum_row(r, x) : row_max(r, x);
+            *y = kind == REDUCE_SUM ? (float)row_sum(r, x) : row_max(r, x);
         else if (kind == REDUCE_SUM)
             sum_columns(r, inner, x, y);
         else

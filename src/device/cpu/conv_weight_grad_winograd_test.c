@@ -1,0 +1,245 @@
+/* conv_weight_grad_winograd_test.c - the Winograd weight gradient against the op's plain way in f64
+ * at every level, on sizes that make it cut its work: ragged maps and channels, several samples in
+ * a part, chunks, blocks, more parts than one of a large dU; and the same bits from any number of
+ * threads.
+ *
+ * Bound: 10^-5 of the largest |dw|. The error of large layers is 0.5e-6 to 3e-6 of it, one to six
+ * times that of the direct way.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/system.h"
+#include "device/cpu/makers.h"
+#include "graph/ops/conv.h"
+
+enum { GUARD = 256 };
+
+struct problem {
+    sunup_shape x, w;
+    int64_t before[3], after[3];
+    bool circular;
+};
+
+#define S SUNUP_SHAPE
+static const struct problem problems[] = {
+    {S(1, 12, 12, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, false},
+    {S(3, 17, 15, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, false},
+    {S(2, 16, 18, 17), S(3, 3, 17, 18), {0, 0}, {0, 0}, false},
+    {S(2, 13, 9, 20), S(3, 3, 20, 31), {2, 0}, {1, 3}, false},
+    {S(19, 7, 7, 70), S(3, 3, 70, 65), {1, 1}, {1, 1}, false},     /* blocks, samples of a part */
+    {S(5, 14, 14, 129), S(3, 3, 129, 140), {1, 1}, {1, 1}, false}, /* large dU */
+    {S(4, 60, 60, 150), S(3, 3, 150, 130), {1, 1}, {1, 1}, false}, /* in two parts */
+    {S(2, 62, 131, 24), S(3, 3, 24, 40), {1, 1}, {1, 1}, false},   /* chunks */
+    {S(1, 20, 36, 36, 70), S(3, 3, 3, 70, 16), {1, 1, 1}, {1, 1, 1}, false}, /* and blocks */
+    {S(2, 9, 11, 16), S(3, 3, 16, 21), {1, 1}, {1, 1}, true},
+    {S(2, 8, 6, 18), S(3, 3, 18, 16), {3, 2}, {2, 4}, true},
+    {S(2, 9, 13, 15, 16), S(3, 3, 3, 16, 19), {1, 1, 1}, {1, 1, 1}, false},
+    {S(1, 30, 9, 10, 20), S(2, 3, 3, 20, 33), {1, 1, 1}, {1, 1, 1}, false},
+    {S(1, 7, 9, 10, 70), S(5, 3, 3, 70, 80), {2, 1, 1}, {2, 1, 1}, false},
+    {S(2, 4, 9, 10, 16), S(1, 3, 3, 16, 18), {1, 1, 1}, {0, 1, 1}, false},
+    {S(1, 5, 9, 8, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {2, 1, 1}, true},
+};
+#undef S
+
+static sunup_value *build(sunup_graph *g, const struct problem *p)
+{
+    sunup_conv_options o = sunup_conv_defaults();
+    for (int i = 0; i < 3; i++) {
+        o.before[i] = p->before[i];
+        o.after[i] = p->after[i];
+    }
+    if (p->circular) o.pad_mode = SUNUP_PAD_CIRCULAR;
+    const sunup_dtype dtype = sunup_graph_dtype(g);
+    sunup_value *x = sunup_input(g, "x", dtype, p->x);
+    sunup_value *y = sunup_conv(x, sunup_input(g, "w", dtype, p->w), NULL, &o);
+    if (sunup__is_poison(y)) fail_msg("%s", g->message);
+    return sunup__conv_weight_grad(x, sunup_input(g, "dy", dtype, y->shape), y->node->attr);
+}
+
+static const struct node *node(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
+                               sunup_graph **g)
+{
+    sunup_graph_options o = sunup_graph_defaults();
+    o.dtype = dtype;
+    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
+    const sunup_value *v = build(*g, p);
+    if (sunup__is_poison(v)) fail_msg("%s", (*g)->message);
+    return v->node;
+}
+
+/* Uniform in [-1, 1), the same numbers in both. */
+static void draw(const sunup_value *v, uint64_t which, void **f32, void **f64)
+{
+    const int64_t n = sunup__elements(&v->shape);
+    float *x = *f32 = sunup__alloc_aligned((size_t)n * sizeof *x);
+    double *x64 = *f64 = sunup__alloc_aligned((size_t)n * sizeof *x64);
+    const struct random_stream s = {7, RANDOM_TEST, 1, which};
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = (float)(2 * sunup__random_unit(&s, (uint64_t)i) - 1);
+        x64[i] = (double)x[i];
+    }
+}
+
+/* Bytes of NaN, and a guard behind them. */
+static void *guarded(int64_t bytes)
+{
+    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
+    assert_non_null(p);
+    memset(p, 0xff, (size_t)bytes);
+    memset(p + bytes, 0xa5, GUARD);
+    return p;
+}
+
+static void check_guard(const void *p, int64_t bytes)
+{
+    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
+}
+
+static const struct maker *maker(void)
+{
+    const struct maker *m = sunup__cpu_makers;
+    while (m->name && strcmp(m->name, "conv_weight_grad_winograd") != 0) m++;
+    assert_non_null(m->name);
+    return m;
+}
+
+static float *fast(const struct device *cpu, int threads, const struct node *n, void **in)
+{
+    struct device d = *cpu;
+    d.threads = threads;
+    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
+    void *out = guarded(bytes);
+    struct step s = {.maker = maker(), .node = n, .device = &d, .in = in, .out = &out};
+    assert_int_equal(maker()->make(&d, n, &s), SUNUP_OK);
+    s.workspace = guarded(s.workspace_bytes);
+    const sunup_random_key key = {0};
+    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
+    check_guard(out, bytes);
+    check_guard(s.workspace, s.workspace_bytes);
+    sunup__free(s.workspace);
+    s.end(&s);
+    return out;
+}
+
+static double *plain(const struct device *d, const struct node *n, void **in)
+{
+    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
+    void *workspace = sunup__alloc((size_t)(n->op->workspace ? n->op->workspace(n, 1) : 0));
+    const struct exec e = {.ctx = d->ctx,
+                           .kernels = d->kernels,
+                           .threads = 1,
+                           .in = in,
+                           .out = &out,
+                           .workspace = workspace};
+    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
+    sunup__free(workspace);
+    return out;
+}
+
+static void compare(int64_t n, const float *got, const double *want, int problem)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
+    for (int64_t i = 0; i < n; i++) {
+        if (fabs((double)got[i] - want[i]) <= 1e-5 * most) continue;
+        fail_msg("problem %d: element %lld of %lld is %g, must be %g", problem, (long long)i,
+                 (long long)n, (double)got[i], want[i]);
+    }
+}
+
+static void check_problem(sunup_context *ctx, int i)
+{
+    struct device *d;
+    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
+    sunup_graph *g, *g64;
+    const struct node *n = node(ctx, SUNUP_F32, &problems[i], &g),
+                      *n64 = node(ctx, SUNUP_F64, &problems[i], &g64);
+    void *in[2], *in64[2];
+    for (int j = 0; j < 2; j++) draw(n->in[j], (uint64_t)j, &in[j], &in64[j]);
+    const int64_t count = sunup__elements(&n->out[0]->shape);
+    double *want = plain(d, n64, in64);
+    float *one = fast(d, 1, n, in);
+    compare(count, one, want, i);
+    static const int threads[] = {2, 3, 7};
+    for (int j = 0; j < 3; j++) {
+        float *more = fast(d, threads[j], n, in);
+        assert_memory_equal(one, more, (size_t)count * sizeof(float));
+        sunup__free(more);
+    }
+    sunup__free(one);
+    sunup__free(want);
+    for (int j = 0; j < 2; j++) {
+        sunup__free(in[j]);
+        sunup__free(in64[j]);
+    }
+    sunup_graph_destroy(&g);
+    sunup_graph_destroy(&g64);
+}
+
+static sunup_context *context(const char *isa, sunup_numerics numerics)
+{
+    sunup_context_options o = sunup_context_defaults();
+    o.isa = isa;
+    o.numerics = numerics;
+    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
+    unsetenv("SUNUP_NUMERICS");
+    sunup_context *ctx;
+    assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
+    return ctx;
+}
+
+static void agrees_with_the_plain_way(void **state)
+{
+    (void)state;
+    for (int i = 0; sunup__isa_name(i); i++) {
+        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
+        sunup_context *ctx = context(sunup__isa_name(i), SUNUP_NUMERICS_FAST);
+        for (int j = 0; j < (int)(sizeof problems / sizeof *problems); j++) check_problem(ctx, j);
+        sunup_context_destroy(&ctx);
+    }
+}
+
+static bool can(sunup_numerics numerics, const struct problem *p)
+{
+    sunup_context *ctx = context(NULL, numerics);
+    struct device *d;
+    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
+    sunup_graph *g;
+    const bool yes = maker()->can(d, node(ctx, SUNUP_F32, p, &g));
+    sunup_graph_destroy(&g);
+    sunup_context_destroy(&ctx);
+    return yes;
+}
+
+static void serves_what_it_is_asked_for_and_fast_at(void **state)
+{
+    (void)state;
+    const struct problem
+        wide = {SUNUP_SHAPE(4, 56, 56, 64), SUNUP_SHAPE(3, 3, 64, 64), {1, 1}, {1, 1}, false},
+        thin = {SUNUP_SHAPE(4, 56, 56, 3), SUNUP_SHAPE(3, 3, 3, 64), {1, 1}, {1, 1}, false},
+        five = {SUNUP_SHAPE(4, 56, 56, 64), SUNUP_SHAPE(5, 5, 64, 64), {2, 2}, {2, 2}, false},
+        line = {SUNUP_SHAPE(4, 560, 64), SUNUP_SHAPE(3, 64, 64), {1}, {1}, false};
+    assert_true(can(SUNUP_NUMERICS_FAST, &wide));
+    assert_false(can(SUNUP_NUMERICS_EXACT, &wide));
+    assert_false(can(SUNUP_NUMERICS_FAST, &thin));
+    assert_false(can(SUNUP_NUMERICS_FAST, &five));
+    assert_false(can(SUNUP_NUMERICS_FAST, &line));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_the_plain_way),
+        cmocka_unit_test(serves_what_it_is_asked_for_and_fast_at),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,155 @@
+/* conv_winograd.c - makers of convolution and its data gradient by Winograd's F(4x4, 3x3), where the
+ * numerics allow it and it is faster than the direct sum.
+ *
+ * The data gradient is the convolution of dy with taps flipped in all axes, channels transposed,
+ * and padding taps - 1 - before.
+ */
+#include "device/cpu/conv_winograd.h"
+
+#include "device/cpu/makers.h"
+#include "graph/ops/conv.h"
+
+/* ---- where it pays ---- */
+
+/* A cost model in cycles of one core with 512-bit vectors, fitted to times with cold caches. Per
+ * vector of 16 channels: of a tile that is transformed in or out, of the weights of one source
+ * channel. START: the second loop over tasks, and memory that a direct sum does not have. GAIN: a
+ * smaller one is not worth the error. */
+enum { INPUT = 300, OUTPUT = 250, WEIGHTS = 400, START = 300000, CHANNELS_LEAST = 8 };
+static const double DIRECT = 1.1, PRODUCT = 1.15, GAIN = 1.15;
+
+/* Vectors that the gemm leaf works with: halves count. */
+static double vectors(int64_t channels)
+{
+    return (double)((channels + 7) / 8) / 2;
+}
+
+static int64_t tiles_of(const int64_t points[3])
+{
+    return points[0] * ((points[1] + 3) / 4) * ((points[2] + 3) / 4);
+}
+
+static bool pays(const struct winograd *w)
+{
+    if (w->c < CHANNELS_LEAST || w->k < CHANNELS_LEAST) return false;
+    const double columns = vectors(w->k), taps = (double)(w->depth_taps * w->c);
+    const double points = (double)(w->samples * w->target[0] * w->target[1] * w->target[2]);
+    const double tiles = (double)(w->samples * tiles_of(w->target));
+    const double loaded = tiles / (double)w->target[0] * (double)w->source[0];
+    const double direct = DIRECT * 9 * points * taps * columns;
+    const double cost = PRODUCT * 36 * tiles * taps * columns + INPUT * loaded * vectors(w->c) +
+                        OUTPUT * tiles * columns + WEIGHTS * taps * columns + START;
+    return cost * GAIN < direct;
+}
+
+/* ---- from nodes ---- */
+
+static bool fits(const struct device *d, const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_FAST) return false;
+    if (n->out[0]->dtype != SUNUP_F32 || w->groups != 1) return false;
+    if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0 ||
+        sunup__elements(&n->out[0]->shape) == 0)
+        return false;
+    for (int a = 0; a < 3; a++) {
+        if (w->stride[a] != 1 || (w->taps[a] > 1 && w->dilation[a] != 1)) return false;
+    }
+    return w->taps[1] == 3 && w->taps[2] == 3 && w->taps[0] <= WINOGRAD_DEPTH_TAPS_MOST;
+}
+
+static struct winograd forward(const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    struct winograd g = {.samples = n->in[0]->shape.d[0],
+                         .c = w->c,
+                         .k = w->k,
+                         .depth_taps = w->taps[0],
+                         .circular = w->circular};
+    for (int a = 0; a < 3; a++) {
+        g.source[a] = w->in[a];
+        g.target[a] = w->out[a];
+        g.before[a] = w->before[a];
+    }
+    return g;
+}
+
+static struct winograd backward(const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    struct winograd g = {.samples = n->in[1]->shape.d[0],
+                         .c = w->k,
+                         .k = w->c,
+                         .depth_taps = w->taps[0],
+                         .circular = w->circular,
+                         .transposed = true};
+    for (int a = 0; a < 3; a++) {
+        g.source[a] = w->out[a];
+        g.target[a] = w->in[a];
+        g.before[a] = w->taps[a] - 1 - w->before[a];
+    }
+    return g;
+}
+
+bool sunup__conv_winograd_can(const struct device *d, const struct node *n)
+{
+    const struct winograd w = forward(n);
+    return fits(d, n) && pays(&w);
+}
+
+bool sunup__conv_data_grad_winograd_can(const struct device *d, const struct node *n)
+{
+    const struct winograd w = backward(n);
+    for (int a = 0; w.circular && a < 3; a++) { /* dy must have the period of x */
+        if (w.source[a] != w.target[a]) return false;
+    }
+    return fits(d, n) && pays(&w);
+}
+
+/* ---- steps ---- */
+
+static sunup_status run(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    const struct winograd *w = s->data;
+    const struct winograd_run r = {.w = w,
+                                   .leaves = &s->device->kernels->f32,
+                                   .source = s->in[w->transposed ? 1 : 0],
+                                   .weights = s->in[w->transposed ? 0 : 1],
+                                   .bias = s->node->n_in > 2 ? s->in[2] : NULL,
+                                   .target = s->out[0],
+                                   .memory = s->workspace,
+                                   .threads = s->device->threads};
+    sunup__winograd_run(&r);
+    return SUNUP_OK;
+}
+
+static void end(struct step *s)
+{
+    sunup__free(s->data);
+    s->data = NULL;
+}
+
+static sunup_status make(struct device *d, struct step *s, struct winograd given)
+{
+    struct winograd *w = sunup__alloc(sizeof *w);
+    CHECK(w != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    *w = given;
+    sunup__winograd_plan(w, d->threads);
+    s->data = w;
+    s->run = run;
+    s->end = end;
+    s->workspace_bytes = sunup__winograd_workspace(w, d->threads);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__make_conv_winograd(struct device *d, const struct node *n, struct step *s)
+{
+    return make(d, s, forward(n));
+}
+
+sunup_status sunup__make_conv_data_grad_winograd(struct device *d, const struct node *n,
+                                                 struct step *s)
+{
+    return make(d, s, backward(n));
+}

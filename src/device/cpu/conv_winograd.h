@@ -1,0 +1,41 @@
+/* conv_winograd.h - convolution of stride 1 with 3x3 taps in H and W by Winograd's F(4x4, 3x3): the
+ * plan and the run that the forward direction and the data gradient share. */
+#ifndef SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
+#define SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
+
+#include "kernels/kernels.h"
+
+enum { WINOGRAD_DEPTH_TAPS_MOST = 16 };
+
+/* "Source" is what taps read (x, or dy for the data gradient), "target" what is computed. */
+struct winograd {
+    /* given */
+    int64_t samples, c, k;        /* c: channels of the source, k: of the target              */
+    int64_t source[3], target[3]; /* D H W                                                    */
+    int64_t before[3];            /* source points before target 0 that taps reach over       */
+    int64_t depth_taps;
+    bool circular, transposed; /* transposed: weights are [T][3][3][k][c], to be flipped   */
+    /* derived */
+    int64_t tiles[2], all, panels; /* along H and W, of all samples; panels of k               */
+    bool by_panel;                 /* tasks are panels of k, not tiles: see conv_winograd_run.c */
+    bool stream;                   /* the target is larger than the caches */
+    int64_t cuts, parts, block;    /* tasks along tiles and depth; tiles of a block            */
+    /* Memory in elements: V and M are [36][tiles][channels]; U [36][panels][T][C][32]. */
+    int64_t v_tile, v_frequency, v_plane, m_tile, m_frequency, u_panel, u_frequency;
+    int64_t shared, slot; /* of all tasks; of each task that runs                     */
+};
+
+/* Given fields to derived ones. */
+void sunup__winograd_plan(struct winograd *w, int threads);
+int64_t sunup__winograd_workspace(const struct winograd *w, int threads); /* bytes */
+
+struct winograd_run {
+    const struct winograd *w;
+    const struct leaves_f32 *leaves;
+    const float *source, *weights, *bias; /* bias may be NULL */
+    float *target, *memory;               /* memory: the workspace */
+    int threads;
+};
+void sunup__winograd_run(const struct winograd_run *r);
+
+#endif

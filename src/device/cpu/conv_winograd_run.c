@@ -1,0 +1,418 @@
+/* conv_winograd_run.c - a convolution by F(4x4, 3x3); see kernels/ref/winograd_ref.c for the
+ * transforms.
+ *
+ * All tiles of 4x4 targets, of all samples one after the other, are cut into blocks, so that small
+ * maps have tiles of several samples in a block. For each block, target plane, and each of 36
+ * frequencies
+ *
+ *   M[tiles][K] = sum over depth taps t of V[plane + t][tiles][C] U[t][C][K]
+ *
+ * is one call of the gemm leaf for each panel of 32 columns. Two schedules:
+ *
+ *   by tiles   U is made first. A task transforms the source planes of its blocks as the depth taps
+ *              come to them (a ring of T planes), and V, M and, up to 64 channels, U stay in the L2.
+ *   by panels  for many channels and few tiles: V of all tiles is made first, and a task makes U of
+ *              its panel only, so that U, which is 4 times the weights, never goes to memory.
+ *
+ * Every element is one chain of sums that neither schedule nor cut changes, so results do not
+ * depend on the number of threads. Source: Lavin and Gray, "Fast algorithms for convolutional neural
+ * networks", 2016; summing the third axis in the transform domain is ours.
+ *
+ * Ceiling: 4 times fewer products than the direct sum; transforms and partial tiles leave 3.3 (32
+ * channels) to 3.9 (256) of it. Measured on two Zen 4 cores with cold caches, as products of the
+ * direct sum over the peak: 2.5 at 64 channels, 56x56; 2.7 at 128, 28x28; 2.3 at 256, 14x14; 2.0 at
+ * 512, 7x7, where a quarter of each tile is cut off and U is 38 MB; 2.0 at 32, 320x512, where
+ * memory bounds it; 2.5 at 32, 33^3.
+ */
+#include "base/system.h"
+#include "device/cpu/conv_slots.h"
+#include "device/cpu/conv_winograd.h"
+
+enum {
+    FREQUENCIES = 36,
+    TILE = 4,
+    PANEL = 32, /* columns of U side by side: two vectors          */
+    CHUNK = 16, /* source channels that are transposed at a time   */
+    LINE = 16,
+    ROWS = 14,        /* of the gemm leaf's register tile, and of a block by tiles */
+    CUT_LEAST = 7,    /* tiles that are worth a task of their own                  */
+    PIECE = 4,        /* tiles of a task that only transforms                      */
+    CHANNELS = 64,    /* source channels of such a task                            */
+    PANEL_BLOCK = 70, /* tiles of a block, by panels                               */
+    L2_ELEMENTS = 256 << 10,
+    CACHE_ELEMENTS = 4 << 20 /* larger results do not wait in an L3 for who reads them */
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t wrapped(int64_t i, int64_t n)
+{
+    const int64_t r = i % n;
+    return r < 0 ? r + n : r;
+}
+
+/* ---- planning ---- */
+
+/* Whole cache lines, an odd number: 36 streams do not meet in a few sets of the L1. */
+static int64_t odd_lines(int64_t elements)
+{
+    return (ceiling(elements, LINE) | 1) * LINE;
+}
+
+/* Rows of a matrix: whole cache lines, not a large power of two apart. */
+static int64_t row_pitch(int64_t channels)
+{
+    const int64_t pitch = ceiling(channels, LINE) * LINE;
+    return pitch % (16 * LINE) == 0 ? pitch + LINE : pitch;
+}
+
+static void plan_by_tiles(struct winograd *w, int64_t tasks)
+{
+    w->m_tile = row_pitch(w->k);
+    w->cuts = most(1, least(tasks, w->all / CUT_LEAST));
+    w->parts = most(1, least(tasks / w->cuts, w->target[0] / (2 * w->depth_taps)));
+    w->block = least(ROWS, ceiling(w->all, w->cuts));
+    w->v_frequency = odd_lines(w->block * w->v_tile);
+    w->v_plane = FREQUENCIES * w->v_frequency;
+    w->m_frequency = odd_lines(w->block * w->m_tile);
+    w->u_frequency = odd_lines(w->panels * w->u_panel);
+    w->shared = FREQUENCIES * w->u_frequency;
+    w->slot = w->depth_taps * w->v_plane + FREQUENCIES * w->m_frequency;
+}
+
+static void plan_by_panel(struct winograd *w, int64_t tasks)
+{
+    w->cuts = most(1, least(ceiling(tasks, w->panels), w->all / ROWS));
+    w->parts = 1;
+    w->block = least(PANEL_BLOCK, ceiling(w->all, w->cuts));
+    w->v_frequency = odd_lines(w->all * w->v_tile);
+    w->v_plane = FREQUENCIES * w->v_frequency;
+    w->m_tile = PANEL;
+    w->m_frequency = odd_lines(w->block * w->m_tile);
+    w->u_frequency = odd_lines(w->u_panel);
+    w->shared = w->source[0] * w->v_plane;
+    w->slot = FREQUENCIES * (w->u_frequency + w->m_frequency);
+}
+
+void sunup__winograd_plan(struct winograd *w, int threads)
+{
+    const int64_t tasks = threads > 1 ? (int64_t)TASKS_PER_THREAD * threads : 1;
+    w->tiles[0] = ceiling(w->target[1], TILE);
+    w->tiles[1] = ceiling(w->target[2], TILE);
+    w->all = w->samples * w->tiles[0] * w->tiles[1];
+    w->panels = ceiling(w->k, PANEL);
+    w->u_panel = w->depth_taps * w->c * PANEL;
+    w->v_tile = row_pitch(w->c);
+    w->stream = w->samples * w->target[0] * w->target[1] * w->target[2] * w->k > CACHE_ELEMENTS;
+    const int64_t u = FREQUENCIES * w->panels * w->u_panel;
+    w->by_panel = u > L2_ELEMENTS && u >= FREQUENCIES * w->source[0] * w->all * w->v_tile;
+    if (w->by_panel)
+        plan_by_panel(w, tasks);
+    else
+        plan_by_tiles(w, tasks);
+}
+
+int64_t sunup__winograd_workspace(const struct winograd *w, int threads)
+{
+    return (w->shared + conv_slots_count(threads) * w->slot) * (int64_t)sizeof(float);
+}
+
+/* ---- weights ---- */
+
+struct work {
+    const struct winograd_run *r;
+    struct conv_slots slots;
+};
+
+/* [k][c] to [c][k] for each tap; asks for what the next chunk reads, `next` elements on. */
+static void transpose(const struct winograd *w, const float *from, int64_t rows, int64_t columns,
+                      int64_t next, float *to)
+{
+    for (int64_t tap = 0; tap < 9; tap++) {
+        const float *of = from + tap * w->k * w->c;
+        float *out = to + tap * CHUNK * PANEL;
+        for (int64_t j = 0; j < columns; j++) {
+            const float *row = of + j * w->c;
+            __builtin_prefetch(row + next);
+            for (int64_t i = 0; i < rows; i++) out[i * PANEL + j] = row[i];
+        }
+    }
+}
+
+/* Source channels [from, to) of one panel of one depth tap. */
+struct part {
+    int64_t panel, t, from, to;
+};
+
+/* [C][32] of each frequency, of which the part's rows are filled, at u. */
+static void load_weights(const struct winograd_run *r, struct part part, float *u)
+{
+    const struct winograd *w = r->w;
+    const int64_t tap = w->c * w->k, k = part.panel * PANEL;
+    struct winograd_weights_f32 g = {.rows = part.to - part.from,
+                                     .n = least(PANEL, w->k - k),
+                                     .w = r->weights + 9 * part.t * tap + part.from * w->k + k,
+                                     .w_row = w->k,
+                                     .w_tap = tap,
+                                     .u = u + part.from * PANEL,
+                                     .u_row = PANEL,
+                                     .u_frequency = w->u_frequency};
+    if (!w->transposed) {
+        r->leaves->winograd_weights(&g);
+        return;
+    }
+    float turned[9 * CHUNK * PANEL];
+    const float *from = r->weights + 9 * (w->depth_taps - 1 - part.t) * tap + k * w->c;
+    g.w = turned + 8 * CHUNK * PANEL;
+    g.w_row = PANEL;
+    g.w_tap = -(int64_t)CHUNK * PANEL;
+    for (int64_t c = part.from; c < part.to; c += CHUNK) {
+        g.rows = least(CHUNK, part.to - c);
+        g.u = u + c * PANEL;
+        transpose(w, from + c, g.rows, g.n, c + CHUNK < part.to ? CHUNK : 0, turned);
+        r->leaves->winograd_weights(&g);
+    }
+}
+
+static void weights_task(void *arg, int64_t i)
+{
+    const struct work *work = arg;
+    const struct winograd *w = work->r->w;
+    const int64_t pieces = ceiling(w->c, CHANNELS), panel = i / pieces / w->depth_taps;
+    struct part part = {.panel = panel, .t = i / pieces % w->depth_taps};
+    part.from = i % pieces * CHANNELS;
+    part.to = least(part.from + CHANNELS, w->c);
+    load_weights(work->r, part, work->r->memory + panel * w->u_panel + part.t * w->c * PANEL);
+}
+
+/* ---- tiles ---- */
+
+/* Tiles [from, end) and where V of their first is. */
+struct block {
+    const struct winograd_run *r;
+    int64_t from, end;
+    float *v, *m;
+};
+
+/* Tiles of a block in one row of tiles. */
+struct run {
+    int64_t sample, row, column, tiles; /* row and column in tiles */
+};
+
+static struct run run_at(const struct winograd *w, int64_t u, int64_t end)
+{
+    const int64_t columns = w->tiles[1], rows = w->tiles[0];
+    struct run r = {u / columns / rows, u / columns % rows, u % columns, 0};
+    r.tiles = least(end - u, columns - r.column);
+    return r;
+}
+
+/* Source plane `plane`, which exists, to v. */
+static void load_plane(const struct block *b, int64_t plane, float *v)
+{
+    const struct winograd *w = b->r->w;
+    const int64_t h = w->source[1], row = w->source[2] * w->c;
+    struct winograd_input_f32 in = {.channels = w->c,
+                                    .x = b->r->source,
+                                    .width = w->source[2],
+                                    .x_point = w->c,
+                                    .circular = w->circular,
+                                    .v_tile = w->v_tile,
+                                    .v_frequency = w->v_frequency};
+    for (int64_t u = b->from; u < b->end; u += in.tiles) {
+        const struct run run = run_at(w, u, b->end);
+        in.tiles = run.tiles;
+        in.first = run.column * TILE - w->before[2];
+        for (int64_t i = 0; i < 6; i++) {
+            int64_t y = run.row * TILE - w->before[1] + i;
+            if (w->circular) y = wrapped(y, h);
+            const bool inside = y >= 0 && y < h;
+            in.row[i] = inside ? ((run.sample * w->source[0] + plane) * h + y) * row : -1;
+        }
+        in.v = v + (u - b->from) * w->v_tile;
+        b->r->leaves->winograd_input(&in);
+    }
+}
+
+/* `channels` of target plane `plane`, from channel k on, out of M. */
+static void store_plane(const struct block *b, int64_t plane, int64_t k, int64_t channels)
+{
+    const struct winograd *w = b->r->w;
+    const int64_t row = w->target[2] * w->k, h = w->target[1];
+    struct winograd_output_f32 out = {.channels = channels,
+                                      .m_tile = w->m_tile,
+                                      .m_frequency = w->m_frequency,
+                                      .bias = b->r->bias ? b->r->bias + k : NULL,
+                                      .y_row = row,
+                                      .y_point = w->k,
+                                      .stream = w->stream};
+    for (int64_t u = b->from; u < b->end; u += out.tiles) {
+        const struct run run = run_at(w, u, b->end);
+        const int64_t y = run.row * TILE, x = run.column * TILE;
+        out.tiles = run.tiles;
+        out.m = b->m + (u - b->from) * w->m_tile;
+        out.y = b->r->target + ((run.sample * w->target[0] + plane) * h + y) * row + x * w->k + k;
+        out.y_rows = h - y;
+        out.y_columns = w->target[2] - x;
+        b->r->leaves->winograd_output(&out);
+    }
+}
+
+/* Depth taps that a target plane sees: where their V and U are. */
+struct depth {
+    int64_t n;
+    int64_t v_at[WINOGRAD_DEPTH_TAPS_MOST], u_at[WINOGRAD_DEPTH_TAPS_MOST];
+};
+
+/* The first `channels` columns of M from the panels at u. */
+static void multiply(const struct block *b, const struct depth *depth, const float *u,
+                     int64_t channels)
+{
+    const struct winograd *w = b->r->w;
+    struct gemm_f32 g = {.m = b->end - b->from,
+                         .k = w->c,
+                         .batch = depth->n,
+                         .a_row = w->v_tile,
+                         .a_col = 1,
+                         .a_at = depth->v_at,
+                         .b_row = PANEL,
+                         .b_at = depth->u_at,
+                         .c_row = w->m_tile};
+    for (int64_t f = 0; f < FREQUENCIES; f++) {
+        g.a = b->v + f * w->v_frequency;
+        for (int64_t j = 0; j < channels; j += PANEL) {
+            g.n = least(PANEL, channels - j);
+            g.b = u + f * w->u_frequency + j / PANEL * w->u_panel;
+            g.c = b->m + f * w->m_frequency + j;
+            b->r->leaves->gemm(&g);
+        }
+    }
+}
+
+/* Source plane that tap t of target plane d sees, -1: none. */
+static int64_t plane_of(const struct winograd *w, int64_t d, int64_t t)
+{
+    const int64_t at = d - w->before[0] + t;
+    if (w->circular) return wrapped(at, w->source[0]);
+    return at >= 0 && at < w->source[0] ? at : -1;
+}
+
+/* ---- by tiles ---- */
+
+/* Target planes [from, to) of a block. A source plane is loaded when the last tap comes to it. */
+static void run_block(const struct block *b, int64_t from, int64_t to)
+{
+    const struct winograd *w = b->r->w;
+    struct depth depth;
+    for (int64_t d = from; d < to; d++) {
+        depth.n = 0;
+        for (int64_t t = 0; t < w->depth_taps; t++) {
+            const int64_t plane = plane_of(w, d, t);
+            const int64_t ring = (d + t) % w->depth_taps * w->v_plane;
+            if (plane < 0) continue;
+            if (d == from || t == w->depth_taps - 1) load_plane(b, plane, b->v + ring);
+            depth.v_at[depth.n] = ring;
+            depth.u_at[depth.n++] = t * w->c * PANEL;
+        }
+        multiply(b, &depth, b->r->memory, w->k);
+        store_plane(b, d, 0, w->k);
+    }
+}
+
+static void tiles_task(void *arg, int64_t i)
+{
+    struct work *work = arg;
+    const struct winograd *w = work->r->w;
+    const int64_t slot = conv_slot_take(&work->slots), cut = i / w->parts, part = i % w->parts;
+    const int64_t first = cut * w->all / w->cuts, n = (cut + 1) * w->all / w->cuts - first;
+    const int64_t blocks = ceiling(n, w->block);
+    float *memory = work->r->memory + w->shared + slot * w->slot;
+    for (int64_t j = 0; j < blocks; j++) {
+        const struct block b = {.r = work->r,
+                                .from = first + j * n / blocks,
+                                .end = first + (j + 1) * n / blocks,
+                                .v = memory,
+                                .m = memory + w->depth_taps * w->v_plane};
+        run_block(&b, part * w->target[0] / w->parts, (part + 1) * w->target[0] / w->parts);
+    }
+    conv_slot_give(&work->slots, slot);
+}
+
+/* ---- by panels ---- */
+
+/* Some tiles of one source plane. */
+static void source_task(void *arg, int64_t i)
+{
+    const struct work *work = arg;
+    const struct winograd *w = work->r->w;
+    const int64_t pieces = ceiling(w->all, PIECE), piece = i % pieces, plane = i / pieces;
+    const struct block b = {
+        .r = work->r, .from = piece * w->all / pieces, .end = (piece + 1) * w->all / pieces};
+    load_plane(&b, plane, work->r->memory + plane * w->v_plane + b.from * w->v_tile);
+}
+
+static void run_panel_block(const struct block *b, int64_t panel, const float *u)
+{
+    const struct winograd *w = b->r->w;
+    const int64_t k = panel * PANEL, channels = least(PANEL, w->k - k);
+    struct depth depth;
+    for (int64_t d = 0; d < w->target[0]; d++) {
+        depth.n = 0;
+        for (int64_t t = 0; t < w->depth_taps; t++) {
+            const int64_t plane = plane_of(w, d, t);
+            if (plane < 0) continue;
+            depth.v_at[depth.n] = plane * w->v_plane;
+            depth.u_at[depth.n++] = t * w->c * PANEL;
+        }
+        multiply(b, &depth, u, channels);
+        store_plane(b, d, k, channels);
+    }
+}
+
+static void panel_task(void *arg, int64_t i)
+{
+    struct work *work = arg;
+    const struct winograd *w = work->r->w;
+    const int64_t slot = conv_slot_take(&work->slots), cut = i % w->cuts, panel = i / w->cuts;
+    const int64_t first = cut * w->all / w->cuts, n = (cut + 1) * w->all / w->cuts - first;
+    const int64_t blocks = ceiling(n, w->block);
+    float *u = work->r->memory + w->shared + slot * w->slot;
+    for (int64_t t = 0; t < w->depth_taps; t++)
+        load_weights(work->r, (struct part){panel, t, 0, w->c}, u + t * w->c * PANEL);
+    for (int64_t j = 0; j < blocks; j++) {
+        struct block b = {.r = work->r,
+                          .from = first + j * n / blocks,
+                          .end = first + (j + 1) * n / blocks,
+                          .m = u + FREQUENCIES * w->u_frequency};
+        b.v = work->r->memory + b.from * w->v_tile;
+        run_panel_block(&b, panel, u);
+    }
+    conv_slot_give(&work->slots, slot);
+}
+
+void sunup__winograd_run(const struct winograd_run *r)
+{
+    const struct winograd *w = r->w;
+    struct work work = {.r = r, .slots = {.n = conv_slots_count(r->threads)}};
+    if (w->by_panel) {
+        sunup__parallel(r->threads, w->source[0] * ceiling(w->all, PIECE), source_task, &work);
+        sunup__parallel(r->threads, w->panels * w->cuts, panel_task, &work);
+    } else {
+        const int64_t pieces = ceiling(w->c, CHANNELS);
+        sunup__parallel(r->threads, w->panels * w->depth_taps * pieces, weights_task, &work);
+        sunup__parallel(r->threads, w->cuts * w->parts, tiles_task, &work);
+    }
+}

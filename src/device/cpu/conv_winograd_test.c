@@ -1,0 +1,337 @@
+/* conv_winograd_test.c - the Winograd convolution and its data gradient against the op's plain way in
+ * f64 at every level, on sizes that make them cut their work: ragged maps and channels, tiles of
+ * several samples in a block, panels, parts of the depth, both schedules; and the same bits from
+ * any number of threads.
+ *
+ * Bound: an element's error is in proportion to the sums of |products| of its whole tile, so it is
+ * given as a share of the largest: 64 roundings of the largest sum of |products|. What the
+ * documentation says of the error, as a share of the largest result, is asserted for normal
+ * numbers.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/system.h"
+#include "device/cpu/makers.h"
+#include "graph/ops/conv.h"
+
+enum { GUARD = 256, OPERANDS = 3 };
+
+/* OTHER_PERIOD: of y than of x, so that there is no gradient this way. */
+enum { CIRCULAR = 1, BIASED = 2, OTHER_PERIOD = 4 };
+
+struct problem {
+    sunup_shape x, w;
+    int64_t before[3], after[3];
+    int flags;
+};
+
+#define S SUNUP_SHAPE
+static const struct problem problems[] = {
+    {S(1, 12, 12, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, 0},
+    {S(3, 17, 15, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, BIASED},
+    {S(2, 16, 19, 17), S(3, 3, 17, 67), {0, 0}, {0, 0}, BIASED},
+    {S(2, 13, 9, 5), S(3, 3, 5, 3), {2, 0}, {1, 3}, BIASED},
+    {S(2, 3, 4, 16), S(3, 3, 16, 9), {5, 6}, {7, 5}, BIASED}, /* tiles of padding only */
+    {S(2, 11, 6, 1), S(3, 3, 1, 33), {1, 1}, {1, 1}, BIASED},
+    {S(37, 1, 1, 20), S(3, 3, 20, 18), {1, 1}, {1, 1}, BIASED}, /* narrow maps */
+    {S(9, 2, 3, 16), S(3, 3, 16, 40), {1, 1}, {1, 1}, 0},
+    {S(5, 5, 4, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, BIASED},
+    {S(19, 7, 7, 70), S(3, 3, 70, 65), {1, 1}, {1, 1}, BIASED}, /* samples in a block */
+    {S(1, 61, 131, 24), S(3, 3, 24, 40), {1, 1}, {1, 1}, BIASED},
+    {S(3, 7, 7, 144), S(3, 3, 144, 200), {1, 1}, {1, 1}, BIASED}, /* by panels */
+    {S(23, 5, 6, 64), S(3, 3, 64, 250), {1, 1}, {0, 1}, BIASED},  /* and blocks */
+    {S(2, 9, 11, 16), S(3, 3, 16, 21), {1, 1}, {1, 1}, CIRCULAR | BIASED},
+    {S(2, 8, 6, 18), S(3, 3, 18, 16), {3, 2}, {2, 4}, CIRCULAR | OTHER_PERIOD},
+    {S(2, 2, 1, 18), S(3, 3, 18, 16), {1, 1}, {1, 1}, CIRCULAR},
+    {S(2, 9, 13, 15, 16), S(3, 3, 3, 16, 19), {1, 1, 1}, {1, 1, 1}, BIASED},
+    {S(1, 30, 6, 7, 20), S(2, 3, 3, 20, 33), {1, 1, 1}, {0, 1, 1}, BIASED}, /* parts */
+    {S(1, 3, 9, 10, 17), S(5, 3, 3, 17, 18), {4, 1, 1}, {6, 1, 1}, BIASED}, /* no taps seen */
+    {S(2, 4, 9, 10, 16), S(1, 3, 3, 16, 18), {1, 1, 1}, {0, 1, 1}, BIASED},
+    {S(1, 4, 6, 7, 64), S(3, 3, 3, 64, 70), {1, 1, 1}, {1, 1, 1}, BIASED}, /* by panels */
+    {S(1, 5, 9, 8, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, CIRCULAR},
+    {S(1, 2, 5, 6, 16), S(5, 3, 3, 16, 17), {2, 1, 1}, {2, 1, 1}, CIRCULAR},
+};
+#undef S
+
+/* ---- a node and its operands ---- */
+
+static sunup_value *build(sunup_graph *g, const struct problem *p, bool gradient)
+{
+    sunup_conv_options o = sunup_conv_defaults();
+    for (int i = 0; i < 3; i++) {
+        o.before[i] = p->before[i];
+        o.after[i] = p->after[i];
+    }
+    if (p->flags & CIRCULAR) o.pad_mode = SUNUP_PAD_CIRCULAR;
+    const sunup_dtype dtype = sunup_graph_dtype(g);
+    const sunup_shape bias = SUNUP_SHAPE(p->w.d[p->w.n - 1]);
+    sunup_value *w = sunup_input(g, "w", dtype, p->w);
+    sunup_value *y = sunup_conv(sunup_input(g, "x", dtype, p->x), w,
+                                p->flags & BIASED ? sunup_input(g, "b", dtype, bias) : NULL, &o);
+    if (sunup__is_poison(y)) fail_msg("%s", g->message);
+    if (!gradient) return y;
+    return sunup__conv_data_grad(w, sunup_input(g, "dy", dtype, y->shape), y->node->attr);
+}
+
+static const struct node *node(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
+                               bool gradient, sunup_graph **g)
+{
+    sunup_graph_options o = sunup_graph_defaults();
+    o.dtype = dtype;
+    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
+    const sunup_value *v = build(*g, p, gradient);
+    if (sunup__is_poison(v)) fail_msg("%s", (*g)->message);
+    return v->node;
+}
+
+/* The same numbers in f32, f64 and absolute f64. */
+struct operands {
+    void *f32[OPERANDS], *f64[OPERANDS], *absolute[OPERANDS];
+};
+
+static void draw(struct operands *o, const struct node *n)
+{
+    *o = (struct operands){{NULL}, {NULL}, {NULL}};
+    for (int i = 0; i < n->n_in; i++) {
+        if (!n->in[i]) continue;
+        const int64_t count = sunup__elements(&n->in[i]->shape);
+        float *x = o->f32[i] = sunup__alloc((size_t)count * sizeof *x);
+        double *x64 = o->f64[i] = sunup__alloc((size_t)count * sizeof *x64);
+        double *size = o->absolute[i] = sunup__alloc((size_t)count * sizeof *size);
+        const struct random_stream s = {7, RANDOM_TEST, 1, (uint64_t)i};
+        for (int64_t j = 0; j < count; j++) {
+            x[j] = (float)sunup__random_normal(&s, (uint64_t)j);
+            x64[j] = (double)x[j];
+            size[j] = fabs(x64[j]);
+        }
+    }
+}
+
+static void drop(struct operands *o)
+{
+    for (int i = 0; i < OPERANDS; i++) {
+        sunup__free(o->f32[i]);
+        sunup__free(o->f64[i]);
+        sunup__free(o->absolute[i]);
+    }
+}
+
+/* ---- running it ---- */
+
+static const struct maker *maker(bool gradient)
+{
+    const char *name = gradient ? "conv_data_grad_winograd" : "conv_winograd";
+    const struct maker *m = sunup__cpu_makers;
+    while (m->name && strcmp(m->name, name) != 0) m++;
+    assert_non_null(m->name);
+    return m;
+}
+
+/* Bytes of NaN, and a guard behind them. */
+static void *guarded(int64_t bytes)
+{
+    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
+    assert_non_null(p);
+    memset(p, 0xff, (size_t)bytes);
+    memset(p + bytes, 0xa5, GUARD);
+    return p;
+}
+
+static void check_guard(const void *p, int64_t bytes)
+{
+    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
+}
+
+static float *fast(const struct maker *m, const struct device *cpu, int threads,
+                   const struct node *n, void **in)
+{
+    struct device d = *cpu;
+    d.threads = threads;
+    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
+    void *out = guarded(bytes);
+    struct step s = {.maker = m, .node = n, .device = &d, .in = in, .out = &out};
+    assert_int_equal(m->make(&d, n, &s), SUNUP_OK);
+    s.workspace = guarded(s.workspace_bytes);
+    const sunup_random_key key = {0};
+    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
+    check_guard(out, bytes);
+    check_guard(s.workspace, s.workspace_bytes);
+    sunup__free(s.workspace);
+    s.end(&s);
+    return out;
+}
+
+static double *plain(const struct device *d, const struct node *n, void **in)
+{
+    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
+    const struct exec e = {
+        .ctx = d->ctx, .kernels = d->kernels, .threads = d->threads, .in = in, .out = &out};
+    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
+    return out;
+}
+
+struct result {
+    double error, largest, largest_sum; /* over all elements; sum of |products| */
+};
+
+static struct result run(const struct device *cpu, const struct problem *p, bool gradient)
+{
+    sunup_graph *g, *g64;
+    const struct node *n = node(cpu->ctx, SUNUP_F32, p, gradient, &g);
+    const struct node *n64 = node(cpu->ctx, SUNUP_F64, p, gradient, &g64);
+    struct operands in;
+    draw(&in, n);
+    double *want = plain(cpu, n64, in.f64), *size = plain(cpu, n64, in.absolute);
+    const int64_t count = sunup__elements(&n->out[0]->shape);
+    float *one = fast(maker(gradient), cpu, 1, n, in.f32);
+    static const int threads[] = {2, 3, 7};
+    for (int i = 0; i < 3; i++) {
+        float *more = fast(maker(gradient), cpu, threads[i], n, in.f32);
+        assert_memory_equal(one, more, (size_t)count * sizeof(float));
+        sunup__free(more);
+    }
+    struct result r = {0, 0, 0};
+    for (int64_t i = 0; i < count; i++) {
+        const double error = fabs((double)one[i] - want[i]);
+        if (!(error <= r.error)) r.error = error;
+        r.largest = fmax(r.largest, fabs(want[i]));
+        r.largest_sum = fmax(r.largest_sum, size[i]);
+    }
+    sunup__free(one);
+    sunup__free(want);
+    sunup__free(size);
+    drop(&in);
+    sunup_graph_destroy(&g);
+    sunup_graph_destroy(&g64);
+    return r;
+}
+
+/* ---- tests ---- */
+
+static struct device *open_level(const char *isa, sunup_numerics numerics, sunup_context **ctx)
+{
+    sunup_context_options o = sunup_context_defaults();
+    o.isa = isa;
+    o.numerics = numerics;
+    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
+    unsetenv("SUNUP_NUMERICS");
+    assert_int_equal(sunup_context_create(&o, ctx), SUNUP_OK);
+    struct device *cpu;
+    assert_int_equal(sunup__device(*ctx, &cpu), SUNUP_OK);
+    return cpu;
+}
+
+typedef void check_fn(const struct device *cpu);
+
+static void at_each_level(check_fn *check)
+{
+    for (int i = 0; sunup__isa_name(i); i++) {
+        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
+        sunup_context *ctx;
+        check(open_level(sunup__isa_name(i), SUNUP_NUMERICS_FAST, &ctx));
+        sunup_context_destroy(&ctx);
+    }
+}
+
+static void check_problems(const struct device *cpu)
+{
+    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
+        for (int gradient = 0; gradient < 2; gradient++) {
+            const struct problem *p = &problems[i];
+            if (gradient && (p->flags & OTHER_PERIOD)) continue;
+            const struct result r = run(cpu, p, gradient != 0);
+            if (r.error <= 64 * 0x1p-24 * r.largest_sum) continue;
+            fail_msg("%s: %s of problem %d: error %g, largest sum of |products| %g",
+                     cpu->kernels->isa, gradient ? "gradient" : "convolution", (int)i, r.error,
+                     r.largest_sum);
+        }
+    }
+}
+
+static void agree_with_the_plain_way(void **state)
+{
+    (void)state;
+    at_each_level(check_problems);
+}
+
+/* Normal numbers; the largest error as a share of the largest result. */
+static void check_errors(const struct device *cpu)
+{
+    static const struct {
+        int64_t channels;
+        double most;
+    } shapes[] = {{32, 3e-6}, {64, 4e-6}, {256, 8e-6}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int64_t c = shapes[i].channels;
+        const struct problem p = {
+            SUNUP_SHAPE(1, 14, 14, c), SUNUP_SHAPE(3, 3, c, c), {1, 1}, {1, 1}, 0};
+        for (int gradient = 0; gradient < 2; gradient++) {
+            const struct result r = run(cpu, &p, gradient != 0);
+            print_message("%s, %d channels, %s: %.2g of the largest\n", cpu->kernels->isa, (int)c,
+                          gradient ? "gradient" : "forward", r.error / r.largest);
+            assert_true(r.error <= shapes[i].most * r.largest);
+        }
+    }
+}
+
+static void errors_are_as_documented(void **state)
+{
+    (void)state;
+    at_each_level(check_errors);
+}
+
+static bool chosen(sunup_numerics numerics, const struct problem *p, bool gradient)
+{
+    sunup_context *ctx;
+    sunup_graph *g;
+    const struct device *cpu = open_level(NULL, numerics, &ctx);
+    const bool can = maker(gradient)->can(cpu, node(ctx, SUNUP_F32, p, gradient, &g));
+    sunup_graph_destroy(&g);
+    sunup_context_destroy(&ctx);
+    return can;
+}
+
+/* Only where numerics allow it, and not where the direct sum is as fast. */
+static void is_chosen_where_it_pays(void **state)
+{
+    (void)state;
+#define S SUNUP_SHAPE
+    const struct problem large = {S(16, 28, 28, 64), S(3, 3, 64, 64), {1, 1}, {1, 1}, 0},
+                         few = {S(16, 28, 28, 3), S(3, 3, 3, 64), {1, 1}, {1, 1}, 0},
+                         narrow = {S(1, 1, 1, 64), S(3, 3, 64, 64), {1, 1}, {1, 1}, 0},
+                         weights = {S(1, 7, 7, 512), S(3, 3, 512, 512), {1, 1}, {1, 1}, 0},
+                         shifted = {S(16, 28, 28, 64),
+                                    S(3, 3, 64, 64),
+                                    {2, 1},
+                                    {2, 1},
+                                    CIRCULAR | OTHER_PERIOD},
+                         taps = {S(16, 28, 28, 64), S(5, 5, 64, 64), {2, 2}, {2, 2}, 0};
+#undef S
+    assert_true(chosen(SUNUP_NUMERICS_FAST, &shifted, false));
+    assert_false(chosen(SUNUP_NUMERICS_FAST, &shifted, true));
+    for (int gradient = 0; gradient < 2; gradient++) {
+        assert_true(chosen(SUNUP_NUMERICS_FAST, &large, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_EXACT, &large, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_FAST, &few, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_FAST, &narrow, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_FAST, &weights, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_FAST, &taps, gradient != 0));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(agree_with_the_plain_way),
+                                       cmocka_unit_test(errors_are_as_documented),
+                                       cmocka_unit_test(is_chosen_where_it_pays)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

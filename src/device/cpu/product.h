@@ -1,0 +1,51 @@
+/* product.h - how one matrix product of linear or matmul is cut into work: filled by product_cut.c
+ * from sizes, strides and threads, carried out by product_brgemm.c. */
+#ifndef SUNUP_DEVICE_CPU_PRODUCT_H
+#define SUNUP_DEVICE_CPU_PRODUCT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    PANEL = 32, /* columns of B side by side: a pair of the leaf's widest vectors */
+    LINE = 16   /* floats of a cache line */
+};
+
+/* C = A B for each matrix of the batch; A(i, p) = a[i a_row + p a_col], B(p, j) = b[p b_row + j b_col].
+ * An item is rows x columns of one C, at most; its sums go in steps of `depth`. Within a step a
+ * strip of A meets one panel of B after the other, each a call of the leaf. */
+struct product {
+    int64_t batch, m, n, k;
+    int64_t a_row, a_col, a_step, b_row, b_col, b_step;
+    bool swapped; /* one column of C, computed as one row: C' = B' A' */
+
+    bool pack_a, pack_b; /* else read in place */
+    bool ahead;          /* what comes next is fetched before each call */
+    int64_t rows, columns, depth, strip;
+    int64_t items_m, items_n;          /* items of one C      */
+    int64_t tasks;                     /* of all items, in order: one a claim of a thread */
+    int64_t panel;                     /* floats from one packed panel to the next */
+    int64_t slot;                      /* floats of workspace a task */
+    int64_t lines_a, lines_b, lines_c; /* fetched before each call */
+};
+
+/* From sizes and strides to the rest. C does not depend on it: each element stays one chain of
+ * multiply-adds over p. */
+void sunup__product_cut(struct product *p, int threads);
+
+static inline int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t parts(int64_t n, int64_t part)
+{
+    return (n + part - 1) / part;
+}
+
+static inline int64_t round_up(int64_t n, int64_t to)
+{
+    return parts(n, to) * to;
+}
+
+#endif

@@ -1,0 +1,234 @@
+/* product_test.c - matrix products by blocks must give the bits of one call of the gemm leaf on the
+ * whole matrices, since every element is one chain of sums: any difference is a block in the wrong
+ * place, a step left out, or a chain cut.
+ *
+ * Sizes are awkward and reach every decision of product_cut.c: B packed or in place, from memory in
+ * short steps or not, A copied because its rows collide, one column computed as a row, items that
+ * cross matrices, no sums at all. Any number of threads must agree. Workspaces start as NaN; bytes
+ * behind C and the workspace must survive.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/system.h"
+#include "device/cpu/makers.h"
+#include "device/cpu/product.h"
+#include "graph/ops/op.h"
+
+enum { GUARD = 256, TA = SUNUP_TRANSPOSE_A, TB = SUNUP_TRANSPOSE_B, LINEAR = 4 };
+
+struct sizes {
+    int64_t batch, m, k, n;
+    int flags; /* TA, TB, LINEAR: with bias, A [m][k] */
+};
+
+static const struct sizes problems[] = {{1, 1, 1, 1, 0},
+                                        {1, 97, 64, 33, 0},
+                                        {1, 131, 1050, 523, 0},
+                                        {1, 131, 700, 523, TB},
+                                        {1, 523, 131, 700, TA},
+                                        {1, 61, 1024, 300, 0}, /* A's rows collide */
+                                        {1, 61, 1024, 300, TB},
+                                        {1, 1024, 77, 260, TA},
+                                        {1, 1024, 77, 260, TA | TB},
+                                        {1, 1, 1030, 2100, 0},
+                                        {1, 7, 1030, 2100, 0},
+                                        {1, 45, 1030, 2100, 0}, /* B from memory */
+                                        {1, 1, 2100, 1030, TB},
+                                        {1, 7, 2100, 1030, TB},
+                                        {1, 20, 200, 11000, TB},
+                                        {1, 20, 11000, 200, 0},
+                                        {1, 3000, 20, 201, TA},
+                                        {1, 19, 21, 23, TB},
+                                        {1, 517, 1003, 1, 0},
+                                        {1, 517, 1003, 1, TB},
+                                        {1, 1003, 517, 1, TA}, /* a column */
+                                        {1, 517, 1, 1003, TB},
+                                        {7, 33, 50, 1, 0},
+                                        {5, 130, 64, 131, TB},
+                                        {300, 16, 16, 16, 0},
+                                        {37, 17, 5, 19, TA},
+                                        {37, 17, 5, 19, TA | TB},
+                                        {3, 200, 1024, 140, TA},
+                                        {1, 64, 784, 128, LINEAR},
+                                        {1, 300, 611, 1, LINEAR},
+                                        {1, 66, 1601, 97, LINEAR},
+                                        {1, 3, 1030, 2100, LINEAR},
+                                        {1, 5, 0, 7, LINEAR}};
+
+static float *draw(int64_t n, uint64_t which)
+{
+    float *x = sunup__alloc_aligned((size_t)n * sizeof *x + 1);
+    const struct random_stream s = {11, RANDOM_TEST, 1, which};
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(2 * sunup__random_unit(&s, (uint64_t)i) - 1);
+    return x;
+}
+
+/* `bytes` of 0xff, which is NaN, and a guard. */
+static void *guarded(int64_t bytes)
+{
+    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
+    assert_non_null(p);
+    memset(p, 0xff, (size_t)bytes);
+    memset(p + bytes, 0xa5, GUARD);
+    return p;
+}
+
+static void check_guard(const void *p, int64_t bytes)
+{
+    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
+}
+
+static const struct node *build(sunup_graph *g, const struct sizes *s)
+{
+    const bool one = s->batch == 1;
+    const int64_t ra = s->flags & TA ? s->k : s->m, ca = s->flags & TA ? s->m : s->k;
+    const int64_t rb = s->flags & TB ? s->n : s->k, cb = s->flags & TB ? s->k : s->n;
+    const sunup_shape a = one ? SUNUP_SHAPE(ra, ca) : SUNUP_SHAPE(s->batch, ra, ca);
+    const sunup_shape b = one ? SUNUP_SHAPE(rb, cb) : SUNUP_SHAPE(s->batch, rb, cb);
+    sunup_value *x = sunup_input(g, "a", SUNUP_F32, a), *w = sunup_input(g, "b", SUNUP_F32, b);
+    sunup_value *y = s->flags & LINEAR
+                         ? sunup_linear(x, w, sunup_input(g, "bias", SUNUP_F32, SUNUP_SHAPE(s->n)))
+                         : sunup_matmul(x, w, s->flags & (TA | TB));
+    if (sunup__is_poison(y)) fail_msg("%s", g->message);
+    return y->node;
+}
+
+/* The leaf on whole matrices. */
+static float *whole(const struct sizes *s, const struct kernels *k, void *const *in)
+{
+    float *c = guarded(s->batch * s->m * s->n * (int64_t)sizeof(float));
+    float *rows = guarded(s->k * s->n * (int64_t)sizeof(float));
+    for (int64_t i = 0; i < s->batch; i++) {
+        const float *b = (const float *)in[1] + i * s->k * s->n;
+        if (s->flags & TB) k->f32.transpose(s->n, s->k, b, s->k, rows, s->n);
+        const struct gemm_f32 g = {.m = s->m,
+                                   .n = s->n,
+                                   .k = s->k,
+                                   .batch = 1,
+                                   .a = (const float *)in[0] + i * s->m * s->k,
+                                   .a_row = s->flags & TA ? 1 : s->k,
+                                   .a_col = s->flags & TA ? s->m : 1,
+                                   .b = s->flags & TB ? rows : b,
+                                   .b_row = s->n,
+                                   .c = c + i * s->m * s->n,
+                                   .c_row = s->n,
+                                   .bias = in[2]};
+        k->f32.gemm(&g);
+    }
+    sunup__free(rows);
+    return c;
+}
+
+static const struct maker *maker_of(const struct device *d, const struct node *n)
+{
+    for (const struct maker *m = sunup__cpu_makers; m->name; m++) {
+        if (strcmp(m->op, n->op->name) == 0 && strstr(m->name, "_brgemm") && m->can(d, n)) return m;
+    }
+    fail_msg("no maker for %s", n->op->name);
+    return NULL;
+}
+
+static void check_blocks(const struct device *cpu, const struct node *n, const struct sizes *s,
+                         void **in)
+{
+    static const int threads[] = {1, 2, 3, 7};
+    const int64_t bytes = s->batch * s->m * s->n * (int64_t)sizeof(float);
+    float *want = whole(s, cpu->kernels, in);
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        struct device d = *cpu;
+        d.threads = threads[i];
+        void *out = guarded(bytes);
+        struct step step = {.node = n, .device = &d, .in = in, .out = &out};
+        assert_int_equal(maker_of(&d, n)->make(&d, n, &step), SUNUP_OK);
+        step.workspace = guarded(step.workspace_bytes);
+        const sunup_random_key key = {0};
+        for (int twice = 0; twice < 2; twice++) assert_int_equal(step.run(&step, &key), SUNUP_OK);
+        if (memcmp(out, want, (size_t)bytes) != 0)
+            fail_msg("%s: batch %d m %d k %d n %d flags %d, %d threads: not the leaf's bits",
+                     cpu->kernels->isa, (int)s->batch, (int)s->m, (int)s->k, (int)s->n, s->flags,
+                     d.threads);
+        check_guard(out, bytes);
+        check_guard(step.workspace, step.workspace_bytes);
+        step.end(&step);
+        sunup__free(step.workspace);
+        sunup__free(out);
+    }
+    sunup__free(want);
+}
+
+static void check_problem(sunup_context *ctx, const struct sizes *s)
+{
+    struct device *cpu;
+    assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
+    sunup_graph_options o = sunup_graph_defaults();
+    sunup_graph *g;
+    assert_int_equal(sunup_graph_create(ctx, &o, &g), SUNUP_OK);
+    const struct node *n = build(g, s);
+    void *in[3] = {0};
+    for (int i = 0; i < n->n_in; i++) in[i] = draw(sunup__elements(&n->in[i]->shape), (uint64_t)i);
+    check_blocks(cpu, n, s, in);
+    for (int i = 0; i < 3; i++) sunup__free(in[i]);
+    sunup_graph_destroy(&g);
+}
+
+static void blocks_have_the_bits_of_the_whole(void **state)
+{
+    (void)state;
+    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
+    for (int i = 1; sunup__isa_name(i); i++) {
+        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
+        sunup_context_options o = sunup_context_defaults();
+        o.isa = sunup__isa_name(i);
+        sunup_context *ctx;
+        assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
+        for (size_t j = 0; j < sizeof problems / sizeof *problems; j++)
+            check_problem(ctx, &problems[j]);
+        sunup_context_destroy(&ctx);
+    }
+}
+
+/* Whatever the sizes, items must cover C and fit their slots. */
+static void items_cover_every_element(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 2, 15, 33, 48, 200, 511, 1024, 4097};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    for (int i = 0; i < SIZES * SIZES * SIZES * 4; i++) {
+        const int64_t m = sizes[i % SIZES], n = sizes[i / SIZES % SIZES],
+                      k = sizes[i / SIZES / SIZES % SIZES];
+        const bool tb = i / SIZES / SIZES / SIZES % 2;
+        struct product p = {.batch = 3,
+                            .m = m,
+                            .n = n,
+                            .k = k,
+                            .a_row = k,
+                            .a_col = 1,
+                            .b_row = tb ? 1 : n,
+                            .b_col = tb ? k : 1};
+        sunup__product_cut(&p, i % 2 ? 2 : 96);
+        assert_true(p.items_m >= 1 && p.items_m <= m && p.items_n >= 1);
+        assert_true(p.items_n <= parts(n, LINE));
+        assert_true(p.rows >= parts(m, p.items_m) && p.strip >= 1);
+        assert_true(p.columns >= parts(parts(n, LINE), p.items_n) * LINE && p.depth >= 1);
+        assert_true(p.tasks >= 1 && p.tasks <= 3 * p.items_m * p.items_n);
+        assert_true(!p.pack_b || p.slot >= parts(p.columns, PANEL) * PANEL * p.depth);
+        assert_true(!p.pack_a || p.slot >= p.strip * p.depth);
+        assert_true(p.b_col == 1 || p.pack_b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_have_the_bits_of_the_whole),
+                                       cmocka_unit_test(items_cover_every_element)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

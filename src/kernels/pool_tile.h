@@ -1,0 +1,381 @@
+/* pool_tile.h - pooling with a vector of channels in registers over the taps of a window.
+ *
+ * Included by the pool.c of an instruction set, with these defined:
+ *
+ *   VEC MASK LANES            vector, mask of its lanes, floats in it
+ *   ZERO() SPLAT(v) ADD(a, b) DIV(a, b) LOADM(p, mask) STOREM(p, mask, v)
+ *   MASK_OF(p)                from LANES int32 (0 or -1)
+ *   LARGER(best, x)           the larger one; NaN is the largest
+ *   CHOICE                    set of lanes
+ *   MORE(x, best)             lanes where x is larger, by the same rule
+ *   EQUAL(a, b)               lanes where numbers are equal
+ *   BLEND(choice, a, b)       a in those lanes, else b
+ *
+ * The taps of one window are a list of offsets in x. Windows of one output row that are clear of the
+ * border share it, shifted by `step` floats each: they form a run. With few channels, taps are first
+ * reduced over D and H as whole rows of x, in full vectors whatever the channels, into a buffer, and
+ * one row along W is left; the gradient of the mean goes the other way. Windows of more than
+ * MAX_TAPS taps are left to the reference.
+ *
+ * Gradients of disjoint windows are stored, not added. Ceiling: memory; with one channel, the five
+ * instructions for each lane of a window.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+enum { MAX_TAPS = 1024 };
+
+struct run {
+    int64_t tap[MAX_TAPS], taps; /* offsets in x of the first window  */
+    int64_t count, step;         /* windows; floats from one to the next in x */
+    int64_t out, c;              /* offset in y of the first window; floats from one to the next */
+    float divisor;               /* of a mean */
+    bool disjoint;               /* each element of dx belongs to one tap of one window at most */
+};
+
+/* Taps of one axis that lie inside, for output o: their first and the end of it; circular: all. */
+static void inside(const struct window *w, int axis, int64_t o, int64_t range[2])
+{
+    const int64_t dilation = w->dilation[axis], taps = w->taps[axis];
+    const int64_t start = o * w->stride[axis] - w->before[axis];
+    int64_t from = 0, to = taps;
+    if (!w->circular) {
+        while (from < taps && start + from * dilation < 0) from++;
+        while (to > from && start + (to - 1) * dilation >= w->in[axis]) to--;
+    }
+    range[0] = from;
+    range[1] = to;
+}
+
+static int64_t wrapped(int64_t i, int64_t n)
+{
+    return i >= 0 && i < n ? i : ((i % n) + n) % n;
+}
+
+/* The list of taps of output o. */
+static void list_taps(const struct window *w, const int64_t o[3], struct run *r)
+{
+    int64_t range[3][2], start[3];
+    for (int axis = 0; axis < 3; axis++) {
+        inside(w, axis, o[axis], range[axis]);
+        start[axis] = o[axis] * w->stride[axis] - w->before[axis];
+    }
+    r->taps = 0;
+    for (int64_t t = range[0][0]; t < range[0][1]; t++) {
+        const int64_t d = wrapped(start[0] + t * w->dilation[0], w->in[0]);
+        for (int64_t u = range[1][0]; u < range[1][1]; u++) {
+            const int64_t h = wrapped(start[1] + u * w->dilation[1], w->in[1]);
+            for (int64_t s = range[2][0]; s < range[2][1]; s++) {
+                const int64_t x = wrapped(start[2] + s * w->dilation[2], w->in[2]);
+                r->tap[r->taps++] = ((d * w->in[1] + h) * w->in[2] + x) * w->c;
+            }
+        }
+    }
+}
+
+/* Windows of a row, beginning with o, that have the same taps: more than one only if clear of both
+ * borders. */
+static int64_t alike(const struct window *w, int64_t o)
+{
+    const int64_t start = o * w->stride[2] - w->before[2];
+    const int64_t last = start + (w->taps[2] - 1) * w->dilation[2];
+    if (start < 0 || last >= w->in[2]) return 1;
+    const int64_t more = (w->in[2] - 1 - last) / w->stride[2];
+    return more < w->out[2] - o ? more + 1 : w->out[2] - o;
+}
+
+static bool disjoint(const struct window *w)
+{
+    if (w->circular) return false;
+    for (int axis = 0; axis < 3; axis++) {
+        if (w->taps[axis] > 1 && w->dilation[axis] > 1) return false;
+        if (w->stride[axis] < w->taps[axis]) return false;
+    }
+    return true;
+}
+
+typedef void run_fn(const struct run *r, const float *x, const float *dy, float *y);
+
+static void each_run(const struct window *w, run_fn *fn, const float *x, const float *dy, float *y)
+{
+    const int64_t all = w->taps[0] * w->taps[1] * w->taps[2];
+    struct run r;
+    if (w->c == 0) return;
+    r.step = w->stride[2] * w->c;
+    r.c = w->c;
+    r.disjoint = disjoint(w);
+    for (int64_t d = 0; d < w->out[0]; d++) {
+        for (int64_t h = 0; h < w->out[1]; h++) {
+            for (int64_t i = 0; i < w->out[2]; i += r.count) {
+                list_taps(w, (const int64_t[3]){d, h, i}, &r);
+                r.count = alike(w, i);
+                r.out = ((d * w->out[1] + h) * w->out[2] + i) * w->c;
+                r.divisor = (float)(w->count_pad ? all : r.taps > 0 ? r.taps : 1);
+                fn(&r, x, dy, y);
+            }
+        }
+    }
+}
+
+static MASK first_lanes(int64_t n)
+{
+    int32_t on[LANES];
+    for (int64_t l = 0; l < LANES; l++) on[l] = l < n ? -1 : 0;
+    return MASK_OF(on);
+}
+
+/* For each vector of channels of each window: body, at `in` in x, `out` in y, with its lanes `m`. */
+#define EACH_VECTOR(r, ...)                                                                        \
+    do {                                                                                           \
+        const MASK all_ = first_lanes(LANES), last_ = first_lanes(((r)->c - 1) % LANES + 1);       \
+        for (int64_t i_ = 0; i_ < (r)->count; i_++) {                                              \
+            for (int64_t j_ = 0; j_ < (r)->c; j_ += LANES) {                                       \
+                const int64_t in = i_ * (r)->step + j_, out = (r)->out + i_ * (r)->c + j_;         \
+                const MASK m = (r)->c - j_ >= LANES ? all_ : last_;                                \
+                __VA_ARGS__                                                                        \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+static void max_run(const struct run *r, const float *x, const float *dy, float *y)
+{
+    (void)dy;
+    EACH_VECTOR(r, {
+        VEC best = SPLAT(-INFINITY);
+        for (int64_t t = 0; t < r->taps; t++) best = LARGER(best, LOADM(x + in + r->tap[t], m));
+        STOREM(y + out, m, best);
+    });
+}
+
+static void mean_run(const struct run *r, const float *x, const float *dy, float *y)
+{
+    const VEC divisor = SPLAT(r->divisor);
+    (void)dy;
+    EACH_VECTOR(r, {
+        VEC sum = ZERO();
+        for (int64_t t = 0; t < r->taps; t++) sum = ADD(sum, LOADM(x + in + r->tap[t], m));
+        STOREM(y + out, m, DIV(sum, divisor));
+    });
+}
+
+static void mean_grad_run(const struct run *r, const float *x, const float *dy, float *dx)
+{
+    const VEC divisor = SPLAT(r->divisor);
+    (void)x;
+    EACH_VECTOR(r, {
+        const VEC g = DIV(LOADM(dy + out, m), divisor);
+        for (int64_t t = 0; t < r->taps; t++) {
+            float *to = dx + in + r->tap[t];
+            STOREM(to, m, r->disjoint ? g : ADD(LOADM(to, m), g));
+        }
+    });
+}
+
+/* Finds the number of the first maximum in each lane, then puts dy there. */
+static void max_grad_run(const struct run *r, const float *x, const float *dy, float *dx)
+{
+    EACH_VECTOR(r, {
+        VEC best = SPLAT(-INFINITY), first = ZERO();
+        for (int64_t t = 0; t < r->taps; t++) {
+            const VEC now = LOADM(x + in + r->tap[t], m);
+            const CHOICE more = MORE(now, best);
+            best = BLEND(more, now, best);
+            first = BLEND(more, SPLAT((float)t), first);
+        }
+        const VEC g = LOADM(dy + out, m);
+        for (int64_t t = 0; t < r->taps; t++) {
+            float *to = dx + in + r->tap[t];
+            const VEC here = BLEND(EQUAL(first, SPLAT((float)t)), g, ZERO());
+            STOREM(to, m, r->disjoint ? here : ADD(LOADM(to, m), here));
+        }
+    });
+}
+
+/* ---- few channels ---- */
+
+enum { NARROW_CHANNELS = 16, NARROW_BUFFER = 4096, NARROW_ROWS = 64 };
+
+/* Some windows of an output row: the rows of x they see, as offsets of their first column there,
+ * and the window along W that is left. */
+struct narrow {
+    int64_t rows, row[NARROW_ROWS], n; /* n: floats of a row */
+    float divisor;                     /* of a mean over rows */
+    struct window along;
+    int64_t out;
+};
+
+static bool is_narrow(const struct window *w)
+{
+    const int64_t rows = w->taps[0] * w->taps[1], reach = (w->taps[2] - 1) * w->dilation[2] + 1;
+    return w->c < NARROW_CHANNELS && !w->circular && rows > 1 && rows <= NARROW_ROWS &&
+           reach * w->c <= NARROW_BUFFER && w->taps[2] <= MAX_TAPS;
+}
+
+static void list_rows(const struct window *w, int64_t d, int64_t h, int64_t column,
+                      struct narrow *r)
+{
+    int64_t range[2][2];
+    inside(w, 0, d, range[0]);
+    inside(w, 1, h, range[1]);
+    r->rows = 0;
+    for (int64_t t = range[0][0]; t < range[0][1]; t++) {
+        const int64_t plane = d * w->stride[0] - w->before[0] + t * w->dilation[0];
+        for (int64_t u = range[1][0]; u < range[1][1]; u++) {
+            const int64_t row = h * w->stride[1] - w->before[1] + u * w->dilation[1];
+            r->row[r->rows++] = ((plane * w->in[1] + row) * w->in[2] + column) * w->c;
+        }
+    }
+    r->divisor = (float)(w->count_pad ? w->taps[0] * w->taps[1] : r->rows > 0 ? r->rows : 1);
+}
+
+/* The windows [from, to) of output row (d, h). */
+static void set_narrow(const struct window *w, int64_t i, int64_t from, int64_t to,
+                       struct narrow *r)
+{
+    const int64_t start = from * w->stride[2] - w->before[2], first = start > 0 ? start : 0;
+    const int64_t reach = (w->taps[2] - 1) * w->dilation[2] + 1;
+    const int64_t end = (to - 1) * w->stride[2] - w->before[2] + reach;
+    const int64_t columns = (end < w->in[2] ? end : w->in[2]) - first;
+    list_rows(w, i / w->out[1], i % w->out[1], first, r);
+    r->n = columns > 0 ? columns * w->c : 0;
+    r->out = (i * w->out[2] + from) * w->c;
+    r->along = *w;
+    for (int axis = 0; axis < 2; axis++) {
+        r->along.in[axis] = r->along.out[axis] = r->along.taps[axis] = 1;
+        r->along.stride[axis] = r->along.dilation[axis] = 1;
+        r->along.before[axis] = 0;
+    }
+    r->along.in[2] = columns > 0 ? columns : 0;
+    r->along.out[2] = to - from;
+    r->along.before[2] = first - start;
+}
+
+typedef void narrow_fn(const struct narrow *r, const float *x, float *y);
+
+static void each_narrow(const struct window *w, narrow_fn *fn, const float *x, float *y)
+{
+    const int64_t reach = (w->taps[2] - 1) * w->dilation[2] + 1;
+    const int64_t room = NARROW_BUFFER / (w->c > 0 ? w->c : 1) - reach;
+    const int64_t most = room / w->stride[2] + 1;
+    struct narrow r;
+    for (int64_t i = 0; w->c > 0 && i < w->out[0] * w->out[1]; i++) {
+        for (int64_t from = 0, to; from < w->out[2]; from = to) {
+            to = w->out[2] - from < most ? w->out[2] : from + most;
+            set_narrow(w, i, from, to, &r);
+            fn(&r, x, y);
+        }
+    }
+}
+
+/* For the floats of a row, a vector at a time: body, at j, with its lanes m. */
+#define EACH_FLOAT(count, ...)                                                                     \
+    do {                                                                                           \
+        const MASK all_ = first_lanes(LANES), last_ = first_lanes(((count)-1) % LANES + 1);        \
+        for (int64_t j = 0; j < (count); j += LANES) {                                             \
+            const MASK m = (count)-j >= LANES ? all_ : last_;                                      \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
+static void narrow_max(const struct narrow *r, const float *x, float *y)
+{
+    float buffer[NARROW_BUFFER];
+    EACH_FLOAT(r->n, {
+        VEC best = SPLAT(-INFINITY);
+        for (int64_t i = 0; i < r->rows; i++) best = LARGER(best, LOADM(x + r->row[i] + j, m));
+        STOREM(buffer + j, m, best);
+    });
+    each_run(&r->along, max_run, buffer, NULL, y + r->out);
+}
+
+static void narrow_mean(const struct narrow *r, const float *x, float *y)
+{
+    float buffer[NARROW_BUFFER];
+    const VEC divisor = SPLAT(r->divisor);
+    EACH_FLOAT(r->n, {
+        VEC sum = ZERO();
+        for (int64_t i = 0; i < r->rows; i++) sum = ADD(sum, LOADM(x + r->row[i] + j, m));
+        STOREM(buffer + j, m, DIV(sum, divisor));
+    });
+    each_run(&r->along, mean_run, buffer, NULL, y + r->out);
+}
+
+static void narrow_mean_grad(const struct narrow *r, const float *dy, float *dx)
+{
+    float buffer[NARROW_BUFFER];
+    const VEC divisor = SPLAT(r->divisor);
+    memset(buffer, 0, (size_t)r->n * sizeof *buffer);
+    each_run(&r->along, mean_grad_run, NULL, dy + r->out, buffer);
+    EACH_FLOAT(r->n, {
+        const VEC g = DIV(LOADM(buffer + j, m), divisor);
+        for (int64_t i = 0; i < r->rows; i++) {
+            float *to = dx + r->row[i] + j;
+            STOREM(to, m, ADD(LOADM(to, m), g));
+        }
+    });
+}
+
+/* ---- leaves ---- */
+
+static bool fits(const struct window *w)
+{
+    return w->taps[0] * w->taps[1] * w->taps[2] <= MAX_TAPS;
+}
+
+static void clear(const struct window *w, float *dx)
+{
+    memset(dx, 0, (size_t)(w->in[0] * w->in[1] * w->in[2] * w->c) * sizeof *dx);
+}
+
+static void max_pool(const struct window *w, const float *x, float *y)
+{
+    if (is_narrow(w))
+        each_narrow(w, narrow_max, x, y);
+    else if (fits(w))
+        each_run(w, max_run, x, NULL, y);
+    else
+        ref_max_pool_f32(w, x, y);
+}
+
+static void max_pool_grad(const struct window *w, const float *x, const float *dy, float *dx)
+{
+    if (!fits(w)) {
+        ref_max_pool_grad_f32(w, x, dy, dx);
+        return;
+    }
+    clear(w, dx);
+    each_run(w, max_grad_run, x, dy, dx);
+}
+
+static void avg_pool(const struct window *w, const float *x, float *y)
+{
+    if (is_narrow(w))
+        each_narrow(w, narrow_mean, x, y);
+    else if (fits(w))
+        each_run(w, mean_run, x, NULL, y);
+    else
+        ref_avg_pool_f32(w, x, y);
+}
+
+static void avg_pool_grad(const struct window *w, const float *dy, float *dx)
+{
+    if (!fits(w)) {
+        ref_avg_pool_grad_f32(w, dy, dx);
+        return;
+    }
+    clear(w, dx);
+    if (is_narrow(w))
+        each_narrow(w, narrow_mean_grad, dy, dx);
+    else
+        each_run(w, mean_grad_run, NULL, dy, dx);
+}
+
+void FILL(pool)(struct kernels *k)
+{
+    k->f32.max_pool = max_pool;
+    k->f32.max_pool_grad = max_pool_grad;
+    k->f32.avg_pool = avg_pool;
+    k->f32.avg_pool_grad = avg_pool_grad;
+}

@@ -1,0 +1,155 @@
+/* bf16_check.c - problems of the bf16 leaves. gemm_bf16: m n, k in pairs, b batch; a 1: A is transposed
+ * in memory; accumulate bias relu.
+ *
+ * The instructions take denormals for 0, in operands, sums and results: each term may be off by
+ * 2^-126, and operands of the check are never denormal.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/check.h"
+
+static void same_words(struct check *c, const struct operand *y)
+{
+    sunup__check_same_ints(c, y);
+}
+
+static void run_words(struct check *c)
+{
+    const int64_t n = sunup__check_number(c, "n", 1);
+    const struct operand x = sunup__check_in(c, "x", n, FILL_ANY),
+                         y = sunup__check_ints_out(c, "y", (n + 1) / 2);
+    sunup__check_cost(c, 0, 6.0 * (double)n);
+    CHECK_RUN(c) c->f32->bf16_words(n, x.f32, (uint32_t *)y.i32);
+    if (!sunup__check_wanted(c)) return;
+    c->f64->bf16_words(n, x.f64, (uint32_t *)y.i32_want);
+    same_words(c, &y);
+}
+
+static void run_rows(struct check *c)
+{
+    const int64_t k = sunup__check_number(c, "k", 1), n = sunup__check_number(c, "n", 1),
+                  row = n + sunup__check_number(c, "gap", 0);
+    const struct operand x = sunup__check_in(c, "x", k > 0 ? (k - 1) * row + n : 0, FILL_ANY),
+                         y = sunup__check_ints_out(c, "y", (k + 1) / 2 * n);
+    sunup__check_cost(c, 0, 6.0 * (double)(k * n));
+    CHECK_RUN(c) c->f32->bf16_rows(k, n, x.f32, row, (uint32_t *)y.i32);
+    if (!sunup__check_wanted(c)) return;
+    c->f64->bf16_rows(k, n, x.f64, row, (uint32_t *)y.i32_want);
+    same_words(c, &y);
+}
+
+/* n words made of 2 n numbers. */
+static struct operand fill_words(struct check *c, const char *name, int64_t n)
+{
+    const struct operand words = sunup__check_ints(c, name, n, 0, 1),
+                         numbers = sunup__check_in(c, "numbers", 2 * n, FILL_ANY);
+    for (int64_t i = 0; i < n && words.i32; i++) {
+        float pair[2];
+        for (int j = 0; j < 2; j++) {
+            const float x = numbers.f32[2 * i + j];
+            pair[j] = fabsf(x) < 2 * FLT_MIN ? 0 : x;
+        }
+        uint32_t word;
+        ref_bf16_words_f32(2, pair, &word);
+        memcpy(&words.i32[i], &word, sizeof word);
+        words.i32_want[i] = words.i32[i];
+    }
+    return words;
+}
+
+static struct gemm_f64 reference(const struct gemm_f32 *g, const void *a, const void *b,
+                                 const double *bias, double *y)
+{
+    return (struct gemm_f64){.m = g->m,
+                             .n = g->n,
+                             .k = g->k,
+                             .batch = g->batch,
+                             .a = a,
+                             .a_row = g->a_row,
+                             .a_col = g->a_col,
+                             .a_at = g->a_at,
+                             .b = b,
+                             .b_row = g->b_row,
+                             .b_at = g->b_at,
+                             .c = y,
+                             .c_row = g->c_row,
+                             .accumulate = g->accumulate,
+                             .bias = g->bias ? bias : NULL,
+                             .relu = g->relu};
+}
+
+/* The words without their signs: what sums of absolute values are made of. */
+static const void *absolute(struct check *c, const struct operand *words)
+{
+    int32_t *plain = (void *)sunup__check_scratch(c, (words->n + 1) / 2);
+    for (int64_t i = 0; i < words->n; i++) plain[i] = words->i32[i] & 0x7fff7fff;
+    return plain;
+}
+
+enum { MOST = 64 };
+
+static void run_gemm(struct check *c)
+{
+    const int64_t m = sunup__check_number(c, "m", 1), n = sunup__check_number(c, "n", 1),
+                  k = sunup__check_number(c, "k", 1), batch = sunup__check_number(c, "b", 1);
+    const bool transposed = sunup__check_number(c, "a", 0) == 1;
+    int64_t a_at[MOST], b_at[MOST];
+    if (batch > MOST) sunup__check_fail(c, "b is at most %d", MOST);
+    for (int64_t i = 0; i < batch && i < MOST; i++) {
+        a_at[i] = (batch - 1 - i) * m * k;
+        b_at[i] = i * k * n;
+    }
+    const struct operand a = fill_words(c, "a", m * k * batch),
+                         b = fill_words(c, "b", k * n * batch);
+    const struct operand bias = sunup__check_in(c, "bias", n, FILL_ANY),
+                         y = sunup__check_out(c, "c", m * n, FILL_FINITE);
+    sunup__check_cost(c, 4.0 * (double)(m * n) * (double)(k * batch),
+                      4.0 * (double)(a.n + b.n + m * n));
+    const struct gemm_f32 g = {.m = m,
+                               .n = n,
+                               .k = k,
+                               .batch = batch,
+                               .a = (const void *)a.i32,
+                               .a_row = transposed ? 1 : k,
+                               .a_col = transposed ? m : 1,
+                               .a_at = a_at,
+                               .b = (const void *)b.i32,
+                               .b_row = n,
+                               .b_at = b_at,
+                               .c = y.f32,
+                               .c_row = n,
+                               .accumulate = sunup__check_number(c, "accumulate", 0),
+                               .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
+                               .relu = sunup__check_number(c, "relu", 0)};
+    CHECK_RUN(c) c->f32->gemm_bf16(&g);
+    if (!sunup__check_wanted(c)) return;
+    double *size = sunup__check_absolute(c, &y);
+    const struct gemm_f64 sizes =
+        reference(&g, absolute(c, &a), absolute(c, &b), sunup__check_absolute(c, &bias), size);
+    c->f64->gemm_bf16(&sizes);
+    for (int64_t i = 0; i < m * n; i++) size[i] += 0x1p-102;
+    const struct gemm_f64 want = reference(&g, a.i32, b.i32, bias.f64, y.f64);
+    c->f64->gemm_bf16(&want);
+    sunup__check_close(c, &y, size, 2 * (double)(k * batch) + 2);
+}
+
+static const char *const word_problems[] = {"n0", "n1", "n2", "n31", "n1003", NULL};
+static const char *const row_problems[] = {"k0n3",  "k3n0", "k1n1",      "k2n17",
+                                           "k5n33", "k7n1", "k6n64gap5", NULL};
+static const char *const gemm_problems[] = {"m0n5k3",
+                                            "m3n5k0:accumulate:bias:relu",
+                                            "m1n1k1",
+                                            "m2n3k5:bias:relu",
+                                            "m5n31k9:accumulate:relu",
+                                            "m6n64k4b3",
+                                            "m7n33k5:a1",
+                                            "m14n32k130",
+                                            "m29n17k12b2:a1:bias",
+                                            "m64n48k150",
+                                            "m113n96k32b9",
+                                            NULL};
+const struct leaf_check sunup__check_bf16_words = {"bf16_words", word_problems, run_words};
+const struct leaf_check sunup__check_bf16_rows = {"bf16_rows", row_problems, run_rows};
+const struct leaf_check sunup__check_gemm_bf16 = {"gemm_bf16", gemm_problems, run_gemm};

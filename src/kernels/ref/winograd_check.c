@@ -1,0 +1,160 @@
+/* winograd_check.c - problems of the Winograd transforms: tiles and channels c (weights: rows and n);
+ * w: width; before: columns ahead of the first; zeros: a bit for each row of zeros; h: rows of y;
+ * circular bias stream flip; pad: elements between rows of any matrix.
+ *
+ * Bound: terms roundings of the largest value that a sum can have on the way, which is the largest
+ * |operand| times the square of the largest sum of |coefficients| in a row of the matrix.
+ */
+#include <math.h>
+
+#include "kernels/check.h"
+
+enum { FREQUENCIES = 36 };
+/* Largest sums: B^T 5.13, G 1.48, A^T 7.37. */
+static const double input_most = 26.4, weights_most = 2.2, output_most = 54.4;
+
+/* size[i] = most * the largest |x| of all that are neither Inf nor NaN. */
+static double *bound(struct check *c, const struct operand *x, int64_t n, double most)
+{
+    double *size = sunup__check_scratch(c, n), largest = 0;
+    for (int64_t i = 0; i < x->n; i++) {
+        const double v = x->f64[i] < 0 ? -x->f64[i] : x->f64[i];
+        if (v > largest && v < INFINITY) largest = v;
+    }
+    for (int64_t i = 0; size && i < n; i++) size[i] = most * largest;
+    return size;
+}
+
+static void run_input(struct check *c)
+{
+    const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
+    const int64_t width = sunup__check_number(c, "w", 6), pad = sunup__check_number(c, "pad", 0);
+    const int64_t first = sunup__check_number(c, "before", 0);
+    const int64_t zeros = sunup__check_number(c, "zeros", 0), point = n + pad;
+    const int64_t frequency = tiles * point + pad;
+    const struct operand x = sunup__check_in(c, "x", 6 * width * point, FILL_ANY);
+    const struct operand v = sunup__check_out(c, "v", FREQUENCIES * frequency, FILL_FINITE);
+    struct winograd_input_f32 t = {.tiles = tiles,
+                                   .channels = n,
+                                   .x = x.f32,
+                                   .first = -first,
+                                   .width = width,
+                                   .x_point = point,
+                                   .circular = sunup__check_number(c, "circular", 0) != 0,
+                                   .v = v.f32,
+                                   .v_tile = point,
+                                   .v_frequency = frequency};
+    struct winograd_input_f64 t64 = {.tiles = tiles,
+                                     .channels = n,
+                                     .x = x.f64,
+                                     .first = t.first,
+                                     .width = width,
+                                     .x_point = point,
+                                     .circular = t.circular,
+                                     .v = v.f64,
+                                     .v_tile = point,
+                                     .v_frequency = frequency};
+    for (int i = 0; i < 6; i++)
+        t.row[i] = t64.row[i] = zeros >> i & 1 ? -1 : (5 - i) * width * point;
+    const double elements = (double)(FREQUENCIES * tiles * n);
+    sunup__check_cost(c, 4 * elements, 8 * elements);
+    CHECK_RUN(c) c->f32->winograd_input(&t);
+    if (!sunup__check_wanted(c)) return;
+    c->f64->winograd_input(&t64);
+    sunup__check_close(c, &v, bound(c, &x, v.n, input_most), 10);
+}
+
+static void run_weights(struct check *c)
+{
+    const int64_t rows = sunup__check_number(c, "rows", 1), n = sunup__check_number(c, "n", 1);
+    const int64_t row = n + sunup__check_number(c, "pad", 0), tap = rows * row;
+    const bool flip = sunup__check_number(c, "flip", 0) != 0;
+    const struct operand w = sunup__check_in(c, "w", 9 * tap, FILL_ANY);
+    const struct operand u = sunup__check_out(c, "u", FREQUENCIES * tap, FILL_FINITE);
+    const int64_t at = flip ? 8 * tap : 0, step = flip ? -tap : tap;
+    const struct winograd_weights_f32 t = {rows, n, w.f32 + at, row, step, u.f32, row, tap};
+    const struct winograd_weights_f64 t64 = {rows, n, w.f64 + at, row, step, u.f64, row, tap};
+    const double elements = (double)(rows * n);
+    sunup__check_cost(c, 100 * elements, 4 * (9 + FREQUENCIES) * elements);
+    CHECK_RUN(c) c->f32->winograd_weights(&t);
+    if (!sunup__check_wanted(c)) return;
+    c->f64->winograd_weights(&t64);
+    sunup__check_close(c, &u, bound(c, &w, u.n, weights_most), 12);
+}
+
+static void run_output(struct check *c)
+{
+    const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
+    const int64_t pad = sunup__check_number(c, "pad", 0), point = n + pad;
+    const int64_t columns = sunup__check_number(c, "w", 4 * tiles);
+    const int64_t rows = sunup__check_number(c, "h", 4), frequency = tiles * point + pad;
+    const bool biased = sunup__check_number(c, "bias", 0) != 0;
+    const struct operand m = sunup__check_in(c, "m", FREQUENCIES * frequency, FILL_ANY);
+    const struct operand bias = sunup__check_in(c, "bias", n, FILL_UNIT);
+    const struct operand y = sunup__check_out(c, "y", rows * columns * point, FILL_FINITE);
+    const struct winograd_output_f32 t = {.tiles = tiles,
+                                          .channels = n,
+                                          .m = m.f32,
+                                          .m_tile = point,
+                                          .m_frequency = frequency,
+                                          .bias = biased ? bias.f32 : NULL,
+                                          .y = y.f32,
+                                          .y_rows = rows,
+                                          .y_columns = columns,
+                                          .y_row = columns * point,
+                                          .y_point = point,
+                                          .stream = sunup__check_number(c, "stream", 0) != 0};
+    const struct winograd_output_f64 t64 = {.tiles = tiles,
+                                            .channels = n,
+                                            .m = m.f64,
+                                            .m_tile = point,
+                                            .m_frequency = frequency,
+                                            .bias = biased ? bias.f64 : NULL,
+                                            .y = y.f64,
+                                            .y_rows = rows,
+                                            .y_columns = columns,
+                                            .y_row = columns * point,
+                                            .y_point = point};
+    const double elements = (double)(tiles * n);
+    sunup__check_cost(c, 100 * elements, 4 * (FREQUENCIES + 16) * elements);
+    CHECK_RUN(c) c->f32->winograd_output(&t);
+    if (!sunup__check_wanted(c)) return;
+    c->f64->winograd_output(&t64);
+    double *size = bound(c, &m, y.n, output_most);
+    for (int64_t i = 0; i < y.n; i++) size[i] += 1;
+    sunup__check_close(c, &y, size, 16);
+}
+
+static const char *const inputs[] = {"tiles0c3",
+                                     "tiles1c0",
+                                     "tiles1c1",
+                                     "tiles1c1w2:before1",
+                                     "tiles1c5w1:before1,zeros33",
+                                     "tiles3c16w12:before1,zeros1",
+                                     "tiles4c17w15:before1,pad3",
+                                     "tiles3c40w9:before2,zeros48,pad1",
+                                     "tiles7c64w28:before1",
+                                     "tiles2c33w3:before5,circular",
+                                     "tiles2c3w1:before1,circular",
+                                     "tiles3c150w11:before1",
+                                     "tiles2c530w7:before1,zeros1",
+                                     NULL};
+static const char *const weights[] = {"rows0n3",     "rows1n0",           "rows1n1",
+                                      "rows3n16",    "rows5n17",          "rows4n33pad2",
+                                      "rows7n9flip", "rows3n64flip:pad1", NULL};
+static const char *const outputs[] = {"tiles0c3",
+                                      "tiles1c0",
+                                      "tiles1c1",
+                                      "tiles1c1w1h1:bias",
+                                      "tiles3c16",
+                                      "tiles2c17w7h3:pad3,bias",
+                                      "tiles3c40w10h2:bias",
+                                      "tiles7c64w28:bias,stream",
+                                      "tiles3c48w11:pad16,stream",
+                                      "tiles2c24h3:stream",
+                                      "tiles2c150w5h4",
+                                      "tiles1c530w3h2:bias",
+                                      NULL};
+const struct leaf_check sunup__check_winograd_input = {"winograd_input", inputs, run_input};
+const struct leaf_check sunup__check_winograd_weights = {"winograd_weights", weights, run_weights};
+const struct leaf_check sunup__check_winograd_output = {"winograd_output", outputs, run_output};
