@@ -70,7 +70,7 @@ static void help(FILE *to)
         (void)fprintf(to, "  %-8s %-20s %s\n", verbs[i].name, verbs[i].operands, verbs[i].summary);
     (void)fprintf(
         to, "\nsunup VERB --help tells more; many ranks: mpiexec -n N sunup train RUN.yaml\n"
-            "Environment: SUNUP_THREADS, SUNUP_ISA (ref avx2 avx512), SUNUP_DEVICE (cpu memcheck), "
+            "Environment: SUNUP_THREADS, SUNUP_ISA (ref avx2 avx512 ...), SUNUP_DEVICE (cpu memcheck), "
             "SUNUP_TIMEOUT, SUNUP_TUNING, SUNUP_NUMERICS (exact fast bf16)\n");
 }
 

@@ -414,7 +414,7 @@ static bool is_faster(const struct winograd *g, const struct window *w)
 
 bool sunup__conv_weight_grad_winograd_can(const struct device *d, const struct node *n)
 {
-    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_FAST || n->out[0]->dtype != SUNUP_F32 ||
+    if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT || n->out[0]->dtype != SUNUP_F32 ||
         sunup__elements(&n->out[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0)
         return false;
     const struct window *w = &((const struct conv_attr *)n->attr)->w;

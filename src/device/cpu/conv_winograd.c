@@ -47,7 +47,7 @@ static bool pays(const struct winograd *w)
 static bool fits(const struct device *d, const struct node *n)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
-    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_FAST) return false;
+    if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT) return false;
     if (n->out[0]->dtype != SUNUP_F32 || w->groups != 1) return false;
     if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0 ||
         sunup__elements(&n->out[0]->shape) == 0)

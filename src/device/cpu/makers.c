@@ -8,8 +8,10 @@ static bool is_f32(const struct device *d, const struct node *n)
 }
 
 const struct maker sunup__cpu_makers[] = {
-    {"linear_brgemm", "linear", is_f32, sunup__make_linear_brgemm},
-    {"matmul_brgemm", "matmul", is_f32, sunup__make_matmul_brgemm},
+    {"linear_bf16", "linear", sunup__product_bf16_can, sunup__make_product_bf16},
+    {"linear_brgemm", "linear", is_f32, sunup__make_product_brgemm},
+    {"matmul_bf16", "matmul", sunup__product_bf16_can, sunup__make_product_bf16},
+    {"matmul_brgemm", "matmul", is_f32, sunup__make_product_brgemm},
     {"conv_grouped", "conv", sunup__conv_grouped_can, sunup__make_conv_grouped},
     {"conv_data_grad_grouped", "conv_data_grad", sunup__conv_grouped_can,
      sunup__make_conv_data_grad_grouped},

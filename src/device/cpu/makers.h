@@ -14,8 +14,10 @@ extern const struct maker sunup__cpu_makers[]; /* ends with name NULL */
 extern const struct maker sunup__onednn_makers[]; /* onednn.c; the same, if it is built */
 
 /* One maker a file; f32 only. */
-sunup_status sunup__make_linear_brgemm(struct device *d, const struct node *n, struct step *s);
-sunup_status sunup__make_matmul_brgemm(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_product_brgemm(struct device *d, const struct node *n, struct step *s);
+/* Only where numerics are bf16 and the processor multiplies it faster. */
+bool sunup__product_bf16_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n,
                                                struct step *s);

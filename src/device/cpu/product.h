@@ -3,8 +3,7 @@
 #ifndef SUNUP_DEVICE_CPU_PRODUCT_H
 #define SUNUP_DEVICE_CPU_PRODUCT_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "graph/graph.h"
 
 enum {
     PANEL = 32, /* columns of B side by side: a pair of the leaf's widest vectors */
@@ -28,6 +27,9 @@ struct product {
     int64_t slot;                      /* floats of workspace a task */
     int64_t lines_a, lines_b, lines_c; /* fetched before each call */
 };
+
+/* Sizes and strides of a linear or matmul node. */
+struct product sunup__product_of(const struct node *n);
 
 /* From sizes and strides to the rest. C does not depend on it: each element stays one chain of
  * multiply-adds over p. */

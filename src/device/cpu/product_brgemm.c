@@ -288,33 +288,42 @@ static sunup_status make(struct device *d, struct step *s, const struct product 
     return SUNUP_OK;
 }
 
-sunup_status sunup__make_linear_brgemm(struct device *d, const struct node *n, struct step *s)
+static struct product of_linear(const struct node *n)
 {
     const int64_t k = n->in[1]->shape.d[0], columns = n->in[1]->shape.d[1];
-    const struct product p = {.batch = 1,
-                              .m = sunup__elements(&n->out[0]->shape) / columns,
-                              .n = columns,
-                              .k = k,
-                              .a_row = k,
-                              .a_col = 1,
-                              .b_row = columns,
-                              .b_col = 1};
-    return make(d, s, &p);
+    return (struct product){.batch = 1,
+                            .m = sunup__elements(&n->out[0]->shape) / columns,
+                            .n = columns,
+                            .k = k,
+                            .a_row = k,
+                            .a_col = 1,
+                            .b_row = columns,
+                            .b_col = 1};
 }
 
-sunup_status sunup__make_matmul_brgemm(struct device *d, const struct node *n, struct step *s)
+static struct product of_matmul(const struct node *n)
 {
     const struct matmul_attr *t = n->attr;
     const bool ta = t->flags & SUNUP_TRANSPOSE_A, tb = t->flags & SUNUP_TRANSPOSE_B;
-    const struct product p = {.batch = t->batch,
-                              .m = t->m,
-                              .n = t->n,
-                              .k = t->k,
-                              .a_row = ta ? 1 : t->k,
-                              .a_col = ta ? t->m : 1,
-                              .a_step = t->a_step,
-                              .b_row = tb ? 1 : t->n,
-                              .b_col = tb ? t->k : 1,
-                              .b_step = t->b_step};
+    return (struct product){.batch = t->batch,
+                            .m = t->m,
+                            .n = t->n,
+                            .k = t->k,
+                            .a_row = ta ? 1 : t->k,
+                            .a_col = ta ? t->m : 1,
+                            .a_step = t->a_step,
+                            .b_row = tb ? 1 : t->n,
+                            .b_col = tb ? t->k : 1,
+                            .b_step = t->b_step};
+}
+
+struct product sunup__product_of(const struct node *n)
+{
+    return n->op == &sunup__op_linear ? of_linear(n) : of_matmul(n);
+}
+
+sunup_status sunup__make_product_brgemm(struct device *d, const struct node *n, struct step *s)
+{
+    const struct product p = sunup__product_of(n);
     return make(d, s, &p);
 }

@@ -1,0 +1,166 @@
+/* product_bf16_test.c - products in bf16 against f64 sums of the same rounded operands, and the same
+ * bits with any number of threads. Where the processor has no such instruction there is nothing to
+ * test: no maker may offer itself. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "device/cpu/makers.h"
+#include "graph/ops/matmul.h"
+
+enum { TA = SUNUP_TRANSPOSE_A, TB = SUNUP_TRANSPOSE_B, LINEAR = 4 };
+
+struct sizes {
+    int64_t batch, m, k, n;
+    int flags;
+};
+static const struct sizes problems[] = {{1, 32, 32, 32, 0},         {1, 97, 65, 33, 0},
+                                        {1, 131, 1051, 163, 0},     {1, 131, 700, 63, TB},
+                                        {1, 123, 131, 70, TA},      {1, 45, 33, 2100, TA | TB},
+                                        {3, 33, 50, 41, TB},        {2, 130, 64, 131, TA},
+                                        {1, 225, 2049, 97, LINEAR}, {1, 113, 1024, 128, LINEAR}};
+
+static sunup_context *context(sunup_numerics numerics)
+{
+    unsetenv("SUNUP_NUMERICS");
+    unsetenv("SUNUP_ISA");
+    sunup_context_options o = sunup_context_defaults();
+    o.numerics = numerics;
+    sunup_context *ctx;
+    assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
+    return ctx;
+}
+
+static const struct node *build(sunup_graph *g, const struct sizes *s)
+{
+    if (s->flags & LINEAR)
+        return sunup_linear(sunup_input(g, "a", SUNUP_F32, SUNUP_SHAPE(s->m, s->k)),
+                            sunup_input(g, "b", SUNUP_F32, SUNUP_SHAPE(s->k, s->n)),
+                            sunup_input(g, "bias", SUNUP_F32, SUNUP_SHAPE(s->n)))
+            ->node;
+    const sunup_shape a = s->flags & TA ? SUNUP_SHAPE(s->batch, s->k, s->m)
+                                        : SUNUP_SHAPE(s->batch, s->m, s->k),
+                      b = s->flags & TB ? SUNUP_SHAPE(s->batch, s->n, s->k)
+                                        : SUNUP_SHAPE(s->batch, s->k, s->n);
+    return sunup_matmul(sunup_input(g, "a", SUNUP_F32, a), sunup_input(g, "b", SUNUP_F32, b),
+                        s->flags)
+        ->node;
+}
+
+static const struct maker *maker_of(const struct device *d, const struct node *n)
+{
+    for (const struct maker *m = sunup__cpu_makers; m->name; m++)
+        if (strcmp(m->op, n->op->name) == 0 && strstr(m->name, "_bf16") && m->can(d, n)) return m;
+    return NULL;
+}
+
+static float *draw(int64_t n, uint64_t seed)
+{
+    float *x = sunup__alloc_aligned((size_t)n * sizeof *x);
+    const struct random_stream stream = {.purpose = RANDOM_TEST, .seed = seed};
+    for (int64_t i = 0; i < n; i++) x[i] = (float)sunup__random_normal(&stream, (uint64_t)i);
+    return x;
+}
+
+static double rounded(float x)
+{
+    uint32_t word;
+    ref_bf16_words_f32(1, &x, &word);
+    word <<= 16;
+    memcpy(&x, &word, sizeof x);
+    return (double)x;
+}
+
+static void check_element(const struct sizes *s, float *const in[3], const float *y, int64_t at)
+{
+    const int64_t i = at / (s->m * s->n), r = at / s->n % s->m, j = at % s->n;
+    const float *a = in[0] + i * s->m * s->k, *b = in[1] + i * s->k * s->n;
+    double sum = s->flags & LINEAR ? (double)in[2][j] : 0, size = fabs(sum);
+    for (int64_t p = 0; p < s->k; p++) {
+        const double term = rounded(s->flags & TA ? a[p * s->m + r] : a[r * s->k + p]) *
+                            rounded(s->flags & TB ? b[j * s->k + p] : b[p * s->n + j]);
+        sum += term;
+        size += fabs(term);
+    }
+    const double bound = ((double)s->k + 2) * 0x1p-24 * size;
+    if (!(fabs((double)y[at] - sum) <= bound))
+        fail_msg("m %d k %d n %d flags %d: [%d] is %g, not %g +- %g", (int)s->m, (int)s->k,
+                 (int)s->n, s->flags, (int)at, (double)y[at], sum, bound);
+}
+
+static void check_problem(struct device *cpu, const struct node *n, const struct sizes *s)
+{
+    static const int threads[] = {1, 2, 3, 7};
+    const struct maker *maker = maker_of(cpu, n);
+    assert_non_null(maker);
+    float *in[3] = {draw(s->batch * s->m * s->k, 1), draw(s->batch * s->k * s->n, 2),
+                    draw(s->n, 3)};
+    const int64_t elements = s->batch * s->m * s->n;
+    float *first = NULL;
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        struct device d = *cpu;
+        d.threads = threads[t];
+        float *y = draw(elements, 4);
+        void *operands[] = {in[0], in[1], in[2]}, *out = y;
+        struct step step = {.node = n, .device = &d, .in = operands, .out = &out};
+        assert_int_equal(maker->make(&d, n, &step), SUNUP_OK);
+        step.workspace = sunup__alloc_aligned((size_t)step.workspace_bytes);
+        memset(step.workspace, 0xff, (size_t)step.workspace_bytes);
+        assert_int_equal(step.run(&step, &(sunup_random_key){0}), SUNUP_OK);
+        for (int64_t i = 0; i < elements; i += t == 0 ? 7 : elements) check_element(s, in, y, i);
+        if (first != NULL) assert_memory_equal(first, y, (size_t)elements * sizeof *y);
+        step.end(&step);
+        sunup__free(step.workspace);
+        if (first == NULL)
+            first = y;
+        else
+            sunup__free(y);
+    }
+    sunup__free(first);
+    for (int i = 0; i < 3; i++) sunup__free(in[i]);
+}
+
+static void sums_of_rounded_operands(void **state)
+{
+    (void)state;
+    sunup_context *ctx = context(SUNUP_NUMERICS_BF16);
+    struct device *cpu;
+    assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
+    for (size_t i = 0; i < sizeof problems / sizeof *problems && cpu->kernels->fast_bf16; i++) {
+        sunup_graph *g;
+        assert_int_equal(sunup_graph_create(ctx, NULL, &g), SUNUP_OK);
+        check_problem(cpu, build(g, &problems[i]), &problems[i]);
+        sunup_graph_destroy(&g);
+    }
+    sunup_context_destroy(&ctx);
+}
+
+static void only_where_it_is_asked_for(void **state)
+{
+    (void)state;
+    for (int numerics = SUNUP_NUMERICS_EXACT; numerics <= SUNUP_NUMERICS_BF16; numerics++) {
+        sunup_context *ctx = context((sunup_numerics)numerics);
+        struct device *cpu;
+        assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
+        sunup_graph *g;
+        assert_int_equal(sunup_graph_create(ctx, NULL, &g), SUNUP_OK);
+        const bool offers = maker_of(cpu, build(g, &problems[0])) != NULL;
+        assert_int_equal(offers, numerics == SUNUP_NUMERICS_BF16 && cpu->kernels->fast_bf16);
+        sunup_graph_destroy(&g);
+        sunup_context_destroy(&ctx);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sums_of_rounded_operands),
+                                       cmocka_unit_test(only_where_it_is_asked_for)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
