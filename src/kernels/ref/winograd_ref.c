@@ -6,8 +6,7 @@
  * Interpolation (Toom-Cook) at 0, a, -a, b, -b and infinity with a = sqrt(1/2), b = sqrt(2). As a^2
  * and b^2 are 1/2 and 2, all coefficients but a and b themselves are short, the operations as few
  * as with the usual points 0, 1, -1, 2, -2, and the error is lower: the largest of a test with 32
- * to 256 channels of random numbers is 3 to 6 times lower (Alam, Anderson, Barabasz, Gregg,
- * "Winograd convolution for deep neural networks: efficient point selection", 2022, tell why).
+ * to 256 channels of random numbers is 3 to 6 times lower.
  * Rows of G carry the denominators. Lavin and Gray, "Fast algorithms for convolutional neural
  * networks", 2016, is the source of the method. Number of an element of 6x6: 6 i + j, i along H.
  */
