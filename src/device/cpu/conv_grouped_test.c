@@ -17,10 +17,11 @@
 
 #include "base/random.h"
 #include "base/system.h"
+#include "device/cpu/maker_run_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { GUARD = 256, OPERANDS = 3, PASSES = 3 };
+enum { OPERANDS = 3, PASSES = 3 };
 
 struct problem {
     const char *name;
@@ -97,21 +98,6 @@ static const struct node *node_of(sunup_context *ctx, sunup_dtype dtype, const s
     return build(*g, p, pass)->node;
 }
 
-/* `bytes` of 0xff, which is NaN, and a guard. */
-static void *guarded(int64_t bytes)
-{
-    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
-    assert_non_null(p);
-    memset(p, 0xff, (size_t)bytes);
-    memset(p + bytes, 0xa5, GUARD);
-    return p;
-}
-
-static void check_guard(const void *p, int64_t bytes)
-{
-    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
-}
-
 static double *plain(const struct node *n, const struct device *d, double *const *in)
 {
     void *out = guarded(sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(double));
@@ -124,22 +110,6 @@ static double *plain(const struct node *n, const struct device *d, double *const
                            .workspace = workspace};
     assert_int_equal(n->op->run(n, &e), SUNUP_OK);
     sunup__free(workspace);
-    return out;
-}
-
-static float *fast(const struct maker *m, struct device *d, const struct node *n, float **in)
-{
-    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
-    void *out = guarded(bytes);
-    struct step s = {.maker = m, .node = n, .device = d, .in = (void **)in, .out = &out};
-    assert_int_equal(m->make(d, n, &s), SUNUP_OK);
-    s.workspace = guarded(s.workspace_bytes);
-    const sunup_random_key key = {0};
-    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
-    check_guard(out, bytes);
-    check_guard(s.workspace, s.workspace_bytes);
-    sunup__free(s.workspace);
-    s.end(&s);
     return out;
 }
 
@@ -213,11 +183,11 @@ static void check_pass(sunup_context *ctx, const struct problem *p, int pass)
     struct operands in = draw(n);
     double *want = plain(n64, &d, in.f64), *size = plain(n64, &d, in.absolute);
     d.threads = 1;
-    float *one = fast(m, &d, n, in.f32);
+    float *one = run_maker(m, &d, d.threads, n, (void **)in.f32);
     compare(n, p->name, one, want, size);
     for (int i = 0; i < 3; i++) {
         d.threads = threads[i];
-        float *more = fast(m, &d, n, in.f32);
+        float *more = run_maker(m, &d, d.threads, n, (void **)in.f32);
         assert_memory_equal(one, more, (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
         sunup__free(more);
     }

@@ -18,10 +18,9 @@
 
 #include "base/random.h"
 #include "base/system.h"
+#include "device/cpu/maker_run_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
-
-enum { GUARD = 256 };
 
 struct problem {
     sunup_shape x, w;
@@ -89,45 +88,12 @@ static void draw(const sunup_value *v, uint64_t which, void **f32, void **f64)
     }
 }
 
-/* Bytes of NaN, and a guard behind them. */
-static void *guarded(int64_t bytes)
-{
-    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
-    assert_non_null(p);
-    memset(p, 0xff, (size_t)bytes);
-    memset(p + bytes, 0xa5, GUARD);
-    return p;
-}
-
-static void check_guard(const void *p, int64_t bytes)
-{
-    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
-}
-
 static const struct maker *maker(void)
 {
     const struct maker *m = sunup__cpu_makers;
     while (m->name && strcmp(m->name, "conv_weight_grad_winograd") != 0) m++;
     assert_non_null(m->name);
     return m;
-}
-
-static float *fast(const struct device *cpu, int threads, const struct node *n, void **in)
-{
-    struct device d = *cpu;
-    d.threads = threads;
-    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
-    void *out = guarded(bytes);
-    struct step s = {.maker = maker(), .node = n, .device = &d, .in = in, .out = &out};
-    assert_int_equal(maker()->make(&d, n, &s), SUNUP_OK);
-    s.workspace = guarded(s.workspace_bytes);
-    const sunup_random_key key = {0};
-    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
-    check_guard(out, bytes);
-    check_guard(s.workspace, s.workspace_bytes);
-    sunup__free(s.workspace);
-    s.end(&s);
-    return out;
 }
 
 static double *plain(const struct device *d, const struct node *n, void **in)
@@ -167,11 +133,11 @@ static void check_problem(sunup_context *ctx, int i)
     for (int j = 0; j < 2; j++) draw(n->in[j], (uint64_t)j, &in[j], &in64[j]);
     const int64_t count = sunup__elements(&n->out[0]->shape);
     double *want = plain(d, n64, in64);
-    float *one = fast(d, 1, n, in);
+    float *one = run_maker(maker(), d, 1, n, in);
     compare(count, one, want, i);
     static const int threads[] = {2, 3, 7};
     for (int j = 0; j < 3; j++) {
-        float *more = fast(d, threads[j], n, in);
+        float *more = run_maker(maker(), d, threads[j], n, in);
         assert_memory_equal(one, more, (size_t)count * sizeof(float));
         sunup__free(more);
     }

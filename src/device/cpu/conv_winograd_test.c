@@ -20,10 +20,11 @@
 
 #include "base/random.h"
 #include "base/system.h"
+#include "device/cpu/maker_run_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { GUARD = 256, OPERANDS = 3 };
+enum { OPERANDS = 3 };
 
 /* OTHER_PERIOD: of y than of x, so that there is no gradient this way. */
 enum { CIRCULAR = 1, BIASED = 2, OTHER_PERIOD = 4 };
@@ -136,40 +137,6 @@ static const struct maker *maker(bool gradient)
     return m;
 }
 
-/* Bytes of NaN, and a guard behind them. */
-static void *guarded(int64_t bytes)
-{
-    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
-    assert_non_null(p);
-    memset(p, 0xff, (size_t)bytes);
-    memset(p + bytes, 0xa5, GUARD);
-    return p;
-}
-
-static void check_guard(const void *p, int64_t bytes)
-{
-    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
-}
-
-static float *fast(const struct maker *m, const struct device *cpu, int threads,
-                   const struct node *n, void **in)
-{
-    struct device d = *cpu;
-    d.threads = threads;
-    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
-    void *out = guarded(bytes);
-    struct step s = {.maker = m, .node = n, .device = &d, .in = in, .out = &out};
-    assert_int_equal(m->make(&d, n, &s), SUNUP_OK);
-    s.workspace = guarded(s.workspace_bytes);
-    const sunup_random_key key = {0};
-    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
-    check_guard(out, bytes);
-    check_guard(s.workspace, s.workspace_bytes);
-    sunup__free(s.workspace);
-    s.end(&s);
-    return out;
-}
-
 static double *plain(const struct device *d, const struct node *n, void **in)
 {
     void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
@@ -192,10 +159,10 @@ static struct result run(const struct device *cpu, const struct problem *p, bool
     draw(&in, n);
     double *want = plain(cpu, n64, in.f64), *size = plain(cpu, n64, in.absolute);
     const int64_t count = sunup__elements(&n->out[0]->shape);
-    float *one = fast(maker(gradient), cpu, 1, n, in.f32);
+    float *one = run_maker(maker(gradient), cpu, 1, n, (void **)in.f32);
     static const int threads[] = {2, 3, 7};
     for (int i = 0; i < 3; i++) {
-        float *more = fast(maker(gradient), cpu, threads[i], n, in.f32);
+        float *more = run_maker(maker(gradient), cpu, threads[i], n, (void **)in.f32);
         assert_memory_equal(one, more, (size_t)count * sizeof(float));
         sunup__free(more);
     }

@@ -18,10 +18,11 @@
 
 #include "base/random.h"
 #include "base/system.h"
+#include "device/cpu/maker_run_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { GUARD = 256, OPERANDS = 3 };
+enum { OPERANDS = 3 };
 
 /* ---- operands: the same numbers in f32, f64 and absolute f64 ---- */
 
@@ -53,21 +54,6 @@ static void drop(struct numbers *x)
     sunup__free(x->absolute);
 }
 
-/* `bytes` of 0xff, which is NaN, and a guard. */
-static void *guarded(int64_t bytes)
-{
-    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
-    assert_non_null(p);
-    memset(p, 0xff, (size_t)bytes);
-    memset(p + bytes, 0xa5, GUARD);
-    return p;
-}
-
-static void check_guard(const void *p, int64_t bytes)
-{
-    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
-}
-
 /* ---- running one node ---- */
 
 static void *plain(const struct node *n, const struct kernels *k, void *const *in)
@@ -83,22 +69,6 @@ static void *plain(const struct node *n, const struct kernels *k, void *const *i
                            .workspace = workspace};
     assert_int_equal(n->op->run(n, &e), SUNUP_OK);
     sunup__free(workspace);
-    return out;
-}
-
-static float *fast(const struct maker *m, struct device *d, const struct node *n, void **in)
-{
-    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
-    void *out = guarded(bytes);
-    struct step s = {.maker = m, .node = n, .device = d, .in = in, .out = &out};
-    assert_int_equal(m->make(d, n, &s), SUNUP_OK);
-    s.workspace = guarded(s.workspace_bytes);
-    const sunup_random_key key = {0};
-    for (int twice = 0; twice < 2; twice++) assert_int_equal(s.run(&s, &key), SUNUP_OK);
-    check_guard(out, bytes);
-    check_guard(s.workspace, s.workspace_bytes);
-    sunup__free(s.workspace);
-    if (s.end) s.end(&s);
     return out;
 }
 
@@ -149,12 +119,12 @@ static void check_maker(sunup_context *ctx, const struct maker *m, const char *p
         }
         double *want = plain(n64, d.kernels, in64), *size = plain(n64, d.kernels, in_absolute);
         d.threads = 1;
-        float *one = fast(m, &d, n, in);
+        float *one = run_maker(m, &d, d.threads, n, in);
         compare(n, problem, one, want, size);
         static const int threads[] = {2, 3, 7};
         for (int i = 0; i < 3; i++) {
             d.threads = threads[i];
-            float *more = fast(m, &d, n, in);
+            float *more = run_maker(m, &d, d.threads, n, in);
             assert_memory_equal(one, more,
                                 (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
             sunup__free(more);

@@ -18,11 +18,12 @@
 
 #include "base/random.h"
 #include "base/system.h"
+#include "device/cpu/maker_run_test.h"
 #include "device/cpu/makers.h"
 #include "device/cpu/product.h"
 #include "graph/ops/op.h"
 
-enum { GUARD = 256, TA = SUNUP_TRANSPOSE_A, TB = SUNUP_TRANSPOSE_B, LINEAR = 4 };
+enum { TA = SUNUP_TRANSPOSE_A, TB = SUNUP_TRANSPOSE_B, LINEAR = 4 };
 
 struct sizes {
     int64_t batch, m, k, n;
@@ -70,21 +71,6 @@ static float *draw(int64_t n, uint64_t which)
     assert_non_null(x);
     for (int64_t i = 0; i < n; i++) x[i] = (float)(2 * sunup__random_unit(&s, (uint64_t)i) - 1);
     return x;
-}
-
-/* `bytes` of 0xff, which is NaN, and a guard. */
-static void *guarded(int64_t bytes)
-{
-    unsigned char *p = sunup__alloc_aligned((size_t)bytes + GUARD);
-    assert_non_null(p);
-    memset(p, 0xff, (size_t)bytes);
-    memset(p + bytes, 0xa5, GUARD);
-    return p;
-}
-
-static void check_guard(const void *p, int64_t bytes)
-{
-    for (int i = 0; i < GUARD; i++) assert_int_equal(((const unsigned char *)p)[bytes + i], 0xa5);
 }
 
 static const struct node *build(sunup_graph *g, const struct sizes *s)
