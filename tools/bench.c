@@ -1,4 +1,4 @@
-/* bench.c - `sunup bench kernel PROBLEM|LIST...` and `sunup bench model RUN.yaml...`.
+/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `... model RUN.yaml...`, `... profile RUN.yaml...`.
  *
  * A time alone is no verdict: every row shows its share of what bounds it on this machine, measured in
  * this process, and its ratio to other ways to do the same. docs/benchmarks.md tells how to read it.
@@ -12,7 +12,10 @@ static sunup_status rows(struct bench *b)
     static const struct {
         const char *name;
         sunup_status (*run)(struct bench *b, const char *operand);
-    } parts[] = {{"kernel", NULL}, {"model", bench_model}, {"serve", bench_serve}};
+    } parts[] = {{"kernel", NULL},
+                 {"model", bench_model},
+                 {"profile", bench_profile},
+                 {"serve", bench_serve}};
     struct command *c = b->c;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         if (strcmp(c->operand[0], parts[p].name) != 0) continue;
@@ -23,7 +26,8 @@ static sunup_status rows(struct bench *b)
         return SUNUP_OK;
     }
     RAISE(c->ctx, E_ARGUMENT,
-          "sunup bench times 'kernel PROBLEM|LIST...' or 'model RUN.yaml...', not '%s'",
+          "sunup bench times 'kernel PROBLEM|LIST...', 'model RUN.yaml...' or 'profile RUN.yaml...', "
+          "not '%s'",
           c->operand[0]);
 }
 

@@ -4,6 +4,7 @@
  * bench_ceiling.c   peak rates of all threads
  * bench_kernel.c    problems: leaves and nodes, by every way there is to compute them
  * bench_model.c     training steps of run files, against PyTorch's
+ * bench_profile.c   where the time of a training step goes
  * bench_serve.c     our side of that race, a process of its own
  */
 #ifndef SUNUP_BENCH_H
@@ -32,6 +33,7 @@ double bench_fma(sunup_context *ctx, const struct kernels *k);
 double bench_copy(sunup_context *ctx, const void *from, void *to, int64_t bytes);
 
 sunup_status bench_model(struct bench *b, const char *run_file);
+sunup_status bench_profile(struct bench *b, const char *run_file);
 sunup_status bench_serve(struct bench *b, const char *run_file);
 sunup_status bench_kernel(struct bench *b); /* all operands after the first */
 

@@ -40,7 +40,7 @@ static sunup_status serve(struct command *c, struct session *s)
     s->run.o.epochs = 1e6;
     TRY(session_start(c, s));
     TRY(sunup_trainer_step(s->trainer, NULL));
-    const sunup_plan_info p = sunup__trainer_plan(s->trainer);
+    const sunup_plan_info p = sunup_plan_describe(sunup__trainer_plan(s->trainer));
     say(json_pack("{s:f, s:s, s:f, s:s}", "first_step_s", sunup__now_s() - c->start_s, "version",
                   sunup_version(), "flops", p.flops * s->run.o.shards, "numerics",
                   sunup_numerics_name(sunup_context_numerics(c->ctx))));

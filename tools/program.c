@@ -24,7 +24,7 @@ static const struct verb verbs[] = {
     {"tune", "RUN.yaml", "measure the kernels that a run can use; the winners go to --output",
      "set json output", verb_tune},
     {"check", "[PROBLEM...]", "compare kernels and ops with their references", "json", verb_check},
-    {"bench", "kernel PROBLEM|LIST...|model RUN.yaml...",
+    {"bench", "kernel PROBLEM|LIST...|model RUN.yaml...|profile RUN.yaml...",
      "time kernels or training steps, as share of this machine's ceiling",
      "set json tuning seconds steps cold csv html", verb_bench},
     {"doctor", "", "what this machine, build and environment offer, and what to change", "json",

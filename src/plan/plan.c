@@ -277,6 +277,15 @@ static sunup_status get_ready(sunup_plan *p)
     return SUNUP_OK;
 }
 
+sunup_status sunup__plan_clock(sunup_plan *plan)
+{
+    if (plan->step_s == NULL) plan->step_s = plan_alloc(plan, plan->n_steps, sizeof(double));
+    NEED(plan, plan->step_s);
+    for (int i = 0; i < plan->n_steps; i++) plan->step_s[i] = 0;
+    return SUNUP_OK;
+}
+
+/* Watched by the device, or timed. */
 static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
 {
     struct device *d = p->device;
@@ -284,7 +293,9 @@ static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
     for (int i = 0; i < p->n_steps; i++) {
         const struct step *s = &p->steps[i];
         if (d->ops->before != NULL) TRY(d->ops->before(d, s));
+        const double from_s = p->step_s != NULL ? sunup__now_s() : 0;
         TRY(s->run(s, key));
+        if (p->step_s != NULL) p->step_s[i] += sunup__now_s() - from_s;
         if (d->ops->after != NULL) TRY(d->ops->after(d, s));
     }
     return SUNUP_OK;
@@ -295,7 +306,7 @@ sunup_status sunup_plan_run(sunup_plan *plan, sunup_random_key key)
     if (plan == NULL) return SUNUP_E_ARGUMENT;
     const struct device_ops *ops = plan->device->ops;
     if (!plan->ready) TRY(get_ready(plan));
-    if (ops->begin != NULL || ops->before != NULL || ops->after != NULL)
+    if (plan->step_s != NULL || ops->begin != NULL || ops->before != NULL || ops->after != NULL)
         TRY(run_watched(plan, &key));
     else
         for (int i = 0; i < plan->n_steps; i++) TRY(plan->steps[i].run(&plan->steps[i], &key));

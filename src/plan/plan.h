@@ -54,7 +54,8 @@ struct sunup_plan {
     struct region *regions; /* all memory, for a device that watches it          */
     int n_regions;
     bool dry;   /* described only: has no memory                     */
-    bool ready; /* all sources are known to be filled                */
+    double *step_s; /* [n_steps] seconds of each since sunup__plan_clock; NULL: not timed */
+    bool ready;     /* all sources are known to be filled                */
     bool ran;
     struct arena scratch; /* of the stages; ends with create                   */
     bool *wanted;         /* [n_placed] scratch: is an output                  */
@@ -72,6 +73,9 @@ struct plan_options {
 };
 sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,
                                 const struct plan_options *options, sunup_plan **plan);
+/* From now on each run adds the time of each step to step_s, which starts at 0. Two readings of the clock a
+ * step, so a plan of short steps takes a little longer. */
+sunup_status sunup__plan_clock(sunup_plan *plan);
 /* Address of a value of the plan (source or output), NULL if it has none. A source counts as filled
  * from then on. */
 void *sunup__plan_address(const sunup_plan *plan, const sunup_value *v);

@@ -43,7 +43,7 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t);
 
 /* Measure the makers of the training pass on a batch of the data; the winners go to a tuning file. */
 sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path);
-/* The plan of one shard's training pass, for tables. */
-sunup_plan_info sunup__trainer_plan(const sunup_trainer *t);
+/* The plan of one shard's training pass, for tables and clocks. */
+sunup_plan *sunup__trainer_plan(const sunup_trainer *t);
 
 #endif

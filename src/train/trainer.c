@@ -214,9 +214,9 @@ const struct confusion *sunup__trainer_confusion(const sunup_trainer *t)
     return &t->confusion;
 }
 
-sunup_plan_info sunup__trainer_plan(const sunup_trainer *t)
+sunup_plan *sunup__trainer_plan(const sunup_trainer *t)
 {
-    return sunup_plan_describe(t->pass->plan);
+    return t->pass->plan;
 }
 
 sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path)

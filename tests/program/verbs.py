@@ -91,6 +91,13 @@ class Verbs(common.Case):
         self.assertGreater(rows[0]["flops"], 1000)
         self.assertIn("cores", self.sunup("doctor").stdout)
 
+    def test_profile_finds_all_time_of_a_step(self):
+        row, = json.loads(self.sunup("bench", "profile", "run.yaml", "--json", "--seconds", "0.1").stdout)["rows"]
+        self.assertAlmostEqual(sum(line["seconds"] for line in row["lines"]), row["plan_s"], delta=1e-3 * row["plan_s"])
+        self.assertLess(row["plan_s"], row["step_s"])
+        self.assertIn("conv1", [line["layer"] for line in row["lines"]])
+        self.assertIn("outside the plan", self.sunup("bench", "profile", "run.yaml", "--seconds", "0.1").stdout)
+
     def test_check_of_one_kernel(self):
         self.assertIn("0 failed", self.sunup("check", "gemm:m5n7k3").stdout)
 
