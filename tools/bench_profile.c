@@ -112,7 +112,7 @@ static sunup_status take(struct profile *p, struct session *s)
     p->lines = sunup__alloc((size_t)(plan->n_steps + 1) * sizeof *p->lines);
     CHECK(p->lines != NULL, c->ctx, E_MEMORY, "no memory for a table");
     for (int i = 0; i < plan->n_steps; i++)
-        add(p, &plan->steps[i], plan->step_s[i] * s->run.o.shards / steps);
+        add(p, &plan->steps[i], plan->step_s[i] / steps);
     qsort(p->lines, (size_t)p->n, sizeof *p->lines, slowest_first);
     return SUNUP_OK;
 }

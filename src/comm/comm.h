@@ -43,8 +43,11 @@ int64_t sunup__exchange_bytes(int shards, int ranks, int64_t n, bool f64);
 void *sunup__exchange_slot(struct exchange *x);
 /* The slot is full: add it in. Call for every own shard in ascending order. */
 void sunup__exchange_push(struct exchange *x);
-/* After all own shards: exchange. site: what this is ("step 12 gradients"), for reports. */
+/* After all own shards: exchange. site: what this is ("step 12 gradients"), for reports. sum: [n]; one
+ * rank may pass NULL: nothing is copied, and the total is where exchange_total says. */
 sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *sum);
+/* One rank's total after finish, until the next slot is filled. */
+void *sunup__exchange_total(struct exchange *x);
 double sunup__exchange_wait_s(const struct exchange *x); /* of the last finish */
 
 /* --- small collectives, all with watchdog --- */

@@ -83,7 +83,7 @@ void sunup_trainer_destroy(sunup_trainer **trainer)
     sunup__exchange_destroy(&t->exchange);
     sunup__optimizer_destroy(&t->optimizer);
     sunup__pass_destroy(&t->pass);
-    sunup__free(t->sum);
+    sunup__free(t->sum_room);
     sunup_comm_destroy(&t->own_comm);
     sunup__arena_end(&t->arena);
     sunup__free(t);

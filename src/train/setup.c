@@ -297,6 +297,12 @@ static sunup_status make_optimizer(sunup_trainer *t)
                                    &t->optimizer);
 }
 
+/* The gradients' sum beside the exchange: none where that holds it, two where batches are added. */
+static int64_t sums_needed(const sunup_trainer *t)
+{
+    return t->o.accumulate > 1 ? 2 : sunup_comm_ranks(t->comm) > 1 ? 1 : 0;
+}
+
 int64_t sunup__trainer_bytes(const sunup_trainer *t)
 {
     const int64_t element = sunup_dtype_bytes(t->model->dtype);
@@ -305,7 +311,7 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t)
     const int64_t exchange = sunup__exchange_bytes(t->o.shards, sunup_comm_ranks(t->comm),
                                                    t->terms.n, t->model->dtype == SUNUP_F64);
     return plan.arena_bytes + exchange +
-           element * (t->model->n_flat + t->terms.n + moments * t->model->n_flat);
+           element * (t->model->n_flat + sums_needed(t) * t->terms.n + moments * t->model->n_flat);
 }
 
 static sunup_status check_memory(sunup_trainer *t)
@@ -392,10 +398,10 @@ sunup_status sunup__train_setup(sunup_trainer *t)
     TRY(check_memory(t));
     TRY(sunup__exchange_create(t->comm, t->kernels, t->threads, t->o.shards, t->terms.n,
                                t->model->dtype == SUNUP_F64, &t->exchange));
-    const int64_t sums = t->o.accumulate > 1 ? 2 : 1;
-    t->sum = sunup__alloc_aligned((size_t)(sums * t->terms.n * sunup_dtype_bytes(t->model->dtype)));
-    CHECK(t->sum != NULL, t->ctx, E_MEMORY, "no memory for the sum of %lld terms",
-          (long long)t->terms.n);
+    const int64_t bytes = sums_needed(t) * t->terms.n * sunup_dtype_bytes(t->model->dtype);
+    if (bytes > 0) t->sum_room = sunup__alloc_aligned((size_t)bytes);
+    CHECK(bytes == 0 || t->sum_room != NULL, t->ctx, E_MEMORY,
+          "no memory for the sum of %lld terms", (long long)t->terms.n);
     TRY(sunup__train_rewind(t));
     return compare_ranks(t);
 }

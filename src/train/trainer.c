@@ -110,8 +110,8 @@ static void push_failure(sunup_trainer *t)
     sunup__exchange_push(t->exchange);
 }
 
-/* One batch: `into` = the sum over all shards on all ranks. */
-static sunup_status sum_batch(sunup_trainer *t, void *into, struct step_sums *sums)
+/* One batch: the sum over all shards on all ranks in `room`; NULL: in the exchange. */
+static sunup_status sum_batch(sunup_trainer *t, void *room, struct step_sums *sums)
 {
     const double asked = sunup__now_s();
     const struct batch *b;
@@ -123,21 +123,23 @@ static sunup_status sum_batch(sunup_trainer *t, void *into, struct step_sums *su
     }
     char site[64];
     (void)snprintf(site, sizeof site, "sum of gradients, step %lld", (long long)t->step);
-    TRY(sunup__exchange_finish(t->exchange, site, into));
-    if (number_at(into, t->terms.extras + EXTRA_FAILED, is_f64(t)) != 0)
+    TRY(sunup__exchange_finish(t->exchange, site, room));
+    const void *total = room != NULL ? room : sunup__exchange_total(t->exchange);
+    if (number_at(total, t->terms.extras + EXTRA_FAILED, is_f64(t)) != 0)
         return sunup_comm_agree(t->comm, mine);
     sums->comm_s += sunup__exchange_wait_s(t->exchange);
-    const double loss = number_at(into, t->terms.extras + EXTRA_LOSS, is_f64(t)) / t->o.shards;
+    const double loss = number_at(total, t->terms.extras + EXTRA_LOSS, is_f64(t)) / t->o.shards;
     if (!isfinite(loss)) return sunup__train_find_nan(t, b);
     sums->loss += loss;
-    sums->correct += number_at(into, t->terms.extras + EXTRA_CORRECT, is_f64(t)) / t->o.shards;
-    sums->stop = sums->stop || number_at(into, t->terms.extras + EXTRA_STOP, is_f64(t)) > 0;
+    sums->correct += number_at(total, t->terms.extras + EXTRA_CORRECT, is_f64(t)) / t->o.shards;
+    sums->stop = sums->stop || number_at(total, t->terms.extras + EXTRA_STOP, is_f64(t)) > 0;
     return SUNUP_OK;
 }
 
 static sunup_status sum_batches(sunup_trainer *t, struct step_sums *sums)
 {
-    TRY(sum_batch(t, t->sum, sums));
+    TRY(sum_batch(t, t->sum_room, sums));
+    t->sum = t->sum_room != NULL ? t->sum_room : sunup__exchange_total(t->exchange);
     for (int i = 1; i < t->o.accumulate; i++) {
         void *more = element(t, t->sum, t->terms.n); /* setup makes room for two */
         TRY(sum_batch(t, more, sums));

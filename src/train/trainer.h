@@ -46,7 +46,8 @@ struct sunup_trainer {
     struct terms terms;
     struct stream *stream;
     struct exchange *exchange;
-    void *sum;   /* [terms.n] */
+    void *sum;      /* [terms.n] of the step: in sum_room or in the exchange */
+    void *sum_room; /* one rank with one batch a step needs none             */
     void *bound; /* the slot that the plan's outputs point into */
     struct optimizer *optimizer;
     struct schedule schedule;
