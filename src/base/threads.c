@@ -1,15 +1,17 @@
 /* threads.c - sunup__parallel: one pool of workers for the process, as an OpenMP runtime would have.
  *
- * A loop is cut into blocks; the caller and the workers claim them one by one. The loop ends when all blocks are done,
- * not when all workers have come: a worker that the system does not run at the moment costs nothing, so that more ranks
- * or threads than cores degrade gently, where an OpenMP barrier waits (docs/decisions/003-threads.md).
- * Idle workers spin for under a millisecond, since the next loop of a step is microseconds away, then sleep in the
+ * A loop is cut into blocks, and each thread has a run of them: the same part of the range in every loop, so that what
+ * one step of a network leaves in a core's cache is there for the next. A thread that has none left claims those of
+ * others. The loop ends when all blocks are done, not when all workers have come: a worker that the system does not run
+ * at the moment costs nothing, so that more ranks or threads than cores degrade gently, where an OpenMP barrier waits
+ * (docs/decisions/003-threads.md).
+ * Idle workers spin for about a millisecond, since the next loop of a step is microseconds away, then sleep in the
  * kernel. They outlast the serial parts of a step: a worker that slept there was often woken on the caller's core, and
  * one run in four took the time of one thread. After the first microseconds they offer their core to others.
  *
- * Claim  one 64-bit ticket holds (generation, next block). A worker reads the ticket, then the loop's fields, then
- *        claims by compare-and-swap. While the fields change the ticket is closed (no block has that number), so a
- *        claim that succeeds has read fields that belong together: a worker that is late with an old ticket fails.
+ * Claim  a thread's ticket holds (generation, next block, end of its blocks). A claimer reads the ticket, then the
+ *        loop's fields, then claims by compare-and-swap. A ticket is published after the fields of its loop, and they
+ *        change only when all blocks are claimed, so a claim that succeeds has read fields that belong together.
  */
 #include <limits.h>
 #include <linux/futex.h>
@@ -21,7 +23,6 @@
 
 #include "base/system.h"
 
-static const unsigned long long CLOSED = 0xffffffffU; /* as next block */
 enum {
     MAX_WORKERS = 1023,
     SPINS = 40000,
@@ -30,17 +31,21 @@ enum {
     BLOCKS_PER_THREAD = 4
 };
 
+struct ticket {
+    _Alignas(64) atomic_ullong word; /* generation << 32 | next << 16 | end */
+};
+
 static struct {
     pthread_mutex_t busy; /* one loop at a time; a second caller runs its own serially */
-    _Alignas(64) atomic_ullong ticket;
-    _Atomic(parallel_fn) task;
+    _Alignas(64) _Atomic(parallel_fn) task;
     _Atomic(void *) arg;
     atomic_llong n, block, blocks; /* iterations, iterations a block, blocks */
-    atomic_int helpers;            /* workers wanted: those numbered below this */
+    atomic_int threads;            /* that take part: the caller and workers below this */
     _Alignas(64) atomic_llong done;
     _Alignas(64) atomic_int generation; /* futex word: changes with every loop */
     atomic_int sleepers;
     int workers; /* started so far; under busy */
+    struct ticket ticket[MAX_WORKERS + 1]; /* of the caller, of worker 1, 2 ... */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER};
 
 static void pause_briefly(void)
@@ -60,29 +65,40 @@ static void wake_all(void)
     (void)syscall(SYS_futex, &pool.generation, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Claim and run one block; false if none is left. number: of the worker, -1 for the caller. */
-static bool run_block(int number)
+/* Claim and run one of the blocks of thread t; false if none is left. */
+static bool run_block(int t)
 {
-    unsigned long long ticket = atomic_load(&pool.ticket);
-    const long long at = (long long)(ticket & 0xffffffffU);
+    unsigned long long ticket = atomic_load(&pool.ticket[t].word);
+    const long long at = (long long)(ticket >> 16 & 0xffff), end = (long long)(ticket & 0xffff);
+    if (at >= end) return false;
     const parallel_fn task = atomic_load_explicit(&pool.task, memory_order_relaxed);
     void *arg = atomic_load_explicit(&pool.arg, memory_order_relaxed);
     const long long n = atomic_load_explicit(&pool.n, memory_order_relaxed);
     const long long block = atomic_load_explicit(&pool.block, memory_order_relaxed);
-    if (number >= atomic_load_explicit(&pool.helpers, memory_order_relaxed)) return false;
-    if (at >= atomic_load_explicit(&pool.blocks, memory_order_relaxed)) return false;
-    if (!atomic_compare_exchange_strong(&pool.ticket, &ticket, ticket + 1)) return true;
-    const long long end = (at + 1) * block < n ? (at + 1) * block : n;
-    for (long long i = at * block; i < end; i++) task(arg, i);
+    if (!atomic_compare_exchange_strong(&pool.ticket[t].word, &ticket, ticket + (1 << 16)))
+        return true;
+    const long long last = (at + 1) * block < n ? (at + 1) * block : n;
+    for (long long i = at * block; i < last; i++) task(arg, i);
     atomic_fetch_add(&pool.done, 1);
     return true;
+}
+
+/* All blocks that can be had: one's own, then those of others. */
+static void run_blocks(int thread)
+{
+    const int threads = atomic_load(&pool.threads);
+    if (thread >= threads) return;
+    for (int i = 0; i < threads; i++) {
+        const int t = thread + i < threads ? thread + i : thread + i - threads;
+        while (run_block(t)) {
+        }
+    }
 }
 
 static void *work(void *number)
 {
     for (int seen = 0;;) {
-        while (run_block((int)(intptr_t)number)) {
-        }
+        run_blocks((int)(intptr_t)number);
         int spins = 0;
         while (atomic_load(&pool.generation) == seen && spins++ < SPINS) {
             pause_briefly();
@@ -103,7 +119,7 @@ static void start_workers(int wanted)
 {
     while (pool.workers < wanted && pool.workers < MAX_WORKERS) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, work, (void *)(intptr_t)pool.workers) != 0) return;
+        if (pthread_create(&thread, NULL, work, (void *)(intptr_t)(pool.workers + 1)) != 0) return;
         (void)pthread_detach(thread);
         pool.workers++;
     }
@@ -113,17 +129,22 @@ static void publish(int threads, int64_t n, parallel_fn task, void *arg)
 {
     const int64_t block =
         (n + (int64_t)threads * BLOCKS_PER_THREAD - 1) / ((int64_t)threads * BLOCKS_PER_THREAD);
+    const int64_t blocks = (n + block - 1) / block;
     const unsigned generation = (unsigned)atomic_load(&pool.generation) + 1;
-    const unsigned long long ticket = (unsigned long long)generation << 32;
-    atomic_store(&pool.ticket, ticket | CLOSED);
     atomic_store_explicit(&pool.task, task, memory_order_relaxed);
     atomic_store_explicit(&pool.arg, arg, memory_order_relaxed);
     atomic_store_explicit(&pool.n, n, memory_order_relaxed);
     atomic_store_explicit(&pool.block, block, memory_order_relaxed);
-    atomic_store_explicit(&pool.blocks, (n + block - 1) / block, memory_order_relaxed);
-    atomic_store_explicit(&pool.helpers, threads - 1, memory_order_relaxed);
-    atomic_store(&pool.done, 0);
-    atomic_store(&pool.ticket, ticket);
+    atomic_store_explicit(&pool.blocks, blocks, memory_order_relaxed);
+    atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool.threads, threads, memory_order_relaxed);
+    for (int t = 0; t < threads; t++) {
+        const unsigned long long from = (unsigned long long)(t * blocks / threads),
+                                 end = (unsigned long long)((t + 1) * blocks / threads);
+        atomic_store_explicit(&pool.ticket[t].word,
+                              (unsigned long long)generation << 32 | from << 16 | end,
+                              memory_order_release);
+    }
     atomic_store(&pool.generation, (int)generation);
     if (atomic_load(&pool.sleepers) > 0) wake_all();
 }
@@ -142,14 +163,14 @@ static void wait_for_blocks(void)
 void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg)
 {
     if (threads > n) threads = (int)n;
+    if (threads > MAX_WORKERS + 1) threads = MAX_WORKERS + 1;
     if (threads <= 1 || pthread_mutex_trylock(&pool.busy) != 0) {
         for (int64_t i = 0; i < n; i++) task(arg, i);
         return;
     }
     start_workers(threads - 1);
     publish(threads, n, task, arg);
-    while (run_block(-1)) {
-    }
+    run_blocks(0);
     wait_for_blocks();
     (void)pthread_mutex_unlock(&pool.busy);
 }
