@@ -13,6 +13,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -56,18 +57,51 @@ static int64_t sample_at(const struct stream *s, int64_t epoch, int64_t position
     return (int64_t)sunup__random_permute(&r, (uint64_t)position, (uint64_t)s->d->samples);
 }
 
-static void fill_sample(const struct stream *s, struct slot *slot, int shard, int64_t i,
-                        int64_t position)
+/* Samples of one shard, each a task of its own. */
+struct filling {
+    const struct stream *s;
+    struct slot *slot;
+    int shard;
+    int64_t position; /* of the first */
+    atomic_llong bad; /* the first sample that cannot be delivered, or count */
+};
+
+static int64_t sample_of(const struct filling *f, int64_t i)
 {
-    const int64_t epoch = slot->batch.epoch;
-    const int64_t sample = sample_at(s, epoch, position);
+    return sample_at(f->s, f->slot->batch.epoch, f->position + i);
+}
+
+static void fill_sample(void *arg, int64_t i)
+{
+    struct filling *fill = arg;
+    const struct stream *s = fill->s;
+    const int64_t sample = sample_of(fill, i);
     struct move move = {0};
-    if (s->o.training) move = sunup__draw_move(&s->o.augment, s->o.seed, epoch, sample);
+    if (s->o.training)
+        move = sunup__draw_move(&s->o.augment, s->o.seed, fill->slot->batch.epoch, sample);
+    bool good = true;
     for (int f = 0; f < s->n_deliveries; f++) {
         const struct delivery *d = &s->deliveries[f];
-        char *y = (char *)slot->data[shard][f] + i * d->elements * d->y_bytes;
-        if (sunup__deliver(d, sample, &move, y) || slot->status != SUNUP_OK) continue;
-        slot->status = sunup__deliver_error(d, sample, slot->message, sizeof slot->message);
+        char *y = (char *)fill->slot->data[fill->shard][f] + i * d->elements * d->y_bytes;
+        good = sunup__deliver(d, sample, &move, y) && good;
+    }
+    long long bad = atomic_load(&fill->bad);
+    while (!good && i < bad && !atomic_compare_exchange_weak(&fill->bad, &bad, i)) {
+    }
+}
+
+/* The sentence about a bad sample of a shard: delivered again, to find the field. */
+static void explain(const struct filling *fill, int64_t i)
+{
+    const struct stream *s = fill->s;
+    struct slot *slot = fill->slot;
+    const struct move still = {0};
+    for (int f = 0; f < s->n_deliveries && slot->status == SUNUP_OK; f++) {
+        const struct delivery *d = &s->deliveries[f];
+        char *y = (char *)slot->data[fill->shard][f] + i * d->elements * d->y_bytes;
+        if (!sunup__deliver(d, sample_of(fill, i), &still, y))
+            slot->status =
+                sunup__deliver_error(d, sample_of(fill, i), slot->message, sizeof slot->message);
     }
 }
 
@@ -82,7 +116,7 @@ static void clear_rest(const struct stream *s, struct slot *slot, int shard)
     }
 }
 
-static void fill(struct stream *s, int64_t number)
+static void fill(struct stream *s, int64_t number, int threads)
 {
     struct slot *slot = &s->slots[number % SLOTS];
     const int64_t in_epoch = number % s->batches;
@@ -95,8 +129,9 @@ static void fill(struct stream *s, int64_t number)
     for (int k = s->o.from; k < s->o.to; k++) {
         const int64_t from = k * n / s->o.shards, to = (k + 1) * n / s->o.shards;
         slot->counts[k - s->o.from] = to - from;
-        for (int64_t i = from; i < to; i++)
-            fill_sample(s, slot, k - s->o.from, i - from, start + i);
+        struct filling fill = {s, slot, k - s->o.from, start + from, to - from};
+        sunup__parallel(threads, to - from, fill_sample, &fill);
+        if (fill.bad < to - from && slot->status == SUNUP_OK) explain(&fill, fill.bad);
         clear_rest(s, slot, k - s->o.from);
     }
 }
@@ -116,7 +151,7 @@ static void *work(void *arg)
         if (s->stop) break;
         const int64_t number = s->o.first + s->filled;
         (void)pthread_mutex_unlock(&s->lock);
-        fill(s, number);
+        fill(s, number, 1);
         (void)pthread_mutex_lock(&s->lock);
         s->filled++;
         (void)pthread_cond_broadcast(&s->changed);
@@ -278,7 +313,7 @@ sunup_status sunup__stream_next(struct stream *s, const struct batch **b)
 {
     *b = NULL;
     if (at_end(s, s->o.first + s->taken)) return SUNUP_E_END; /* no failure: no sentence */
-    if (s->few && s->filled == s->taken) fill(s, s->o.first + s->filled++);
+    if (s->few && s->filled == s->taken) fill(s, s->o.first + s->filled++, s->d->ctx->threads);
     (void)pthread_mutex_lock(&s->lock);
     while (s->filled == s->taken) (void)pthread_cond_wait(&s->changed, &s->lock);
     struct slot *slot = &s->slots[(s->o.first + s->taken) % SLOTS];
