@@ -21,11 +21,14 @@ enum {
     CPU_AVX512BW = 16,
     CPU_AVX512DQ = 32,
     CPU_AVX512VL = 64,
-    CPU_AVX512_BF16 = 128
+    CPU_AVX512_BF16 = 128,
+    CPU_AMX_BF16 = 256 /* tiles and their bf16 product; Linux lets this process use them */
 };
 unsigned sunup__cpu_flags(void);
 int sunup__cpu_count(void); /* cores this process may run on (affinity), >= 1 */
+bool sunup__level3_far(void);      /* the third level lies across a mesh of many cores */
 void sunup__cpu_name(char *room, size_t room_bytes);
+int64_t sunup__cache_bytes(int level); /* of level 2 or 3; if nobody knows 1 MiB and 0 */
 int64_t sunup__memory_available(void); /* bytes: the lower of free memory and the cgroup's limit */
 int64_t sunup__memory_peak(void);      /* bytes resident at most so far */
 

@@ -1,18 +1,27 @@
 /* product_cut.c - the cost model of matrix products: which operand is packed, how large blocks are,
  * how many items the threads share.
  *
- * Measured on Zen 4 (1 MB L2), 512-bit leaf; shares of one core's peak:
+ * Measured with the 512-bit leaf, shares of one core's peak, on Zen 4 (1 MB L2, close L3) and where
+ * named on Sapphire Rapids (2 MB L2, L3 across a mesh, two multiply-adds a cycle):
  * - B is packed into panels when many rows use it (then a copy costs 1-3 %), or if it comes
- *   transposed. Few rows read it in place; from memory in steps so short that it is read row by row.
+ *   transposed. Few rows read it in place; from memory in steps so short that it is read row by
+ *   row (32 rows on Sapphire Rapids: 160 to 240 GFLOP/s of 470).
  * - A is read in place, by broadcasts: the out-of-order window hides the second level's latency.
- *   Only rows a multiple of 4 KB apart, which meet in one set of the first level, are copied (15 %).
- * - C is loaded and stored once a step, so deep steps cost least: 1024 instead of 512 is worth 1 % on
- *   512 x 1000 x 1000, 3 % on 2048 cubed. Blocks of B of 2 MB are no worse than smaller ones.
- * - Latency of memory is what remains (packing read it at a fifth of the stream's speed), so the
- *   next rows of A, B and C are fetched a few lines at a time before each call: up to 6 % on large
- *   sizes, 2 times on skinny ones; on operands that stay in the caches it costs 3-5 %.
+ *   Rows a multiple of 4 KB apart, which meet in one set of the first level, are copied (15 %), and
+ *   so is a transposed A, of which each step of the sum would use another page and half a line (20
+ *   to 25 % on Sapphire Rapids), if there are panels enough to repay it.
+ * - C is loaded and stored once a step, so deep steps cost least: 1024 instead of 512 is worth 1 %
+ *   on 512 x 1000 x 1000, 3 % on 2048 cubed. With a close L3, blocks of B of 2 MB are no worse than
+ *   smaller ones; with a far one they must stay in L2: half of it, any shape (10 % on 2048 cubed).
+ * - Latency of memory is what remains (packing read it at a fifth of the stream's speed), so on
+ *   Zen 4 the next rows of A, B and C are fetched a few lines at a time before each call: up to 6 %
+ *   on large sizes, 2 times on skinny ones; on operands that stay in the caches it costs 3-5 %.
+ *   Sapphire Rapids' own prefetcher does better (5-10 %, skinny 15 %): requests wait for one of 16
+ *   buffers.
  */
 #include "device/cpu/product.h"
+
+#include "base/system.h"
 
 enum {
     STRIP = 28,          /* rows of A a call: two of the leaf's tallest two-vector tiles */
@@ -22,11 +31,23 @@ enum {
     ONE_STRIP = 28,      /* as few rows use a transposed panel at once, from the first level */
     NEAR = 1 << 18,      /* elements of B that the second level holds beside the rest */
     CACHED = 1 << 20,    /* elements of A, B and C that stay in cache from run to run */
-    STREAMED = 2 << 20,  /* elements of B from which it comes from memory */
     WAKE_CYCLES = 10000, /* another thread's help */
     ITEMS_PER_THREAD = 4,
     MOST_LINES = 192 /* fetched before a call: more would be waited for */
 };
+
+/* What differs between the machines above. */
+static const struct machine {
+    bool ahead;            /* fetching pays */
+    double multiply_adds;  /* a cycle */
+    double pack_b, read_b; /* cycles an element; read in place, from beyond the second level */
+    int64_t streamed;      /* elements of B from which it comes from afar */
+} near_l3 = {true, 16, 1, 0, 2 << 20}, far_l3 = {false, 32, 1.5, 0.5, NEAR};
+
+static const struct machine *machine(void)
+{
+    return sunup__level3_far() ? &far_l3 : &near_l3;
+}
 
 static bool meet_in_one_set(int64_t stride)
 {
@@ -40,10 +61,11 @@ static double item_cycles(const struct product *p)
     const double rows = (double)p->rows, columns = (double)p->columns, k = (double)p->k;
     const double steps = (double)parts(p->k, p->depth);
     const double calls = steps * (double)(parts(p->rows, STRIP) * parts(p->columns, PANEL));
-    double cycles = rows * columns * (k + 3 * steps) / LINE + 50 * calls + 300;
+    const struct machine *on = machine();
+    double cycles = rows * columns * (k + 3 * steps) / on->multiply_adds + 50 * calls + 300;
     cycles += rows * k * (p->pack_a ? 1 : 0.5);
-    cycles += p->pack_b ? columns * k * (p->b_col == 1 ? 1 : 1.2) : 50 * k;
-    return cycles;
+    if (p->pack_b) return cycles + columns * k * on->pack_b * (p->b_col == 1 ? 1 : 1.2);
+    return cycles + 50 * k + (p->k * p->n >= NEAR ? columns * k * on->read_b : 0);
 }
 
 /* Until the last thread is ready; a thirtieth of an item more, since threads never run alike. */
@@ -108,24 +130,40 @@ static void fetch_evenly(struct product *p)
     p->lines_c = lines(p->strip, p->columns, panels);
 }
 
+/* Rows of a B that is read in place and from afar, few enough that memory sees long runs. With a
+ * far L3 a thread's share of them is 128 KB. */
+static int64_t rows_at_once(const struct product *p, int threads)
+{
+    enum { FEWEST = 32, MOST = 256, SHARE = 1 << 15 };
+    if (p->m <= 2) return 16;
+    if (!sunup__level3_far()) return p->m <= 8 ? 32 : 64;
+    const int64_t rows = SHARE / parts(p->n, threads);
+    return rows < FEWEST ? FEWEST : least(rows, MOST);
+}
+
 /* Steps of k. Rows few and B from memory: the fewer they are, the less a step costs that reads long
  * runs of B; a transposed B has its runs along k. */
-static int64_t depth(const struct product *p, bool streamed)
+static int64_t depth(const struct product *p, bool streamed, int threads)
 {
     int64_t deepest = DEEPEST;
+    if (p->pack_b && sunup__level3_far()) {
+        const int64_t block = sunup__cache_bytes(2) / 2 / (int64_t)sizeof(float);
+        deepest = least(DEEPEST, block / least(WIDEST, round_up(p->n, PANEL)));
+    }
     if (p->b_col != 1 && p->m <= ONE_STRIP && streamed) deepest = p->m < 8 ? 2048 : 64;
-    if (!p->pack_b && p->m < FEW_ROWS && streamed) deepest = p->m <= 2 ? 16 : p->m <= 8 ? 32 : 64;
+    if (!p->pack_b && p->m < FEW_ROWS && streamed) deepest = rows_at_once(p, threads);
     return p->k > 0 ? round_up(parts(p->k, parts(p->k, deepest)), 8) : 8;
 }
 
 void sunup__product_cut(struct product *p, int threads)
 {
     const bool cached = p->batch * (p->m * p->k + p->k * p->n + p->m * p->n) <= CACHED;
-    const bool streamed = p->k * p->n >= STREAMED;
+    const bool streamed = p->k * p->n >= machine()->streamed;
     p->pack_b = p->b_col != 1 || (p->m >= FEW_ROWS && p->k * p->n >= NEAR);
-    p->pack_a = p->m >= 8 && p->n >= 4 * PANEL && meet_in_one_set(p->a_row * p->a_col);
-    p->ahead = !cached && p->k > 0 && (p->m >= FEW_ROWS || streamed);
-    p->depth = depth(p, streamed);
+    p->pack_a = p->m >= 8 && ((p->n >= 4 * PANEL && meet_in_one_set(p->a_row * p->a_col)) ||
+                              (p->n >= 8 * PANEL && p->a_col != 1));
+    p->ahead = machine()->ahead && !cached && p->k > 0 && (p->m >= FEW_ROWS || streamed);
+    p->depth = depth(p, streamed, threads);
     if (p->b_col != 1 && p->m <= ONE_STRIP) {
         (void)total_cycles(p, threads, 1, parts(p->n, PANEL));
     } else {

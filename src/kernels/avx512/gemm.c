@@ -3,7 +3,8 @@
  * 32 registers: 28x1 (B in one, A broadcast by the multiply-add itself), 14x2, 6x4 for few rows,
  * where more columns are what hides the latency of 4 cycles. A machine that issues two 256-bit
  * multiply-adds where it issues one of 512 bits loses nothing on narrow C: 6 columns use 6 of 8
- * lanes, not 6 of 16.
+ * lanes, not 6 of 16. Whole panels have tiles of their own: a masked load takes one of the two
+ * ports of multiply-adds on Intel's machines.
  */
 #include <immintrin.h>
 
@@ -48,21 +49,30 @@
 #undef LOADM
 #undef STOREM
 
-#define T(x)            x##_512
-#define VEC             __m512
-#define MASK            __mmask16
-#define LANES           16
-#define ZERO()          _mm512_setzero_ps()
-#define SPLAT(p)        _mm512_broadcastss_ps(_mm_load_ss(p))
-#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
-#define ADD(a, b)       _mm512_add_ps(a, b)
-#define MAX(a, b)       _mm512_max_ps(a, b)
-#define LOAD(p)         _mm512_loadu_ps(p)
-#define STORE(p, v)     _mm512_storeu_ps(p, v)
+#define VEC          __m512
+#define MASK         __mmask16
+#define LANES        16
+#define ZERO()       _mm512_setzero_ps()
+#define SPLAT(p)     _mm512_broadcastss_ps(_mm_load_ss(p))
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b)    _mm512_add_ps(a, b)
+#define MAX(a, b)    _mm512_max_ps(a, b)
+#define LOAD(p)      _mm512_loadu_ps(p)
+#define STORE(p, v)  _mm512_storeu_ps(p, v)
+#define TILES2(V)    TILES_14(TILE, V)
+#define TILES4(V)    TILES_7(TILE, V)
+
+#define T(x)            x##_full
+#define LOADM(p, m)     ((void)(m), LOAD(p))
+#define STOREM(p, m, v) ((void)(m), STORE(p, v))
+#include "kernels/gemm_tile.h"
+#undef T
+#undef LOADM
+#undef STOREM
+
+#define T(x)            x##_ragged
 #define LOADM(p, m)     _mm512_maskz_loadu_ps(m, p)
 #define STOREM(p, m, v) _mm512_mask_storeu_ps(p, m, v)
-#define TILES2(V)       TILES_14(TILE, V)
-#define TILES4(V)       TILES_7(TILE, V)
 #include "kernels/gemm_tile.h"
 
 enum { ROWS2 = 14, ROWS4 = 6 };
@@ -72,24 +82,34 @@ static __mmask16 lanes(int64_t n)
     return (__mmask16)(n >= 16 ? 0xffff : (1 << n) - 1);
 }
 
+/* `width` vectors of columns from j on, whole or the last one masked. */
+static void columns(const struct gemm_f32 *g, int64_t j, int width)
+{
+    static const tile_fn_full *const full[] = {NULL, tiles1_full, tiles2_full, NULL, tiles4_full};
+    static const tile_fn_ragged *const ragged[] = {NULL, tiles1_ragged, tiles2_ragged, NULL,
+                                                   tiles4_ragged};
+    static const int64_t rows[] = {0, ROWS1, ROWS2, 0, ROWS4};
+    const int64_t last = g->n - j - LANES * (width - 1);
+    if (last >= LANES) {
+        panel_full(g, j, lanes(LANES), full[width], rows[width]);
+    } else {
+        panel_ragged(g, j, lanes(last), ragged[width], rows[width]);
+    }
+}
+
 /* Panels as wide as the rows allow; what remains in the narrowest vectors that hold it. */
 static void gemm(const struct gemm_f32 *g)
 {
     for (int64_t j = 0; j < g->n;) {
         const int64_t left = g->n - j;
-        if (left > 48 && g->m <= ROWS4) {
-            panel_512(g, j, lanes(left - 48), tiles4_512, ROWS4);
-            j += 64;
-        } else if (left > 16 && (left > 24 || g->m < 4)) {
-            panel_512(g, j, lanes(left - 16), tiles2_512, ROWS2);
-            j += 32;
-        } else if (left > 8) {
-            panel_512(g, j, lanes(left), tiles1_512, ROWS1);
-            j += 16;
-        } else {
+        if (left <= 8) {
             panel_256(g, j, (__mmask8)lanes(left), tiles1_256, ROWS1);
-            j += 8;
+            return;
         }
+        const bool two = left > 16 && (left > 24 || g->m < 4);
+        const int width = left > 48 && g->m <= ROWS4 ? 4 : two ? 2 : 1;
+        columns(g, j, width);
+        j += width * LANES;
     }
 }
 
