@@ -34,6 +34,7 @@ static const struct problem problems[] = {
     {"every row", S(1, 120, 100, 17), {.window = {3, 3}, .stride = {1, 1}, .before = {1, 2}}},
     {"wide rows", S(1, 9, 5000, 33), {.window = {3, 3}, .stride = {2, 1}, .before = {1, 1}}},
     {"line", S(2, 100003, 3), {.window = {5}, .stride = {3}, .before = {2}, .after = {4}}},
+    {"past the caches", S(2, 305, 301, 24), {.window = {2, 3}}},
     {"space", S(1, 21, 30, 31, 16), {.window = {3, 2, 2}, .stride = {2, 2, 2}, .before = {1}}},
 };
 #undef S

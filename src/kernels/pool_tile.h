@@ -4,7 +4,7 @@
  *
  *   VEC MASK LANES            vector, mask of its lanes, floats in it
  *   ZERO() SPLAT(v) ADD(a, b) DIV(a, b) LOADM(p, mask) STOREM(p, mask, v)
- *   MASK_OF(p)                from LANES int32 (0 or -1)
+ *   MASK_OF(n)                the first n <= LANES lanes
  *   LARGER(best, x)           the larger one; NaN is the largest
  *   CHOICE                    set of lanes
  *   MORE(x, best)             lanes where x is larger, by the same rule
@@ -96,6 +96,16 @@ static bool disjoint(const struct window *w)
     return true;
 }
 
+/* Each element of dx belongs to a window. */
+static bool covered(const struct window *w)
+{
+    for (int axis = 0; axis < 3; axis++) {
+        if (w->before[axis] != 0 || w->stride[axis] > w->taps[axis]) return false;
+        if (w->dilation[axis] != 1 || w->out[axis] * w->stride[axis] < w->in[axis]) return false;
+    }
+    return true;
+}
+
 typedef void run_fn(const struct run *r, const float *x, const float *dy, float *y);
 
 static void each_run(const struct window *w, run_fn *fn, const float *x, const float *dy, float *y)
@@ -119,17 +129,10 @@ static void each_run(const struct window *w, run_fn *fn, const float *x, const f
     }
 }
 
-static MASK first_lanes(int64_t n)
-{
-    int32_t on[LANES];
-    for (int64_t l = 0; l < LANES; l++) on[l] = l < n ? -1 : 0;
-    return MASK_OF(on);
-}
-
 /* For each vector of channels of each window: body, at `in` in x, `out` in y, with its lanes `m`. */
 #define EACH_VECTOR(r, ...)                                                                        \
     do {                                                                                           \
-        const MASK all_ = first_lanes(LANES), last_ = first_lanes(((r)->c - 1) % LANES + 1);       \
+        const MASK all_ = MASK_OF(LANES), last_ = MASK_OF(((r)->c - 1) % LANES + 1);               \
         for (int64_t i_ = 0; i_ < (r)->count; i_++) {                                              \
             for (int64_t j_ = 0; j_ < (r)->c; j_ += LANES) {                                       \
                 const int64_t in = i_ * (r)->step + j_, out = (r)->out + i_ * (r)->c + j_;         \
@@ -272,7 +275,7 @@ static void each_narrow(const struct window *w, narrow_fn *fn, const float *x, f
 /* For the floats of a row, a vector at a time: body, at j, with its lanes m. */
 #define EACH_FLOAT(count, ...)                                                                     \
     do {                                                                                           \
-        const MASK all_ = first_lanes(LANES), last_ = first_lanes(((count)-1) % LANES + 1);        \
+        const MASK all_ = MASK_OF(LANES), last_ = MASK_OF(((count)-1) % LANES + 1);                \
         for (int64_t j = 0; j < (count); j += LANES) {                                             \
             const MASK m = (count)-j >= LANES ? all_ : last_;                                      \
             __VA_ARGS__                                                                            \
@@ -345,7 +348,7 @@ static void max_pool_grad(const struct window *w, const float *x, const float *d
         ref_max_pool_grad_f32(w, x, dy, dx);
         return;
     }
-    clear(w, dx);
+    if (!disjoint(w) || !covered(w)) clear(w, dx);
     each_run(w, max_grad_run, x, dy, dx);
 }
 
@@ -365,7 +368,7 @@ static void avg_pool_grad(const struct window *w, const float *dy, float *dx)
         ref_avg_pool_grad_f32(w, dy, dx);
         return;
     }
-    clear(w, dx);
+    if (is_narrow(w) || !disjoint(w) || !covered(w)) clear(w, dx);
     if (is_narrow(w))
         each_narrow(w, narrow_mean_grad, dy, dx);
     else

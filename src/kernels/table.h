@@ -20,9 +20,9 @@ struct NAME(gemm) {
     bool relu;
 };
 
-/* Rows of attention scores, [rows][n] dense: row r sees the first see + r keys (none if that is below 0). */
+/* Rows of attention scores, [rows][n], `row` apart: row r sees the first see + r keys (none if that is below 0). */
 struct NAME(attention) {
-    int64_t rows, n, see;
+    int64_t rows, n, row, see;
     REAL scale;
     const REAL *bias;   /* [rows][n], rows bias_row apart, or NULL; -inf hides a key */
     int64_t bias_row;

@@ -165,8 +165,25 @@ static void bits_of_the_steps(void **state)
     sunup_context_destroy(&b.ctx);
 }
 
+/* Of a result large enough to go past the caches, here and in the chain; over an operand it does not. */
+static void bits_of_a_large_result(void **state)
+{
+    (void)state;
+    static const sunup_shape large = {2, {40961, 80}};
+    struct bench b = {0};
+    struct kernels k;
+    assert_int_equal(sunup_context_create(NULL, &b.ctx), SUNUP_OK);
+    assert_true(sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
+    b.d = (struct device){.ctx = b.ctx, .kernels = &k, .threads = 1};
+    assert_int_equal(sunup_graph_create(b.ctx, NULL, &b.g), SUNUP_OK);
+    try_chain(&b, &chains[2], &large);
+    sunup_graph_destroy(&b.g);
+    sunup_context_destroy(&b.ctx);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_of_the_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_of_the_steps),
+                                       cmocka_unit_test(bits_of_a_large_result)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,9 +8,10 @@
  * Ceiling: 2 (C + V) Lq Lk flops a sample forward, (6 C + 4 V) Lq Lk back, at the gemm leaf's speed
  * for products as deep as a head is wide, beside one exponential a score.
  *
- * Tasks are blocks of queries of one head forward, heads back: each writes its own part of every
- * result. Heads that share a bias which needs a gradient are one task, in order. So no bit depends
- * on the number of threads.
+ * Tasks are heads: each writes its own part of every result. Forward, if there are few heads for
+ * the threads, a head is several tasks, which take its blocks of queries in turn; a block's result
+ * does not depend on it. Back, heads that share a bias which needs a gradient are one task, in
+ * order. So no bit depends on the number of threads.
  */
 #include <math.h>
 #include <string.h>
@@ -18,16 +19,14 @@
 #include "graph/ops/attention.h"
 #include "graph/ops/op.h"
 
-enum { QUERIES = 64, KEYS = 256, TRANSPOSE_KEYS = 64 };
+enum { QUERIES = 64, KEYS = 256, LINE = 16, SCORE_ROW = KEYS + LINE, TASKS_A_THREAD = 4 };
 
 struct run {
     const struct exec *e;
     const struct attention_attr *a;
     sunup_dtype dtype;
-    void *k_transposed, *v_transposed; /* [N][heads][channels of a head][keys] */
-    void *scratch;                     /* [threads] */
-    int64_t tasks, blocks;             /* blocks of queries in a head */
-    int64_t sharing_n, sharing_heads;  /* backward: samples and heads in one task */
+    int64_t tasks, parts;             /* forward: tasks of a head */
+    int64_t sharing_n, sharing_heads; /* back: samples and heads in one task */
 };
 struct head {
     int64_t sample, head;
@@ -42,6 +41,13 @@ static bool unseen(const struct attention_attr *a, const struct block *o)
     return a->causal && o->i + o->m + a->keys - a->queries <= o->j;
 }
 
+/* Elements from one row of transposed keys to the next: an odd number of lines. */
+static int64_t key_row(const struct attention_attr *a)
+{
+    const int64_t lines = (a->keys + LINE - 1) / LINE;
+    return (lines | 1) * LINE;
+}
+
 #define REAL    float
 #define TABLE   f32
 #define BITS(x) x##_f32
@@ -54,127 +60,79 @@ static bool unseen(const struct attention_attr *a, const struct block *o)
 #define BITS(x) x##_f64
 #include "graph/ops/attention_head.h"
 
-/* ---- transposed copies ---- */
+/* ---- tasks: thread t does every threads-th one, at a desk of its own ---- */
 
-struct transposing {
-    const void *x;
-    void *y;
-    int64_t keys, heads, d, bytes, blocks;
-};
-
-static void transpose_block(void *arg, int64_t i)
+static int64_t desk_bytes(const struct attention_attr *a, bool back, sunup_dtype dtype)
 {
-    const struct transposing *t = arg;
-    const int64_t head = i / t->blocks % t->heads, sample = i / t->blocks / t->heads;
-    const int64_t from = i % t->blocks * TRANSPOSE_KEYS, left = t->keys - from;
-    const int64_t n = left < TRANSPOSE_KEYS ? left : TRANSPOSE_KEYS, width = t->heads * t->d;
-    const int64_t x_at = (sample * t->keys + from) * width + head * t->d;
-    const int64_t y_at = (sample * t->heads + head) * t->d * t->keys + from;
-    for (int64_t c = 0; c < t->d; c++)
-        for (int64_t k = 0; k < n; k++)
-            if (t->bytes == 4)
-                ((float *)t->y)[y_at + c * t->keys + k] =
-                    ((const float *)t->x)[x_at + k * width + c];
-            else
-                ((double *)t->y)[y_at + c * t->keys + k] =
-                    ((const double *)t->x)[x_at + k * width + c];
+    const int64_t n = dtype == SUNUP_F64 ? lay_out_f64(a, back, NULL, &(struct desk_f64){0})
+                                         : lay_out_f32(a, back, NULL, &(struct desk_f32){0});
+    return n * sunup_dtype_bytes(dtype);
 }
 
-static void transpose(const struct run *r, const void *x, int64_t width, void *y)
+static void *desk_of(const struct run *r, bool back, int64_t thread)
 {
-    const struct attention_attr *a = r->a;
-    struct transposing t = {x,
-                            y,
-                            a->keys,
-                            a->heads,
-                            width / a->heads,
-                            sunup_dtype_bytes(r->dtype),
-                            (a->keys + TRANSPOSE_KEYS - 1) / TRANSPOSE_KEYS};
-    sunup__parallel(r->e->threads, a->n * a->heads * t.blocks, transpose_block, &t);
+    return (char *)r->e->workspace + thread * desk_bytes(r->a, back, r->dtype);
 }
 
-/* ---- tasks: thread t does every tasks-th one, with scratch of its own ---- */
-
-static int64_t scratch_bytes(sunup_dtype dtype)
+static void forward_task(const struct run *r, int64_t task, void *memory)
 {
-    const size_t bytes =
-        dtype == SUNUP_F64 ? sizeof(struct scratch_f64) : sizeof(struct scratch_f32);
-    return ((int64_t)bytes + 63) / 64 * 64;
-}
-
-static void forward_task(const struct run *r, int64_t task, void *scratch)
-{
-    const struct attention_attr *a = r->a;
-    const int64_t i = task % r->blocks * QUERIES, left = a->queries - i,
-                  m = left < QUERIES ? left : QUERIES, at = task / r->blocks;
-    const struct head h = {at / a->heads, at % a->heads};
+    const int64_t at = task / r->parts, part = task % r->parts;
+    const struct head h = {at / r->a->heads, at % r->a->heads};
     if (r->dtype == SUNUP_F64)
-        forward_block_f64(r, &h, i, m, scratch);
+        forward_head_f64(r, &h, part, memory);
     else
-        forward_block_f32(r, &h, i, m, scratch);
+        forward_head_f32(r, &h, part, memory);
 }
 
-static void backward_head(const struct run *r, const struct head *h, void *scratch)
-{
-    for (int64_t i = 0; i < r->a->queries; i += QUERIES) {
-        const int64_t left = r->a->queries - i, m = left < QUERIES ? left : QUERIES;
-        if (r->dtype == SUNUP_F64)
-            backward_block_f64(r, h, i, m, scratch);
-        else
-            backward_block_f32(r, h, i, m, scratch);
-    }
-}
-
-static void backward_task(const struct run *r, int64_t task, void *scratch)
+static void backward_task(const struct run *r, int64_t task, void *memory)
 {
     const int64_t across = r->a->heads / r->sharing_heads;
     const int64_t sample = task / across * r->sharing_n, head = task % across * r->sharing_heads;
-    for (int64_t s = 0; s < r->sharing_n; s++)
-        for (int64_t g = 0; g < r->sharing_heads; g++)
-            backward_head(r, &(struct head){sample + s, head + g}, scratch);
+    for (int64_t s = 0; s < r->sharing_n; s++) {
+        for (int64_t g = 0; g < r->sharing_heads; g++) {
+            const struct head h = {sample + s, head + g};
+            if (r->dtype == SUNUP_F64)
+                backward_head_f64(r, &h, memory);
+            else
+                backward_head_f32(r, &h, memory);
+        }
+    }
 }
 
 static void forward_thread(void *arg, int64_t thread)
 {
     const struct run *r = arg;
     for (int64_t task = thread; task < r->tasks; task += r->e->threads)
-        forward_task(r, task, (char *)r->scratch + thread * scratch_bytes(r->dtype));
+        forward_task(r, task, desk_of(r, false, thread));
 }
 
 static void backward_thread(void *arg, int64_t thread)
 {
     const struct run *r = arg;
     for (int64_t task = thread; task < r->tasks; task += r->e->threads)
-        backward_task(r, task, (char *)r->scratch + thread * scratch_bytes(r->dtype));
+        backward_task(r, task, desk_of(r, true, thread));
 }
 
 /* ---- runs ---- */
 
-static int64_t copy_bytes(const struct node *n, const struct attention_attr *a, int64_t width)
-{
-    const int64_t bytes = a->n * a->keys * width * sunup_dtype_bytes(n->out[0]->dtype);
-    return (bytes + 63) / 64 * 64;
-}
-
 int64_t sunup__attention_workspace(const struct node *n, int threads)
 {
-    const struct attention_attr *a = n->attr;
-    return copy_bytes(n, a, a->c) + threads * scratch_bytes(n->out[0]->dtype);
+    return threads * desk_bytes(n->attr, false, n->out[0]->dtype);
 }
 
 int64_t sunup__attention_grad_workspace(const struct node *n, int threads)
 {
-    const struct attention_attr *a = n->attr;
-    return sunup__attention_workspace(n, threads) + copy_bytes(n, a, a->v);
+    return threads * desk_bytes(n->attr, true, n->out[0]->dtype);
 }
 
 sunup_status sunup__attention_run(const struct node *n, const struct exec *e)
 {
-    struct run r = {.e = e, .a = n->attr, .dtype = n->out[0]->dtype, .k_transposed = e->workspace};
-    r.scratch = (char *)e->workspace + copy_bytes(n, r.a, r.a->c);
-    r.blocks = (r.a->queries + QUERIES - 1) / QUERIES;
-    r.tasks = r.a->n * r.a->heads * r.blocks;
-    transpose(&r, e->in[1], r.a->c, r.k_transposed);
+    const struct attention_attr *a = n->attr;
+    struct run r = {.e = e, .a = a, .dtype = n->out[0]->dtype};
+    const int64_t heads = a->n * a->heads, blocks = (a->queries + QUERIES - 1) / QUERIES;
+    const int64_t wanted = heads > 0 ? (e->threads * TASKS_A_THREAD + heads - 1) / heads : 1;
+    r.parts = wanted < blocks ? wanted : blocks > 0 ? blocks : 1;
+    r.tasks = heads * r.parts;
     sunup__parallel(e->threads, e->threads, forward_thread, &r);
     return SUNUP_OK;
 }
@@ -182,17 +140,12 @@ sunup_status sunup__attention_run(const struct node *n, const struct exec *e)
 sunup_status sunup__attention_grad_run(const struct node *n, const struct exec *e)
 {
     const struct attention_attr *a = n->attr;
-    struct run r = {.e = e, .a = a, .dtype = n->out[0]->dtype, .k_transposed = e->workspace};
-    r.v_transposed = (char *)e->workspace + copy_bytes(n, a, a->c);
-    r.scratch = (char *)r.v_transposed + copy_bytes(n, a, a->v);
+    struct run r = {.e = e, .a = a, .dtype = n->out[0]->dtype};
     const bool shared = e->in[3] && e->out[3];
     r.sharing_n = shared && a->bias_n == 0 ? a->n : 1;
     r.sharing_heads = shared && a->bias_heads == 0 ? a->heads : 1;
     r.tasks = a->n / r.sharing_n * (a->heads / r.sharing_heads);
-    for (int i = 0; i < 4; i++)
-        if (e->out[i]) sunup__zero(e->out[i], r.dtype, sunup__elements(&n->out[i]->shape));
-    transpose(&r, e->in[1], a->c, r.k_transposed);
-    transpose(&r, e->in[2], a->v, r.v_transposed);
+    if (e->out[3]) sunup__zero(e->out[3], r.dtype, sunup__elements(&n->out[3]->shape));
     sunup__parallel(e->threads, e->threads, backward_thread, &r);
     return SUNUP_OK;
 }

@@ -11,6 +11,11 @@
  * a bias: C) and are laid out once for each task, period + strip long, so that a strip is read at
  * (start mod period). The rest is fetched strip by strip by the strided copy.
  *
+ * An output that with its operands is as large as most last caches goes past them from a slot
+ * (stream_rows): a store that misses would read its line first, a third of the traffic of y = f(x).
+ * With cold caches on Sapphire Rapids, 31 MB: x a + b and leaky ReLU 2.9 -> 1.9 ms, ReLU 2.3 -> 1.7
+ * ms. A smaller one the next step may find in a cache.
+ *
  * Intermediate results live in strip-sized slots; a slot is used again after its last reader (the
  * leaf may write over its operand). Budget: 512 doubles are 4 KiB, so a chain with 6 live values
  * stays in a 32 KiB first-level cache.
@@ -20,7 +25,7 @@
 #include "graph/ops/op.h"
 #include "graph/ops/pointwise.h"
 
-enum { STRIP = 512, STRIPS_A_TASK = 32, LONGEST_PERIOD = 8 * STRIP };
+enum { STRIP = 512, STRIPS_A_TASK = 32, LONGEST_PERIOD = 8 * STRIP, STREAM_BYTES = 12 << 20 };
 
 enum way { DIRECT, PERIODIC, FETCHED };
 
@@ -39,8 +44,9 @@ struct program {
     int n_in;
     int64_t n, strips, tasks;
     struct operand in[CHAIN_IN];
-    int slot[CHAIN_STEPS];   /* of each step's result                        */
-    int output[CHAIN_STEPS]; /* the output that a step's result is, or -1   */
+    int slot[CHAIN_STEPS];      /* of each step's result                        */
+    int output[CHAIN_STEPS];    /* the output that a step's result is, or -1   */
+    bool streamed[CHAIN_STEPS]; /* an output that goes past the caches       */
     int n_slots;
     int64_t slots_at, room; /* in a task's workspace                        */
 };
@@ -118,12 +124,30 @@ int64_t sunup__chain_workspace(const struct node *n, const struct chain_attr *a,
     return p.tasks * p.room * sunup_dtype_bytes(p.dtype);
 }
 
-/* -------------------------------------------------------------------- running --- */
-
 static void *at(const struct program *p, const void *memory, int64_t element)
 {
     return element_at(memory, p->dtype, element);
 }
+
+static void *output_of(const struct program *p, int step, int64_t from)
+{
+    const int o = p->output[step];
+    return o >= 0 && p->exec->out[o] ? at(p, p->exec->out[o], from) : NULL;
+}
+
+/* A result in the place of an operand is in the cache already, where its operand was read. */
+static void choose_streams(struct program *p)
+{
+    const bool large = p->n * sunup_dtype_bytes(p->dtype) >= STREAM_BYTES;
+    for (int t = 0; t < p->attr->n_steps; t++) {
+        const void *out = output_of(p, t, 0);
+        p->streamed[t] = large && out;
+        for (int i = 0; i < p->n_in; i++)
+            if (p->exec->in[i] == out) p->streamed[t] = false;
+    }
+}
+
+/* -------------------------------------------------------------------- running --- */
 
 /* Lays out the operands that repeat, for a whole task. */
 static void fill_periodic(const struct program *p, void *space)
@@ -153,9 +177,8 @@ static const void *read_operand(const struct program *p, int i, void *space, int
 
 static void *result_of(const struct program *p, int step, void *space, int64_t from)
 {
-    const int o = p->output[step];
-    if (o >= 0 && p->exec->out[o]) return at(p, p->exec->out[o], from);
-    return at(p, space, p->slots_at + (int64_t)p->slot[step] * STRIP);
+    void *out = p->streamed[step] ? NULL : output_of(p, step, from);
+    return out ? out : at(p, space, p->slots_at + (int64_t)p->slot[step] * STRIP);
 }
 
 static void run_strip(const struct program *p, void *space, int64_t from, int64_t length)
@@ -167,6 +190,8 @@ static void run_strip(const struct program *p, void *space, int64_t from, int64_
         void *y = result_of(p, t, space, from);
         CALL(p->exec, p->dtype, pointwise, s->code, length, y, reg[s->a],
              s->b < 0 ? NULL : reg[s->b], s->c < 0 ? NULL : reg[s->c], s->imm);
+        if (p->streamed[t])
+            CALL(p->exec, p->dtype, stream_rows, 1, length, y, 0, output_of(p, t, from), 0);
         reg[p->n_in + t] = y;
     }
 }
@@ -188,6 +213,7 @@ sunup_status sunup__chain_run(const struct node *n, const struct chain_attr *a,
 {
     struct program p = prepare(n, a, e->threads);
     p.exec = e;
+    choose_streams(&p);
     sunup__parallel(e->threads, p.tasks, run_task, &p);
     return SUNUP_OK;
 }

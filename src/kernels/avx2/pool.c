@@ -17,7 +17,8 @@
 #define DIV(a, b)       _mm256_div_ps(a, b)
 #define LOADM(p, m)     _mm256_maskload_ps(p, m)
 #define STOREM(p, m, v) _mm256_maskstore_ps(p, m, v)
-#define MASK_OF(p)      _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define MASK_OF(n)                                                                                 \
+    _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 #define LARGER(best, x)                                                                            \
     _mm256_blendv_ps(_mm256_max_ps(best, x), best, _mm256_cmp_ps(best, best, _CMP_UNORD_Q))
 /* "Not at most" is true if either is NaN. */

@@ -17,7 +17,7 @@
 #define DIV(a, b)       _mm512_div_ps(a, b)
 #define LOADM(p, m)     _mm512_maskz_loadu_ps(m, p)
 #define STOREM(p, m, v) _mm512_mask_storeu_ps(p, m, v)
-#define MASK_OF(p)      _mm512_movepi32_mask(_mm512_loadu_si512(p))
+#define MASK_OF(n)      ((__mmask16)((1U << (n)) - 1))
 #define ORDERED(a)      _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q)
 #define LARGER(best, x) _mm512_mask_max_ps(best, ORDERED(best), best, x)
 /* "Not at most" is true if either is NaN. */

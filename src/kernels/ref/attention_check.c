@@ -1,5 +1,5 @@
 /* attention_check.c - problems of the two leaves of attention: rows, n, see (keys of the first row;
- * absent: all), bias, hidden (all of the first row's bias is -inf).
+ * absent: all), bias, blind (most rows see nothing), apart (elements between rows).
  *
  * exp(t - m) has condition 1 + |t - m|, and t itself is rounded, so an exponential's error counts
  * as many roundings as |t| + |m| + 3.
@@ -20,9 +20,10 @@ static struct problem read_problem(struct check *c, double flops, double moved)
     const int64_t rows = sunup__check_number(c, "rows", 1), n = sunup__check_number(c, "n", 1);
     const int64_t see =
         sunup__check_number(c, "see", n + rows) - 2 * (n + 1) * sunup__check_number(c, "blind", 0);
-    struct problem p = {.all = rows * n, .biased = sunup__check_number(c, "bias", 0)};
-    p.f32 = (struct attention_f32){rows, n, see, 0.3F, NULL, n + 3};
-    p.f64 = (struct attention_f64){rows, n, see, (double)0.3F, NULL, n + 3};
+    const int64_t row = n + sunup__check_number(c, "apart", 0);
+    struct problem p = {.all = rows * row, .biased = sunup__check_number(c, "bias", 0)};
+    p.f32 = (struct attention_f32){rows, n, row, see, 0.3F, NULL, n + 3};
+    p.f64 = (struct attention_f64){rows, n, row, see, (double)0.3F, NULL, n + 3};
     sunup__check_cost(c, flops * (double)p.all, moved * 4.0 * (double)p.all);
     if (p.biased) {
         const struct operand b = sunup__check_in(c, "bias", rows * (n + 3), FILL_ANY);
@@ -38,7 +39,7 @@ static double reach(const struct problem *p, int64_t r, const double *s, double 
     double most = isfinite(m) ? fabs(m) : 0;
     for (int64_t j = 0; j < p->f64.n; j++) {
         const double b = p->biased ? p->f64.bias[r * p->f64.bias_row + j] : 0;
-        const double t = fabs(p->f64.scale * s[r * p->f64.n + j]) + fabs(b);
+        const double t = fabs(p->f64.scale * s[r * p->f64.row + j]) + fabs(b);
         if (isfinite(t) && t > most) most = t;
     }
     return most;
@@ -47,7 +48,7 @@ static double reach(const struct problem *p, int64_t r, const double *s, double 
 static void run_scores(struct check *c)
 {
     const struct problem p = read_problem(c, 14, 2);
-    const int64_t rows = p.f32.rows, n = p.f32.n;
+    const int64_t rows = p.f32.rows, n = p.f32.n, row = p.f32.row;
     const struct operand raw = sunup__check_in(c, "raw", p.all, FILL_ANY);
     const struct operand before = sunup__check_in(c, "before", rows, FILL_ANY);
     const struct operand s = sunup__check_out(c, "s", p.all, FILL_ZERO),
@@ -73,8 +74,8 @@ static void run_scores(struct check *c)
         const double roundings = 3 + 2 * reach(&p, r, raw.f64, max.f64[r]);
         double total = was[r] * shrink.f64[r];
         for (int64_t j = 0; j < n; j++) {
-            size[r * n + j] = roundings * s.f64[r * n + j];
-            total += s.f64[r * n + j];
+            size[r * row + j] = roundings * s.f64[r * row + j];
+            total += s.f64[r * row + j];
         }
         of_row[r] = roundings * shrink.f64[r];
         of_sum[r] = roundings * total;
@@ -93,7 +94,7 @@ static void fill_lse(const struct problem *p, const struct operand *raw, const s
         double sum = 0, m = reach(p, r, raw->f64, 0);
         for (int64_t j = 0; j < p->f64.n; j++) {
             const double b = p->biased ? p->f64.bias[r * p->f64.bias_row + j] : 0;
-            sum += exp(p->f64.scale * raw->f64[r * p->f64.n + j] + b - m);
+            sum += exp(p->f64.scale * raw->f64[r * p->f64.row + j] + b - m);
         }
         const double found = sum > 0 ? m + log(sum) : (double)-INFINITY;
         lse->f32[r] = (float)(r % 3 == 2 ? (double)-INFINITY : found);
@@ -131,7 +132,7 @@ static void run_grad(struct check *c)
     for (int64_t r = 0; r < rows; r++) {
         const double roundings = 3 + 2 * reach(&p, r, raw.f64, lse.f64[r]);
         for (int64_t j = 0; j < n; j++) {
-            const int64_t i = r * n + j;
+            const int64_t i = r * p.f32.row + j;
             size[i] = roundings * s.f64[i];
             /* a denormal weight is wrong by 2^-150 at most, before it is multiplied */
             of_bias[r * (n + 3) + j] =
@@ -144,8 +145,16 @@ static void run_grad(struct check *c)
     if (p.biased) sunup__check_close(c, &dbias, of_bias, 4);
 }
 
-static const char *const problems[] = {
-    "rows0n5",        "rows5n0",           "rows3n1",         "rows7n10,bias",    "rows5n33,see3",
-    "rows4n70,blind", "rows3n17,see2bias", "rows2n257,bias1", "rows64n256,see64", NULL};
+static const char *const problems[] = {"rows0n5",
+                                       "rows5n0",
+                                       "rows3n1",
+                                       "rows7n10,bias",
+                                       "rows5n33,see3",
+                                       "rows4n70,blind",
+                                       "rows3n17,see2bias",
+                                       "rows2n257,bias1",
+                                       "rows64n256,see64",
+                                       "rows5n19,apart7see17bias",
+                                       NULL};
 const struct leaf_check sunup__check_attention_scores = {"attention_scores", problems, run_scores};
 const struct leaf_check sunup__check_attention_grad = {"attention_grad", problems, run_grad};

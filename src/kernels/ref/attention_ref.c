@@ -20,7 +20,7 @@ static REAL score(const struct NAME(attention) * a, int64_t row, int64_t j, REAL
 void NAME(ref_attention_scores)(const struct NAME(attention) * a, REAL *s, REAL *max, REAL *sum,
                                 REAL *shrink)
 {
-    for (int64_t r = 0; r < a->rows; r++, s += a->n) {
+    for (int64_t r = 0; r < a->rows; r++, s += a->row) {
         const int64_t n = seen(a, r);
         REAL m = max[r];
         for (int64_t j = 0; j < n; j++) {
@@ -42,7 +42,7 @@ void NAME(ref_attention_scores)(const struct NAME(attention) * a, REAL *s, REAL 
 void NAME(ref_attention_grad)(const struct NAME(attention) * a, const REAL *lse, const REAL *delta,
                               REAL *s, REAL *dp, REAL *dbias)
 {
-    for (int64_t r = 0; r < a->rows; r++, s += a->n, dp += a->n) {
+    for (int64_t r = 0; r < a->rows; r++, s += a->row, dp += a->row) {
         const int64_t n = lse[r] == RC(-INFINITY) ? 0 : seen(a, r);
         for (int64_t j = 0; j < a->n; j++) {
             s[j] = j < n ? EXP(score(a, r, j, s[j]) - lse[r]) : 0;

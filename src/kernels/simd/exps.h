@@ -10,8 +10,13 @@
 #include "kernels/simd/math.h"
 #include "kernels/simd/rows.h"
 
+/* Calls for the next group's rows too: over this one's exponentials the processor does not look so
+ * far ahead. */
 INLINE void term_exp(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
+    const int64_t next = (r + row_group(g->n)) * g->n + j;
+    __builtin_prefetch(g->x + next, 0, 2);
+    if (g->to) __builtin_prefetch(g->to + next, 1, 2);
     const vec e = vec_exp(vec_load_part(g->x + r * g->n + j, left) - vec_set(g->a[r]));
     if (g->to) vec_store_part(g->to + r * g->n + j, e, left);
     sum[0] += e;

@@ -73,12 +73,17 @@ static inline struct exp_parts exp_reduce(float x)
                               (int32_t)(float_bits(shifted) - float_bits(ROUND_SHIFT))};
 }
 
+/* A result below 2^-126 costs an Intel core some 150 cycles of microcode, also one that then rounds
+ * to 0: so what is 0 anyway is not computed. */
+#define EXP_LEAST -104.0F /* 0 from -103.98 on */
+
 static inline float fast_exp_negative(float x) /* x <= 0 */
 {
-    x = x < -104.0F ? -104.0F : x; /* 0 from -103.98 on */
-    const struct exp_parts e = exp_reduce(x);
+    const bool lost = x < EXP_LEAST;
+    const struct exp_parts e = exp_reduce(lost ? 0.0F : x);
     const int32_t half = e.k >> 1;
-    return FMA(FMA(e.tail, e.r, 1.0F), e.r, 1.0F) * power_of_2(half) * power_of_2(e.k - half);
+    const float y = FMA(FMA(e.tail, e.r, 1.0F), e.r, 1.0F) * power_of_2(half);
+    return lost ? 0.0F : y * power_of_2(e.k - half);
 }
 
 static inline float fast_exp(float x)
@@ -86,11 +91,10 @@ static inline float fast_exp(float x)
     return fast_exp_negative(x > 89.0F ? 89.0F : x); /* Inf from 88.73 on */
 }
 
-/* fast_exp's bits in a vec */
-INLINE vec vec_exp(vec x)
+/* fast_exp's bits in a vec, x < 89 */
+INLINE vec vec_exp_negative(vec x)
 {
-    x = vec_max(vec_set(-104.0F), vec_min(vec_set(89.0F), x)); /* NaN stays */
-    const vec shift = vec_set(ROUND_SHIFT);
+    const vec shift = vec_set(ROUND_SHIFT), one = vec_set(1.0F);
     const vec n = vec_fma(x, vec_set(LOG2_E), shift) - shift;
     const vec r = vec_fma(n, vec_set(-LN2_LOW), vec_fma(n, vec_set(-LN2_HIGH), x));
     vec p = vec_set(0x1.6bebcep-10F);
@@ -98,8 +102,12 @@ INLINE vec vec_exp(vec x)
     p = vec_fma(p, r, vec_set(0x1.555676p-5F));
     p = vec_fma(p, r, vec_set(0x1.5554aep-3F));
     p = vec_fma(p, r, vec_set(0x1.fffffep-2F));
-    const vec one = vec_set(1.0F);
-    return vec_scale(vec_fma(vec_fma(p, r, one), r, one), n);
+    return vec_scale_from(vec_fma(vec_fma(p, r, one), r, one), n, x, EXP_LEAST);
+}
+
+INLINE vec vec_exp(vec x)
+{
+    return vec_exp_negative(vec_min(vec_set(89.0F), x)); /* NaN stays */
 }
 
 static inline float fast_expm1_negative(float x) /* x <= 0 */
@@ -139,8 +147,9 @@ static inline float fast_log(float x)
     return x > 0 && x <= FLT_MAX ? y : edge;
 }
 
-static inline float fast_log1p_unit(float x) /* 0 <= x <= 1 */
+static inline float fast_log1p_unit(float y) /* 0 <= y <= 1 */
 {
+    const float least = 0x1p-30F, x = y < least ? least : y; /* below, it is y; see EXP_LEAST */
     float p = -0x1.b2f55ep-9F;
     p = FMA(p, x, 0x1.4b081ep-6F);
     p = FMA(p, x, -0x1.d8630ep-5F);
@@ -150,7 +159,7 @@ static inline float fast_log1p_unit(float x) /* 0 <= x <= 1 */
     p = FMA(p, x, -0x1.ff26e0p-3F);
     p = FMA(p, x, 0x1.554df0p-2F);
     p = FMA(p, x, -0x1.ffffd2p-2F);
-    return FMA(p * x, x, x);
+    return y < least ? y : FMA(p * x, x, x);
 }
 
 static inline float fast_tanh(float x)

@@ -6,6 +6,8 @@
  */
 #include "kernels/simd/rows.h"
 
+enum { GRAD_GROUP = 8 }; /* not VEC_LANES: the order of dgamma's sum follows from it */
+
 /* a: the row's mean */
 INLINE void term_square(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
@@ -14,11 +16,12 @@ INLINE void term_square(const struct rows *g, int64_t r, int64_t j, int64_t left
 }
 
 /* The same, and calls for what the passes to come will wait for: where y is written, and the next
- * row. For rows taken one by one, which are too long for the processor to look ahead. */
+ * rows, which the processor does not look ahead to over two passes of work in the cache. */
 INLINE void term_square_ahead(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
-    __builtin_prefetch(g->to + j, 1);
-    __builtin_prefetch(g->x + g->n + j, 0, 2);
+    const float *next = g->x + (r + row_group(g->n)) * g->n + j;
+    __builtin_prefetch(g->to + r * g->n + j, 1);
+    __builtin_prefetch(next, 0, 2);
     term_square(g, r, j, left, sum);
 }
 
@@ -34,10 +37,7 @@ INLINE void norm_group(struct rows *g, int64_t rows, const float *beta, double e
     const double n = (double)g->n;
     rows_sum(term_x, g, rows, 1, sum);
     for (int l = 0; l < VEC_LANES; l++) g->a[l] = (float)(sum[0][l] / n);
-    if (rows == 1)
-        rows_sum(term_square_ahead, g, rows, 1, square);
-    else
-        rows_sum(term_square, g, rows, 1, square);
+    rows_sum(term_square_ahead, g, rows, 1, square);
     for (int l = 0; l < VEC_LANES; l++) g->b[l] = (float)(1 / sqrt(square[0][l] / n + eps));
     for (int64_t r = 0; r < rows; r++) {
         const vec mean = vec_set(g->a[r]), rstd = vec_set(g->b[r]);
@@ -80,6 +80,7 @@ INLINE vec hat(const struct rows *g, int64_t r, int64_t j, int64_t left)
 INLINE void term_grad(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
     const vec dy = vec_load_part(g->y + r * g->n + j, left);
+    __builtin_prefetch(g->to + r * g->n + j, 1);
     const vec d = dy * load_or(g->weight, j, left, 1);
     sum[0] += d;
     sum[1] = vec_fma(d, hat(g, r, j, left), sum[1]);
@@ -110,6 +111,8 @@ INLINE void grad_columns(const struct rows *g, int64_t rows, int64_t j, int64_t 
         const vec h = hat(g, r, j, left), dy = vec_load_part(g->y + at, left);
         sum[0] = vec_fma(dy, h, sum[0]);
         sum[1] += dy;
+        __builtin_prefetch(g->x + at + GRAD_GROUP * g->n, 0, 2);
+        __builtin_prefetch(g->y + at + GRAD_GROUP * g->n, 0, 2);
         if (!g->to) continue;
         const vec rest = vec_fma(dy, gamma, -vec_fma(h, vec_set(g->d[r]), vec_set(g->c[r])));
         vec_store_part(g->to + at, vec_set(g->b[r]) * rest, left);
@@ -120,9 +123,8 @@ static void norm_grad(int64_t rows, int64_t n, const float *x, const float *gamm
                       const float *mean, const float *rstd, const float *dy, float *dx,
                       float *dgamma, float *dbeta)
 {
-    enum { GROUP = 8 }; /* not VEC_LANES, since the order of dgamma's sum follows from it */
-    for (int64_t i = 0; i < rows; i += GROUP) {
-        const int64_t group = rows - i < GROUP ? rows - i : GROUP;
+    for (int64_t i = 0; i < rows; i += GRAD_GROUP) {
+        const int64_t group = rows - i < GRAD_GROUP ? rows - i : GRAD_GROUP;
         struct rows g = {
             .n = n, .x = x + i * n, .y = dy + i * n, .weight = gamma, .to = dx ? dx + i * n : NULL};
         for (int64_t r = 0; r < group; r++) {

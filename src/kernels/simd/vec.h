@@ -79,10 +79,15 @@ INLINE vec vec_zero_where(vec w, vec x)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(w, vec_set(0), _CMP_NEQ_UQ), x);
 }
-/* x 2^n for whole n, with one rounding */
-INLINE vec vec_scale(vec x, vec n)
+/* x, 0 where it is `low` */
+INLINE vec vec_zero_at(vec x, float low)
 {
-    return _mm512_scalef_ps(x, n);
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, vec_set(low), _CMP_NEQ_UQ), x);
+}
+/* x 2^n for whole n, with one rounding, and 0 where y < least */
+INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
+{
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(y, vec_set(least), _CMP_NLT_UQ), x, n);
 }
 
 #define FOLD_ONE(op, x)                                                                            \
@@ -165,14 +170,19 @@ INLINE vec vec_zero_where(vec w, vec x)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(w, vec_set(0), _CMP_NEQ_UQ));
 }
-/* Two factors, the first of which cannot underflow. */
-INLINE vec vec_scale(vec x, vec n)
+INLINE vec vec_zero_at(vec x, float low)
 {
-    const __m256i k = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(k, 1);
+    return _mm256_and_ps(x, _mm256_cmp_ps(x, vec_set(low), _CMP_NEQ_UQ));
+}
+/* Two factors, the first of which cannot underflow. */
+INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
+{
+    const vec keep = _mm256_cmp_ps(y, vec_set(least), _CMP_NLT_UQ);
+    const __m256i k = _mm256_cvtps_epi32(_mm256_and_ps(n, keep)), half = _mm256_srai_epi32(k, 1);
     const __m256i rest = _mm256_sub_epi32(k, half), bias = _mm256_set1_epi32(127);
     const vec a = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
     const vec b = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
-    return x * a * b;
+    return _mm256_and_ps(x, keep) * a * b;
 }
 
 #define FOLD_ONE(op, x)                                                                            \

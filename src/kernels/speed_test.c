@@ -1,0 +1,78 @@
+/* speed_test.c - no leaf is slower than its plain-C reference, on any problem of its check.
+ *
+ * The least time of a few short windows, in turn, since other work on the machine can only add. A fifth
+ * more and half a microsecond a call are allowed, in which vectors and tables are set up. Left out are
+ * problems of saturated arguments, whose results below 2^-126 cost some cores 150 cycles of microcode a
+ * vector, by which no training is slower. Compilers that instrument the
+ * reference or the leaf measure themselves, so the test passes over such builds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/check.h"
+
+#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
+#define TIMED false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TIMED false
+#endif
+#endif
+#ifndef TIMED
+#define TIMED true
+#endif
+
+enum { WINDOWS = 12 };
+static const double window_s = 150e-6, a_call_s = 500e-9, allowed = 1.2;
+
+static sunup_context *ctx;
+
+static double least_s(const char *problem, const char *isa, double so_far)
+{
+    struct bench_result r;
+    assert_int_equal(sunup__kernels_bench(ctx, problem, isa, window_s, &r), SUNUP_OK);
+    return r.min_s < so_far ? r.min_s : so_far;
+}
+
+static bool is_slower(const char *leaf, const char *problem)
+{
+    char text[256];
+    double fast = 1e9, plain = 1e9;
+    (void)snprintf(text, sizeof text, "%s:%s", leaf, problem);
+    for (int i = 0; i < WINDOWS; i++) {
+        fast = least_s(text, ctx->options.isa, fast);
+        plain = least_s(text, "ref", plain);
+        if (fast <= allowed * plain + a_call_s) return false;
+    }
+    print_error("%s takes %.0f ns, its reference %.0f ns\n", text, 1e9 * fast, 1e9 * plain);
+    return true;
+}
+
+static void no_leaf_is_slower_than_its_reference(void **state)
+{
+    (void)state;
+    int slower = 0, problems = 0;
+    if (!TIMED) skip();
+    for (int i = 0; i < LEAVES; i++) {
+        const struct leaf_check *check = sunup__leaf_check(i);
+        for (const char *const *p = check->problems; *p != NULL; p++, problems++)
+            slower += strstr(*p, "scale200") == NULL && is_slower(check->leaf, *p);
+    }
+    print_message("%d problems\n", problems);
+    assert_int_equal(slower, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_leaf_is_slower_than_its_reference)};
+    if (sunup_context_create(NULL, &ctx) != SUNUP_OK) return 1;
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    sunup_context_destroy(&ctx);
+    return failed;
+}
