@@ -66,6 +66,7 @@ struct kernels {
     struct leaves_f32 f32;
     struct leaves_f64 f64;
     bool fast_bf16;             /* gemm_bf16 is faster than gemm  */
+    bool tiles_bf16;            /* several times as fast: tiles of 16 rows, whose words lie in rows */
     double (*fma_loop)(int64_t rounds); /* flops done in registers: the ceiling that benches divide by */
 };
 double sunup__fma_loop(int64_t rounds);

@@ -11,7 +11,8 @@ set(ISA_avx2 -mavx2 -mfma)
 set(ISA_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx2 -mprefer-vector-width=512)
 
 set(ISA_avx512_bf16 ${ISA_avx512} -mavx512bf16)
-set(only_own avx512_bf16) # levels for which the loops of simd/ would be the same again
+set(ISA_amx ${ISA_avx512_bf16} -mamx-tile -mamx-bf16)
+set(only_own avx512_bf16 amx) # levels for which the loops of simd/ would be the same again
 
 set(here ${CMAKE_SOURCE_DIR}/src/kernels)
 file(STRINGS ${here}/isa.def levels REGEX "^ISA\\(")

@@ -28,13 +28,14 @@ struct NAME(attention) {
     int64_t bias_row;
 };
 
-/* Winograd F(4x4, 3x3), see ref/winograd_ref.c. Numbers of a tile are spread over 36 matrices, `frequency` 6 i + j (i
- * along H), `*_frequency` elements apart; rows of a matrix are tiles. */
+/* Winograd F(4x4, 3x3) and F(2x2, 5x5), see ref/winograd_ref.c. `taps` is 3 or 5, the side of a tile of y (or dy)
+ * 7 - taps. Numbers of a tile are spread over 36 matrices, `frequency` 6 i + j (i along H), `*_frequency` elements
+ * apart; rows of a matrix are tiles. */
 
-/* V = B^T x B of a run of tiles along W: tile i takes columns first + 4 i .. first + 4 i + 5 of 6 rows. Columns outside
- * [0, width) are zeros, or wrap. */
+/* V = B^T x B of a run of tiles along W: tile i takes columns first + (7 - taps) i and the next 5 of 6 rows. Columns
+ * outside [0, width) are zeros, or wrap. */
 struct NAME(winograd_input) {
-    int64_t tiles, channels;
+    int64_t taps, tiles, channels;
     const REAL *x;
     int64_t row[6];     /* offset in x of column 0 of each row; -1: a row of zeros */
     int64_t first, width, x_point;
@@ -42,18 +43,18 @@ struct NAME(winograd_input) {
     REAL *v;
     int64_t v_tile, v_frequency;
 };
-/* U = G w G^T of rows x n pairs of channels; taps r, s at w + (3 r + s) w_tap, which may be negative. */
+/* U = G w G^T of rows x n pairs of channels; tap r, s at w + (taps r + s) w_tap, which may be negative. */
 struct NAME(winograd_weights) {
-    int64_t rows, n;
+    int64_t taps, rows, n;
     const REAL *w;
     int64_t w_row, w_tap;
     REAL *u;
     int64_t u_row, u_frequency;
 };
-/* y = A^T M A + bias of a run of tiles along W: tile i gives columns 4 i .. 4 i + 3 of 4 rows; those from y_rows and
- * y_columns on do not exist. */
+/* y = A^T M A + bias of a run of tiles along W: tile i gives 7 - taps columns, from (7 - taps) i on, of as
+ * many rows; those from y_rows and y_columns on do not exist. */
 struct NAME(winograd_output) {
-    int64_t tiles, channels;
+    int64_t taps, tiles, channels;
     const REAL *m;
     int64_t m_tile, m_frequency;
     const REAL *bias;   /* [channels] or NULL */

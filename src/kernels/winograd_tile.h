@@ -1,5 +1,5 @@
-/* winograd_tile.h - the transforms of F(4x4, 3x3), one vector of channels of a whole tile at a time;
- * see ref/winograd_ref.c for the matrices.
+/* winograd_tile.h - the transforms of F(4x4, 3x3) and F(2x2, 5x5), one vector of channels of a
+ * whole tile at a time; see ref/winograd_ref.c for the matrices.
  *
  * Included by the winograd.c of an instruction set with these defined:
  *
@@ -45,25 +45,35 @@ INLINE void to_points(VEC d[6])
     d[4] = FMA(SPLAT(-B), odd_b, even_b);
 }
 
-/* G w. */
-INLINE void taps_to_points(const VEC w[3], VEC u[6])
+/* G w, of 3 or 5. */
+INLINE void taps_to_points(const VEC *w, VEC u[6], const int taps)
 {
-    const VEC even_a = MUL(SPLAT(-2.0F / 3), FMA(SPLAT(0.5F), w[2], w[0]));
-    const VEC even_b = MUL(SPLAT(1.0F / 6), FMA(SPLAT(2), w[2], w[0]));
+    const bool five = taps == 5;
+    const VEC odd_a = five ? FMA(SPLAT(0.5F), w[3], w[1]) : w[1],
+              odd_b = five ? FMA(SPLAT(2), w[3], w[1]) : w[1],
+              upper_a = five ? FMA(SPLAT(0.5F), w[4], w[2]) : w[2],
+              upper_b = five ? FMA(SPLAT(2), w[4], w[2]) : w[2];
+    const VEC even_a = MUL(SPLAT(-2.0F / 3), FMA(SPLAT(0.5F), upper_a, w[0]));
+    const VEC even_b = MUL(SPLAT(1.0F / 6), FMA(SPLAT(2), upper_b, w[0]));
     u[0] = w[0];
-    u[1] = FMA(SPLAT(-2.0F / 3 * A), w[1], even_a);
-    u[2] = FMA(SPLAT(2.0F / 3 * A), w[1], even_a);
-    u[3] = FMA(SPLAT(1.0F / 6 * B), w[1], even_b);
-    u[4] = FMA(SPLAT(-1.0F / 6 * B), w[1], even_b);
-    u[5] = w[2];
+    u[1] = FMA(SPLAT(-2.0F / 3 * A), odd_a, even_a);
+    u[2] = FMA(SPLAT(2.0F / 3 * A), odd_a, even_a);
+    u[3] = FMA(SPLAT(1.0F / 6 * B), odd_b, even_b);
+    u[4] = FMA(SPLAT(-1.0F / 6 * B), odd_b, even_b);
+    u[5] = w[taps - 1];
 }
 
-/* A^T m. */
-INLINE void from_points(const VEC m[6], VEC y[4])
+/* A^T m, 4 or 2 numbers. */
+INLINE void from_points(const VEC m[6], VEC *y, const int side)
 {
     const VEC sum_a = ADD(m[1], m[2]), sum_b = ADD(m[3], m[4]);
-    const VEC odd_a = MUL(SPLAT(A), SUB(m[1], m[2])), odd_b = MUL(SPLAT(B), SUB(m[3], m[4]));
+    const VEC odd_a = MUL(SPLAT(A), SUB(m[1], m[2])), difference_b = SUB(m[3], m[4]);
     y[0] = ADD(ADD(m[0], sum_a), sum_b);
+    if (side == 2) {
+        y[1] = FMA(SPLAT(B), difference_b, ADD(odd_a, m[5]));
+        return;
+    }
+    const VEC odd_b = MUL(SPLAT(B), difference_b);
     y[1] = ADD(odd_a, odd_b);
     y[2] = FMA(SPLAT(0.5F), sum_a, ADD(sum_b, sum_b));
     y[3] = FMA(SPLAT(0.5F), odd_a, FMA(SPLAT(2), odd_b, m[5]));
@@ -154,7 +164,7 @@ static void winograd_input(const struct winograd_input_f32 *t)
     bool zeros = false;
     for (int i = 0; i < 6; i++) zeros = zeros || t->row[i] < 0;
     for (int64_t i = 0; i < t->tiles; i++) {
-        const int64_t first = t->first + 4 * i;
+        const int64_t first = t->first + (7 - t->taps) * i;
         if (zeros || first < 0 || first + 6 > t->width)
             input_edge(t, first, t->v + i * t->v_tile);
         else
@@ -165,22 +175,22 @@ static void winograd_input(const struct winograd_input_f32 *t)
 /* ---- weights ---- */
 
 INLINE void weights_lanes(const float *w, int64_t tap, float *u, int64_t frequency, MASK mask,
-                          const bool whole)
+                          const bool whole, const int taps)
 {
-    VEC half[6][3];
+    VEC half[6][5];
     UNROLL
-    for (int s = 0; s < 3; s++) {
-        VEC in[3], out[6];
+    for (int s = 0; s < taps; s++) {
+        VEC in[5], out[6];
         UNROLL
-        for (int r = 0; r < 3; r++) in[r] = LOAD_IF(whole, w + (3 * r + s) * tap, mask);
-        taps_to_points(in, out);
+        for (int r = 0; r < taps; r++) in[r] = LOAD_IF(whole, w + (taps * r + s) * tap, mask);
+        taps_to_points(in, out, taps);
         UNROLL
         for (int i = 0; i < 6; i++) half[i][s] = out[i];
     }
     UNROLL
     for (int i = 0; i < 6; i++) {
         VEC out[6];
-        taps_to_points(half[i], out);
+        taps_to_points(half[i], out, taps);
         UNROLL
         for (int j = 0; j < 6; j++) STORE_IF(whole, u + (6 * i + j) * frequency, mask, out[j]);
     }
@@ -191,12 +201,12 @@ INLINE void weights_lanes(const float *w, int64_t tap, float *u, int64_t frequen
 static void prefetch_row(const struct winograd_weights_f32 *t, int64_t row)
 {
     const float *w = t->w + row * t->w_row;
-    for (int e = 0; e < 9; e++) {
+    for (int64_t e = 0; e < t->taps * t->taps; e++) {
         for (int64_t c = 0; c < t->n; c += LINE) __builtin_prefetch(w + e * t->w_tap + c);
     }
 }
 
-static void winograd_weights(const struct winograd_weights_f32 *t)
+INLINE void weights_rows(const struct winograd_weights_f32 *t, const int taps)
 {
     for (int64_t row = 0; row < t->rows; row++) {
         const float *w = t->w + row * t->w_row;
@@ -204,17 +214,25 @@ static void winograd_weights(const struct winograd_weights_f32 *t)
         if (row + ROWS_AHEAD < t->rows) prefetch_row(t, row + ROWS_AHEAD);
         int64_t c = 0;
         for (; c + LANES <= t->n; c += LANES)
-            weights_lanes(w + c, t->w_tap, u + c, t->u_frequency, MASK_OF(0), true);
+            weights_lanes(w + c, t->w_tap, u + c, t->u_frequency, MASK_OF(0), true, taps);
         if (c < t->n)
-            weights_lanes(w + c, t->w_tap, u + c, t->u_frequency, MASK_OF(t->n - c), false);
+            weights_lanes(w + c, t->w_tap, u + c, t->u_frequency, MASK_OF(t->n - c), false, taps);
     }
+}
+
+static void winograd_weights(const struct winograd_weights_f32 *t)
+{
+    if (t->taps == 3)
+        weights_rows(t, 3);
+    else
+        weights_rows(t, 5);
 }
 
 /* ---- output ---- */
 
 /* Where the points of a tile go, as struct source. */
 struct target {
-    float *const *points; /* [16] */
+    float *const *points; /* [side * side] */
     float *y;
     int64_t row, point;
 };
@@ -222,7 +240,8 @@ struct target {
 enum where { INSIDE, EDGE, PAST_CACHES };
 
 INLINE void output_lanes(const float *m, int64_t frequency, VEC bias, const struct target *y,
-                         int64_t c, MASK mask, const bool whole, const enum where where)
+                         int64_t c, MASK mask, const bool whole, const enum where where,
+                         const int side)
 {
     VEC half[4][6];
     UNROLL
@@ -230,17 +249,17 @@ INLINE void output_lanes(const float *m, int64_t frequency, VEC bias, const stru
         VEC in[6], out[4];
         UNROLL
         for (int i = 0; i < 6; i++) in[i] = LOAD_IF(whole, m + (6 * i + j) * frequency + c, mask);
-        from_points(in, out);
+        from_points(in, out, side);
         UNROLL
-        for (int i = 0; i < 4; i++) half[i][j] = out[i];
+        for (int i = 0; i < side; i++) half[i][j] = out[i];
     }
     UNROLL
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < side; i++) {
         VEC out[4];
-        from_points(half[i], out);
+        from_points(half[i], out, side);
         UNROLL
-        for (int j = 0; j < 4; j++) {
-            float *p = where == EDGE ? y->points[4 * i + j] : y->y + i * y->row + j * y->point;
+        for (int j = 0; j < side; j++) {
+            float *p = where == EDGE ? y->points[side * i + j] : y->y + i * y->row + j * y->point;
             if (where == PAST_CACHES && whole)
                 STREAM(p + c, ADD(out[j], bias));
             else
@@ -250,16 +269,26 @@ INLINE void output_lanes(const float *m, int64_t frequency, VEC bias, const stru
 }
 
 /* n channels of a tile. */
-INLINE void output_tile(int64_t n, const float *m, int64_t frequency, const float *bias,
-                        const struct target *y, const enum where where)
+INLINE void output_side(int64_t n, const float *m, int64_t frequency, const float *bias,
+                        const struct target *y, const enum where where, const int side)
 {
     const VEC zero = SPLAT(0);
     int64_t c = 0;
     for (; c + LANES <= n; c += LANES)
-        output_lanes(m, frequency, bias ? LOAD(bias + c) : zero, y, c, MASK_OF(0), true, where);
+        output_lanes(m, frequency, bias ? LOAD(bias + c) : zero, y, c, MASK_OF(0), true, where,
+                     side);
     if (c == n) return;
     const MASK mask = MASK_OF(n - c);
-    output_lanes(m, frequency, bias ? LOADM(bias + c, mask) : zero, y, c, mask, false, where);
+    output_lanes(m, frequency, bias ? LOADM(bias + c, mask) : zero, y, c, mask, false, where, side);
+}
+
+INLINE void output_tile(const struct winograd_output_f32 *t, int64_t n, const float *m,
+                        const float *bias, const struct target *y, const enum where where)
+{
+    if (t->taps == 3)
+        output_side(n, m, t->m_frequency, bias, y, where, 4);
+    else
+        output_side(n, m, t->m_frequency, bias, y, where, 2);
 }
 
 /* Are all vectors of y aligned? */
@@ -270,33 +299,35 @@ static bool aligned(const struct winograd_output_f32 *t)
 
 static void output_inside(const struct winograd_output_f32 *t, int64_t tile)
 {
-    const struct target y = {NULL, t->y + 4 * tile * t->y_point, t->y_row, t->y_point};
+    const struct target y = {NULL, t->y + (7 - t->taps) * tile * t->y_point, t->y_row, t->y_point};
     const float *m = t->m + tile * t->m_tile;
     if (t->stream && aligned(t))
-        output_tile(t->channels, m, t->m_frequency, t->bias, &y, PAST_CACHES);
+        output_tile(t, t->channels, m, t->bias, &y, PAST_CACHES);
     else
-        output_tile(t->channels, m, t->m_frequency, t->bias, &y, INSIDE);
+        output_tile(t, t->channels, m, t->bias, &y, INSIDE);
 }
 
 /* Points that do not exist go to a strip that nobody reads. */
 static void output_edge(const struct winograd_output_f32 *t, int64_t tile)
 {
+    const int64_t side = 7 - t->taps;
     float nowhere[STRIP], *points[16];
     for (int64_t c = 0; c < t->channels; c += STRIP) {
-        for (int64_t e = 0; e < 16; e++) {
-            const int64_t row = e / 4, column = 4 * tile + e % 4;
+        for (int64_t e = 0; e < side * side; e++) {
+            const int64_t row = e / side, column = side * tile + e % side;
             const bool exists = row < t->y_rows && column < t->y_columns;
             points[e] = exists ? t->y + row * t->y_row + column * t->y_point + c : nowhere;
         }
-        output_tile(least(STRIP, t->channels - c), t->m + tile * t->m_tile + c, t->m_frequency,
+        output_tile(t, least(STRIP, t->channels - c), t->m + tile * t->m_tile + c,
                     t->bias ? t->bias + c : NULL, &(struct target){.points = points}, EDGE);
     }
 }
 
 static void winograd_output(const struct winograd_output_f32 *t)
 {
+    const int64_t side = 7 - t->taps;
     for (int64_t i = 0; i < t->tiles; i++) {
-        if (t->y_rows < 4 || t->y_columns < 4 * i + 4)
+        if (t->y_rows < side || t->y_columns < side * (i + 1))
             output_edge(t, i);
         else
             output_inside(t, i);

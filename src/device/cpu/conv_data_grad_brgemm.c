@@ -4,9 +4,9 @@
  * dx[i] = sum over taps t and outputs o with o stride - before + t dilation = i of dy[o] w[t].
  * Points i of one phase, (i + before) mod stride, share their taps and use neighbouring outputs:
  * each phase is a sweep of stride 1 over dy, writing every stride-th point of dx. Nothing is
- * multiplied by inserted zeros. Weights are packed once per run to panels of [T][R][S][K][32], S
- * backwards: with stride and dilation 1 along W the S taps then are one long k, as in the forward
- * direction.
+ * multiplied by inserted zeros. Taps side by side, as of 2x2 with stride 2, are one with more
+ * channels. Weights are packed once per run to panels of [T][R][S][K][32], S backwards: with stride
+ * and dilation 1 along W the S taps then are one long k, as in the forward direction.
  *
  * Circular padding is zero padding of the other direction if dy has the period of x. Otherwise the
  * gradient of the padded x is made, and its points added to the ones that they are copies of.
@@ -238,10 +238,24 @@ static struct window plan_window(struct data_grad *g, const struct window *w, in
     return window;
 }
 
+/* Taps that lie side by side along W without a gap or an overlap are channels of one tap, in x as
+ * in w: one phase with longer rows of dx instead of several. */
+static struct window side_by_side(const struct window *w)
+{
+    struct window one = *w;
+    if (w->groups > 1 || w->circular || w->dilation[2] != 1 || w->before[2] != 0 ||
+        w->stride[2] != w->taps[2] || w->in[2] != w->out[2] * w->taps[2])
+        return one;
+    one.c = w->c * w->taps[2];
+    one.in[2] = w->out[2];
+    one.taps[2] = one.stride[2] = 1;
+    return one;
+}
+
 sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n,
                                                struct step *s)
 {
-    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    const struct window given = side_by_side(&((const struct conv_attr *)n->attr)->w), *w = &given;
     const int64_t *taps = w->taps, all = taps[0] * taps[1] * taps[2];
     const int64_t phases = w->stride[0] * w->stride[1] * w->stride[2];
     const int64_t room = phases * 2 * (taps[0] + taps[1] + taps[2]);

@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-/* Part sizes: what taps read and what goes with the targets should stay in half of a 1 MB L2. */
-enum { PART_ELEMENTS = 96 << 10, PART_ROWS_MOST = 1024 };
+enum { PART_ROWS_MOST = 1024 };
+/* Of maps with shorter rows a tile of the leaf has too few. */
+enum { ACROSS_BELOW = 7, ACROSS_SAMPLES = 8, ACROSS_ELEMENTS = 192 << 10 };
 enum { LINE = 16 };
 
 static int64_t most(int64_t a, int64_t b)
@@ -62,19 +63,52 @@ static void choose_part(struct conv_space *s)
 {
     const int64_t all = s->target[s->axis], rows = s->target[0] * s->target[1] * s->target[2];
     s->rows_most = all;
-    while (s->rows_most > 1 && weight(s, s->rows_most) > PART_ELEMENTS &&
+    while (s->rows_most > 1 && weight(s, s->rows_most) > s->budget &&
            rows / all * (s->rows_most / 2) >= s->points)
         s->rows_most = (s->rows_most + 1) / 2;
     s->samples_most = 1;
     if (s->rows_most < all) return;
-    const int64_t samples = most(PART_ELEMENTS / most(1, weight(s, all)), ceiling(s->points, rows));
+    const int64_t samples = most(s->budget / most(1, weight(s, all)), ceiling(s->points, rows));
     s->samples_most = least(s->samples, most(1, least(samples, PART_ROWS_MOST / rows)));
+}
+
+static int64_t sample_elements(const struct conv_space *s)
+{
+    return s->source[0] * s->source[1] * s->source[2] * s->channels;
+}
+
+bool sunup__conv_across_pays(const struct conv_space *s)
+{
+    const bool evenly = s->stride[0] == 1 && s->stride[1] == 1 && s->stride[2] == 1;
+    return !s->circular && s->target[2] < ACROSS_BELOW && s->samples >= ACROSS_SAMPLES &&
+           (!evenly || sunup__conv_reaches_over(s)) &&
+           s->samples * sample_elements(s) <= ACROSS_ELEMENTS;
+}
+
+/* Samples lie as they are, or a line further apart. */
+static void plan_across(struct conv_space *s)
+{
+    const int64_t sample = sample_elements(s);
+    s->copy = sample % s->period == 0;
+    s->rows_most = s->target[s->axis];
+    s->samples_most = s->samples;
+    s->pitch[3] = s->channels;
+    for (int a = 2; a >= 0; a--) {
+        s->thin[a] = 1;
+        s->pitch[a] = s->pitch[a + 1] * s->source[a];
+    }
+    if (s->copy) s->pitch[0] += LINE;
+    s->slot = s->copy ? s->pitch[0] * s->samples : 0;
 }
 
 void sunup__conv_space_plan(struct conv_space *s)
 {
     s->axis = 0;
     while (s->axis < 2 && s->target[s->axis] == 1) s->axis++;
+    if (s->across) {
+        plan_across(s);
+        return;
+    }
     const bool same_sets = s->stride[2] * s->channels % s->period == 0 && s->target[2] > 1;
     s->copy = !s->skip && (same_sets || sunup__conv_reaches_over(s));
     for (int a = 0; a < 3; a++)
@@ -176,11 +210,17 @@ const float *sunup__conv_load(const struct conv_space *s, const struct conv_part
         from[a] = s->first[a] + (a == s->axis ? part->row * s->stride[a] : 0);
         n[a] = span(s, a, conv_part_count(s, part, a));
     }
-    const int64_t sample = s->source[0] * s->source[1] * s->source[2] * s->channels;
-    *at = s->copy ? 0 : from[0] * s->pitch[1] + from[1] * s->pitch[2] + from[2] * s->pitch[3];
+    const int64_t sample = sample_elements(s);
+    const bool whole = !s->copy || s->across;
+    *at = whole ? from[0] * s->pitch[1] + from[1] * s->pitch[2] + from[2] * s->pitch[3] : 0;
     if (!s->copy) return source + part->sample * sample;
     for (int64_t i = 0; i < part->samples; i++) {
-        copy_box(s, source + (part->sample + i) * sample, from, n, slot + i * s->pitch[0]);
+        const float *x = source + (part->sample + i) * sample;
+        if (s->across) {
+            memcpy(slot + i * s->pitch[0], x, bytes(sample));
+        } else {
+            copy_box(s, x, from, n, slot + i * s->pitch[0]);
+        }
     }
     return slot;
 }
@@ -198,6 +238,14 @@ struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_
         a_step[i] = s->pitch[i] * (i > 0 ? s->stride[i - 1] / s->thin[i - 1] : 1);
         c_step[i] = c_pitch[i];
     }
+    if (s->across)
+        return (struct conv_rows){.m = part->samples,
+                                  .a_row = a_step[0],
+                                  .c_row = c_step[0],
+                                  .count = {count[1], count[2], count[3]},
+                                  .a_step = {a_step[1], a_step[2], a_step[3]},
+                                  .c_step = {c_step[1], c_step[2], c_step[3]},
+                                  .axis = {0, 1, 2}};
     struct conv_rows r = {.m = count[3],
                           .a_row = a_step[3],
                           .c_row = c_step[3],

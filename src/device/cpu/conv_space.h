@@ -9,8 +9,9 @@
  * more than one target; any range of u is walked as parts: some rows of one sample, or several
  * whole samples. If taps reach over an edge (`copy`), a part's source is first copied, halo and
  * all, into a slot of fixed pitches; a running task has one slot. A caller that visits only what is
- * inside (`skip`) is spared that, and gets rows along W alone. Results do not depend on how ranges
- * are cut.
+ * inside (`skip`) is spared that, and gets rows along W alone. Where a map is so small that its
+ * rows are a few points, rows run `across` samples instead: one point of all samples of a part,
+ * which meet the same taps. Results do not depend on how ranges are cut.
  */
 #ifndef SUNUP_DEVICE_CPU_CONV_SPACE_H
 #define SUNUP_DEVICE_CPU_CONV_SPACE_H
@@ -26,7 +27,9 @@ struct conv_space {
     int64_t reach[3];  /* source points that taps span                           */
     bool circular;
     bool skip;      /* the caller leaves out what lies outside: nothing is copied */
-    int64_t beside; /* elements that go with each target point (cache budget)     */
+    bool across;    /* rows are one target of several samples; outside is left out, too */
+    int64_t beside; /* elements that go with each target point                    */
+    int64_t budget; /* elements that a part may touch: what stays in the second level */
     int64_t points; /* that a part should have at least, whatever they take       */
     int64_t period; /* targets a multiple of this many floats apart get in each other's way: such
                        sources are copied, a line further apart                    */
@@ -40,6 +43,8 @@ struct conv_space {
 };
 
 void sunup__conv_space_plan(struct conv_space *s);
+/* Whether rows across samples are the longer ones, and all samples fit a part. */
+bool sunup__conv_across_pays(const struct conv_space *s);
 
 struct conv_part {
     int64_t sample, samples, row, rows;
@@ -78,5 +83,13 @@ void sunup__conv_position(const struct conv_space *s, const struct conv_part *pa
 /* c_pitch: of the targets' memory, N D H W. */
 struct conv_rows sunup__conv_rows(const struct conv_space *s, const struct conv_part *part,
                                   const int64_t c_pitch[4]);
+
+/* Asks for share i of n of the floats that lie `ahead`, or beyond the end, where asking is free. */
+static inline void conv_ask(const float *from, int64_t ahead, int64_t floats, int64_t i, int64_t n)
+{
+    const uintptr_t first = (uintptr_t)from + (size_t)ahead * sizeof(float);
+    for (int64_t p = i * floats / n; p < (i + 1) * floats / n; p += 16)
+        __builtin_prefetch((const void *)(first + (size_t)p * sizeof(float)), 0, 2);
+}
 
 #endif

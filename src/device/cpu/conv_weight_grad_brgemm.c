@@ -4,8 +4,10 @@
  * A is x transposed by strides: the rows of a product are the channels of a tap, its sum runs over
  * a row of outputs, its batch over the rows of a part. Points that a tap sees outside are left out
  * (`skip`), so x stays where it is. With few channels, the S taps that lie next to each other are
- * one product's rows instead, and x is copied with its padding. B is dy, a panel of 32 columns at a
- * time, packed if rows are wide: they would share few sets of a cache.
+ * one product's rows instead, and x is copied with its padding. Of tiny maps a sum runs over one
+ * point of all samples. B is dy, a panel of 32 columns at a time, packed if rows are wide: they
+ * would share few sets of a cache. Each product fetches a share of what the next part reads: 1.1 to
+ * 1.3 times where x and dy come from memory (Sapphire Rapids).
  *
  * The points are cut into chunks with a partial dw each, added in order at the end; the number of
  * chunks follows from shapes alone, and within a chunk an element is one chain over the points in
@@ -22,14 +24,18 @@
 enum {
     CHUNKS_MOST = 16,
     PARTIAL_ELEMENTS_MOST = 2 << 20,
-    ROWS = 112,
-    WIDTH = 32,             /* of a panel                                                       */
-    PACK_FROM = 64,         /* K above which dy is packed, if a tap has more channels           */
-    CHUNK_POINTS = 1024,    /* that make a partial dw worth its adding                          */
-    SKIP_FROM = 16,         /* channels from which on a tap is a product of its own             */
-    POINTS_LEAST = 192,     /* of a part: what a sum should have to be worth the reading of dw  */
+    ROWS = 64,      /* of a product: its x stays in the first level while panels pass    */
+    WIDTH = 32,     /* of a panel                                                       */
+    PACK_FROM = 64, /* K from which on dy is packed, if there are PACK_ROWS to use it  */
+    PACK_ROWS = 32,
+    CHUNK_POINTS = 1024, /* that make a partial dw worth its adding                          */
+    SKIP_FROM = 16,      /* channels from which on a tap is a product of its own             */
+    PART = 96 << 10,     /* elements of x and dy that a part touches; twice is no better at 2 MB */
+    POINTS_LEAST = 192,  /* of a part: what a sum should have to be worth the reading of dw  */
     PACKED_MOST = 64 << 10, /* elements of packed dy at work                                    */
+    FAR = 256 << 10,        /* elements of x and dy that the L2 does not hold                   */
     PERIOD = 128,           /* floats: a tile reads one line each of hundreds of points         */
+    ROWS_AHEAD = 8,         /* fetched before dy is packed                                       */
     LINE = 16,
     ADD_ELEMENTS = 4096
 };
@@ -43,6 +49,7 @@ struct weight_grad {
     int64_t products;                /* blocks * groups * products of taps                    */
     int64_t panels, block;           /* of n; panels that are packed together                 */
     bool packed;
+    bool far;                      /* x and dy are in memory, not in a cache */
     int64_t dw, chunks, shares;    /* elements; chunks; tasks that share a chunk            */
     int64_t rows_most, panel_most; /* rows of a part; elements of a packed panel            */
     int64_t slot;                  /* floats of a task's memory: halo, packed dy            */
@@ -99,6 +106,9 @@ struct piece {
     int64_t *a_at, *b_at; /* [rows_most]                                 */
     float *packed, *dw;
     bool adds; /* to what earlier parts of the chunk left in dw */
+    /* The next part's x and dy, of which each of `calls` of the leaf fetches its share. */
+    const float *next_x, *next_dy;
+    int64_t next_x_floats, next_dy_floats, calls;
 };
 
 /* For each row of the part, in order. */
@@ -110,6 +120,15 @@ struct piece {
 static int64_t along(const int64_t index[3], const int64_t step[3])
 {
     return index[0] * step[0] + index[1] * step[1] + index[2] * step[2];
+}
+
+/* One row of a panel, in registers: a call of memcpy would cost more than the copy. */
+static inline void copy_row(const float *x, float *y)
+{
+    typedef float four __attribute__((vector_size(16), aligned(4)));
+    four row[WIDTH / 4];
+    for (int i = 0; i < WIDTH / 4; i++) row[i] = *(const four *)(const void *)(x + 4 * i);
+    for (int i = 0; i < WIDTH / 4; i++) *(four *)(void *)(y + 4 * i) = row[i];
 }
 
 /* Panels [j, j + n) of the part's dy, in the order in which it lies in memory. */
@@ -124,8 +143,12 @@ static void pack(const struct piece *p, int64_t j, int64_t n)
         const float *from = p->dy + j * WIDTH + along(index, p->rows.c_step);
         for (int64_t m = 0; m < p->rows.m; m++, from += p->rows.c_row, point++) {
             float *to = p->packed + point * WIDTH;
-            for (int64_t c = 0; c < whole; c += WIDTH, to += g->panel_most)
-                memcpy(to, from + c, WIDTH * sizeof(float));
+            for (int64_t c = 0; c < whole; c += WIDTH, to += g->panel_most) {
+                const float *next = from + c + ROWS_AHEAD * p->rows.c_row;
+                __builtin_prefetch(next);
+                __builtin_prefetch(next + LINE);
+                copy_row(from + c, to);
+            }
             if (rest > 0) memcpy(to, from + whole, rest);
         }
     }
@@ -151,6 +174,7 @@ static int64_t list_rows(const struct piece *p, const int64_t at[3], int64_t fro
             int64_t target[3];
             sunup__conv_position(s, &p->part, &p->rows, index, target);
             if (!is_inside(s, 0, target[0], at[0]) || !is_inside(s, 1, target[1], at[1])) continue;
+            if (s->across && !is_inside(s, 2, target[2], at[2])) continue;
         }
         p->a_at[n] = p->first + tap + along(index, p->rows.a_step) + from * p->rows.a_row;
         p->b_at[n++] = b + from * (g->packed ? WIDTH : p->rows.c_row);
@@ -159,14 +183,14 @@ static int64_t list_rows(const struct piece *p, const int64_t at[3], int64_t fro
 }
 
 /* Product i against panels [j, j + n), which are the packed ones if any are. */
-static void multiply(const struct piece *p, int64_t i, int64_t j, int64_t n)
+static void multiply(const struct piece *p, int64_t call, int64_t i, int64_t j, int64_t n)
 {
     const struct weight_grad *g = p->w->g;
     const struct place o = place_of(g, i);
     const int64_t at[3] = {o.tap[0] * g->dilation[0], o.tap[1] * g->dilation[1],
                            o.tap[2] * g->dilation[2]};
     struct stretch in = {0, p->rows.m};
-    if (g->space.skip) {
+    if (g->space.skip && !g->space.across) {
         const int64_t row = g->space.axis == 2 ? p->part.row : 0;
         in = sunup__conv_inside(&g->space, 2, at[2]);
         in = (struct stretch){most(0, in.from - row), least(in.to - row, p->rows.m)};
@@ -187,6 +211,8 @@ static void multiply(const struct piece *p, int64_t i, int64_t j, int64_t n)
         gemm.n = least(WIDTH, g->n - q * WIDTH);
         gemm.b = g->packed ? p->packed + (q - j) * g->panel_most : p->dy + o.y + q * WIDTH;
         gemm.c = p->dw + o.dw + q * WIDTH;
+        conv_ask(p->next_x, 0, p->next_x_floats, call, p->calls);
+        conv_ask(p->next_dy, 0, p->next_dy_floats, call++, p->calls);
         p->w->leaves->gemm(&gemm);
     }
 }
@@ -195,15 +221,39 @@ static void multiply(const struct piece *p, int64_t i, int64_t j, int64_t n)
 static void add_part(const struct piece *p, int64_t from, int64_t to)
 {
     const struct weight_grad *g = p->w->g;
+    int64_t call = 0;
     while (from < to) {
         const int64_t j = from / g->products, first = from % g->products;
         const int64_t whole = first == 0 ? least(g->block, (to - from) / g->products) : 0;
         const int64_t n = most(1, whole);
         const int64_t last = whole > 0 ? g->products : least(g->products, first + to - from);
         if (g->packed) pack(p, j, n);
-        for (int64_t i = first; i < last; i++) multiply(p, i, j, n);
+        for (int64_t i = first; i < last; i++, call += n) multiply(p, call, i, j, n);
         from += n > 1 ? n * g->products : last - first;
     }
+}
+
+/* Where the points [u, end) begin: their first part, if it has to come from memory. */
+static void look_ahead(struct piece *p, int64_t u, int64_t end)
+{
+    const struct weight_grad *g = p->w->g;
+    const struct conv_space *s = &g->space;
+    const int a = s->axis;
+    p->next_x_floats = p->next_dy_floats = 0;
+    if (!g->far || u >= end) return;
+    struct conv_part next;
+    (void)sunup__conv_part(s, u, end, &next);
+    int64_t row = s->channels;
+    for (int i = 2; i > a; i--) row *= s->source[i];
+    const int64_t sample =
+        row * s->source[a] * (a > 0 ? s->source[0] : 1) * (a > 1 ? s->source[1] : 1);
+    const int64_t first = next.row * s->stride[a] + s->first[a], from = most(0, first);
+    const int64_t to = first + (next.rows - 1) * s->stride[a] + s->reach[a];
+    p->next_x = p->w->x + next.sample * sample + from * row;
+    p->next_x_floats =
+        most(0, (next.samples - 1) * sample + (least(to, s->source[a]) - from) * row);
+    p->next_dy = p->w->dy + next.sample * g->y_pitch[0] + next.row * g->y_pitch[a + 1];
+    p->next_dy_floats = next.samples * next.rows * g->y_pitch[a + 1];
 }
 
 /* Task i: share i % shares of chunk i / shares. Chunk 0 is summed where the result belongs. */
@@ -225,6 +275,8 @@ static void run_task(void *arg, int64_t i)
         p.x = sunup__conv_load(&g->space, &p.part, w->x, memory, &p.first);
         p.dy = w->dy + p.part.sample * g->y_pitch[0] + p.part.row * g->y_pitch[g->space.axis + 1];
         p.rows = sunup__conv_rows(&g->space, &p.part, g->y_pitch);
+        p.calls = (s + 1) * pairs / g->shares - s * pairs / g->shares;
+        look_ahead(&p, u, end);
         add_part(&p, s * pairs / g->shares, (s + 1) * pairs / g->shares);
     }
     conv_slot_give(&w->slots, slot);
@@ -271,6 +323,7 @@ static void plan_space(struct weight_grad *g, const struct window *w, int64_t sa
                              .channels = w->c,
                              .circular = w->circular,
                              .beside = w->k,
+                             .budget = PART,
                              .points = POINTS_LEAST,
                              .period = PERIOD};
     for (int a = 0; a < 3; a++) {
@@ -283,6 +336,7 @@ static void plan_space(struct weight_grad *g, const struct window *w, int64_t sa
         g->dilation[a] = w->dilation[a];
     }
     s->skip = !s->circular && w->c / w->groups >= SKIP_FROM && sunup__conv_reaches_over(s);
+    s->across = s->skip && sunup__conv_across_pays(s);
     sunup__conv_space_plan(s);
     g->y_pitch[3] = w->k;
     for (int a = 2; a >= 0; a--) g->y_pitch[a] = g->y_pitch[a + 1] * w->out[a];
@@ -301,28 +355,35 @@ static void plan_products(struct weight_grad *g, const struct window *w)
     g->blocks = ceiling(g->m, ROWS);
     g->products = g->blocks * g->groups * w->taps[0] * w->taps[1] * (w->taps[2] / g->splits);
     g->panels = ceiling(g->n, WIDTH);
-    g->packed = g->groups == 1 && g->n > PACK_FROM && g->m > PACK_FROM;
+    g->packed = g->groups == 1 && g->n >= PACK_FROM && g->m >= PACK_ROWS;
     int64_t points = s->samples_most * s->rows_most;
-    g->rows_most = s->samples_most; /* a row along W, or what joins it, is the product's own sum */
+    /* A row along W, or what joins it, is the product's own sum; or else one across samples. */
+    g->rows_most = s->across ? 1 : s->samples_most;
     for (int a = 0; a < 3; a++) {
         if (a != s->axis) points *= w->out[a];
-        if (a < 2) g->rows_most *= a == s->axis ? s->rows_most : w->out[a];
+        if (a < 2 || s->across) g->rows_most *= a == s->axis ? s->rows_most : w->out[a];
     }
     g->panel_most = g->packed ? points * WIDTH : 0;
     g->block = g->packed ? least(g->panels, most(1, PACKED_MOST / g->panel_most)) : g->panels;
     g->slot = ceiling(s->slot, LINE) * LINE + g->block * g->panel_most;
 }
 
-/* Chunks: a power of two, which most numbers of samples are a multiple of. */
+/* Chunks: a power of two, which most numbers of samples are a multiple of. Each share of a chunk
+ * reads x anew, so there are no more of them than give each thread a task. */
 static void plan_tasks(struct weight_grad *g, const struct window *w, int threads)
 {
     g->dw = w->taps[0] * w->taps[1] * w->taps[2] * g->cg * w->k;
     const int64_t units = g->space.samples * g->space.target[g->space.axis];
     const int64_t points = g->space.samples * w->out[0] * w->out[1] * w->out[2];
+    g->far =
+        g->space.samples * (g->space.source[0] * g->space.source[1] * g->space.source[2] * w->c +
+                            w->out[0] * w->out[1] * w->out[2] * w->k) >=
+        FAR;
     const int64_t useful = least(units, points / CHUNK_POINTS);
     const int64_t limit = least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST), useful);
     for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
-    const int64_t tasks = threads > 1 ? (int64_t)TASKS_PER_THREAD * threads : 1;
+    const bool evenly = threads % g->chunks == 0 || g->chunks % threads == 0;
+    const int64_t tasks = evenly ? threads : (int64_t)TASKS_PER_THREAD * threads;
     g->shares = least(ceiling(tasks, g->chunks), g->panels * g->products);
 }
 

@@ -1,5 +1,6 @@
-/* conv_weight_grad_winograd.c - gradient of a 3x3 convolution by its weights as F(3x3, 4x4): 36
- * products for each 4x4 tile of dy where the direct way has 144.
+/* conv_weight_grad_winograd.c - gradient of a 3x3 convolution by its weights as F(3x3, 4x4), 36
+ * products for each 4x4 tile of dy where the direct way has 144, and of a 5x5 one as F(5x5, 2x2),
+ * 36 for each 2x2 tile where it has 100.
  *
  * dU[f][t][c][k] = sum over tiles of V[f][tile][c] Y[f][tile][k], V of x and Y of dy by the
  * transforms of winograd_ref.c and winograd_grad_ref.c, then dw from dU. H and W are transformed;
@@ -11,7 +12,8 @@
  * Two ways to share the work, chosen by the size of dU:
  *   small   the parts are dealt to chunks with a dU each, which are added in order at the end;
  *           their number follows from shapes alone. V, Y and dU of a task stay in or near the L2.
- *   large   all threads transform one large part, then share the blocks of dU among them.
+ *   large   all threads transform one large part, then share the blocks of dU among them; or, where
+ *           reading V and Y for each block would move more than dU is, each block's 36 points.
  * Either way an element of dU is a sum in an order that the shapes decide, so bits do not depend on
  * threads. Largest error 0.5e-6 to 3e-6 of the largest |dw|, 1.2 to 6 times the direct way's.
  *
@@ -28,21 +30,20 @@
 
 enum {
     POINTS = 36,
-    TILE = 4, /* of dy; of x with REACH more */
-    REACH = 2,
+    SIDE = 6,   /* of a tile of x: that of dy and taps - 1 */
     WIDTH = 64, /* channels in a block at most */
     LINE = 16,  /* floats; one more keeps the points off each other's cache sets */
     ROWS_OF_TASK = 16,
-    RUN = 12,  /* slices in a part if T > 1 */
-    ROWS = 64, /* in a part; of a large dU as many as ELEMENTS of V and Y */
-    ELEMENTS = 8 << 20,
+    RUN = 12,                /* slices in a part if T > 1 */
+    ROWS = 64,               /* in a part; of a large dU as many as ELEMENTS of V and Y */
+    ELEMENTS = 3 << 20,      /* a few L2s, or a share of an L3; more if dU, which each ... */
+    ELEMENTS_MOST = 8 << 20, /* ... part reads and writes, is larger */
     PARTIAL_ELEMENTS_MOST = 5 << 20,
     CHUNKS_MOST = 32, /* but more than CHUNKS only if they are long */
     CHUNKS = 8,
     ROWS_OF_CHUNK = 48,
     ROWS_OF_LONG_CHUNK = 384,
-    ROWS_OF_CHUNKS = 1600, /* from here on chunks beat the large way */
-    ITEMS = 4              /* fewer do not share a large dU evenly   */
+    ITEMS = 4 /* as many and more are faster the large way */
 };
 
 /* x or dy and what it becomes: [blocks][POINTS][rows][width]. */
@@ -57,12 +58,14 @@ struct side {
 struct winograd {
     struct side x, dy;
     int64_t taps, slices; /* T; D' */
+    int64_t plane_taps;   /* in H and in W, 3 or 5 */
     int64_t tiles[2];
     int64_t sequences, length; /* slices of dy that follow each other in D; T = 1: all of them */
     int64_t slice_parts, tile_parts, parts;
     int64_t items, item, u_pitch; /* dU: [items][POINTS][c][k], an item for each t and two blocks */
     int64_t chunks;               /* 0: large */
-    int64_t slot, u;              /* elements of V and Y; of all dU */
+    bool by_point;   /* large: all dU is kept, and a task is a point of an item, not an item */
+    int64_t slot, u; /* elements of V and Y; of all dU */
 };
 
 struct work {
@@ -135,16 +138,17 @@ static void transform(const struct work *w, const struct part *p, const struct s
         const int64_t tile = p->tile + row % p->tiles, w_tile = tile % g->tiles[1];
         next = least(row + g->tiles[1] - w_tile, least(to, (row / p->tiles + 1) * p->tiles));
         struct winograd_input_f32 t = {
+            .taps = g->plane_taps,
             .tiles = next - row,
             .x = find_slice(g, s, is_x ? w->x : w->dy, p->sequence, p->slice + row / p->tiles),
-            .first = w_tile * TILE + s->first[2],
+            .first = w_tile * g->dy.size + s->first[2],
             .width = s->extent[2],
             .x_point = s->channels,
             .circular = s->circular,
             .v_tile = s->width,
             .v_frequency = s->pitch};
         for (int i = 0; i < s->size; i++) {
-            const int64_t h = t.x ? place(s, 1, tile / g->tiles[1] * TILE + i) : -1;
+            const int64_t h = t.x ? place(s, 1, tile / g->tiles[1] * g->dy.size + i) : -1;
             t.row[i] = h < 0 ? -1 : h * s->extent[2] * s->channels;
         }
         for (int64_t b = 0; b < s->blocks; b++) {
@@ -185,9 +189,9 @@ static struct item item_of(const struct winograd *g, int64_t i)
     return m;
 }
 
-/* u (+)= the part's sum for item i. */
-static void multiply(const struct work *w, const struct part *p, int64_t i, const float *slot,
-                     float *u, bool first)
+/* u (+)= the part's sum for item i, of points [from, to). */
+static void multiply(const struct work *w, const struct part *p, int64_t i, int from, int to,
+                     const float *slot, float *u, bool first)
 {
     const struct winograd *g = w->g;
     const struct item m = item_of(g, i);
@@ -202,7 +206,7 @@ static void multiply(const struct work *w, const struct part *p, int64_t i, cons
                             .b_row = g->dy.width,
                             .c_row = g->dy.width,
                             .accumulate = !first};
-    for (int f = 0; f < POINTS; f++) {
+    for (int f = from; f < to; f++) {
         gemm.a = v + f * g->x.pitch;
         gemm.b = y + f * g->dy.pitch;
         gemm.c = u + f * g->u_pitch;
@@ -215,11 +219,12 @@ static void finish(const struct work *w, int64_t i, const float *u, int64_t from
 {
     const struct winograd *g = w->g;
     const struct item m = item_of(g, i);
-    const int64_t tap = g->x.channels * g->dy.channels;
+    const int64_t tap = g->x.channels * g->dy.channels, area = g->plane_taps * g->plane_taps;
     for (int64_t r = from; r < to; r++) {
         float *dw =
-            w->dw + m.t * 9 * tap + (m.c * g->x.width + r) * g->dy.channels + m.k * g->dy.width;
-        w->leaves->winograd_grad_dw(m.columns, u + r * g->dy.width, g->u_pitch, dw, tap);
+            w->dw + m.t * area * tap + (m.c * g->x.width + r) * g->dy.channels + m.k * g->dy.width;
+        w->leaves->winograd_grad_dw(g->plane_taps, m.columns, u + r * g->dy.width, g->u_pitch, dw,
+                                    tap);
     }
 }
 
@@ -236,7 +241,8 @@ static void run_chunk(void *arg, int64_t chunk)
         const struct part p = part_of(g, i);
         transform(w, &p, &g->x, 0, rows_of(&p, &g->x), slot);
         transform(w, &p, &g->dy, 0, rows_of(&p, &g->dy), dy_memory(g, slot));
-        for (int64_t j = 0; j < g->items; j++) multiply(w, &p, j, slot, u + j * g->item, i == from);
+        for (int64_t j = 0; j < g->items; j++)
+            multiply(w, &p, j, 0, POINTS, slot, u + j * g->item, i == from);
     }
     conv_slot_give(&w->slots, taken);
 }
@@ -258,6 +264,12 @@ static void add_chunks(void *arg, int64_t i)
     finish(w, item, u, from, to);
 }
 
+static void finish_all(int threads, struct work *w)
+{
+    const int64_t tasks = w->g->items * over(w->g->x.width, ROWS_OF_TASK);
+    sunup__parallel(threads, tasks, add_chunks, w);
+}
+
 /* ---- large dU ---- */
 
 /* Some rows of V, then of Y. */
@@ -274,17 +286,28 @@ static void transform_some(void *arg, int64_t i)
               is_x ? w->memory : dy_memory(g, w->memory));
 }
 
-/* One item; if there is one part only, its dU is gone when it is done. */
+/* One item of the only part: its dU is gone when it is done. */
 static void multiply_item(void *arg, int64_t i)
 {
     struct work *w = arg;
     const struct winograd *g = w->g;
-    const struct part p = part_of(g, w->part);
+    const struct part p = part_of(g, 0);
     const int64_t taken = conv_slot_take(&w->slots);
-    float *u = w->u + (g->parts > 1 ? i : taken) * g->item;
-    multiply(w, &p, i, w->memory, u, w->part == 0);
-    if (w->part == g->parts - 1) finish(w, i, u, 0, item_of(g, i).rows);
+    float *u = w->u + taken * g->item;
+    multiply(w, &p, i, 0, POINTS, w->memory, u, true);
+    finish(w, i, u, 0, item_of(g, i).rows);
     conv_slot_give(&w->slots, taken);
+}
+
+/* A point of an item. Neighbours share the point, so V and Y of it are read from afar once. */
+static void multiply_point(void *arg, int64_t i)
+{
+    const struct work *w = arg;
+    const struct winograd *g = w->g;
+    const struct part p = part_of(g, w->part);
+    const int64_t item = i % g->items;
+    const int f = (int)(i / g->items);
+    multiply(w, &p, item, f, f + 1, w->memory, w->u + item * g->item, w->part == 0);
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -302,7 +325,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     w.memory = w.u + g->u;
     if (g->chunks > 0) {
         sunup__parallel(threads, g->chunks, run_chunk, &w);
-        sunup__parallel(threads, g->items * over(g->x.width, ROWS_OF_TASK), add_chunks, &w);
+        finish_all(threads, &w);
         return SUNUP_OK;
     }
     for (; w.part < g->parts; w.part++) {
@@ -310,8 +333,12 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
         const int64_t tasks =
             over(rows_of(&p, &g->x), ROWS_OF_TASK) + over(rows_of(&p, &g->dy), ROWS_OF_TASK);
         sunup__parallel(threads, tasks, transform_some, &w);
-        sunup__parallel(threads, g->items, multiply_item, &w);
+        if (g->by_point)
+            sunup__parallel(threads, g->items * POINTS, multiply_point, &w);
+        else
+            sunup__parallel(threads, g->items, multiply_item, &w);
     }
+    if (g->by_point) finish_all(threads, &w);
     return SUNUP_OK;
 }
 
@@ -346,14 +373,15 @@ static void plan_parts(struct winograd *g, int64_t rows)
 
 static void plan(struct winograd *g, const struct window *w, int64_t samples)
 {
-    plan_side(&g->x, w->c, w->in, TILE + REACH);
-    plan_side(&g->dy, w->k, w->out, TILE);
+    g->plane_taps = w->taps[1];
+    plan_side(&g->x, w->c, w->in, SIDE);
+    plan_side(&g->dy, w->k, w->out, SIDE + 1 - g->plane_taps);
     for (int a = 0; a < 3; a++) g->x.first[a] = -w->before[a];
     g->x.circular = w->circular;
     g->x.halo = w->taps[0] - 1;
     g->taps = w->taps[0];
     g->slices = w->out[0];
-    for (int a = 0; a < 2; a++) g->tiles[a] = over(w->out[a + 1], TILE);
+    for (int a = 0; a < 2; a++) g->tiles[a] = over(w->out[a + 1], g->dy.size);
     g->sequences = g->taps > 1 ? samples : 1;
     g->length = g->taps > 1 ? g->slices : samples * g->slices;
     g->u_pitch = g->x.width * g->dy.width + LINE;
@@ -361,7 +389,8 @@ static void plan(struct winograd *g, const struct window *w, int64_t samples)
     g->items = g->taps * g->x.blocks * g->dy.blocks;
 }
 
-/* A power of two, so that they are shared evenly by most numbers of threads; 0: the large way. */
+/* A power of two, so that they are shared evenly by most numbers of threads; 0: the large way, for
+ * which a single chunk is no match. */
 static int64_t plan_chunks(const struct winograd *g)
 {
     const int64_t rows = g->sequences * g->length * g->tiles[0] * g->tiles[1],
@@ -370,7 +399,16 @@ static int64_t plan_chunks(const struct winograd *g)
                   room = PARTIAL_ELEMENTS_MOST / (g->items * g->item);
     int64_t chunks = 1;
     while (2 * chunks <= least(least(wanted, CHUNKS_MOST), room)) chunks *= 2;
-    return g->items < ITEMS || (chunks >= CHUNKS && rows >= ROWS_OF_CHUNKS) ? chunks : 0;
+    return g->items < ITEMS && chunks > 1 ? chunks : 0;
+}
+
+/* Do items reading V and Y for each block of the other side move more than dU written, fetched and
+ * read? */
+static bool is_far(const struct winograd *g)
+{
+    const int64_t v = g->x.blocks * g->x.block, y = g->dy.blocks * g->dy.block;
+    return v * (g->taps * g->dy.blocks - 1) + y * (g->taps * g->x.blocks - 1) >
+           3 * g->items * g->item;
 }
 
 sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struct node *n,
@@ -386,8 +424,10 @@ sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struc
         g->chunks = least(g->chunks, g->parts);
         g->u = g->chunks * all;
     } else {
-        plan_parts(g, ELEMENTS / (POINTS * (g->x.channels + g->dy.channels)));
-        g->u = g->parts > 1 ? all : slots * g->item;
+        const int64_t elements = all > ELEMENTS ? least(all, ELEMENTS_MOST) : ELEMENTS;
+        plan_parts(g, elements / (POINTS * (g->x.channels + g->dy.channels)));
+        g->by_point = g->parts > 1 || g->items < ITEMS || is_far(g);
+        g->u = g->by_point ? all : slots * g->item;
     }
     s->data = g;
     s->run = run;
@@ -396,19 +436,23 @@ sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struc
     return SUNUP_OK;
 }
 
-/* Cycles of one core with 16 lanes, as measured: products at 78 % of the peak (direct: 85), 24
- * for each channel of a transformed tile, and what it takes to store and add up dU. The last makes
- * the direct way win on maps of few points, the transforms on few channels. */
+/* Cycles of one core with 16 lanes and, like a Sapphire Rapids, two multiply-adds a cycle, at 78 %
+ * of the peak: one that has half of them, like Zen 4, gains more. The direct way is the further
+ * from its peak the smaller its products are. 24 for each channel of a transformed tile, and what
+ * it takes to store and add up dU, are the same on both. The last makes the direct way win on maps
+ * of few points, the transforms on few channels. */
 static bool is_faster(const struct winograd *g, const struct window *w)
 {
     const double slices = (double)(g->sequences * g->length),
                  tiles = slices * (double)(g->tiles[0] * g->tiles[1]),
                  points = slices * (double)(w->out[1] * w->out[2]);
-    const double pairs = (double)(g->taps * w->c * w->k) / LINE;
+    const double pairs = (double)(g->taps * w->c * w->k) / LINE,
+                 area = (double)(g->plane_taps * g->plane_taps);
     const double chunks = (double)(plan_chunks(g) + 1);
-    const double direct = points * 9 * pairs / 0.85;
+    const double each = 0.5 + 8 / (double)(w->c > w->k ? w->c : w->k);
+    const double direct = each * points * area * pairs;
     const double winograd =
-        tiles * (POINTS * pairs / 0.78 + 24 * (double)(w->c + w->k)) + 4 * POINTS * pairs * chunks;
+        tiles * (0.64 * POINTS * pairs + 24 * (double)(w->c + w->k)) + 4 * POINTS * pairs * chunks;
     return 1.25 * winograd < direct;
 }
 
@@ -421,7 +465,8 @@ bool sunup__conv_weight_grad_winograd_can(const struct device *d, const struct n
     for (int a = 0; a < 3; a++) {
         if (w->stride[a] != 1 || w->dilation[a] != 1) return false;
     }
-    if (w->taps[1] != 3 || w->taps[2] != 3 || w->groups != 1) return false;
+    if (w->taps[1] != w->taps[2] || (w->taps[1] != 3 && w->taps[1] != 5)) return false;
+    if (w->groups != 1) return false;
     if (w->c < LINE || w->k < LINE) return false;
     struct winograd g = {0};
     plan(&g, w, n->in[0]->shape.d[0]);

@@ -35,8 +35,8 @@ static const struct problem problems[] = {
     {S(2, 16, 18, 17), S(3, 3, 17, 18), {0, 0}, {0, 0}, false},
     {S(2, 13, 9, 20), S(3, 3, 20, 31), {2, 0}, {1, 3}, false},
     {S(19, 7, 7, 70), S(3, 3, 70, 65), {1, 1}, {1, 1}, false},     /* blocks, samples of a part */
-    {S(5, 14, 14, 129), S(3, 3, 129, 140), {1, 1}, {1, 1}, false}, /* large dU */
-    {S(4, 60, 60, 150), S(3, 3, 150, 130), {1, 1}, {1, 1}, false}, /* in two parts */
+    {S(5, 14, 14, 129), S(3, 3, 129, 140), {1, 1}, {1, 1}, false}, /* large dU, by points */
+    {S(4, 60, 60, 150), S(3, 3, 150, 130), {1, 1}, {1, 1}, false}, /* in parts */
     {S(2, 62, 131, 24), S(3, 3, 24, 40), {1, 1}, {1, 1}, false},   /* chunks */
     {S(1, 20, 36, 36, 70), S(3, 3, 3, 70, 16), {1, 1, 1}, {1, 1, 1}, false}, /* and blocks */
     {S(2, 9, 11, 16), S(3, 3, 16, 21), {1, 1}, {1, 1}, true},
@@ -46,6 +46,16 @@ static const struct problem problems[] = {
     {S(1, 7, 9, 10, 70), S(5, 3, 3, 70, 80), {2, 1, 1}, {2, 1, 1}, false},
     {S(2, 4, 9, 10, 16), S(1, 3, 3, 16, 18), {1, 1, 1}, {0, 1, 1}, false},
     {S(1, 5, 9, 8, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {2, 1, 1}, true},
+    {S(1, 12, 12, 16), S(5, 5, 16, 16), {2, 2}, {2, 2}, false},
+    {S(3, 17, 15, 33), S(5, 5, 33, 20), {2, 2}, {2, 2}, false},
+    {S(2, 13, 9, 20), S(5, 5, 20, 31), {4, 0}, {1, 3}, false},
+    {S(19, 5, 7, 70), S(5, 5, 70, 65), {2, 2}, {2, 2}, false},
+    {S(3, 8, 14, 129), S(5, 5, 129, 140), {2, 2}, {2, 2}, false},
+    {S(2, 28, 28, 150), S(5, 5, 150, 130), {2, 2}, {2, 2}, false}, /* in two parts */
+    {S(2, 32, 61, 24), S(5, 5, 24, 40), {2, 2}, {2, 2}, false},
+    {S(2, 9, 11, 16), S(5, 5, 16, 21), {2, 2}, {2, 2}, true},
+    {S(2, 5, 7, 8, 16), S(3, 5, 5, 16, 19), {1, 2, 2}, {1, 2, 2}, false},
+    {S(2, 4, 9, 10, 16), S(1, 5, 5, 16, 18), {1, 2, 2}, {0, 2, 2}, false},
 };
 #undef S
 
@@ -193,11 +203,13 @@ static void serves_what_it_is_asked_for_and_fast_at(void **state)
         wide = {SUNUP_SHAPE(4, 56, 56, 64), SUNUP_SHAPE(3, 3, 64, 64), {1, 1}, {1, 1}, false},
         thin = {SUNUP_SHAPE(4, 56, 56, 3), SUNUP_SHAPE(3, 3, 3, 64), {1, 1}, {1, 1}, false},
         five = {SUNUP_SHAPE(4, 56, 56, 64), SUNUP_SHAPE(5, 5, 64, 64), {2, 2}, {2, 2}, false},
+        seven = {SUNUP_SHAPE(4, 56, 56, 64), SUNUP_SHAPE(7, 7, 64, 64), {3, 3}, {3, 3}, false},
         line = {SUNUP_SHAPE(4, 560, 64), SUNUP_SHAPE(3, 64, 64), {1}, {1}, false};
     assert_true(can(SUNUP_NUMERICS_FAST, &wide));
     assert_false(can(SUNUP_NUMERICS_EXACT, &wide));
     assert_false(can(SUNUP_NUMERICS_FAST, &thin));
-    assert_false(can(SUNUP_NUMERICS_FAST, &five));
+    assert_true(can(SUNUP_NUMERICS_FAST, &five));
+    assert_false(can(SUNUP_NUMERICS_FAST, &seven));
     assert_false(can(SUNUP_NUMERICS_FAST, &line));
 }
 

@@ -1,5 +1,5 @@
-/* conv_winograd.c - makers of convolution and its data gradient by Winograd's F(4x4, 3x3), where the
- * numerics allow it and it is faster than the direct sum.
+/* conv_winograd.c - makers of convolution and its data gradient by Winograd's F(4x4, 3x3) and
+ * F(2x2, 5x5), where the numerics allow it and it is faster than the direct sum.
  *
  * The data gradient is the convolution of dy with taps flipped in all axes, channels transposed,
  * and padding taps - 1 - before.
@@ -11,12 +11,15 @@
 
 /* ---- where it pays ---- */
 
-/* A cost model in cycles of one core with 512-bit vectors, fitted to times with cold caches. Per
- * vector of 16 channels: of a tile that is transformed in or out, of the weights of one source
- * channel. START: the second loop over tasks, and memory that a direct sum does not have. GAIN: a
- * smaller one is not worth the error. */
-enum { INPUT = 300, OUTPUT = 250, WEIGHTS = 400, START = 300000, CHANNELS_LEAST = 8 };
-static const double DIRECT = 1.1, PRODUCT = 1.15, GAIN = 1.15;
+/* A cost model in cycles of one core with 512-bit vectors. Per vector of 16 channels: of a tile that
+ * is transformed in or out, of the weights of one source channel (and so much more for each tap).
+ * START: the second loop over tasks, and memory that a direct sum does not have. These are memory's
+ * more than the core's: Zen 4 and Sapphire Rapids agree. A vector of products is one cycle on Zen 4
+ * and half a cycle on Sapphire Rapids. As one number has to do, it is that of the latter, which errs
+ * towards the direct sum: a core of one multiply-add a cycle gains more than is assumed here.
+ * GAIN: a smaller one is not worth the error. */
+enum { INPUT = 300, OUTPUT = 250, WEIGHTS = 300, TAP = 12, START = 300000, CHANNELS_LEAST = 8 };
+static const double DIRECT = 0.6, PRODUCT = 0.6, GAIN = 1.15;
 
 /* Vectors that the gemm leaf works with: halves count. */
 static double vectors(int64_t channels)
@@ -24,9 +27,9 @@ static double vectors(int64_t channels)
     return (double)((channels + 7) / 8) / 2;
 }
 
-static int64_t tiles_of(const int64_t points[3])
+static int64_t tiles_of(const int64_t points[3], int64_t side)
 {
-    return points[0] * ((points[1] + 3) / 4) * ((points[2] + 3) / 4);
+    return points[0] * ((points[1] + side - 1) / side) * ((points[2] + side - 1) / side);
 }
 
 static bool pays(const struct winograd *w)
@@ -34,11 +37,12 @@ static bool pays(const struct winograd *w)
     if (w->c < CHANNELS_LEAST || w->k < CHANNELS_LEAST) return false;
     const double columns = vectors(w->k), taps = (double)(w->depth_taps * w->c);
     const double points = (double)(w->samples * w->target[0] * w->target[1] * w->target[2]);
-    const double tiles = (double)(w->samples * tiles_of(w->target));
+    const double tiles = (double)(w->samples * tiles_of(w->target, 7 - w->taps));
     const double loaded = tiles / (double)w->target[0] * (double)w->source[0];
-    const double direct = DIRECT * 9 * points * taps * columns;
+    const double area = (double)(w->taps * w->taps);
+    const double direct = DIRECT * area * points * taps * columns;
     const double cost = PRODUCT * 36 * tiles * taps * columns + INPUT * loaded * vectors(w->c) +
-                        OUTPUT * tiles * columns + WEIGHTS * taps * columns + START;
+                        OUTPUT * tiles * columns + (WEIGHTS + TAP * area) * taps * columns + START;
     return cost * GAIN < direct;
 }
 
@@ -55,7 +59,8 @@ static bool fits(const struct device *d, const struct node *n)
     for (int a = 0; a < 3; a++) {
         if (w->stride[a] != 1 || (w->taps[a] > 1 && w->dilation[a] != 1)) return false;
     }
-    return w->taps[1] == 3 && w->taps[2] == 3 && w->taps[0] <= WINOGRAD_DEPTH_TAPS_MOST;
+    const bool square = w->taps[1] == w->taps[2] && (w->taps[1] == 3 || w->taps[1] == 5);
+    return square && w->taps[0] <= WINOGRAD_DEPTH_TAPS_MOST;
 }
 
 static struct winograd forward(const struct node *n)
@@ -65,6 +70,7 @@ static struct winograd forward(const struct node *n)
                          .c = w->c,
                          .k = w->k,
                          .depth_taps = w->taps[0],
+                         .taps = w->taps[1],
                          .circular = w->circular};
     for (int a = 0; a < 3; a++) {
         g.source[a] = w->in[a];
@@ -81,6 +87,7 @@ static struct winograd backward(const struct node *n)
                          .c = w->k,
                          .k = w->c,
                          .depth_taps = w->taps[0],
+                         .taps = w->taps[1],
                          .circular = w->circular,
                          .transposed = true};
     for (int a = 0; a < 3; a++) {

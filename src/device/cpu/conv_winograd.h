@@ -1,5 +1,5 @@
-/* conv_winograd.h - convolution of stride 1 with 3x3 taps in H and W by Winograd's F(4x4, 3x3): the
- * plan and the run that the forward direction and the data gradient share. */
+/* conv_winograd.h - convolution of stride 1 with 3x3 or 5x5 taps in H and W by Winograd's F(4x4, 3x3)
+ * or F(2x2, 5x5): the plan and the run that the forward direction and the data gradient share. */
 #ifndef SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
 #define SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
 
@@ -7,21 +7,26 @@
 
 enum { WINOGRAD_DEPTH_TAPS_MOST = 16 };
 
+enum winograd_way { WINOGRAD_BY_TILES, WINOGRAD_BY_PANEL, WINOGRAD_BY_POINT };
+
 /* "Source" is what taps read (x, or dy for the data gradient), "target" what is computed. */
 struct winograd {
     /* given */
     int64_t samples, c, k;        /* c: channels of the source, k: of the target              */
     int64_t source[3], target[3]; /* D H W                                                    */
     int64_t before[3];            /* source points before target 0 that taps reach over       */
-    int64_t depth_taps;
-    bool circular, transposed; /* transposed: weights are [T][3][3][k][c], to be flipped   */
+    int64_t depth_taps, taps;     /* taps: in H and in W, 3 or 5                              */
+    bool circular, transposed;    /* transposed: weights are [T][taps][taps][k][c], to be flipped */
     /* derived */
-    int64_t tiles[2], all, panels; /* along H and W, of all samples; panels of k               */
-    bool by_panel;                 /* tasks are panels of k, not tiles: see conv_winograd_run.c */
-    bool stream;                   /* the target is larger than the caches */
-    int64_t cuts, parts, block;    /* tasks along tiles and depth; tiles of a block            */
-    /* Memory in elements: V and M are [36][tiles][channels]; U [36][panels][T][C][32]. */
-    int64_t v_tile, v_frequency, v_plane, m_tile, m_frequency, u_panel, u_frequency;
+    int64_t side;          /* of a tile of the target                                     */
+    int64_t tiles[2], all; /* along H and W, of all samples                               */
+    int64_t panels;        /* of k                                                        */
+    enum winograd_way way; /* see conv_winograd_run.c                                     */
+    bool stream;           /* the target is larger than the caches                        */
+    int64_t cuts, parts;   /* tasks along tiles and depth                                 */
+    int64_t block;         /* tiles of a block                                            */
+    /* Memory in elements: V and M are [36][tiles][channels]; U [panels][36][T][C][32]. */
+    int64_t v_tile, v_frequency, v_plane, m_tile, m_frequency, u_panel, u_frequency, u_at;
     int64_t shared, slot; /* of all tasks; of each task that runs                     */
 };
 

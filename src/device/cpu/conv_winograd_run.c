@@ -1,20 +1,25 @@
-/* conv_winograd_run.c - a convolution by F(4x4, 3x3); see kernels/ref/winograd_ref.c for the
- * transforms.
+/* conv_winograd_run.c - a convolution by F(4x4, 3x3) or F(2x2, 5x5); see kernels/ref/winograd_ref.c
+ * for the transforms.
  *
- * All tiles of 4x4 targets, of all samples one after the other, are cut into blocks, so that small
- * maps have tiles of several samples in a block. For each block, target plane, and each of 36
+ * All tiles of targets, 4x4 or 2x2, of all samples one after the other, are cut into blocks, so that
+ * small maps have tiles of several samples in a block. For each block, target plane, and each of 36
  * frequencies
  *
  *   M[tiles][K] = sum over depth taps t of V[plane + t][tiles][C] U[t][C][K]
  *
- * is one call of the gemm leaf for each panel of 32 columns. Two schedules:
+ * is one call of the gemm leaf for each panel of 32 columns. Three ways to share the work:
  *
  *   by tiles   U is made first. A task transforms the source planes of its blocks as the depth taps
- *              come to them (a ring of T planes), and V, M and, up to 64 channels, U stay in the L2.
+ *              come to them (a ring of T planes), then goes through the panels; V, a panel's M and, up
+ *              to 64 channels, U stay in the L2. Larger U is read for each block.
  *   by panels  for many channels and few tiles: V of all tiles is made first, and a task makes U of
- *              its panel only, so that U, which is 4 times the weights, never goes to memory.
+ *              its panel only, so that U, which is 4 times the weights, never goes to memory. V is
+ *              read for each panel.
+ *   by points  for many channels and tiles of one plane: U is made first, then rounds of V, products
+ *              and outputs of many tiles. A task is a panel of a frequency, whose U and V are a few
+ *              hundred KB, so each is read about once; but V and M leave the L2 between.
  *
- * Every element is one chain of sums that neither schedule nor cut changes, so results do not
+ * Every element is one chain of sums that neither way nor cut changes, so results do not
  * depend on the number of threads. Source: Lavin and Gray, "Fast algorithms for convolutional neural
  * networks", 2016; summing the third axis in the transform domain is ours.
  *
@@ -30,15 +35,17 @@
 
 enum {
     FREQUENCIES = 36,
-    TILE = 4,
+    POINTS = 6, /* side of a tile of the source: side + taps - 1 */
+    AREA_MOST = 25,
     PANEL = 32, /* columns of U side by side: two vectors          */
     CHUNK = 16, /* source channels that are transposed at a time   */
     LINE = 16,
-    ROWS = 14,        /* of the gemm leaf's register tile, and of a block by tiles */
-    CUT_LEAST = 7,    /* tiles that are worth a task of their own                  */
-    PIECE = 4,        /* tiles of a task that only transforms                      */
-    CHANNELS = 64,    /* source channels of such a task                            */
-    PANEL_BLOCK = 70, /* tiles of a block, by panels                               */
+    ROWS = 14,                /* of the gemm leaf's register tile, and of a block by tiles */
+    CUT_LEAST = 7,            /* tiles that are worth a task of their own                  */
+    PIECE = 4,                /* tiles of a task that only transforms                      */
+    CHANNELS = 64,            /* source channels of such a task                            */
+    PANEL_BLOCK = 70,         /* tiles of a block, by panels                               */
+    ROUND_ELEMENTS = 3 << 20, /* of V and M, by points: a few L2s, or a share of an L3 */
     L2_ELEMENTS = 256 << 10,
     CACHE_ELEMENTS = 4 << 20 /* larger results do not wait in an L3 for who reads them */
 };
@@ -81,15 +88,13 @@ static int64_t row_pitch(int64_t channels)
 
 static void plan_by_tiles(struct winograd *w, int64_t tasks)
 {
-    w->m_tile = row_pitch(w->k);
     w->cuts = most(1, least(tasks, w->all / CUT_LEAST));
     w->parts = most(1, least(tasks / w->cuts, w->target[0] / (2 * w->depth_taps)));
     w->block = least(ROWS, ceiling(w->all, w->cuts));
     w->v_frequency = odd_lines(w->block * w->v_tile);
     w->v_plane = FREQUENCIES * w->v_frequency;
     w->m_frequency = odd_lines(w->block * w->m_tile);
-    w->u_frequency = odd_lines(w->panels * w->u_panel);
-    w->shared = FREQUENCIES * w->u_frequency;
+    w->shared = w->panels * w->u_panel;
     w->slot = w->depth_taps * w->v_plane + FREQUENCIES * w->m_frequency;
 }
 
@@ -98,28 +103,65 @@ static void plan_by_panel(struct winograd *w, int64_t tasks)
     w->cuts = most(1, least(ceiling(tasks, w->panels), w->all / ROWS));
     w->parts = 1;
     w->block = least(PANEL_BLOCK, ceiling(w->all, w->cuts));
-    w->v_frequency = odd_lines(w->all * w->v_tile);
-    w->v_plane = FREQUENCIES * w->v_frequency;
-    w->m_tile = PANEL;
     w->m_frequency = odd_lines(w->block * w->m_tile);
-    w->u_frequency = odd_lines(w->u_panel);
     w->shared = w->source[0] * w->v_plane;
-    w->slot = FREQUENCIES * (w->u_frequency + w->m_frequency);
+    w->slot = w->u_panel + FREQUENCIES * w->m_frequency;
+}
+
+static int64_t rounds_of(const struct winograd *w)
+{
+    const int64_t elements = FREQUENCIES * w->all * (w->v_tile + row_pitch(w->k));
+    return ceiling(elements, ROUND_ELEMENTS);
+}
+
+static void plan_by_point(struct winograd *w)
+{
+    w->m_tile = row_pitch(w->k);
+    w->block = ceiling(w->all, rounds_of(w));
+    w->v_frequency = odd_lines(w->block * w->v_tile);
+    w->m_frequency = odd_lines(w->block * w->m_tile);
+    w->u_at = FREQUENCIES * w->v_frequency;
+    w->shared = w->u_at + w->panels * w->u_panel + FREQUENCIES * w->m_frequency;
+    w->slot = 0;
+}
+
+/* The way that moves the fewest elements between a core's cache and what is beyond it. To write an
+ * element there counts twice, because it is fetched before. By points, V and M of a round are read
+ * again besides, and given half more; by panels, V pushes part of U out of the cache, half its size.
+ * With these two the model meets the times on Sapphire Rapids (28 GB/s a core from its L3), where
+ * 96 channels were faster by tiles, 128 even, 256 by points, and 512 of 7x7 by panels. */
+static enum winograd_way choose_way(const struct winograd *w)
+{
+    const int64_t u = w->panels * w->u_panel, v = w->source[0] * w->v_plane,
+                  m = FREQUENCIES * w->all * w->k, blocks = ceiling(w->all, ROWS);
+    if (u <= L2_ELEMENTS) return WINOGRAD_BY_TILES;
+    const int64_t by_tiles = (2 + blocks) * u, by_panel = 3 * (2 + w->panels) * v / 2,
+                  by_point = (2 + rounds_of(w)) * u + 7 * (v + m) / 2;
+    const bool flat = w->source[0] == 1 && w->target[0] == 1 && w->depth_taps == 1;
+    if (flat && by_point < least(by_tiles, by_panel)) return WINOGRAD_BY_POINT;
+    return by_panel < by_tiles ? WINOGRAD_BY_PANEL : WINOGRAD_BY_TILES;
 }
 
 void sunup__winograd_plan(struct winograd *w, int threads)
 {
     const int64_t tasks = threads > 1 ? (int64_t)TASKS_PER_THREAD * threads : 1;
-    w->tiles[0] = ceiling(w->target[1], TILE);
-    w->tiles[1] = ceiling(w->target[2], TILE);
+    w->side = POINTS + 1 - w->taps;
+    w->tiles[0] = ceiling(w->target[1], w->side);
+    w->tiles[1] = ceiling(w->target[2], w->side);
     w->all = w->samples * w->tiles[0] * w->tiles[1];
     w->panels = ceiling(w->k, PANEL);
-    w->u_panel = w->depth_taps * w->c * PANEL;
+    w->u_frequency = odd_lines(w->depth_taps * w->c * PANEL);
+    w->u_panel = FREQUENCIES * w->u_frequency;
     w->v_tile = row_pitch(w->c);
+    w->v_frequency = odd_lines(w->all * w->v_tile);
+    w->v_plane = FREQUENCIES * w->v_frequency;
+    w->u_at = 0;
+    w->m_tile = least(PANEL, ceiling(w->k, LINE) * LINE);
     w->stream = w->samples * w->target[0] * w->target[1] * w->target[2] * w->k > CACHE_ELEMENTS;
-    const int64_t u = FREQUENCIES * w->panels * w->u_panel;
-    w->by_panel = u > L2_ELEMENTS && u >= FREQUENCIES * w->source[0] * w->all * w->v_tile;
-    if (w->by_panel)
+    w->way = choose_way(w);
+    if (w->way == WINOGRAD_BY_POINT)
+        plan_by_point(w);
+    else if (w->way == WINOGRAD_BY_PANEL)
         plan_by_panel(w, tasks);
     else
         plan_by_tiles(w, tasks);
@@ -134,6 +176,7 @@ int64_t sunup__winograd_workspace(const struct winograd *w, int threads)
 
 struct work {
     const struct winograd_run *r;
+    int64_t from, end; /* tiles whose V is made for all panels to come */
     struct conv_slots slots;
 };
 
@@ -141,7 +184,7 @@ struct work {
 static void transpose(const struct winograd *w, const float *from, int64_t rows, int64_t columns,
                       int64_t next, float *to)
 {
-    for (int64_t tap = 0; tap < 9; tap++) {
+    for (int64_t tap = 0; tap < w->taps * w->taps; tap++) {
         const float *of = from + tap * w->k * w->c;
         float *out = to + tap * CHUNK * PANEL;
         for (int64_t j = 0; j < columns; j++) {
@@ -161,10 +204,11 @@ struct part {
 static void load_weights(const struct winograd_run *r, struct part part, float *u)
 {
     const struct winograd *w = r->w;
-    const int64_t tap = w->c * w->k, k = part.panel * PANEL;
-    struct winograd_weights_f32 g = {.rows = part.to - part.from,
+    const int64_t tap = w->c * w->k, k = part.panel * PANEL, area = w->taps * w->taps;
+    struct winograd_weights_f32 g = {.taps = w->taps,
+                                     .rows = part.to - part.from,
                                      .n = least(PANEL, w->k - k),
-                                     .w = r->weights + 9 * part.t * tap + part.from * w->k + k,
+                                     .w = r->weights + area * part.t * tap + part.from * w->k + k,
                                      .w_row = w->k,
                                      .w_tap = tap,
                                      .u = u + part.from * PANEL,
@@ -174,9 +218,9 @@ static void load_weights(const struct winograd_run *r, struct part part, float *
         r->leaves->winograd_weights(&g);
         return;
     }
-    float turned[9 * CHUNK * PANEL];
-    const float *from = r->weights + 9 * (w->depth_taps - 1 - part.t) * tap + k * w->c;
-    g.w = turned + 8 * CHUNK * PANEL;
+    float turned[AREA_MOST * CHUNK * PANEL];
+    const float *from = r->weights + area * (w->depth_taps - 1 - part.t) * tap + k * w->c;
+    g.w = turned + (area - 1) * CHUNK * PANEL;
     g.w_row = PANEL;
     g.w_tap = -(int64_t)CHUNK * PANEL;
     for (int64_t c = part.from; c < part.to; c += CHUNK) {
@@ -195,7 +239,8 @@ static void weights_task(void *arg, int64_t i)
     struct part part = {.panel = panel, .t = i / pieces % w->depth_taps};
     part.from = i % pieces * CHANNELS;
     part.to = least(part.from + CHANNELS, w->c);
-    load_weights(work->r, part, work->r->memory + panel * w->u_panel + part.t * w->c * PANEL);
+    float *u = work->r->memory + w->u_at + panel * w->u_panel;
+    load_weights(work->r, part, u + part.t * w->c * PANEL);
 }
 
 /* ---- tiles ---- */
@@ -225,7 +270,8 @@ static void load_plane(const struct block *b, int64_t plane, float *v)
 {
     const struct winograd *w = b->r->w;
     const int64_t h = w->source[1], row = w->source[2] * w->c;
-    struct winograd_input_f32 in = {.channels = w->c,
+    struct winograd_input_f32 in = {.taps = w->taps,
+                                    .channels = w->c,
                                     .x = b->r->source,
                                     .width = w->source[2],
                                     .x_point = w->c,
@@ -235,9 +281,9 @@ static void load_plane(const struct block *b, int64_t plane, float *v)
     for (int64_t u = b->from; u < b->end; u += in.tiles) {
         const struct run run = run_at(w, u, b->end);
         in.tiles = run.tiles;
-        in.first = run.column * TILE - w->before[2];
-        for (int64_t i = 0; i < 6; i++) {
-            int64_t y = run.row * TILE - w->before[1] + i;
+        in.first = run.column * w->side - w->before[2];
+        for (int64_t i = 0; i < POINTS; i++) {
+            int64_t y = run.row * w->side - w->before[1] + i;
             if (w->circular) y = wrapped(y, h);
             const bool inside = y >= 0 && y < h;
             in.row[i] = inside ? ((run.sample * w->source[0] + plane) * h + y) * row : -1;
@@ -252,7 +298,8 @@ static void store_plane(const struct block *b, int64_t plane, int64_t k, int64_t
 {
     const struct winograd *w = b->r->w;
     const int64_t row = w->target[2] * w->k, h = w->target[1];
-    struct winograd_output_f32 out = {.channels = channels,
+    struct winograd_output_f32 out = {.taps = w->taps,
+                                      .channels = channels,
                                       .m_tile = w->m_tile,
                                       .m_frequency = w->m_frequency,
                                       .bias = b->r->bias ? b->r->bias + k : NULL,
@@ -261,7 +308,7 @@ static void store_plane(const struct block *b, int64_t plane, int64_t k, int64_t
                                       .stream = w->stream};
     for (int64_t u = b->from; u < b->end; u += out.tiles) {
         const struct run run = run_at(w, u, b->end);
-        const int64_t y = run.row * TILE, x = run.column * TILE;
+        const int64_t y = run.row * w->side, x = run.column * w->side;
         out.tiles = run.tiles;
         out.m = b->m + (u - b->from) * w->m_tile;
         out.y = b->r->target + ((run.sample * w->target[0] + plane) * h + y) * row + x * w->k + k;
@@ -277,12 +324,13 @@ struct depth {
     int64_t v_at[WINOGRAD_DEPTH_TAPS_MOST], u_at[WINOGRAD_DEPTH_TAPS_MOST];
 };
 
-/* The first `channels` columns of M from the panels at u. */
+/* The first `columns` columns of M from the panel at u, for frequencies [from, to). */
 static void multiply(const struct block *b, const struct depth *depth, const float *u,
-                     int64_t channels)
+                     int64_t columns, int64_t from, int64_t to)
 {
     const struct winograd *w = b->r->w;
     struct gemm_f32 g = {.m = b->end - b->from,
+                         .n = columns,
                          .k = w->c,
                          .batch = depth->n,
                          .a_row = w->v_tile,
@@ -291,14 +339,11 @@ static void multiply(const struct block *b, const struct depth *depth, const flo
                          .b_row = PANEL,
                          .b_at = depth->u_at,
                          .c_row = w->m_tile};
-    for (int64_t f = 0; f < FREQUENCIES; f++) {
+    for (int64_t f = from; f < to; f++) {
         g.a = b->v + f * w->v_frequency;
-        for (int64_t j = 0; j < channels; j += PANEL) {
-            g.n = least(PANEL, channels - j);
-            g.b = u + f * w->u_frequency + j / PANEL * w->u_panel;
-            g.c = b->m + f * w->m_frequency + j;
-            b->r->leaves->gemm(&g);
-        }
+        g.b = u + f * w->u_frequency;
+        g.c = b->m + f * w->m_frequency;
+        b->r->leaves->gemm(&g);
     }
 }
 
@@ -327,8 +372,11 @@ static void run_block(const struct block *b, int64_t from, int64_t to)
             depth.v_at[depth.n] = ring;
             depth.u_at[depth.n++] = t * w->c * PANEL;
         }
-        multiply(b, &depth, b->r->memory, w->k);
-        store_plane(b, d, 0, w->k);
+        for (int64_t k = 0; k < w->k; k += PANEL) {
+            const int64_t columns = least(PANEL, w->k - k);
+            multiply(b, &depth, b->r->memory + k / PANEL * w->u_panel, columns, 0, FREQUENCIES);
+            store_plane(b, d, k, columns);
+        }
     }
 }
 
@@ -358,10 +406,11 @@ static void source_task(void *arg, int64_t i)
 {
     const struct work *work = arg;
     const struct winograd *w = work->r->w;
-    const int64_t pieces = ceiling(w->all, PIECE), piece = i % pieces, plane = i / pieces;
-    const struct block b = {
-        .r = work->r, .from = piece * w->all / pieces, .end = (piece + 1) * w->all / pieces};
-    load_plane(&b, plane, work->r->memory + plane * w->v_plane + b.from * w->v_tile);
+    const int64_t pieces = ceiling(work->end - work->from, PIECE), plane = i / pieces;
+    struct block b = {.r = work->r, .from = work->from + i % pieces * PIECE};
+    b.end = least(b.from + PIECE, work->end);
+    float *v = work->r->memory + plane * w->v_plane;
+    load_plane(&b, plane, v + (b.from - work->from) * w->v_tile);
 }
 
 static void run_panel_block(const struct block *b, int64_t panel, const float *u)
@@ -377,7 +426,7 @@ static void run_panel_block(const struct block *b, int64_t panel, const float *u
             depth.v_at[depth.n] = plane * w->v_plane;
             depth.u_at[depth.n++] = t * w->c * PANEL;
         }
-        multiply(b, &depth, u, channels);
+        multiply(b, &depth, u, channels, 0, FREQUENCIES);
         store_plane(b, d, k, channels);
     }
 }
@@ -396,23 +445,94 @@ static void panel_task(void *arg, int64_t i)
         struct block b = {.r = work->r,
                           .from = first + j * n / blocks,
                           .end = first + (j + 1) * n / blocks,
-                          .m = u + FREQUENCIES * w->u_frequency};
+                          .m = u + w->u_panel};
         b.v = work->r->memory + b.from * w->v_tile;
         run_panel_block(&b, panel, u);
     }
     conv_slot_give(&work->slots, slot);
 }
 
+/* ---- by points ---- */
+
+/* All tiles of a round; memory is V, U, M. */
+static struct block tiles_of_round(const struct work *work)
+{
+    const struct winograd *w = work->r->w;
+    float *memory = work->r->memory;
+    return (struct block){.r = work->r,
+                          .from = work->from,
+                          .end = work->end,
+                          .v = memory,
+                          .m = memory + w->u_at + w->panels * w->u_panel};
+}
+
+/* A panel of a frequency. Neighbours share the frequency, so its V is read from afar once. */
+static void point_task(void *arg, int64_t i)
+{
+    const struct work *work = arg;
+    const struct winograd *w = work->r->w;
+    const struct depth depth = {.n = 1};
+    const int64_t f = i / w->panels, panel = i % w->panels, k = panel * PANEL;
+    const float *u = work->r->memory + w->u_at + panel * w->u_panel;
+    struct block b = tiles_of_round(work);
+    b.m += k;
+    multiply(&b, &depth, u, least(PANEL, w->k - k), f, f + 1);
+}
+
+static void target_task(void *arg, int64_t i)
+{
+    const struct work *work = arg;
+    const struct winograd *w = work->r->w;
+    struct block b = tiles_of_round(work);
+    b.from += i * PIECE;
+    b.end = least(b.from + PIECE, work->end);
+    b.m += i * PIECE * w->m_tile;
+    store_plane(&b, 0, 0, w->k);
+}
+
+/* ---- all ---- */
+
+static void make_weights(struct work *work)
+{
+    const struct winograd *w = work->r->w;
+    const int64_t pieces = ceiling(w->c, CHANNELS);
+    sunup__parallel(work->r->threads, w->panels * w->depth_taps * pieces, weights_task, work);
+}
+
+static void make_sources(struct work *work)
+{
+    const int64_t pieces = ceiling(work->end - work->from, PIECE);
+    sunup__parallel(work->r->threads, work->r->w->source[0] * pieces, source_task, work);
+}
+
+static void run_rounds(struct work *work)
+{
+    const struct winograd *w = work->r->w;
+    const int threads = work->r->threads;
+    for (int64_t from = 0; from < w->all; from += w->block) {
+        work->from = from;
+        work->end = least(from + w->block, w->all);
+        make_sources(work);
+        sunup__parallel(threads, FREQUENCIES * w->panels, point_task, work);
+        sunup__parallel(threads, ceiling(work->end - from, PIECE), target_task, work);
+    }
+}
+
 void sunup__winograd_run(const struct winograd_run *r)
 {
     const struct winograd *w = r->w;
-    struct work work = {.r = r, .slots = {.n = conv_slots_count(r->threads)}};
-    if (w->by_panel) {
-        sunup__parallel(r->threads, w->source[0] * ceiling(w->all, PIECE), source_task, &work);
+    struct work work = {.r = r, .end = w->all, .slots = {.n = conv_slots_count(r->threads)}};
+    switch (w->way) {
+    case WINOGRAD_BY_PANEL:
+        make_sources(&work);
         sunup__parallel(r->threads, w->panels * w->cuts, panel_task, &work);
-    } else {
-        const int64_t pieces = ceiling(w->c, CHANNELS);
-        sunup__parallel(r->threads, w->panels * w->depth_taps * pieces, weights_task, &work);
+        break;
+    case WINOGRAD_BY_POINT:
+        make_weights(&work);
+        run_rounds(&work);
+        break;
+    default:
+        make_weights(&work);
         sunup__parallel(r->threads, w->cuts * w->parts, tiles_task, &work);
     }
 }

@@ -1,7 +1,7 @@
 /* conv_winograd_test.c - the Winograd convolution and its data gradient against the op's plain way in
  * f64 at every level, on sizes that make them cut their work: ragged maps and channels, tiles of
- * several samples in a block, panels, parts of the depth, both schedules; and the same bits from
- * any number of threads.
+ * several samples in a block, panels, parts of the depth, all ways of sharing; and the same bits
+ * from any number of threads.
  *
  * Bound: an element's error is in proportion to the sums of |products| of its whole tile, so it is
  * given as a share of the largest: 64 roundings of the largest sum of |products|. What the
@@ -60,6 +60,21 @@ static const struct problem problems[] = {
     {S(1, 4, 6, 7, 64), S(3, 3, 3, 64, 70), {1, 1, 1}, {1, 1, 1}, BIASED}, /* by panels */
     {S(1, 5, 9, 8, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, CIRCULAR},
     {S(1, 2, 5, 6, 16), S(5, 3, 3, 16, 17), {2, 1, 1}, {2, 1, 1}, CIRCULAR},
+    {S(1, 12, 12, 16), S(5, 5, 16, 16), {2, 2}, {2, 2}, 0},
+    {S(3, 17, 15, 33), S(5, 5, 33, 20), {2, 2}, {2, 2}, BIASED},
+    {S(2, 13, 9, 5), S(5, 5, 5, 3), {4, 0}, {1, 3}, BIASED},
+    {S(2, 11, 6, 1), S(5, 5, 1, 33), {2, 2}, {2, 2}, BIASED},
+    {S(2, 2, 3, 16), S(5, 5, 16, 9), {7, 8}, {9, 6}, BIASED}, /* tiles of padding only */
+    {S(37, 1, 1, 20), S(5, 5, 20, 18), {2, 2}, {2, 2}, BIASED},
+    {S(19, 5, 7, 70), S(5, 5, 70, 65), {2, 2}, {2, 2}, BIASED},
+    {S(1, 61, 31, 24), S(5, 5, 24, 40), {1, 2}, {3, 2}, BIASED},
+    {S(2, 4, 5, 144), S(5, 5, 144, 200), {2, 2}, {2, 2}, BIASED},   /* by panels */
+    {S(1, 12, 20, 96), S(5, 5, 96, 200), {2, 2}, {2, 2}, BIASED},   /* by points */
+    {S(2, 26, 26, 130), S(5, 5, 130, 130), {2, 2}, {2, 2}, BIASED}, /* and rounds */
+    {S(2, 9, 11, 16), S(5, 5, 16, 21), {2, 2}, {2, 2}, CIRCULAR | BIASED},
+    {S(2, 9, 7, 8, 16), S(3, 5, 5, 16, 19), {1, 2, 2}, {1, 2, 2}, BIASED},
+    {S(2, 4, 9, 10, 16), S(1, 5, 5, 16, 18), {1, 2, 2}, {0, 2, 2}, BIASED},
+    {S(1, 30, 6, 7, 20), S(2, 5, 5, 20, 33), {1, 2, 2}, {0, 2, 2}, BIASED},
 };
 #undef S
 
@@ -234,17 +249,19 @@ static void agree_with_the_plain_way(void **state)
 static void check_errors(const struct device *cpu)
 {
     static const struct {
-        int64_t channels;
+        int64_t taps, channels;
         double most;
-    } shapes[] = {{32, 3e-6}, {64, 4e-6}, {256, 8e-6}};
+    } shapes[] = {{3, 32, 3e-6}, {3, 64, 4e-6}, {3, 256, 8e-6},
+                  {5, 32, 3e-6}, {5, 64, 4e-6}, {5, 256, 8e-6}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const int64_t c = shapes[i].channels;
+        const int64_t c = shapes[i].channels, taps = shapes[i].taps, pad = taps / 2;
         const struct problem p = {
-            SUNUP_SHAPE(1, 14, 14, c), SUNUP_SHAPE(3, 3, c, c), {1, 1}, {1, 1}, 0};
+            SUNUP_SHAPE(1, 14, 14, c), SUNUP_SHAPE(taps, taps, c, c), {pad, pad}, {pad, pad}, 0};
         for (int gradient = 0; gradient < 2; gradient++) {
             const struct result r = run(cpu, &p, gradient != 0);
-            print_message("%s, %d channels, %s: %.2g of the largest\n", cpu->kernels->isa, (int)c,
-                          gradient ? "gradient" : "forward", r.error / r.largest);
+            print_message("%s, %d x %d, %d channels, %s: %.2g of the largest\n", cpu->kernels->isa,
+                          (int)taps, (int)taps, (int)c, gradient ? "gradient" : "forward",
+                          r.error / r.largest);
             assert_true(r.error <= shapes[i].most * r.largest);
         }
     }
@@ -281,7 +298,9 @@ static void is_chosen_where_it_pays(void **state)
                                     {2, 1},
                                     {2, 1},
                                     CIRCULAR | OTHER_PERIOD},
-                         taps = {S(16, 28, 28, 64), S(5, 5, 64, 64), {2, 2}, {2, 2}, 0};
+                         five = {S(16, 28, 28, 64), S(5, 5, 64, 64), {2, 2}, {2, 2}, 0},
+                         taps = {S(16, 28, 28, 64), S(3, 5, 64, 64), {1, 2}, {1, 2}, 0},
+                         seven = {S(16, 28, 28, 64), S(7, 7, 64, 64), {3, 3}, {3, 3}, 0};
 #undef S
     assert_true(chosen(SUNUP_NUMERICS_FAST, &shifted, false));
     assert_false(chosen(SUNUP_NUMERICS_FAST, &shifted, true));
@@ -291,7 +310,9 @@ static void is_chosen_where_it_pays(void **state)
         assert_false(chosen(SUNUP_NUMERICS_FAST, &few, gradient != 0));
         assert_false(chosen(SUNUP_NUMERICS_FAST, &narrow, gradient != 0));
         assert_false(chosen(SUNUP_NUMERICS_FAST, &weights, gradient != 0));
+        assert_true(chosen(SUNUP_NUMERICS_FAST, &five, gradient != 0));
         assert_false(chosen(SUNUP_NUMERICS_FAST, &taps, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_FAST, &seven, gradient != 0));
     }
 }
 

@@ -18,6 +18,16 @@ sunup_status sunup__make_product_brgemm(struct device *d, const struct node *n, 
 /* Only where numerics are bf16 and the processor multiplies it faster. */
 bool sunup__product_bf16_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, struct step *s);
+/* The same for convolutions of 16 channels and more, by tiles only; conv_bf16.c,
+ * conv_weight_grad_bf16.c. */
+bool sunup__conv_bf16_can(const struct device *d, const struct node *n);
+bool sunup__conv_data_grad_bf16_can(const struct device *d, const struct node *n);
+bool sunup__conv_weight_grad_bf16_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node *n,
+                                             struct step *s);
+sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct node *n,
+                                               struct step *s);
 sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n,
                                                struct step *s);
@@ -41,12 +51,23 @@ sunup_status sunup__make_conv_data_grad_grouped(struct device *d, const struct n
 sunup_status sunup__make_conv_weight_grad_grouped(struct device *d, const struct node *n,
                                                   struct step *s);
 
-/* One group, stride 1, 3x3 taps in H and W, where numerics allow it and it pays; conv_winograd.c. */
+/* One group, stride 1, 3x3 or 5x5 taps in H and W, where numerics allow it and it pays; conv_winograd.c. */
 bool sunup__conv_winograd_can(const struct device *d, const struct node *n);
 bool sunup__conv_data_grad_winograd_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_conv_winograd(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_data_grad_winograd(struct device *d, const struct node *n,
                                                  struct step *s);
+
+/* The same with 3 to 48 taps along W only, dilated or not; conv_winograd_row.c and
+ * conv_weight_grad_winograd_row.c. */
+bool sunup__conv_winograd_row_can(const struct device *d, const struct node *n);
+bool sunup__conv_data_grad_winograd_row_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_winograd_row(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_winograd_row(struct device *d, const struct node *n,
+                                                     struct step *s);
+bool sunup__conv_weight_grad_winograd_row_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_weight_grad_winograd_row(struct device *d, const struct node *n,
+                                                       struct step *s);
 
 /* Chains that are a batch norm's result or gradient, with relu and a residual; chain_channels.c. */
 bool sunup__chain_channels_can(const struct device *d, const struct node *n);

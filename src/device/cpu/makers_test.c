@@ -232,7 +232,19 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(space_strided, S(1, 12, 10, 9, 8), S(3, 2, 3, 8, 12), .stride = {2, 1, 2},                   \
       .before = {1, 0, 1})                                                                         \
     X(flat_space, S(2, 3, 14, 15, 4), S(3, 3, 3, 4, 8), .before = {0, 1, 1}, .after = {0, 1, 1})   \
-    X(many_weights, S(3, 6, 6, 150), S(3, 3, 150, 200), .before = {1, 1}, .after = {1, 1})
+    X(many_weights, S(3, 6, 6, 150), S(3, 3, 150, 200), .before = {1, 1}, .after = {1, 1})         \
+    X(many_weights_few_points, S(9, 2, 2, 200), S(3, 3, 200, 600), .before = {1, 1},               \
+      .after = {1, 1})                                                                             \
+    X(tiny_maps, S(11, 2, 2, 40), S(3, 3, 40, 300), .before = {1, 1}, .after = {1, 1})             \
+    X(tiny_maps_pages_apart, S(8, 2, 2, 256), S(3, 3, 256, 40), .before = {1, 1}, .after = {1, 1}) \
+    X(tiny_maps_strided, S(9, 4, 3, 64), S(3, 3, 64, 310), .stride = {2, 2}, .before = {1, 1},     \
+      .after = {1, 1})                                                                             \
+    X(tiny_maps_dilated, S(17, 5, 6, 24), S(3, 3, 24, 18), .dilation = {3, 2}, .before = {3, 2},   \
+      .after = {2, 3})                                                                             \
+    X(tiny_maps_of_groups, S(8, 3, 3, 40), S(3, 3, 20, 36), .groups = 2, .before = {1, 1},         \
+      .after = {1, 1})                                                                             \
+    X(tiny_spaces, S(9, 2, 3, 4, 20), S(3, 3, 3, 20, 17), .before = {1, 1, 1}, .after = {1, 1, 1}) \
+    X(tiny_map_thinned, S(9, 4, 4, 32), S(1, 1, 32, 40), .stride = {2, 2})
 
 #define BUILD(name, X_SHAPE, W_SHAPE, ...)                                                         \
     static const struct problem problem_##name = {.x = X_SHAPE, .w = W_SHAPE, __VA_ARGS__};        \

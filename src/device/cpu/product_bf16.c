@@ -1,29 +1,59 @@
 /* product_bf16.c - linear and matmul with operands rounded to bf16, sums in f32.
  *
- * Owes: the product where numerics are bf16. Both operands are first written as words of two bf16 along
- * the sum (leaves.def): A as it lies, B in panels of 32 columns. Then blocks of C, each a chain of
- * gemm_bf16 calls over steps of the sum that go on in C's own value, so no bit depends on threads.
- * Ceiling: 2 m n k flops at twice the rate of f32; packing reads 4 and writes 2 bytes an element, so
- * what has few rows or columns is left to f32.
+ * Owes: the product where numerics are bf16. Both operands are first written as words of two bf16
+ * along the sum (leaves.def), ends of sums filled with zeros to whole tiles of 16: A in rows,
+ * `DEPTH` words of each beside those of the next, an odd number of cache lines apart, since tiles
+ * load 16 rows at once and rows a power of two apart meet in few sets of the first cache; B in
+ * panels of 32 columns. What comes turned is turned in pieces that stay in the first cache. Then
+ * blocks of C, each a chain of gemm_bf16 calls over steps of the sum that go on in C's own value,
+ * so no bit depends on threads.
+ *
+ * Ceiling: 2 m n k flops at twice the rate of f32 (Zen 4), eight times with tiles (Sapphire
+ * Rapids); packing reads 4 and writes 2 bytes an element, so what has few rows or columns is left
+ * to f32. A block of 256 x 256 reads 2 x 512 KB from the third level for a step of 134 Mflop, and
+ * C goes up and down once a step: on Sapphire Rapids (2 MB of second cache) half the depth costs
+ * 5-20 %, half the rows as much again.
  */
+#include <string.h>
+
 #include "base/system.h"
 #include "device/cpu/makers.h"
 #include "device/cpu/product.h"
 
-enum { ROWS = 112, PANELS = 4, DEPTH = 512 /* words */, LEAST = 32, PACK_ROWS = 64 };
+enum {
+    DEPTH = 512, /* words of a step */
+    ROWS = 256,  /* of a block, and its panels: most and least */
+    ROWS_LEAST = 64,
+    PANELS = 8,
+    PANELS_LEAST = 2,
+    ITEMS_PER_THREAD = 3,
+    LEAST = 32, /* rows, columns and terms that pay */
+    CHUNK = 64,
+    CHUNK_WORDS = CHUNK / 2, /* terms of the sum that are packed at once */
+    WIDE = 128               /* rows of a turned A at once */
+};
 
 struct run {
     const struct product *p;
     const struct leaves_f32 *leaves;
     const float *a, *b, *bias;
     float *c;
-    uint32_t *a_words, *b_words, *spare; /* spare: rows of B as words, if B is transposed */
-    int64_t k2;                          /* words of a sum */
+    uint32_t *a_words, *b_words;
+    int64_t k2, pitch;    /* words of a sum, whole tiles; from one row of A to the next */
+    int64_t rows, panels; /* of a block */
+    int64_t a_items;      /* of packing A */
 };
 
+/* Words of a sum. */
 static int64_t words(const struct product *p)
 {
-    return (p->k + 1) / 2;
+    return round_up(parts(p->k, 2), LINE);
+}
+
+static int64_t pitch(const struct product *p)
+{
+    const int64_t row = least(words(p), DEPTH);
+    return row / LINE % 2 == 0 ? row + LINE : row;
 }
 
 /* Matrices of an operand: one that is shared by all of C is packed once. */
@@ -37,66 +67,155 @@ static int64_t panels(const struct product *p)
     return parts(p->n, PANEL);
 }
 
-/* Rows of A where they lie in rows: A(i, q) = words[i k2 + q]; else pairs of rows of k. */
-static void pack_a(void *arg, int64_t i)
+static int64_t a_matrix(const struct product *p)
 {
-    const struct run *r = arg;
-    const struct product *p = r->p;
-    if (p->a_col == 1) {
-        const int64_t blocks = parts(p->m, PACK_ROWS), s = i / blocks,
-                      from = i % blocks * PACK_ROWS;
-        for (int64_t row = from; row < least(p->m, from + PACK_ROWS); row++)
-            r->leaves->bf16_words(p->k, r->a + s * p->a_step + row * p->a_row,
-                                  r->a_words + (s * p->m + row) * r->k2);
-    } else {
-        const int64_t blocks = parts(p->k, PACK_ROWS), s = i / blocks,
-                      from = i % blocks * PACK_ROWS;
-        r->leaves->bf16_rows(least(PACK_ROWS, p->k - from), p->m,
-                             r->a + s * p->a_step + from * p->a_col, p->a_col,
-                             r->a_words + (s * r->k2 + from / 2) * p->m);
+    return p->m * parts(words(p), DEPTH) * pitch(p);
+}
+
+/* Word q of row i of a matrix of A. */
+static uint32_t *a_at(const struct run *r, int64_t s, int64_t i, int64_t q)
+{
+    return r->a_words + s * a_matrix(r->p) + (q / DEPTH * r->p->m + i) * r->pitch + q % DEPTH;
+}
+
+static uint32_t *b_at(const struct run *r, int64_t s, int64_t panel, int64_t q, int64_t width)
+{
+    return r->b_words + (s * panels(r->p) + panel) * r->k2 * PANEL + q * width;
+}
+
+static void zero(uint32_t *words, int64_t n)
+{
+    memset(words, 0, (size_t)n * sizeof *words);
+}
+
+/* Words of the chunk of terms from k on, with zeros up to whole tiles. */
+static int64_t chunk_words(const struct run *r, int64_t k)
+{
+    return least(CHUNK_WORDS, r->k2 - k / 2);
+}
+
+/* Asks for a piece of rows x wide floats, which is too narrow for the processor to see a stream. */
+static void ask(const float *x, int64_t rows, int64_t row, int64_t wide)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < wide; j += LINE) __builtin_prefetch(x + i * row + j, 0, 2);
     }
 }
 
-static void pack_b(void *arg, int64_t i)
+/* LINE rows of A where the terms of a row are neighbours. */
+static void pack_a_rows(const struct run *r, int64_t s, int64_t from)
+{
+    const struct product *p = r->p;
+    for (int64_t q = 0; q < r->k2; q += DEPTH) {
+        const int64_t left = p->k - 2 * q, n = least(2 * DEPTH, left);
+        for (int64_t i = from; i < least(p->m, from + LINE); i++) {
+            uint32_t *to = a_at(r, s, i, q);
+            r->leaves->bf16_words(n, r->a + s * p->a_step + i * p->a_row + 2 * q, to);
+            zero(to + parts(n, 2), least(DEPTH, r->k2 - q) - parts(n, 2));
+        }
+    }
+}
+
+/* A chunk of terms where the rows of a term are neighbours. */
+static void pack_a_turned(const struct run *r, int64_t s, int64_t k)
+{
+    const struct product *p = r->p;
+    const int64_t n = least(CHUNK, p->k - k), n2 = chunk_words(r, k);
+    _Alignas(64) uint32_t piece[CHUNK_WORDS * WIDE];
+    for (int64_t i = 0; i < p->m; i += WIDE) {
+        const int64_t wide = least(WIDE, p->m - i);
+        const float *from = r->a + s * p->a_step + k * p->a_col + i;
+        ask(from + WIDE, n, p->a_col, least(WIDE, p->m - i - WIDE));
+        r->leaves->bf16_rows(n, wide, from, p->a_col, piece);
+        zero(piece + parts(n, 2) * wide, (n2 - parts(n, 2)) * wide);
+        r->leaves->transpose(n2, wide, (const float *)(const void *)piece, wide,
+                             (float *)(void *)a_at(r, s, i, k / 2), r->pitch);
+    }
+}
+
+/* A chunk of terms of all panels of B where the columns of a term are neighbours. */
+static void pack_b_rows(const struct run *r, int64_t s, int64_t k)
+{
+    const struct product *p = r->p;
+    const int64_t n = least(CHUNK, p->k - k), n2 = chunk_words(r, k);
+    for (int64_t j = 0; j < p->n; j += PANEL) {
+        const int64_t width = least(PANEL, p->n - j);
+        const float *from = r->b + s * p->b_step + k * p->b_row + j;
+        uint32_t *to = b_at(r, s, j / PANEL, k / 2, width);
+        ask(from + PANEL, n, p->b_row, least(PANEL, p->n - j - PANEL));
+        r->leaves->bf16_rows(n, width, from, p->b_row, to);
+        zero(to + parts(n, 2) * width, (n2 - parts(n, 2)) * width);
+    }
+}
+
+/* A panel of B where the terms of a column are neighbours. */
+static void pack_b_turned(const struct run *r, int64_t s, int64_t panel)
+{
+    const struct product *p = r->p;
+    const int64_t j = panel * PANEL, width = least(PANEL, p->n - j);
+    _Alignas(64) uint32_t piece[PANEL * CHUNK_WORDS];
+    for (int64_t k = 0; k < p->k; k += CHUNK) {
+        const int64_t n = least(CHUNK, p->k - k), n2 = chunk_words(r, k);
+        for (int64_t c = 0; c < width; c++) {
+            uint32_t *column = piece + c * CHUNK_WORDS;
+            r->leaves->bf16_words(n, r->b + s * p->b_step + (j + c) * p->b_col + k, column);
+            zero(column + parts(n, 2), n2 - parts(n, 2));
+        }
+        r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK_WORDS,
+                             (float *)(void *)b_at(r, s, panel, k / 2, width), width);
+    }
+}
+
+/* Pieces of work of packing one matrix of A, or of B. */
+static int64_t a_pieces(const struct product *p)
+{
+    return p->a_col == 1 ? parts(p->m, LINE) : parts(p->k, CHUNK);
+}
+
+static int64_t b_pieces(const struct product *p)
+{
+    return p->b_col == 1 ? parts(p->k, CHUNK) : panels(p);
+}
+
+static void pack(void *arg, int64_t i)
 {
     const struct run *r = arg;
     const struct product *p = r->p;
-    const int64_t s = i / panels(p), j = i % panels(p) * PANEL, width = least(PANEL, p->n - j);
-    uint32_t *panel = r->b_words + (s * panels(p) + j / PANEL) * r->k2 * PANEL;
-    const float *b = r->b + s * p->b_step;
-    if (p->b_col == 1) {
-        r->leaves->bf16_rows(p->k, width, b + j, p->b_row, panel);
+    if (i < r->a_items) {
+        const int64_t s = i / a_pieces(p), piece = i % a_pieces(p);
+        if (p->a_col == 1)
+            pack_a_rows(r, s, piece * LINE);
+        else
+            pack_a_turned(r, s, piece * CHUNK);
         return;
     }
-    uint32_t *rows = r->spare + i * r->k2 * PANEL; /* words as columns of B, then turned */
-    for (int64_t c = 0; c < width; c++)
-        r->leaves->bf16_words(p->k, b + (j + c) * p->b_col, rows + c * r->k2);
-    r->leaves->transpose(width, r->k2, (const float *)(const void *)rows, r->k2,
-                         (float *)(void *)panel, width);
+    const int64_t s = (i - r->a_items) / b_pieces(p), piece = (i - r->a_items) % b_pieces(p);
+    if (p->b_col == 1)
+        pack_b_rows(r, s, piece * CHUNK);
+    else
+        pack_b_turned(r, s, piece);
 }
 
 static void block(void *arg, int64_t i)
 {
     const struct run *r = arg;
     const struct product *p = r->p;
-    const int64_t across = parts(panels(p), PANELS), down = parts(p->m, ROWS);
-    const int64_t s = i / across / down, row = i / across % down * ROWS,
-                  first = i % across * PANELS;
-    const int64_t a_matrix = p->a_step ? s : 0, b_matrix = p->b_step ? s : 0;
-    const int64_t a_row = p->a_col == 1 ? r->k2 : 1, a_col = p->a_col == 1 ? 1 : p->m;
-    for (int64_t q = 0; q < r->k2 || q == 0; q += DEPTH) {
-        for (int64_t j = first; j < least(panels(p), first + PANELS); j++) {
+    const int64_t across = parts(panels(p), r->panels), down = parts(p->m, r->rows);
+    const int64_t s = i / across / down, row = i / across % down * r->rows,
+                  first = i % across * r->panels;
+    for (int64_t q = 0; q < r->k2; q += DEPTH) {
+        for (int64_t j = first; j < least(panels(p), first + r->panels); j++) {
             const int64_t width = least(PANEL, p->n - j * PANEL);
-            const uint32_t *a = r->a_words + a_matrix * p->m * r->k2 + row * a_row + q * a_col;
-            const uint32_t *b = r->b_words + (b_matrix * panels(p) + j) * r->k2 * PANEL + q * width;
+            const uint32_t *a = a_at(r, p->a_step ? s : 0, row, q);
+            const uint32_t *b = b_at(r, p->b_step ? s : 0, j, q, width);
             r->leaves->gemm_bf16(&(struct gemm_f32){
-                .m = least(ROWS, p->m - row),
+                .m = least(r->rows, p->m - row),
                 .n = width,
                 .k = least(DEPTH, r->k2 - q),
                 .batch = 1,
                 .a = (const float *)(const void *)a,
-                .a_row = a_row,
-                .a_col = a_col,
+                .a_row = r->pitch,
+                .a_col = 1,
                 .b = (const float *)(const void *)b,
                 .b_row = width,
                 .c = r->c + (s * p->m + row) * p->n + j * PANEL,
@@ -109,12 +228,32 @@ static void block(void *arg, int64_t i)
 
 static int64_t a_elements(const struct product *p)
 {
-    return round_up(matrices(p, p->a_step) * p->m * words(p), LINE);
+    return matrices(p, p->a_step) * a_matrix(p);
 }
 
 static int64_t b_elements(const struct product *p)
 {
     return matrices(p, p->b_step) * panels(p) * words(p) * PANEL;
+}
+
+static int64_t blocks(const struct run *r)
+{
+    return r->p->batch * parts(r->p->m, r->rows) * parts(panels(r->p), r->panels);
+}
+
+/* Blocks as large as leave each thread a few. */
+static void choose_blocks(struct run *r, int threads)
+{
+    r->rows = ROWS;
+    r->panels = PANELS;
+    if (threads == 1) return;
+    while (blocks(r) < (int64_t)ITEMS_PER_THREAD * threads &&
+           (r->rows > ROWS_LEAST || r->panels > PANELS_LEAST)) {
+        if (r->rows >= r->panels * PANEL && r->rows > ROWS_LEAST)
+            r->rows /= 2;
+        else
+            r->panels /= 2;
+    }
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -128,14 +267,14 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                     .bias = s->node->n_in > 2 ? s->in[2] : NULL,
                     .c = s->out[0],
                     .a_words = s->workspace,
-                    .k2 = words(p)};
+                    .k2 = words(p),
+                    .pitch = pitch(p),
+                    .a_items = matrices(p, p->a_step) * a_pieces(p)};
     r.b_words = r.a_words + a_elements(p);
-    r.spare = r.b_words + b_elements(p);
     const int threads = s->device->threads;
-    const int64_t along = p->a_col == 1 ? p->m : p->k;
-    sunup__parallel(threads, matrices(p, p->a_step) * parts(along, PACK_ROWS), pack_a, &r);
-    sunup__parallel(threads, matrices(p, p->b_step) * panels(p), pack_b, &r);
-    sunup__parallel(threads, p->batch * parts(p->m, ROWS) * parts(panels(p), PANELS), block, &r);
+    choose_blocks(&r, threads);
+    sunup__parallel(threads, r.a_items + matrices(p, p->b_step) * b_pieces(p), pack, &r);
+    sunup__parallel(threads, blocks(&r), block, &r);
     return SUNUP_OK;
 }
 
@@ -162,7 +301,6 @@ sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, st
     s->data = p;
     s->run = run;
     s->end = end;
-    const int64_t spare = p->b_col == 1 ? 0 : b_elements(p);
-    s->workspace_bytes = (a_elements(p) + b_elements(p) + spare) * (int64_t)sizeof(uint32_t);
+    s->workspace_bytes = (a_elements(p) + b_elements(p)) * (int64_t)sizeof(uint32_t);
     return SUNUP_OK;
 }

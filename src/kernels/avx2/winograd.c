@@ -1,4 +1,4 @@
-/* winograd.c - the transforms of F(4x4, 3x3) with 256-bit vectors: half of a tile's 36 spill to the
+/* winograd.c - the transforms of Winograd convolution with 256-bit vectors: half of a tile's 36 spill to the
  * L1; see winograd_tile.h. */
 #include <immintrin.h>
 

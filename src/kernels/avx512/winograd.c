@@ -1,4 +1,4 @@
-/* winograd.c - the transforms of F(4x4, 3x3) with 512-bit vectors: 32 registers hold nearly a whole
+/* winograd.c - the transforms of Winograd convolution with 512-bit vectors: 32 registers hold nearly a whole
  * tile; see winograd_tile.h. */
 #include <immintrin.h>
 

@@ -1,6 +1,6 @@
-/* winograd_check.c - problems of the Winograd transforms: tiles and channels c (weights: rows and n);
- * w: width; before: columns ahead of the first; zeros: a bit for each row of zeros; h: rows of y;
- * circular bias stream flip; pad: elements between rows of any matrix.
+/* winograd_check.c - problems of the Winograd transforms: taps 3 or 5, tiles and channels c
+ * (weights: rows and n); w: width; before: columns ahead of the first; zeros: a bit for each row of
+ * zeros; h: rows of y; circular bias stream flip; pad: elements between rows of any matrix.
  *
  * Bound: terms roundings of the largest value that a sum can have on the way, which is the largest
  * |operand| times the square of the largest sum of |coefficients| in a row of the matrix.
@@ -10,8 +10,8 @@
 #include "kernels/check.h"
 
 enum { FREQUENCIES = 36 };
-/* Largest sums: B^T 5.13, G 1.48, A^T 7.37. */
-static const double input_most = 26.4, weights_most = 2.2, output_most = 54.4;
+/* Largest sums: B^T 5.13; with 3 taps G 1.48, A^T 7.37; with 5 taps 1.88 and 5.25. */
+static const double input_most = 26.4, weights_most[2] = {2.2, 3.6}, output_most[2] = {54.4, 27.6};
 
 /* size[i] = most * the largest |x| of all that are neither Inf nor NaN. */
 static double *bound(struct check *c, const struct operand *x, int64_t n, double most)
@@ -25,6 +25,11 @@ static double *bound(struct check *c, const struct operand *x, int64_t n, double
     return size;
 }
 
+static int64_t taps_of(struct check *c)
+{
+    return sunup__check_number(c, "taps", 3);
+}
+
 static void run_input(struct check *c)
 {
     const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
@@ -34,7 +39,8 @@ static void run_input(struct check *c)
     const int64_t frequency = tiles * point + pad;
     const struct operand x = sunup__check_in(c, "x", 6 * width * point, FILL_ANY);
     const struct operand v = sunup__check_out(c, "v", FREQUENCIES * frequency, FILL_FINITE);
-    struct winograd_input_f32 t = {.tiles = tiles,
+    struct winograd_input_f32 t = {.taps = taps_of(c),
+                                   .tiles = tiles,
                                    .channels = n,
                                    .x = x.f32,
                                    .first = -first,
@@ -44,7 +50,8 @@ static void run_input(struct check *c)
                                    .v = v.f32,
                                    .v_tile = point,
                                    .v_frequency = frequency};
-    struct winograd_input_f64 t64 = {.tiles = tiles,
+    struct winograd_input_f64 t64 = {.taps = t.taps,
+                                     .tiles = tiles,
                                      .channels = n,
                                      .x = x.f64,
                                      .first = t.first,
@@ -68,31 +75,34 @@ static void run_weights(struct check *c)
 {
     const int64_t rows = sunup__check_number(c, "rows", 1), n = sunup__check_number(c, "n", 1);
     const int64_t row = n + sunup__check_number(c, "pad", 0), tap = rows * row;
+    const int64_t taps = taps_of(c), area = taps * taps;
     const bool flip = sunup__check_number(c, "flip", 0) != 0;
-    const struct operand w = sunup__check_in(c, "w", 9 * tap, FILL_ANY);
+    const struct operand w = sunup__check_in(c, "w", area * tap, FILL_ANY);
     const struct operand u = sunup__check_out(c, "u", FREQUENCIES * tap, FILL_FINITE);
-    const int64_t at = flip ? 8 * tap : 0, step = flip ? -tap : tap;
-    const struct winograd_weights_f32 t = {rows, n, w.f32 + at, row, step, u.f32, row, tap};
-    const struct winograd_weights_f64 t64 = {rows, n, w.f64 + at, row, step, u.f64, row, tap};
+    const int64_t at = flip ? (area - 1) * tap : 0, step = flip ? -tap : tap;
+    const struct winograd_weights_f32 t = {taps, rows, n, w.f32 + at, row, step, u.f32, row, tap};
+    const struct winograd_weights_f64 t64 = {taps, rows, n, w.f64 + at, row, step, u.f64, row, tap};
     const double elements = (double)(rows * n);
-    sunup__check_cost(c, 100 * elements, 4 * (9 + FREQUENCIES) * elements);
+    sunup__check_cost(c, 100 * elements, 4 * (double)(area + FREQUENCIES) * elements);
     CHECK_RUN(c) c->f32->winograd_weights(&t);
     if (!sunup__check_wanted(c)) return;
     c->f64->winograd_weights(&t64);
-    sunup__check_close(c, &u, bound(c, &w, u.n, weights_most), 12);
+    sunup__check_close(c, &u, bound(c, &w, u.n, weights_most[taps == 5]), 14);
 }
 
 static void run_output(struct check *c)
 {
     const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
     const int64_t pad = sunup__check_number(c, "pad", 0), point = n + pad;
-    const int64_t columns = sunup__check_number(c, "w", 4 * tiles);
-    const int64_t rows = sunup__check_number(c, "h", 4), frequency = tiles * point + pad;
+    const int64_t taps = taps_of(c), side = 7 - taps;
+    const int64_t columns = sunup__check_number(c, "w", side * tiles);
+    const int64_t rows = sunup__check_number(c, "h", side), frequency = tiles * point + pad;
     const bool biased = sunup__check_number(c, "bias", 0) != 0;
     const struct operand m = sunup__check_in(c, "m", FREQUENCIES * frequency, FILL_ANY);
     const struct operand bias = sunup__check_in(c, "bias", n, FILL_UNIT);
     const struct operand y = sunup__check_out(c, "y", rows * columns * point, FILL_FINITE);
-    const struct winograd_output_f32 t = {.tiles = tiles,
+    const struct winograd_output_f32 t = {.taps = taps,
+                                          .tiles = tiles,
                                           .channels = n,
                                           .m = m.f32,
                                           .m_tile = point,
@@ -104,7 +114,8 @@ static void run_output(struct check *c)
                                           .y_row = columns * point,
                                           .y_point = point,
                                           .stream = sunup__check_number(c, "stream", 0) != 0};
-    const struct winograd_output_f64 t64 = {.tiles = tiles,
+    const struct winograd_output_f64 t64 = {.taps = taps,
+                                            .tiles = tiles,
                                             .channels = n,
                                             .m = m.f64,
                                             .m_tile = point,
@@ -116,11 +127,11 @@ static void run_output(struct check *c)
                                             .y_row = columns * point,
                                             .y_point = point};
     const double elements = (double)(tiles * n);
-    sunup__check_cost(c, 100 * elements, 4 * (FREQUENCIES + 16) * elements);
+    sunup__check_cost(c, 100 * elements, 4 * (double)(FREQUENCIES + side * side) * elements);
     CHECK_RUN(c) c->f32->winograd_output(&t);
     if (!sunup__check_wanted(c)) return;
     c->f64->winograd_output(&t64);
-    double *size = bound(c, &m, y.n, output_most);
+    double *size = bound(c, &m, y.n, output_most[taps == 5]);
     for (int64_t i = 0; i < y.n; i++) size[i] += 1;
     sunup__check_close(c, &y, size, 16);
 }
@@ -138,10 +149,24 @@ static const char *const inputs[] = {"tiles0c3",
                                      "tiles2c3w1:before1,circular",
                                      "tiles3c150w11:before1",
                                      "tiles2c530w7:before1,zeros1",
+                                     "taps5tiles1c3w2:before2",
+                                     "taps5tiles4c17w9:before2,zeros3,pad3",
+                                     "taps5tiles5c32w14:before2",
+                                     "taps5tiles3c20w4:before2,circular",
                                      NULL};
-static const char *const weights[] = {"rows0n3",     "rows1n0",           "rows1n1",
-                                      "rows3n16",    "rows5n17",          "rows4n33pad2",
-                                      "rows7n9flip", "rows3n64flip:pad1", NULL};
+static const char *const weights[] = {"rows0n3",
+                                      "rows1n0",
+                                      "rows1n1",
+                                      "rows3n16",
+                                      "rows5n17",
+                                      "rows4n33pad2",
+                                      "rows7n9flip",
+                                      "rows3n64flip:pad1",
+                                      "taps5rows1n1",
+                                      "taps5rows3n16",
+                                      "taps5rows11n37pad2",
+                                      "taps5rows3n64flip:pad1",
+                                      NULL};
 static const char *const outputs[] = {"tiles0c3",
                                       "tiles1c0",
                                       "tiles1c1",
@@ -154,6 +179,10 @@ static const char *const outputs[] = {"tiles0c3",
                                       "tiles2c24h3:stream",
                                       "tiles2c150w5h4",
                                       "tiles1c530w3h2:bias",
+                                      "taps5tiles1c1w1h1:bias",
+                                      "taps5tiles4c17w7h1:pad3,bias",
+                                      "taps5tiles7c64w14:bias,stream",
+                                      "taps5tiles3c48w5:pad16,stream",
                                       NULL};
 const struct leaf_check sunup__check_winograd_input = {"winograd_input", inputs, run_input};
 const struct leaf_check sunup__check_winograd_weights = {"winograd_weights", weights, run_weights};

@@ -1,5 +1,6 @@
-/* winograd_grad_check.c - problems of the weight gradient's transforms. dy: tiles, channels c,
- * width w, columns before the first, zeros (a bit for each row of zeros), pad; dw: n and pad.
+/* winograd_grad_check.c - problems of the weight gradient's transforms. taps 3 or 5; dy: tiles,
+ * channels c, width w, columns before the first, zeros (a bit for each row of zeros), pad; dw: n
+ * and pad.
  *
  * The size of an element is the transform of absolute values by absolute matrices.
  */
@@ -7,17 +8,33 @@
 
 #include "kernels/check.h"
 
+/* |powers| of the points, and of G's scales; a value at infinity is the last coefficient's. */
 #define A 0.70710678118654752440
 #define B 1.4142135623730950488
-static const double dy_matrix[6][6] = {{1, 0, 0, 0},           {1, A, 1 / 2.0, A / 2},
-                                       {1, A, 1 / 2.0, A / 2}, {1, B, 2, 2 * B},
-                                       {1, B, 2, 2 * B},       {0, 0, 0, 1}};
-static const double dw_matrix[6][6] = {{1, 2 / 3.0, 2 / 3.0, 1 / 6.0, 1 / 6.0, 0},
-                                       {0, 2 * A / 3, 2 * A / 3, B / 6, B / 6, 0},
-                                       {0, 1 / 3.0, 1 / 3.0, 1 / 3.0, 1 / 3.0, 1}};
+static const double powers[6][5] = {{1, 0, 0, 0, 0},          {1, A, 0.5, A / 2, 0.25},
+                                    {1, A, 0.5, A / 2, 0.25}, {1, B, 2.0, 2 * B, 4.0},
+                                    {1, B, 2.0, 2 * B, 4.0},  {0, 0, 0, 0, 0}};
+static const double scales[6] = {1, 2 / 3.0, 2 / 3.0, 1 / 6.0, 1 / 6.0, 1};
+
+/* |A| [6][side], or |G^T| [taps][6]. */
+static void dy_matrix(int side, double matrix[6][6])
+{
+    for (int p = 0; p < 6; p++) {
+        for (int e = 0; e < side; e++)
+            matrix[p][e] = p == 5 ? (double)(e == side - 1) : powers[p][e];
+    }
+}
+
+static void dw_matrix(int taps, double matrix[6][6])
+{
+    for (int p = 0; p < 6; p++) {
+        for (int e = 0; e < taps; e++)
+            matrix[e][p] = p == 5 ? (double)(e == taps - 1) : scales[p] * powers[p][e];
+    }
+}
 
 /* |matrix| [to][from] from both sides of |in|. */
-static void size_of(int from, int to, const double (*matrix)[6], const double *in, double *out)
+static void size_of(int from, int to, double (*matrix)[6], const double *in, double *out)
 {
     for (int i = 0; i < to * to; i++) {
         out[i] = 0;
@@ -30,15 +47,18 @@ static void size_of(int from, int to, const double (*matrix)[6], const double *i
 
 static void size_of_dy(const struct winograd_input_f64 *t, double *size)
 {
+    const int side = 7 - (int)t->taps;
+    double matrix[6][6];
+    dy_matrix(side, matrix);
     for (int64_t i = 0; i < t->tiles * t->channels; i++) {
         const int64_t tile = i / t->channels, c = i % t->channels;
         double in[16], out[36];
-        for (int e = 0; e < 16; e++) {
-            const int64_t row = t->row[e / 4], column = t->first + 4 * tile + e % 4;
+        for (int e = 0; e < side * side; e++) {
+            const int64_t row = t->row[e / side], column = t->first + side * tile + e % side;
             const bool zero = row < 0 || column < 0 || column >= t->width;
             in[e] = zero ? 0 : t->x[row + column * t->x_point + c];
         }
-        size_of(4, 6, dy_matrix, in, out);
+        size_of(side, 6, matrix, in, out);
         for (int f = 0; f < 36; f++) size[tile * t->v_tile + f * t->v_frequency + c] = out[f];
     }
 }
@@ -46,21 +66,24 @@ static void size_of_dy(const struct winograd_input_f64 *t, double *size)
 static void run_dy(struct check *c)
 {
     const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
-    const int64_t width = sunup__check_number(c, "w", 4), pad = sunup__check_number(c, "pad", 0);
+    const int64_t taps = sunup__check_number(c, "taps", 3), side = 7 - taps;
+    const int64_t width = sunup__check_number(c, "w", side), pad = sunup__check_number(c, "pad", 0);
     const int64_t first = -sunup__check_number(c, "before", 0), point = n + pad;
     const int64_t zeros = sunup__check_number(c, "zeros", 0), frequency = tiles * point + pad;
-    const struct operand x = sunup__check_in(c, "dy", 4 * width * point, FILL_ANY);
+    const struct operand x = sunup__check_in(c, "dy", side * width * point, FILL_ANY);
     const struct operand v = sunup__check_out(c, "v", 36 * frequency, FILL_ANY);
-    struct winograd_input_f32 t = {.tiles = tiles, .channels = n, .x = x.f32, .v = v.f32};
-    struct winograd_input_f64 t64 = {.tiles = tiles, .channels = n, .x = x.f64, .v = v.f64};
+    struct winograd_input_f32 t = {
+        .taps = taps, .tiles = tiles, .channels = n, .x = x.f32, .v = v.f32};
+    struct winograd_input_f64 t64 = {
+        .taps = taps, .tiles = tiles, .channels = n, .x = x.f64, .v = v.f64};
     t.first = t64.first = first;
     t.width = t64.width = width;
     t.x_point = t64.x_point = t.v_tile = t64.v_tile = point;
     t.v_frequency = t64.v_frequency = frequency;
-    for (int i = 0; i < 4; i++)
-        t.row[i] = t64.row[i] = zeros >> i & 1 ? -1 : (3 - i) * width * point;
+    for (int i = 0; i < side; i++)
+        t.row[i] = t64.row[i] = zeros >> i & 1 ? -1 : (side - 1 - i) * width * point;
     const double elements = (double)(tiles * n);
-    sunup__check_cost(c, 80 * elements, 4 * (16 + 36) * elements);
+    sunup__check_cost(c, 80 * elements, 4 * (double)(side * side + 36) * elements);
     CHECK_RUN(c) c->f32->winograd_grad_dy(&t);
     if (!sunup__check_wanted(c)) return;
     c->f64->winograd_grad_dy(&t64);
@@ -72,18 +95,20 @@ static void run_dy(struct check *c)
 static void run_dw(struct check *c)
 {
     const int64_t n = sunup__check_number(c, "n", 1), pitch = n + sunup__check_number(c, "pad", 0);
+    const int64_t taps = sunup__check_number(c, "taps", 3), area = taps * taps;
     const struct operand u = sunup__check_in(c, "u", 36 * pitch, FILL_ANY),
-                         dw = sunup__check_out(c, "dw", 9 * pitch, FILL_ANY);
-    sunup__check_cost(c, 100 * (double)n, 4 * (36 + 9) * (double)n);
-    CHECK_RUN(c) c->f32->winograd_grad_dw(n, u.f32, pitch, dw.f32, pitch);
+                         dw = sunup__check_out(c, "dw", area * pitch, FILL_ANY);
+    sunup__check_cost(c, 100 * (double)n, 4 * (double)((36 + area) * n));
+    CHECK_RUN(c) c->f32->winograd_grad_dw(taps, n, u.f32, pitch, dw.f32, pitch);
     if (!sunup__check_wanted(c)) return;
-    c->f64->winograd_grad_dw(n, u.f64, pitch, dw.f64, pitch);
-    double *size = sunup__check_absolute(c, &dw);
+    c->f64->winograd_grad_dw(taps, n, u.f64, pitch, dw.f64, pitch);
+    double *size = sunup__check_absolute(c, &dw), matrix[6][6];
+    dw_matrix((int)taps, matrix);
     for (int64_t i = 0; i < n && size; i++) {
-        double in[36], out[9];
+        double in[36], out[25];
         for (int f = 0; f < 36; f++) in[f] = u.f64[f * pitch + i];
-        size_of(6, 3, dw_matrix, in, out);
-        for (int e = 0; e < 9; e++) size[e * pitch + i] = out[e];
+        size_of(6, (int)taps, matrix, in, out);
+        for (int e = 0; e < area; e++) size[e * pitch + i] = out[e];
     }
     sunup__check_close(c, &dw, size, 24);
 }
@@ -98,8 +123,13 @@ static const char *const dy_problems[] = {"tiles0c3",
                                           "tiles3c70w12",
                                           "tiles3c150w11:before1",
                                           "tiles7c64w28",
+                                          "taps5tiles1c3w2:before1,zeros1",
+                                          "taps5tiles5c40w9:zeros2,pad1",
+                                          "taps5tiles3c150w5:before1",
+                                          "taps5tiles7c64w14",
                                           NULL};
-static const char *const dw_problems[] = {"n0",      "n1",       "n3pad1",   "n16",
-                                          "n17pad5", "n33pad16", "n64pad48", NULL};
+static const char *const dw_problems[] = {
+    "n0",       "n1",          "n3pad1",        "n16",           "n17pad5", "n33pad16",
+    "n64pad48", "taps5n3pad1", "taps5n33pad16", "taps5n64pad48", NULL};
 const struct leaf_check sunup__check_winograd_grad_dy = {"winograd_grad_dy", dy_problems, run_dy};
 const struct leaf_check sunup__check_winograd_grad_dw = {"winograd_grad_dw", dw_problems, run_dw};

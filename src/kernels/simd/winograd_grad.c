@@ -6,6 +6,7 @@
  * Ceiling of a tile of dy: 36 stores of a vector, one in two cycles where it has 512 bits. So the
  * first pass is done anew for each pair of rows, as the loads cost nothing and 24 numbers and their
  * results would not stay in registers. It takes 110 cycles for 16 channels of a Zen 4.
+ * `side` of a tile of dy is a constant wherever it is inlined: 4 with 3 taps, 2 with 5.
  */
 #include "kernels/simd/vec.h"
 
@@ -21,52 +22,63 @@ static const float A = 0.70710678F, B = 1.41421356F;
 /* ---- dy ---- */
 
 /* A row of A d A^T from the row after the first pass. */
-INLINE void dy_row(const vec d[4], float *v, int64_t frequency)
+INLINE void dy_row(const vec *d, float *v, int64_t frequency, const int side)
 {
-    const vec even_a = d[0] + 0.5F * d[2], odd_a = A * (d[1] + 0.5F * d[3]);
-    const vec even_b = d[0] + 2 * d[2], odd_b = B * (d[1] + 2 * d[3]);
+    vec even_a = d[0], even_b = d[0], odd_a = d[1], odd_b = d[1];
+    if (side == 4) {
+        even_a += 0.5F * d[2];
+        even_b += 2 * d[2];
+        odd_a += 0.5F * d[3];
+        odd_b += 2 * d[3];
+    }
+    odd_a *= A;
+    odd_b *= B;
     vec_store(v, d[0]);
     vec_store(v + frequency, even_a + odd_a);
     vec_store(v + 2 * frequency, even_a - odd_a);
     vec_store(v + 3 * frequency, even_b + odd_b);
     vec_store(v + 4 * frequency, even_b - odd_b);
-    vec_store(v + 5 * frequency, d[3]);
+    vec_store(v + 5 * frequency, d[side - 1]);
 }
 
-INLINE void dy_outer(int64_t n, const float *const d[4], float *v, int64_t frequency)
+INLINE void dy_outer(int64_t n, const float *const *d, float *v, int64_t frequency, const int side)
 {
     VECTORS(c, n)
     {
-        const vec row[4] = {vec_load(d[0] + c), vec_load(d[1] + c), vec_load(d[2] + c),
-                            vec_load(d[3] + c)};
-        dy_row(row, v + c, frequency);
+        vec row[4];
+        for (int j = 0; j < side; j++) row[j] = vec_load(d[j] + c);
+        dy_row(row, v + c, frequency, side);
     }
 }
 
 /* The two rows of the points `at` and -at. */
-INLINE void dy_pair(int64_t n, const float *const d[16], float at, float square, float *v,
-                    int64_t frequency)
+INLINE void dy_pair(int64_t n, const float *const *d, float at, float square, float *v,
+                    int64_t frequency, const int side)
 {
     VECTORS(c, n)
     {
         vec sum[4], difference[4];
-        for (int j = 0; j < 4; j++) {
-            const vec even = vec_load(d[j] + c) + square * vec_load(d[8 + j] + c),
-                      odd = at * (vec_load(d[4 + j] + c) + square * vec_load(d[12 + j] + c));
+        for (int j = 0; j < side; j++) {
+            vec even = vec_load(d[j] + c), odd = vec_load(d[side + j] + c);
+            if (side == 4) {
+                even += square * vec_load(d[8 + j] + c);
+                odd += square * vec_load(d[12 + j] + c);
+            }
+            odd *= at;
             sum[j] = even + odd;
             difference[j] = even - odd;
         }
-        dy_row(sum, v + c, frequency);
-        dy_row(difference, v + 6 * frequency + c, frequency);
+        dy_row(sum, v + c, frequency, side);
+        dy_row(difference, v + 6 * frequency + c, frequency, side);
     }
 }
 
-static void dy_tile(int64_t n, const float *const d[16], float *v, int64_t frequency)
+INLINE void dy_tile(int64_t n, const float *const *d, float *v, int64_t frequency, const int side)
 {
-    dy_outer(n, d, v, frequency);
-    dy_pair(n, d, A, 0.5F, v + 6 * frequency, frequency);
-    dy_pair(n, d, B, 2, v + 18 * frequency, frequency);
-    dy_outer(n, d + 12, v + 30 * frequency, frequency);
+    dy_outer(n, d, v, frequency, side);
+    dy_pair(n, d, A, 0.5F, v + 6 * frequency, frequency, side);
+    dy_pair(n, d, B, 2, v + 18 * frequency, frequency, side);
+    dy_outer(n, d + side * (side - 1), v + 30 * frequency, frequency, side);
 }
 
 static void winograd_grad_dy(const struct winograd_input_f32 *t)
@@ -75,53 +87,69 @@ static void winograd_grad_dy(const struct winograd_input_f32 *t)
         ref_winograd_grad_dy_f32(t);
         return;
     }
-    const int64_t n = t->channels < STRIP ? t->channels : STRIP;
+    const int64_t side = 7 - t->taps, n = t->channels < STRIP ? t->channels : STRIP;
     for (int64_t i = 0; i < t->tiles; i++) {
         for (int64_t next = 0; next < t->channels; next += n) {
             const int64_t c = next < t->channels - n ? next : t->channels - n;
             const float *d[16];
-            for (int e = 0; e < 16; e++) {
-                const int64_t row = t->row[e / 4], column = t->first + 4 * i + e % 4;
+            for (int64_t e = 0; e < side * side; e++) {
+                const int64_t row = t->row[e / side], column = t->first + side * i + e % side;
                 const bool zero = row < 0 || column < 0 || column >= t->width;
                 d[e] = zero ? zeros : t->x + row + column * t->x_point + c;
             }
-            dy_tile(n, d, t->v + i * t->v_tile + c, t->v_frequency);
+            if (side == 4)
+                dy_tile(n, d, t->v + i * t->v_tile + c, t->v_frequency, 4);
+            else
+                dy_tile(n, d, t->v + i * t->v_tile + c, t->v_frequency, 2);
         }
     }
 }
 
 /* ---- dw ---- */
 
-/* G^T u, of six numbers. */
-INLINE void to_taps(const vec u[6], vec w[3])
+/* G^T u, of six numbers to taps. */
+INLINE void to_taps(const vec u[6], vec *w, const int taps)
 {
     const vec sum_a = u[1] + u[2], odd_a = u[2] - u[1], sum_b = u[3] + u[4], odd_b = u[3] - u[4];
     w[0] = u[0] - 2.0F / 3 * sum_a + 1.0F / 6 * sum_b;
     w[1] = 2.0F / 3 * A * odd_a + 1.0F / 6 * B * odd_b;
-    w[2] = 1.0F / 3 * (sum_b - sum_a) + u[5];
+    w[2] = 1.0F / 3 * (sum_b - sum_a);
+    if (taps == 5) {
+        w[3] = 1.0F / 3 * A * odd_a + 1.0F / 3 * B * odd_b;
+        w[4] = 2.0F / 3 * sum_b - 1.0F / 6 * sum_a;
+    }
+    w[taps - 1] += u[5];
 }
 
-static void winograd_grad_dw(int64_t n, const float *u, int64_t frequency, float *dw, int64_t tap)
+INLINE void dw_taps(int64_t n, const float *u, int64_t frequency, float *dw, int64_t tap,
+                    const int taps)
 {
-    if (n < VEC_LANES) {
-        ref_winograd_grad_dw_f32(n, u, frequency, dw, tap);
-        return;
-    }
     VECTORS(c, n)
     {
-        vec half[3][6];
+        vec half[5][6];
         for (int j = 0; j < 6; j++) {
-            vec column[6], w[3];
+            vec column[6], w[5];
             for (int i = 0; i < 6; i++) column[i] = vec_load(u + (6 * i + j) * frequency + c);
-            to_taps(column, w);
-            for (int i = 0; i < 3; i++) half[i][j] = w[i];
+            to_taps(column, w, taps);
+            for (int i = 0; i < taps; i++) half[i][j] = w[i];
         }
-        for (int i = 0; i < 3; i++) {
-            vec w[3];
-            to_taps(half[i], w);
-            for (int j = 0; j < 3; j++) vec_store(dw + (3 * i + j) * tap + c, w[j]);
+        for (int i = 0; i < taps; i++) {
+            vec w[5];
+            to_taps(half[i], w, taps);
+            for (int j = 0; j < taps; j++) vec_store(dw + (taps * i + j) * tap + c, w[j]);
         }
     }
+}
+
+static void winograd_grad_dw(int64_t taps, int64_t n, const float *u, int64_t frequency, float *dw,
+                             int64_t tap)
+{
+    if (n < VEC_LANES)
+        ref_winograd_grad_dw_f32(taps, n, u, frequency, dw, tap);
+    else if (taps == 3)
+        dw_taps(n, u, frequency, dw, tap, 3);
+    else
+        dw_taps(n, u, frequency, dw, tap, 5);
 }
 
 void FILL(winograd_grad)(struct kernels *k)

@@ -1,0 +1,464 @@
+/* conv_bf16.c - convolution and its gradient by the input, operands rounded to bf16, sums in f32.
+ *
+ * The source is written as a grid of bf16 words (conv_bf16.h), a box at a time; the weights once,
+ * as panels of 32 columns, [tap][words of a sum][32]. Targets are a sweep: rows of neighbouring
+ * points of a plane of the grid, a batch of taps, all of them one call of gemm_bf16 for each
+ * panel, into memory of the task that holds also the points between the rows of targets; what is
+ * wanted leaves it for its place. Where a plane of the grid is a plane of targets, products write
+ * there at once. The gradient is a sweep for each phase of the stride over the grid of dy.
+ *
+ * If all weights stay in a second cache, a task makes a box's grid for itself, uses it for all
+ * panels and sweeps, and it never leaves the cache. Else grids of all samples are made first, and
+ * tasks take as many panels as the cache holds through all points. An element is one chain over
+ * taps and channels whatever is cut, so no bit depends on threads.
+ *
+ * Ceiling: the leaf's, of which small maps lose the points between their rows (2 of 9 for 7x7 with
+ * 3x3 taps, 2 of 58 for 56x56); and memory: source read, targets written. Under tiles this is 1.3
+ * (64 channels) to 3.5 times (256) as fast as Winograd in f32; with vdpbf16ps alone it would not
+ * be, so that only tiles have it.
+ */
+#include <string.h>
+
+#include "base/system.h"
+#include "device/cpu/conv_bf16.h"
+#include "device/cpu/conv_slots.h"
+#include "device/cpu/makers.h"
+#include "graph/ops/conv.h"
+
+enum {
+    WIDTH = 32,               /* of a panel                                     */
+    ROWS = 128,               /* of a product, about                            */
+    PANELS_WORDS = 128 << 10, /* of weights at work                            */
+    BOX_WORDS = 160 << 10,    /* of the grid of a box that stays in the cache: 2 MB */
+    BOX_LEAST = 8 << 10,
+    BOXES_PER_THREAD = 3,
+    STREAM = 6 << 20, /* elements that no cache holds until they are read */
+    CHUNK = 128       /* terms of turned weights at once           */
+};
+
+/* Targets that see the same taps. */
+struct sweep {
+    int64_t targets[3], taps;
+    int64_t first, pitch[4]; /* elements of the target memory: N D H W */
+    int64_t *at, *weight;    /* [taps] word in the grid, number of the tap */
+};
+
+struct conv {
+    struct conv_grid grid;
+    struct sweep *sweeps;
+    int64_t n_sweeps;
+    int64_t n, k, taps; /* columns; terms of a tap, in elements; taps */
+    bool turned;        /* weights are [tap][n][k]                    */
+    int64_t panels, tap_words, panel_words;
+    bool stream, fused; /* fused: a task makes its own grids        */
+};
+
+struct run {
+    const struct conv *c;
+    const struct leaves_f32 *leaves;
+    const float *source, *w, *bias;
+    float *target;
+    uint32_t *grid, *weights;
+    int64_t *b_at;                 /* [sweeps][taps] */
+    int64_t group, groups, shares; /* panels at once; shares of the boxes */
+    struct conv_slots slots;
+};
+
+/* A box and what reads it. */
+struct work {
+    const struct run *r;
+    const struct sweep *sweep;
+    const int64_t *b_at;
+    struct conv_place box;
+    const uint32_t *grid;
+    int64_t first, last; /* panels */
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t lines(int64_t words)
+{
+    return ceiling(words, 16) * 16;
+}
+
+static void zero(uint32_t *words, int64_t n)
+{
+    memset(words, 0, (size_t)n * sizeof *words);
+}
+
+/* ---- weights ---- */
+
+/* Columns [n][k] of a tap to [words][width]. */
+static void pack_turned(const struct run *r, const float *from, int64_t width, uint32_t *to)
+{
+    const struct conv *c = r->c;
+    _Alignas(64) uint32_t piece[WIDTH * CHUNK / 2];
+    for (int64_t k = 0; k < c->k; k += CHUNK) {
+        const int64_t n = least(CHUNK, c->k - k), n2 = ceiling(n, 2);
+        for (int64_t j = 0; j < width; j++)
+            r->leaves->bf16_words(n, from + j * c->k + k, piece + j * CHUNK / 2);
+        r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK / 2,
+                             (float *)(void *)(to + k / 2 * WIDTH), WIDTH);
+    }
+}
+
+/* Tap i / panels of panel i % panels. */
+static void pack_weights(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const struct conv *c = r->c;
+    const int64_t tap = i / c->panels, panel = i % c->panels;
+    const int64_t width = least(WIDTH, c->n - panel * WIDTH), used = ceiling(c->k, 2);
+    uint32_t *to = r->weights + panel * c->panel_words + tap * c->tap_words;
+    const float *from = r->w + tap * c->k * c->n + panel * WIDTH * (c->turned ? c->k : 1);
+    if (c->turned) {
+        pack_turned(r, from, width, to);
+    } else if (width == WIDTH) {
+        r->leaves->bf16_rows(c->k, width, from, c->n, to);
+    } else {
+        for (int64_t k = 0; k < c->k; k += 2)
+            r->leaves->bf16_rows(least(2, c->k - k), width, from + k * c->n, c->n,
+                                 to + k / 2 * WIDTH);
+    }
+    zero(to + used * WIDTH, c->tap_words - used * WIDTH);
+}
+
+/* ---- products ---- */
+
+/* Points [u, end) of a box's plane, columns of a panel, from the task's memory to the targets. */
+static void deliver(const struct work *k, const float *from, int64_t u, int64_t end, int64_t n,
+                    float *plane)
+{
+    const struct sweep *s = k->sweep;
+    const int64_t pitch = k->r->c->grid.points[2];
+    while (u < end) {
+        const int64_t h = u / pitch, w = u % pitch;
+        const int64_t to = least(end - u, most(0, k->box.n[2] - w));
+        float *y = plane + h * s->pitch[2] + w * s->pitch[3];
+        if (k->r->c->stream) {
+            k->r->leaves->stream_rows(to, n, from, WIDTH, y, s->pitch[3]);
+        } else if (n == WIDTH) {
+            for (int64_t i = 0; i < to; i++)
+                memcpy(y + i * s->pitch[3], from + i * WIDTH, WIDTH * sizeof *y);
+        } else {
+            for (int64_t i = 0; i < to; i++)
+                memcpy(y + i * s->pitch[3], from + i * WIDTH, (size_t)n * sizeof *y);
+        }
+        const int64_t run = least(end - u, pitch - w);
+        from += run * WIDTH;
+        u += run;
+    }
+}
+
+/* Points [from, to) of plane d of the box. */
+static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, float *plane)
+{
+    const struct run *r = k->r;
+    const struct conv *c = r->c;
+    const struct sweep *s = k->sweep;
+    const bool whole =
+        k->box.n[2] == c->grid.points[2] && s->pitch[2] == c->grid.points[2] * s->pitch[3];
+    const bool direct = !c->stream && (whole || k->box.n[1] == 1);
+    _Alignas(64) float memory[(ROWS + WIDTH) * WIDTH];
+    const uint32_t *a = k->grid + d * c->grid.plane + from * c->grid.pitch;
+    struct gemm_f32 g = {.m = to - from,
+                         .k = c->grid.words,
+                         .batch = s->taps,
+                         .a = (const float *)(const void *)a,
+                         .a_row = c->grid.pitch,
+                         .a_col = 1,
+                         .a_at = s->at,
+                         .b_row = WIDTH,
+                         .b_at = k->b_at,
+                         .c = memory,
+                         .c_row = direct ? s->pitch[3] : WIDTH};
+    for (int64_t j = k->first; j < k->last; j++) {
+        g.n = least(WIDTH, c->n - j * WIDTH);
+        g.b = (const float *)(const void *)(r->weights + j * c->panel_words);
+        g.bias = r->bias ? r->bias + j * WIDTH : NULL;
+        if (direct) g.c = plane + from * s->pitch[3] + j * WIDTH;
+        r->leaves->gemm_bf16(&g);
+        if (!direct) deliver(k, memory, from, to, g.n, plane + j * WIDTH);
+    }
+}
+
+/* The box's targets of a sweep, in blocks of whole tiles. */
+static void run_sweep(struct work *k)
+{
+    const struct sweep *s = k->sweep;
+    for (int a = 0; a < 3; a++) k->box.n[a] = least(k->box.n[a], s->targets[a] - k->box.first[a]);
+    if (k->box.n[0] <= 0 || k->box.n[1] <= 0 || k->box.n[2] <= 0) return;
+    const int64_t points = (k->box.n[1] - 1) * k->r->c->grid.points[2] + k->box.n[2];
+    const int64_t size = ceiling(ceiling(points, ceiling(points, ROWS)), WIDTH) * WIDTH;
+    float *target = k->r->target + s->first + k->box.sample * s->pitch[0];
+    for (int a = 0; a < 3; a++) target += k->box.first[a] * s->pitch[a + 1];
+    for (int64_t d = 0; d < k->box.n[0]; d++) {
+        for (int64_t from = 0; from < points; from += size)
+            multiply(k, d, from, least(points, from + size), target + d * s->pitch[1]);
+    }
+}
+
+/* Share i % shares of the boxes, group i / shares of the panels. */
+static void task(void *arg, int64_t i)
+{
+    struct run *r = arg;
+    const struct conv *c = r->c;
+    const int64_t share = i % r->shares, boxes = sunup__conv_grid_boxes(&c->grid);
+    const int64_t first = i / r->shares * r->group, last = least(c->panels, first + r->group);
+    const int64_t slot = c->fused ? conv_slot_take(&r->slots) : 0;
+    for (int64_t u = share * boxes / r->shares; u < (share + 1) * boxes / r->shares; u++) {
+        const struct conv_place box = sunup__conv_grid_box(&c->grid, u);
+        uint32_t *grid = r->grid + (c->fused ? slot : u) * lines(c->grid.all);
+        if (c->fused) sunup__conv_grid_fill(&c->grid, r->leaves, &box, r->source, grid);
+        for (int64_t n = 0; n < c->n_sweeps; n++)
+            run_sweep(
+                &(struct work){r, &c->sweeps[n], r->b_at + n * c->taps, box, grid, first, last});
+    }
+    if (c->fused) conv_slot_give(&r->slots, slot);
+}
+
+static void fill_box(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const struct conv_place box = sunup__conv_grid_box(&r->c->grid, i);
+    sunup__conv_grid_fill(&r->c->grid, r->leaves, &box, r->source,
+                          r->grid + i * lines(r->c->grid.all));
+}
+
+/* Boxes that have memory. */
+static int64_t boxes_kept(const struct conv *c, int threads)
+{
+    return c->fused ? conv_slots_count(threads) : sunup__conv_grid_boxes(&c->grid);
+}
+
+static sunup_status run_conv(const struct step *s, const float *source, const float *w,
+                             const float *bias)
+{
+    const struct conv *c = s->data;
+    const int threads = s->device->threads;
+    const int64_t boxes = sunup__conv_grid_boxes(&c->grid);
+    struct run r = {.c = c,
+                    .leaves = &s->device->kernels->f32,
+                    .source = source,
+                    .w = w,
+                    .bias = bias,
+                    .target = s->out[0],
+                    .grid = s->workspace,
+                    .slots = {.n = conv_slots_count(threads)}};
+    r.weights = r.grid + boxes_kept(c, threads) * lines(c->grid.all);
+    r.b_at = (int64_t *)(void *)(r.weights + lines(c->panels * c->panel_words));
+    for (int64_t n = 0; n < c->n_sweeps; n++) {
+        const struct sweep *sweep = &c->sweeps[n];
+        for (int64_t t = 0; t < sweep->taps; t++)
+            r.b_at[n * c->taps + t] = sweep->weight[t] * c->tap_words;
+    }
+    r.group = c->fused ? c->panels : most(1, least(c->panels, PANELS_WORDS / c->panel_words));
+    r.groups = ceiling(c->panels, r.group);
+    r.shares = least(boxes, most(1, ceiling((int64_t)TASKS_PER_THREAD * threads, r.groups)));
+    sunup__parallel(threads, c->panels * c->taps, pack_weights, &r);
+    if (!c->fused) sunup__parallel(threads, boxes, fill_box, &r);
+    sunup__parallel(threads, r.groups * r.shares, task, &r);
+    return SUNUP_OK;
+}
+
+static sunup_status run_forward(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    return run_conv(s, s->in[0], s->in[1], s->node->n_in > 2 ? s->in[2] : NULL);
+}
+
+static sunup_status run_data_grad(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    return run_conv(s, s->in[1], s->in[0], NULL);
+}
+
+static void end(struct step *s)
+{
+    sunup__free(s->data);
+    s->data = NULL;
+}
+
+/* ---- making ---- */
+
+/* Room for all sweeps' lists behind the struct. */
+static struct conv *room_for(int64_t sweeps, int64_t taps)
+{
+    const size_t lists = (size_t)(2 * sweeps * taps) * sizeof(int64_t);
+    struct conv *c = sunup__alloc(sizeof *c + (size_t)sweeps * sizeof(struct sweep) + lists);
+    if (c == NULL) return NULL;
+    *c = (struct conv){.sweeps = (struct sweep *)(void *)(c + 1), .taps = taps};
+    int64_t *list = (int64_t *)(void *)(c->sweeps + sweeps);
+    for (int64_t i = 0; i < sweeps; i++, list += 2 * taps)
+        c->sweeps[i] = (struct sweep){.at = list, .weight = list + taps};
+    return c;
+}
+
+/* Cuts boxes, as large as leave each thread a few, since a box's halo is made twice; sweeps are made
+ * next. */
+static void plan(struct conv *c, int threads)
+{
+    const int64_t words = c->taps * sunup__conv_words(c->k) * WIDTH;
+    c->panels = ceiling(c->n, WIDTH);
+    c->fused = c->panels * words <= PANELS_WORDS;
+    for (int64_t most = BOX_WORDS; most >= BOX_LEAST; most /= 2) {
+        sunup__conv_grid_plan(&c->grid, most);
+        if (sunup__conv_grid_boxes(&c->grid) >= (int64_t)BOXES_PER_THREAD * threads) break;
+    }
+    c->tap_words = c->grid.words * WIDTH;
+    c->panel_words = c->taps * c->tap_words;
+}
+
+static void finish(struct conv *c, const struct device *d, struct step *s, int64_t elements)
+{
+    c->stream = elements >= STREAM;
+    s->data = c;
+    s->end = end;
+    s->workspace_bytes =
+        (boxes_kept(c, d->threads) * lines(c->grid.all) + lines(c->panels * c->panel_words)) *
+            (int64_t)sizeof(uint32_t) +
+        most(1, c->n_sweeps) * c->taps * (int64_t)sizeof(int64_t);
+}
+
+bool sunup__conv_bf16_can(const struct device *d, const struct node *n)
+{
+    return sunup__conv_bf16_pays(d, n);
+}
+
+sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struct step *step)
+{
+    int64_t samples = n->in[0]->shape.d[0];
+    const struct window window =
+        sunup__conv_flattened(&((const struct conv_attr *)n->attr)->w, &samples);
+    const struct window *w = &window;
+    const int64_t *taps = w->taps;
+    struct conv *c = room_for(1, taps[0] * taps[1] * taps[2]);
+    CHECK(c != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    c->n = w->k;
+    c->k = w->c;
+    c->n_sweeps = 1;
+    sunup__conv_grid_of(&c->grid, w, samples);
+    plan(c, d->threads);
+    struct sweep *s = c->sweeps;
+    s->pitch[3] = w->k;
+    for (int a = 2; a >= 0; a--) s->pitch[a] = s->pitch[a + 1] * w->out[a];
+    memcpy(s->targets, w->out, sizeof s->targets);
+    for (s->taps = 0; s->taps < c->taps; s->taps++) {
+        s->at[s->taps] = sunup__conv_grid_tap(&c->grid, w, s->taps);
+        s->weight[s->taps] = s->taps;
+    }
+    finish(c, d, step, sunup__elements(&n->out[0]->shape));
+    step->run = run_forward;
+    return SUNUP_OK;
+}
+
+bool sunup__conv_data_grad_bf16_can(const struct device *d, const struct node *n)
+{
+    return sunup__conv_bf16_pays(d, n) && !((const struct conv_attr *)n->attr)->w.circular;
+}
+
+/* Targets of a phase along an axis, which are first + i stride, and the output that tap t of
+ * the first one reads; false: none. */
+static int64_t first_target(const struct window *w, int a, int64_t phase)
+{
+    return ((phase - w->before[a]) % w->stride[a] + w->stride[a]) % w->stride[a];
+}
+
+static bool output_of(const struct window *w, int a, int64_t phase, int64_t t, int64_t *output)
+{
+    const int64_t at = first_target(w, a, phase) + w->before[a] - t * w->dilation[a];
+    *output = at / w->stride[a];
+    return at % w->stride[a] == 0;
+}
+
+static int64_t targets_of(const struct window *w, int a, int64_t phase)
+{
+    const int64_t left = w->in[a] - first_target(w, a, phase);
+    return left > 0 ? ceiling(left, w->stride[a]) : 0;
+}
+
+/* The outputs that all phases read along an axis: the grid's points. */
+static void plan_grid_axis(struct conv_grid *g, const struct window *w, int a)
+{
+    int64_t low = INT64_MAX, high = INT64_MIN, output;
+    for (int64_t f = 0; f < w->stride[a]; f++) {
+        const int64_t targets = targets_of(w, a, f);
+        g->targets[a] = most(g->targets[a], targets);
+        for (int64_t t = 0; t < w->taps[a] && targets > 0; t++) {
+            if (!output_of(w, a, f, t, &output)) continue;
+            low = least(low, output);
+            high = most(high, output);
+        }
+    }
+    if (low > high) low = high = 0;
+    g->source[a] = w->out[a];
+    g->stride[a] = g->phases[a] = 1;
+    g->before[a] = -low;
+    g->reach[a] = high - low;
+}
+
+static void plan_phase(struct conv *c, const struct window *w, const int64_t phase[3])
+{
+    struct sweep *s = &c->sweeps[c->n_sweeps];
+    const int64_t *taps = w->taps, none[3] = {0, 0, 0};
+    int64_t step = w->c, at[3];
+    s->first = s->taps = 0;
+    for (int a = 2; a >= 0; a--) {
+        s->targets[a] = targets_of(w, a, phase[a]);
+        s->first += first_target(w, a, phase[a]) * step;
+        s->pitch[a + 1] = w->stride[a] * step;
+        step *= w->in[a];
+    }
+    s->pitch[0] = step;
+    if (s->targets[0] * s->targets[1] * s->targets[2] == 0) return;
+    for (int64_t t = 0; t < c->taps; t++) {
+        const int64_t tap[3] = {t / taps[2] / taps[1], t / taps[2] % taps[1], t % taps[2]};
+        bool seen = true;
+        for (int a = 0; a < 3; a++) {
+            seen = output_of(w, a, phase[a], tap[a], &at[a]) && seen;
+            at[a] += c->grid.before[a];
+        }
+        if (!seen) continue;
+        s->at[s->taps] = sunup__conv_grid_at(&c->grid, none, at);
+        s->weight[s->taps++] = t;
+    }
+    c->n_sweeps++;
+}
+
+sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node *n,
+                                             struct step *step)
+{
+    int64_t samples = n->in[1]->shape.d[0];
+    const struct window window =
+        sunup__conv_flattened(&((const struct conv_attr *)n->attr)->w, &samples);
+    const struct window *w = &window;
+    const int64_t *taps = w->taps, *stride = w->stride, sweeps = stride[0] * stride[1] * stride[2];
+    struct conv *c = room_for(sweeps, taps[0] * taps[1] * taps[2]);
+    CHECK(c != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    c->n = w->c;
+    c->k = w->k;
+    c->turned = true;
+    c->grid = (struct conv_grid){.samples = samples, .channels = w->k};
+    for (int a = 0; a < 3; a++) plan_grid_axis(&c->grid, w, a);
+    plan(c, d->threads);
+    for (int64_t i = 0; i < sweeps; i++)
+        plan_phase(c, w,
+                   (const int64_t[3]){i / stride[2] / stride[1], i / stride[2] % stride[1],
+                                      i % stride[2]});
+    finish(c, d, step, sunup__elements(&n->out[0]->shape));
+    step->run = run_data_grad;
+    return SUNUP_OK;
+}

@@ -1,0 +1,59 @@
+/* conv_bf16.h - what the bf16 convolutions read: a grid of points, each its channels as words of
+ * two bf16, with the padding around it; of a box of targets at a time.
+ *
+ * With a stride, points of one phase, those a whole number of strides apart, are a grid of their
+ * own. So a tap, seen from a row of targets, is always a row of neighbouring points, and rows go
+ * on from one to the next at the grid's pitch: all targets of a box's plane, and between its rows
+ * a few points more whose results nobody wants, are the rows of one product.
+ */
+#ifndef SUNUP_DEVICE_CPU_CONV_BF16_H
+#define SUNUP_DEVICE_CPU_CONV_BF16_H
+
+#include "device/device.h"
+
+/* Axes are D H W. Point q of phase f along an axis is point (first + q) stride + f - before of the
+ * source, zero where there is none such, or the other end's; `first` is the box's first target. */
+struct conv_grid {
+    int64_t samples, channels, source[3];
+    int64_t stride[3], before[3];
+    bool circular;
+    int64_t phases[3];            /* that are read            */
+    int64_t targets[3], reach[3]; /* points that taps see beyond the targets */
+    int64_t box[3], boxes[3],
+        points[3]; /* targets of a box; boxes of a sample; points of a phase */
+    /* from sunup__conv_grid_plan */
+    int64_t words; /* of a point, what its channels take and zeros up to equal steps of the leaf */
+    int64_t pitch; /* words from point to point  */
+    int64_t plane; /* words of points[1] x points[2] */
+    int64_t phase; /* of a phase  */
+    int64_t all;   /* of a box    */
+};
+
+/* A box: its sample, its first target and how many there are. */
+struct conv_place {
+    int64_t sample, first[3], n[3];
+};
+
+/* The grid of x of a convolution, all but the box. */
+void sunup__conv_grid_of(struct conv_grid *g, const struct window *w, int64_t samples);
+/* The window with one row of all points where taps see no neighbours. */
+struct window sunup__conv_flattened(const struct window *w, int64_t *samples);
+/* Cuts boxes of `most` words at most, if a piece of a row is no more than that. */
+void sunup__conv_grid_plan(struct conv_grid *g, int64_t most);
+int64_t sunup__conv_grid_boxes(const struct conv_grid *g);
+struct conv_place sunup__conv_grid_box(const struct conv_grid *g, int64_t i);
+
+/* Words of n channels, the sum of one tap: equal steps of 16 or a little less. */
+int64_t sunup__conv_words(int64_t channels);
+/* Source point of point q of a phase along an axis, q counted from target 0; -1: zeros. */
+int64_t sunup__conv_grid_place(const struct conv_grid *g, int axis, int64_t q, int64_t phase);
+/* Word of point at[] of a phase; and what tap t of the first target reads. */
+int64_t sunup__conv_grid_at(const struct conv_grid *g, const int64_t phase[3], const int64_t at[3]);
+int64_t sunup__conv_grid_tap(const struct conv_grid *g, const struct window *w, int64_t t);
+void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *leaves,
+                           const struct conv_place *box, const float *source, uint32_t *grid);
+
+/* Only where numerics are bf16 and the leaf works on tiles: the makers serve it then. */
+bool sunup__conv_bf16_pays(const struct device *d, const struct node *n);
+
+#endif

@@ -1,0 +1,195 @@
+/* conv_bf16_grid.c - the grids of the bf16 convolutions; see conv_bf16.h. */
+#include <string.h>
+
+#include "base/system.h"
+#include "device/cpu/conv_bf16.h"
+#include "graph/ops/conv.h"
+
+enum {
+    STEP = 16,    /* words that the leaf sums at once */
+    PERIOD = 256, /* points a multiple of this many words apart meet in few sets of a first cache */
+    ROW_LEAST = 32, /* targets of a box along W, if there are so many */
+    CHANNELS_LEAST = 16
+};
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+int64_t sunup__conv_words(int64_t channels)
+{
+    const int64_t words = ceiling(channels, 2), steps = ceiling(words, STEP);
+    return ceiling(words, steps) * steps;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The largest box along an axis, others as they are, that takes `most` words; cut evenly. */
+static void cut(struct conv_grid *g, int axis, int64_t most)
+{
+    int64_t others = g->phases[0] * g->phases[1] * g->phases[2] * g->pitch;
+    for (int a = 0; a < 3; a++) {
+        if (a != axis) others *= g->box[a] + g->reach[a];
+    }
+    const int64_t least_box = axis == 2 ? least(g->targets[2], ROW_LEAST) : 1;
+    int64_t n = most / others - g->reach[axis];
+    n = least(g->targets[axis], n > least_box ? n : least_box);
+    g->boxes[axis] = ceiling(g->targets[axis], n);
+    g->box[axis] = ceiling(g->targets[axis], g->boxes[axis]);
+}
+
+void sunup__conv_grid_plan(struct conv_grid *g, int64_t most)
+{
+    g->words = sunup__conv_words(g->channels);
+    g->pitch = g->words % PERIOD == 0 ? g->words + STEP : g->words;
+    g->box[0] = g->box[1] = 1;
+    for (int a = 2; a >= 0; a--) cut(g, a, most);
+    for (int a = 0; a < 3; a++) g->points[a] = g->box[a] + g->reach[a];
+    g->plane = g->points[1] * g->points[2] * g->pitch;
+    g->phase = g->points[0] * g->plane;
+    g->all = g->phases[0] * g->phases[1] * g->phases[2] * g->phase;
+}
+
+int64_t sunup__conv_grid_boxes(const struct conv_grid *g)
+{
+    return g->samples * g->boxes[0] * g->boxes[1] * g->boxes[2];
+}
+
+struct conv_place sunup__conv_grid_box(const struct conv_grid *g, int64_t i)
+{
+    const int64_t *n = g->boxes;
+    struct conv_place p = {.sample = i / n[2] / n[1] / n[0],
+                           .first = {i / n[2] / n[1] % n[0] * g->box[0],
+                                     i / n[2] % n[1] * g->box[1], i % n[2] * g->box[2]}};
+    for (int a = 0; a < 3; a++) p.n[a] = least(g->box[a], g->targets[a] - p.first[a]);
+    return p;
+}
+
+int64_t sunup__conv_grid_at(const struct conv_grid *g, const int64_t phase[3], const int64_t at[3])
+{
+    const int64_t number = (phase[0] * g->phases[1] + phase[1]) * g->phases[2] + phase[2];
+    return number * g->phase + at[0] * g->plane + (at[1] * g->points[2] + at[2]) * g->pitch;
+}
+
+/* With one tap a single phase is read. */
+void sunup__conv_grid_of(struct conv_grid *g, const struct window *w, int64_t samples)
+{
+    *g = (struct conv_grid){.samples = samples, .channels = w->c, .circular = w->circular};
+    for (int a = 0; a < 3; a++) {
+        g->source[a] = w->in[a];
+        g->stride[a] = w->stride[a];
+        g->before[a] = w->before[a];
+        g->phases[a] = w->taps[a] == 1 ? 1 : w->stride[a];
+        g->targets[a] = w->out[a];
+        g->reach[a] = (w->taps[a] - 1) * w->dilation[a] / w->stride[a];
+    }
+}
+
+struct window sunup__conv_flattened(const struct window *w, int64_t *samples)
+{
+    struct window flat = *w;
+    int64_t points = *samples;
+    for (int a = 0; a < 3; a++) {
+        if (w->taps[a] != 1 || w->stride[a] != 1 || w->in[a] != w->out[a]) return *w;
+        points *= w->in[a];
+        flat.in[a] = flat.out[a] = 1;
+        flat.before[a] = 0;
+    }
+    flat.in[2] = flat.out[2] = points;
+    *samples = 1;
+    return flat;
+}
+
+int64_t sunup__conv_grid_tap(const struct conv_grid *g, const struct window *w, int64_t t)
+{
+    const int64_t *taps = w->taps;
+    int64_t phase[3], at[3] = {t / taps[2] / taps[1], t / taps[2] % taps[1], t % taps[2]};
+    for (int a = 0; a < 3; a++) {
+        phase[a] = at[a] * w->dilation[a] % w->stride[a];
+        at[a] = at[a] * w->dilation[a] / w->stride[a];
+    }
+    return sunup__conv_grid_at(g, phase, at);
+}
+
+int64_t sunup__conv_grid_place(const struct conv_grid *g, int axis, int64_t q, int64_t phase)
+{
+    const int64_t at = q * g->stride[axis] + phase - g->before[axis], n = g->source[axis];
+    if (g->circular) return (at % n + n) % n;
+    return at >= 0 && at < n ? at : -1;
+}
+
+static void zero(uint32_t *words, int64_t n)
+{
+    memset(words, 0, (size_t)n * sizeof *words);
+}
+
+/* n points from q on, whose first is the source's point `at`. */
+static void fill_points(const struct conv_grid *g, const struct leaves_f32 *leaves,
+                        const float *row, int64_t at, int64_t n, uint32_t *to)
+{
+    const int64_t c = g->channels, step = g->stride[2] * c, used = ceiling(c, 2);
+    const float *from = row + at * c;
+    if (g->stride[2] == 1 && c == 2 * g->pitch) {
+        leaves->bf16_words(n * c, from, to);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++, from += step, to += g->pitch) {
+        leaves->bf16_words(c, from, to);
+        zero(to + used, g->pitch - used);
+    }
+}
+
+/* Points of a phase along W from target `first` on; row: its source. */
+static void fill_row(const struct conv_grid *g, const struct leaves_f32 *leaves, const float *row,
+                     int64_t first, int64_t phase, uint32_t *to)
+{
+    for (int64_t q = 0, run; q < g->points[2]; q += run, to += run * g->pitch) {
+        const int64_t at = sunup__conv_grid_place(g, 2, first + q, phase);
+        run = 1;
+        if (at < 0) {
+            zero(to, g->pitch);
+            continue;
+        }
+        while (q + run < g->points[2] &&
+               sunup__conv_grid_place(g, 2, first + q + run, phase) == at + run * g->stride[2])
+            run++;
+        fill_points(g, leaves, row, at, run, to);
+    }
+}
+
+void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *leaves,
+                           const struct conv_place *box, const float *source, uint32_t *grid)
+{
+    const int64_t *n = g->points, *phases = g->phases;
+    const int64_t rows = phases[0] * phases[1] * phases[2] * n[0] * n[1];
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t h = i % n[1], d = i / n[1] % n[0], f = i / n[1] / n[0];
+        const int64_t sd = sunup__conv_grid_place(g, 0, box->first[0] + d,
+                                                  f / phases[2] / phases[1]),
+                      sh = sunup__conv_grid_place(g, 1, box->first[1] + h,
+                                                  f / phases[2] % phases[1]);
+        uint32_t *to = grid + i * n[2] * g->pitch;
+        if (sd < 0 || sh < 0) {
+            zero(to, n[2] * g->pitch);
+            continue;
+        }
+        const float *row = source + ((box->sample * g->source[0] + sd) * g->source[1] + sh) *
+                                        g->source[2] * g->channels;
+        fill_row(g, leaves, row, box->first[2], f % phases[2], to);
+    }
+}
+
+bool sunup__conv_bf16_pays(const struct device *d, const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_BF16 || !d->kernels->tiles_bf16)
+        return false;
+    if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->out[0]->shape) == 0) return false;
+    if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0)
+        return false;
+    return w->groups == 1 && w->c >= CHANNELS_LEAST && w->k >= CHANNELS_LEAST;
+}

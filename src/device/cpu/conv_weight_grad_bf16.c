@@ -1,0 +1,483 @@
+/* conv_weight_grad_bf16.c - gradient of a convolution by its weights, operands rounded to bf16,
+ * sums in f32: dw[tap][c][k] = sum over points of x dy.
+ *
+ * Targets are cut into boxes of a few rows of a few planes. The sum runs over the points of a
+ * box's plane, row after row at the pitch of x's grid (conv_bf16.h), where dy has zeros between
+ * its rows; so it must go in pairs of points. A is dy turned, [plane][K][pairs]; B is x,
+ * [plane][pairs][32 channels], twice: pairs that begin at even points, and at odd ones, for taps
+ * an odd number of points away. The product is dw turned, [tap][panel of channels][K][32]. A 1x1
+ * convolution without stride and padding is one row of all points.
+ *
+ * A visit adds a box, or several small ones, to all of dw: long sums, since C goes up and down
+ * once a visit, short enough that what is read again and again stays in half of a 2 MB second
+ * cache: 128 rows of A and a panel of B. Points are cut into chunks with a dw each, added in order
+ * at the end; their number follows from shapes alone. If a task takes whole chunks, it makes A and
+ * B of a visit in memory of its own, and they never leave the cache (1x1 with 64 and 256 channels:
+ * half the time); if several share a chunk, all boxes are made beforehand. So no bit depends on
+ * threads.
+ *
+ * Where x is not finite, a point that dy's zeros meet may make a sum NaN that would be finite
+ * without padding; its neighbours' sums are not finite either way.
+ *
+ * Ceiling: the leaf's; memory: 4 bytes of x and dy read an element, dw a few times where it is
+ * larger than a cache.
+ */
+#include <string.h>
+
+#include "base/system.h"
+#include "device/cpu/conv_bf16.h"
+#include "device/cpu/conv_slots.h"
+#include "device/cpu/makers.h"
+#include "graph/ops/conv.h"
+
+enum {
+    WIDTH = 32,                 /* channels of a panel                          */
+    ROWS = 128,                 /* of dw turned: of a product                   */
+    STEP = 16,                  /* words that the leaf sums at once             */
+    VISIT_OPERANDS = 256 << 10, /* words of 128 rows of A and a panel of B, both kinds of pairs */
+    VISIT_MOST = 2720,
+    VISIT_LEAST = 192,
+    OPERANDS = 192 << 10, /* words of A and B that a task makes at once   */
+    CHUNKS_MOST = 16,
+    PARTIAL_ELEMENTS_MOST = 2 << 20,
+    CHUNK_POINTS = 1024, /* that make a partial dw worth its adding      */
+    PIECE = 16,          /* words of a row of A that are turned at once  */
+    PIECE_ROWS = 256,
+    PAIRS = 32, /* of a row of x that are made at once          */
+    ENTRIES_MOST = VISIT_MOST / STEP
+};
+
+struct weight_grad {
+    struct conv_grid x;
+    int64_t out[3], k, taps;
+    int64_t *at;                     /* [taps] first word in B of its first pair */
+    int64_t box[3], boxes[3], units; /* targets of a box; boxes of a sample, and of all */
+    int64_t row, sum; /* words: pairs of a row of a box's plane; of all of it, whole steps */
+    int64_t a_row, a_plane, a_unit;                    /* words                   */
+    int64_t parities, panels, points[3];               /* points: of the grid under a box */
+    int64_t b_rows, b_panel, b_plane, b_phase, b_unit; /* rows, words   */
+    int64_t together;                                  /* boxes of a visit */
+    int64_t products, dw, chunks, shares;
+    bool fused; /* a task makes its own A and B */
+};
+
+struct run {
+    const struct weight_grad *g;
+    const struct leaves_f32 *leaves;
+    const float *x, *dy;
+    float *dw, *partial;
+    uint32_t *units; /* A and B of all boxes, or of those at work */
+    struct conv_slots slots;
+};
+
+/* A box: its sample and first target. */
+struct place {
+    int64_t sample, first[3];
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceiling(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static void zero(uint32_t *words, int64_t n)
+{
+    memset(words, 0, (size_t)n * sizeof *words);
+}
+
+static int64_t unit_words(const struct weight_grad *g)
+{
+    return g->a_unit + g->b_unit;
+}
+
+static struct place place_of(const struct weight_grad *g, int64_t unit)
+{
+    const int64_t *n = g->boxes;
+    return (struct place){.sample = unit / n[2] / n[1] / n[0],
+                          .first = {unit / n[2] / n[1] % n[0] * g->box[0],
+                                    unit / n[2] % n[1] * g->box[1], unit % n[2] * g->box[2]}};
+}
+
+/* ---- dy turned ---- */
+
+/* Asks for what is read next: pieces are too narrow for the processor to see a stream. */
+static void ask(const float *x, int64_t rows, int64_t row, int64_t wide)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < wide; j += STEP) __builtin_prefetch(x + i * row + j, 0, 2);
+    }
+}
+
+/* Words [q, q + n) of a plane of a box, n <= PIECE, as rows of `wide` channels from k on. */
+static void gather_pairs(const struct run *r, const struct place *o, const float *plane, int64_t q,
+                         int64_t n, int64_t k, uint32_t *piece)
+{
+    const struct weight_grad *g = r->g;
+    const int64_t wide = least(PIECE_ROWS, g->k - k);
+    const int64_t rows = least(g->box[1], g->out[1] - o->first[1]),
+                  columns = least(g->box[2], g->out[2] - o->first[2]);
+    for (int64_t i = 0, run; i < n; i += run) {
+        const int64_t h = (q + i) / g->row, w = (q + i) % g->row;
+        run = least(n - i, g->row - w);
+        const int64_t points = h < rows ? most(0, least(2 * run, columns - 2 * w)) : 0;
+        if (points > 0) {
+            const float *from = plane + (h * g->out[2] + 2 * w) * g->k + k;
+            ask(from + wide, points, g->k, least(PIECE_ROWS, g->k - k - wide));
+            r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide);
+        }
+        zero(piece + (i + ceiling(points, 2)) * wide, (run - ceiling(points, 2)) * wide);
+    }
+}
+
+static void pack_dy(const struct run *r, const struct place *o, uint32_t *to)
+{
+    const struct weight_grad *g = r->g;
+    _Alignas(64) uint32_t piece[PIECE * PIECE_ROWS];
+    for (int64_t d = 0; d < least(g->box[0], g->out[0] - o->first[0]); d++, to += g->a_plane) {
+        const float *plane =
+            r->dy +
+            (((o->sample * g->out[0] + o->first[0] + d) * g->out[1] + o->first[1]) * g->out[2] +
+             o->first[2]) *
+                g->k;
+        for (int64_t q = 0; q < g->sum; q += PIECE) {
+            const int64_t n = least(PIECE, g->sum - q);
+            for (int64_t k = 0; k < g->k; k += PIECE_ROWS) {
+                const int64_t wide = least(PIECE_ROWS, g->k - k);
+                gather_pairs(r, o, plane, q, n, k, piece);
+                r->leaves->transpose(n, wide, (const float *)(const void *)piece, wide,
+                                     (float *)(void *)(to + k * g->a_row + q), g->a_row);
+            }
+        }
+    }
+}
+
+/* ---- x in pairs ---- */
+
+/* A pair of points, -1: zeros, that do not lie a stride apart. */
+static void pair_apart(const struct run *r, const float *source, const int64_t at[2], int64_t wide,
+                       uint32_t *to)
+{
+    float both[2][WIDTH];
+    for (int i = 0; i < 2; i++) {
+        if (at[i] < 0)
+            memset(both[i], 0, sizeof both[i]);
+        else
+            memcpy(both[i], source + at[i] * r->g->x.channels, (size_t)wide * sizeof(float));
+    }
+    r->leaves->bf16_rows(2, wide, both[0], WIDTH, to);
+}
+
+/* A row of the grid under a box: its source, NULL: zeros; phase and first point along W. */
+struct row {
+    const float *source;
+    int64_t phase, first;
+};
+
+/* Source point of point q of a row. */
+static int64_t point(const struct weight_grad *g, const struct row *row, int64_t q)
+{
+    return q < g->points[2] ? sunup__conv_grid_place(&g->x, 2, row->first + q, row->phase) : -1;
+}
+
+/* Pairs [i, end) of those that begin at the points `parity`, 2 + `parity` ... of a row. */
+static void pack_pairs(const struct run *r, const struct row *row, int64_t parity, int64_t panel,
+                       int64_t i, int64_t end, uint32_t *to)
+{
+    const struct weight_grad *g = r->g;
+    const struct conv_grid *x = &g->x;
+    const int64_t left = x->channels - panel * WIDTH, wide = least(WIDTH, left);
+    const int64_t step = x->stride[2] * x->channels;
+    const float *source = row->source + panel * WIDTH;
+    for (int64_t run; i < end; i += run) {
+        const int64_t q = 2 * i + parity;
+        const int64_t at[2] = {point(g, row, q), point(g, row, q + 1)};
+        run = 1;
+        if (wide < WIDTH || at[0] < 0 || at[1] != at[0] + x->stride[2]) {
+            pair_apart(r, source, at, wide, to + i * WIDTH);
+            continue;
+        }
+        while (i + run < end && !x->circular && point(g, row, q + 2 * run + 1) >= 0) run++;
+        const float *from = source + at[0] * x->channels;
+        if (parity == 0) ask(from + WIDTH, 2 * run, step, least(WIDTH, left - WIDTH));
+        r->leaves->bf16_rows(2 * run, wide, from, step, to + i * WIDTH);
+    }
+}
+
+/* Row h of plane d of a phase: both kinds of pairs of all panels. */
+static void pack_row(const struct run *r, const struct place *o, const int64_t phase[3], int64_t d,
+                     int64_t h, uint32_t *plane)
+{
+    const struct weight_grad *g = r->g;
+    const struct conv_grid *x = &g->x;
+    const int64_t sd = sunup__conv_grid_place(x, 0, o->first[0] + d, phase[0]),
+                  sh = sunup__conv_grid_place(x, 1, o->first[1] + h, phase[1]);
+    struct row row = {.phase = phase[2], .first = o->first[2]};
+    if (sd >= 0 && sh >= 0)
+        row.source = r->x + ((o->sample * x->source[0] + sd) * x->source[1] + sh) * x->source[2] *
+                                x->channels;
+    for (int64_t i = 0; i < g->row; i += PAIRS) {
+        const int64_t end = least(g->row, i + PAIRS);
+        for (int64_t j = 0; j < g->parities * g->panels; j++) {
+            uint32_t *to = plane + j * g->b_panel + h * g->row * WIDTH;
+            if (row.source == NULL)
+                zero(to + i * WIDTH, (end - i) * WIDTH);
+            else
+                pack_pairs(r, &row, j % g->parities, j / g->parities, i, end, to);
+        }
+    }
+}
+
+/* A plane ends with zeros, which taps at its end meet. */
+static void pack_x(const struct run *r, const struct place *o, uint32_t *to)
+{
+    const struct weight_grad *g = r->g;
+    const int64_t *phases = g->x.phases, rows = g->points[1] * g->row;
+    for (int64_t i = 0; i < phases[0] * phases[1] * phases[2] * g->points[0]; i++) {
+        const int64_t d = i % g->points[0], f = i / g->points[0];
+        const int64_t phase[3] = {f / phases[2] / phases[1], f / phases[2] % phases[1],
+                                  f % phases[2]};
+        uint32_t *plane = to + i * g->b_plane;
+        for (int64_t h = 0; h < g->points[1]; h++) pack_row(r, o, phase, d, h, plane);
+        for (int64_t j = 0; j < g->parities * g->panels; j++)
+            zero(plane + j * g->b_panel + rows * WIDTH, (g->b_rows - rows) * WIDTH);
+    }
+}
+
+static void pack(const struct run *r, int64_t unit, uint32_t *to)
+{
+    const struct place o = place_of(r->g, unit);
+    pack_dy(r, &o, to);
+    pack_x(r, &o, to + r->g->a_unit);
+}
+
+static void pack_unit(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    pack(r, i, r->units + i * unit_words(r->g));
+}
+
+/* ---- products ---- */
+
+/* Boxes [u, end), whose words are at `units`, to products [from, to). */
+static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *units, int64_t from,
+                  int64_t to, float *dw, bool adds)
+{
+    const struct weight_grad *g = r->g;
+    int64_t a_at[ENTRIES_MOST], b_at[ENTRIES_MOST], n = 0;
+    for (int64_t i = u; i < end; i++) {
+        const struct place o = place_of(g, i);
+        for (int64_t d = 0; d < least(g->box[0], g->out[0] - o.first[0]); d++, n++) {
+            a_at[n] = (i - u) * unit_words(g) + d * g->a_plane;
+            b_at[n] = (i - u) * unit_words(g) + d * g->b_plane;
+        }
+    }
+    for (int64_t i = from; i < to; i++) {
+        const int64_t tap = i % g->taps, panel = i / g->taps % g->panels,
+                      k = i / g->taps / g->panels * ROWS;
+        const uint32_t *b = units + g->a_unit + g->at[tap] + panel * g->parities * g->b_panel;
+        r->leaves->gemm_bf16(
+            &(struct gemm_f32){.m = least(ROWS, g->k - k),
+                               .n = least(WIDTH, g->x.channels - panel * WIDTH),
+                               .k = g->sum,
+                               .batch = n,
+                               .a = (const float *)(const void *)(units + k * g->a_row),
+                               .a_row = g->a_row,
+                               .a_col = 1,
+                               .a_at = a_at,
+                               .b = (const float *)(const void *)b,
+                               .b_row = WIDTH,
+                               .b_at = b_at,
+                               .c = dw + ((tap * g->panels + panel) * g->k + k) * WIDTH,
+                               .c_row = WIDTH,
+                               .accumulate = adds});
+    }
+}
+
+/* Share i % shares of the products, of chunk i / shares. */
+static void task(void *arg, int64_t i)
+{
+    struct run *r = arg;
+    const struct weight_grad *g = r->g;
+    const int64_t chunk = i / g->shares, share = i % g->shares;
+    const int64_t first = chunk * g->units / g->chunks, last = (chunk + 1) * g->units / g->chunks;
+    const int64_t slot = g->fused ? conv_slot_take(&r->slots) : 0;
+    uint32_t *own = r->units + slot * g->together * unit_words(g);
+    for (int64_t u = first; u < last; u += g->together) {
+        const int64_t end = least(last, u + g->together);
+        for (int64_t j = u; j < end && g->fused; j++) pack(r, j, own + (j - u) * unit_words(g));
+        visit(r, u, end, g->fused ? own : r->units + u * unit_words(g),
+              share * g->products / g->shares, (share + 1) * g->products / g->shares,
+              r->partial + chunk * g->dw, u > first);
+    }
+    if (g->fused) conv_slot_give(&r->slots, slot);
+}
+
+/* Adds the chunks of tap i / panels and panel i % panels, and turns their sum. */
+static void deliver(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const struct weight_grad *g = r->g;
+    const int64_t tap = i / g->panels, panel = i % g->panels, n = g->k * WIDTH;
+    float *sum = r->partial + i * n;
+    for (int64_t chunk = 1; chunk < g->chunks; chunk++)
+        r->leaves->add_to(n, sum + chunk * g->dw, sum);
+    r->leaves->transpose(g->k, least(WIDTH, g->x.channels - panel * WIDTH), sum, WIDTH,
+                         r->dw + (tap * g->x.channels + panel * WIDTH) * g->k, g->k);
+}
+
+/* Boxes that have memory. */
+static int64_t boxes_kept(const struct weight_grad *g, int threads)
+{
+    return g->fused ? conv_slots_count(threads) * g->together : g->units;
+}
+
+static sunup_status run(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    const struct weight_grad *g = s->data;
+    const int threads = s->device->threads;
+    struct run r = {.g = g,
+                    .leaves = &s->device->kernels->f32,
+                    .x = s->in[0],
+                    .dy = s->in[1],
+                    .dw = s->out[0],
+                    .units = s->workspace,
+                    .slots = {.n = conv_slots_count(threads)}};
+    r.partial = (float *)(void *)(r.units + boxes_kept(g, threads) * unit_words(g));
+    if (!g->fused) sunup__parallel(threads, g->units, pack_unit, &r);
+    sunup__parallel(threads, g->chunks * g->shares, task, &r);
+    sunup__parallel(threads, g->taps * g->panels, deliver, &r);
+    return SUNUP_OK;
+}
+
+static void end(struct step *s)
+{
+    sunup__free(s->data);
+    s->data = NULL;
+}
+
+/* ---- making ---- */
+
+/* Words of a row of `n` targets: its pairs and those of the points between rows. */
+static int64_t row_of(int64_t n, int64_t reach)
+{
+    return (n + reach + 1) / 2;
+}
+
+/* Boxes whose sums are `visit` words at most, if one row is: rows, then planes. */
+static void plan_boxes(struct weight_grad *g, const struct window *w, int64_t samples,
+                       const int64_t reach[3], int64_t visit)
+{
+    g->box[2] = least(w->out[2], most(STEP, 2 * visit - reach[2]));
+    g->box[2] = ceiling(w->out[2], ceiling(w->out[2], g->box[2]));
+    g->row = row_of(g->box[2], reach[2]);
+    g->box[1] = least(w->out[1], most(1, visit / g->row));
+    g->box[1] = ceiling(w->out[1], ceiling(w->out[1], g->box[1]));
+    g->sum = ceiling(g->box[1] * g->row, STEP) * STEP;
+    g->box[0] = least(w->out[0], most(1, visit / g->sum));
+    g->box[0] = ceiling(w->out[0], ceiling(w->out[0], g->box[0]));
+    g->together = most(1, visit / (g->sum * g->box[0]));
+    g->units = samples;
+    for (int a = 0; a < 3; a++) {
+        g->boxes[a] = ceiling(w->out[a], g->box[a]);
+        g->units *= g->boxes[a];
+        g->points[a] = g->box[a] + reach[a];
+    }
+}
+
+static void plan_operands(struct weight_grad *g, const int64_t reach[3])
+{
+    const int64_t *phases = g->x.phases;
+    g->a_row = g->sum / STEP % 2 == 0 ? g->sum + STEP : g->sum;
+    g->a_plane = g->k * g->a_row;
+    g->a_unit = g->box[0] * g->a_plane;
+    g->b_rows = g->points[1] * g->row + reach[2] / 2 + STEP;
+    g->b_panel = g->b_rows * WIDTH;
+    g->b_plane = g->parities * g->panels * g->b_panel;
+    g->b_phase = g->points[0] * g->b_plane;
+    g->b_unit = phases[0] * phases[1] * phases[2] * g->b_phase;
+}
+
+static void plan_taps(struct weight_grad *g, const struct window *w)
+{
+    const int64_t *taps = w->taps, *phases = g->x.phases;
+    for (int64_t t = 0; t < g->taps; t++) {
+        int64_t at[3] = {t / taps[2] / taps[1], t / taps[2] % taps[1], t % taps[2]}, phase[3];
+        for (int a = 0; a < 3; a++) {
+            phase[a] = at[a] * w->dilation[a] % w->stride[a];
+            at[a] = at[a] * w->dilation[a] / w->stride[a];
+        }
+        const int64_t number = (phase[0] * phases[1] + phase[1]) * phases[2] + phase[2];
+        g->at[t] = number * g->b_phase + at[0] * g->b_plane + at[2] % 2 * g->b_panel +
+                   (at[1] * g->row + at[2] / 2) * WIDTH;
+    }
+}
+
+/* Chunks: a power of two, which most numbers of samples are a multiple of. */
+static void plan_chunks(struct weight_grad *g, int64_t points, int threads)
+{
+    const int64_t limit =
+        least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST), points / CHUNK_POINTS);
+    for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
+    const int64_t tasks = threads > g->chunks / 2 ? (int64_t)TASKS_PER_THREAD * threads : 1;
+    g->shares = least(ceiling(tasks, g->chunks), g->products);
+}
+
+/* How boxes are cut must not depend on threads: a task of a machine with few is just larger. */
+static void plan(struct weight_grad *g, const struct window *w, int64_t samples, int threads)
+{
+    int64_t reach[3];
+    for (int a = 0; a < 3; a++) reach[a] = (w->taps[a] - 1) * w->dilation[a] / w->stride[a];
+    sunup__conv_grid_of(&g->x, w, samples);
+    memcpy(g->out, w->out, sizeof g->out);
+    g->k = w->k;
+    g->parities = reach[2] > 0 ? 2 : 1;
+    g->panels = ceiling(w->c, WIDTH);
+    g->products = g->taps * g->panels * ceiling(g->k, ROWS);
+    g->dw = g->taps * g->panels * g->k * WIDTH;
+    plan_chunks(g, samples * w->out[0] * w->out[1] * w->out[2], threads);
+    const bool small = g->chunks > 4; /* dw: tasks of their own, whose operands stay in the cache */
+    const int64_t words = g->k + g->parities * g->panels * WIDTH;
+    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / (least(g->k, ROWS) + 2 * WIDTH));
+    if (small) visit = most(VISIT_LEAST, least(visit, OPERANDS / words));
+    plan_boxes(g, w, samples, reach, visit);
+    while (g->chunks > g->units) g->chunks /= 2;
+    g->together = least(g->together, ceiling(g->units, g->chunks));
+    plan_operands(g, reach);
+    plan_taps(g, w);
+    g->fused = g->shares == 1;
+}
+
+bool sunup__conv_weight_grad_bf16_can(const struct device *d, const struct node *n)
+{
+    return sunup__conv_bf16_pays(d, n);
+}
+
+sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct node *n,
+                                               struct step *s)
+{
+    const struct window *given = &((const struct conv_attr *)n->attr)->w;
+    const int64_t taps = given->taps[0] * given->taps[1] * given->taps[2];
+    struct weight_grad *g = sunup__alloc(sizeof *g + (size_t)taps * sizeof(int64_t));
+    CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    *g = (struct weight_grad){.taps = taps, .at = (int64_t *)(void *)(g + 1)};
+    int64_t samples = n->in[0]->shape.d[0];
+    const struct window w = sunup__conv_flattened(given, &samples);
+    plan(g, &w, samples, d->threads);
+    s->data = g;
+    s->run = run;
+    s->end = end;
+    s->workspace_bytes =
+        (boxes_kept(g, d->threads) * unit_words(g) + g->chunks * g->dw) * (int64_t)sizeof(float);
+    return SUNUP_OK;
+}
