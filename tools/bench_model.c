@@ -214,20 +214,41 @@ static sunup_status race_mode(struct race *r, const char *python, const char *sc
     return status;
 }
 
+static const char *const modes[] = {"eager", "channels_last", "compile"};
+enum { MODES = sizeof modes / sizeof *modes };
+
+/* Which of them --modes names, all without it. */
+static sunup_status choose_modes(const struct command *c, bool chosen[MODES])
+{
+    for (int i = 0; i < MODES; i++) chosen[i] = c->modes == NULL;
+    for (const char *at = c->modes; at != NULL && *at != '\0';) {
+        const size_t n = strcspn(at, ",");
+        int i = 0;
+        while (i < MODES && (strlen(modes[i]) != n || strncmp(modes[i], at, n) != 0)) i++;
+        CHECK(i < MODES, c->ctx, E_ARGUMENT,
+              "--modes knows eager, channels_last and compile, not '%.*s'", (int)n, at);
+        chosen[i] = true;
+        at += at[n] == ',' ? n + 1 : n;
+    }
+    return SUNUP_OK;
+}
+
 static sunup_status race(struct race *r)
 {
-    static const char *const modes[] = {"eager", "channels_last", "compile"};
+    bool chosen[MODES];
     char script[PATH_ROOM], name[PATH_ROOM];
     const char *python = getenv("PYTORCH_PYTHON");
     const bool peers = find_driver(r, script, name) && python != NULL && python[0] != '\0';
     r->name = name;
+    TRY(choose_modes(r->b->c, chosen));
     TRY(start_ours(r));
     if (!peers) {
         TRY(run_rounds(r));
         show_ours(r);
         return SUNUP_OK;
     }
-    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+    for (int i = 0; i < MODES; i++) {
+        if (!chosen[i]) continue;
         const sunup_status status = race_mode(r, python, script, modes[i]);
         if (status != SUNUP_OK && r->ours.peer.pid <= 0) return status;
         if (status != SUNUP_OK && !r->b->c->json) /* a mode that does not run is no race lost */

@@ -56,7 +56,8 @@ static int slowest_first(const void *a, const void *b)
 /* Least seconds by the two ceilings. */
 static double bound_s(const struct ceilings *top, const struct line *l)
 {
-    const double by_flops = l->flops / top->flops_per_s, by_bytes = l->bytes / top->copy_bytes_per_s;
+    const double by_flops = l->flops / top->flops_per_s,
+                 by_bytes = l->bytes / top->copy_bytes_per_s;
     return by_flops > by_bytes ? by_flops : by_bytes;
 }
 
@@ -92,9 +93,9 @@ static void show(struct profile *p, const char *run_file)
     if (!p->b->c->json)
         (void)printf("  %8.3f ms %5.1f %% outside the plan: data, sums of gradients, optimizer\n",
                      1e3 * rest, 100 * rest / p->step_s);
-    (void)json_array_append_new(p->b->rows, json_pack("{s:s, s:f, s:f, s:o}", "run", run_file,
-                                                      "step_s", p->step_s, "plan_s", p->plan_s,
-                                                      "lines", lines));
+    (void)json_array_append_new(p->b->rows,
+                                json_pack("{s:s, s:f, s:f, s:o}", "run", run_file, "step_s",
+                                          p->step_s, "plan_s", p->plan_s, "lines", lines));
 }
 
 /* The mean of the steps of about `seconds`. */
@@ -106,13 +107,13 @@ static sunup_status take(struct profile *p, struct session *s)
     TRY(sunup__plan_clock(plan));
     const double seconds = c->seconds > 0 ? c->seconds : 3, from_s = sunup__now_s();
     int steps = 0;
-    for (; steps < LEAST_STEPS || (steps < MOST_STEPS && sunup__now_s() - from_s < seconds); steps++)
+    for (; steps < LEAST_STEPS || (steps < MOST_STEPS && sunup__now_s() - from_s < seconds);
+         steps++)
         TRY(sunup_trainer_step(s->trainer, NULL));
     p->step_s = (sunup__now_s() - from_s) / steps;
     p->lines = sunup__alloc((size_t)(plan->n_steps + 1) * sizeof *p->lines);
     CHECK(p->lines != NULL, c->ctx, E_MEMORY, "no memory for a table");
-    for (int i = 0; i < plan->n_steps; i++)
-        add(p, &plan->steps[i], plan->step_s[i] / steps);
+    for (int i = 0; i < plan->n_steps; i++) add(p, &plan->steps[i], plan->step_s[i] / steps);
     qsort(p->lines, (size_t)p->n, sizeof *p->lines, slowest_first);
     return SUNUP_OK;
 }

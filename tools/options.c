@@ -35,8 +35,9 @@ static const struct option options[] = {
     {"ranks", "N", "predict for N ranks", COUNT, AT(ranks)},
     {"steps", "N", "training steps to time", COUNT, AT(steps)},
     {"seconds", "S", "time spent on each row", SECONDS, AT(seconds)},
-    {"cold", NULL, "time single calls, with 64 MiB of other data through the caches before each", FLAG,
-     AT(cold)},
+    {"cold", NULL, "time single calls, with 64 MiB of other data through the caches before each",
+     FLAG, AT(cold)},
+    {"modes", "LIST", "of PyTorch, to race against: eager,channels_last,compile", TEXT, AT(modes)},
     {"csv", "FILE", "write the rows, one line for each way of each", TEXT, AT(csv)},
     {"html", "FILE", "draw the kernels under their roofline", TEXT, AT(html)},
 };

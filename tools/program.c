@@ -26,7 +26,7 @@ static const struct verb verbs[] = {
     {"check", "[PROBLEM...]", "compare kernels and ops with their references", "json", verb_check},
     {"bench", "kernel PROBLEM|LIST...|model RUN.yaml...|profile RUN.yaml...",
      "time kernels or training steps, as share of this machine's ceiling",
-     "set json tuning seconds steps cold csv html", verb_bench},
+     "set json tuning seconds steps cold csv html modes", verb_bench},
     {"doctor", "", "what this machine, build and environment offer, and what to change", "json",
      verb_doctor},
 };

@@ -90,6 +90,7 @@ class Verbs(common.Case):
         rows = json.loads(self.sunup("bench", "model", "run.yaml", "--json", "--steps", "5").stdout)["rows"]
         self.assertGreater(rows[0]["flops"], 1000)
         self.assertIn("cores", self.sunup("doctor").stdout)
+        self.assertIn("not 'fast'", self.sunup("bench", "model", "--modes", "eager,fast", "run.yaml", status=1).stderr)
 
     def test_profile_finds_all_time_of_a_step(self):
         row, = json.loads(self.sunup("bench", "profile", "run.yaml", "--json", "--seconds", "0.1").stdout)["rows"]
