@@ -78,7 +78,8 @@ typedef void (*sunup_log_fn)(void *arg, sunup_log_level level, const char *line)
 /// How products (convolution, linear, matmul) are computed; all else is the same in each.
 typedef enum sunup_numerics {
     SUNUP_NUMERICS_EXACT,   /* every product as it is written, in the operands' type                   */
-    SUNUP_NUMERICS_FAST,    /* also Winograd convolution: fewer multiplications, errors of some 1e-6   */
+    SUNUP_NUMERICS_FAST,    /* also Winograd convolution: fewer multiplications, errors of some 1e-6;
+                               and a matrix times a vector as dot products, their terms in any order  */
     SUNUP_NUMERICS_BF16     /* as fast, and f32 operands of linear, matmul and conv rounded to bf16, with
                                sums in f32, where the processor is faster so; weights stay f32         */
 } sunup_numerics;

@@ -40,6 +40,22 @@ enum { PERIOD = 256 };
         return !bad;                                                                               \
     }
 DEFINE_TO_FLOAT(f32_from_f32, float, float)
+
+/* The same by a = 1 and b = 0 in half the instructions; the sum makes a 0 of -0, as theirs does. */
+static bool f32_as_it_is(void *out, const void *in, int64_t n, const double *a, const double *b)
+{
+    (void)a, (void)b;
+    const float *restrict x = in;
+    float *restrict y = out;
+    int bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = x[i] + 0.0F;
+        y[i] = v;
+        bad |= v - v != 0;
+    }
+    return !bad;
+}
+
 DEFINE_TO_FLOAT(f32_from_f64, double, float)
 DEFINE_TO_FLOAT(f32_from_i32, int32_t, float)
 DEFINE_TO_FLOAT(f32_from_u8, uint8_t, float)
@@ -89,12 +105,15 @@ sunup_status sunup__delivery_create(sunup_context *ctx, const struct field *f, s
         RAISE(ctx, E_MEMORY, "field '%s': no memory to deliver it", f->name);
     }
     d->b = d->a + d->period;
+    bool as_it_is = true;
     for (int64_t i = 0; i < d->period; i++) {
         const double mean = f->n_channels > 0 ? f->mean[i % channels] : 0;
         const double std = f->n_channels > 0 ? f->std[i % channels] : 1;
         d->a[i] = f->scale / std;
         d->b[i] = (f->offset - mean) / std;
+        as_it_is = as_it_is && d->a[i] == 1 && d->b[i] == 0;
     }
+    if (as_it_is && d->convert == f32_from_f32) d->convert = f32_as_it_is;
     return SUNUP_OK;
 }
 
@@ -107,6 +126,7 @@ void sunup__delivery_end(struct delivery *d)
 
 struct move sunup__draw_move(const sunup_augment *o, uint64_t seed, int64_t epoch, int64_t sample)
 {
+    if (o->shift == 0 && o->crop == 0 && !o->flip) return (struct move){0};
     const int64_t key[2] = {epoch, sample};
     const struct random_stream s = {seed, RANDOM_AUGMENT, 0, sunup__hash(key, sizeof key, 0)};
     const int64_t reach[2] = {o->shift, o->crop};
@@ -162,6 +182,15 @@ static bool moved_row(const struct delivery *d, const struct move *m, char *y, c
     good &= run(d, y + (w - right) * c * d->y_bytes, NULL, right * c);
     if (m->flip) (d->y_bytes == 4 ? mirror32 : mirror64)(y, w, c);
     return good;
+}
+
+/* What a page holds: from there on the processor sees the run itself. */
+void sunup__deliver_soon(const struct delivery *d, int64_t sample)
+{
+    enum { LINE = 64, PAGE = 4096 };
+    const int64_t bytes = d->elements * d->x_bytes, some = bytes < PAGE ? bytes : PAGE;
+    const char *x = (const char *)d->field->array.data + sample * bytes;
+    for (int64_t i = 0; i < some; i += LINE) __builtin_prefetch(x + i);
 }
 
 bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move *m, void *y)

@@ -37,6 +37,8 @@ void sunup__delivery_end(struct delivery *d);
 struct move sunup__draw_move(const sunup_augment *o, uint64_t seed, int64_t epoch, int64_t sample);
 /* y: [elements]. False if a number cannot be delivered. */
 bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move *m, void *y);
+/* Fetch that sample's first bytes, to be delivered next: samples come from anywhere in memory. */
+void sunup__deliver_soon(const struct delivery *d, int64_t sample);
 /* After a false: which number and why, as a sentence; E_NAN or E_FORMAT. */
 sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char *room,
                                   size_t room_bytes);

@@ -79,6 +79,10 @@ static void fill_sample(void *arg, int64_t i)
     struct move move = {0};
     if (s->o.training)
         move = sunup__draw_move(&s->o.augment, s->o.seed, fill->slot->batch.epoch, sample);
+    if (i + 1 < fill->slot->counts[fill->shard]) {
+        const int64_t next = sample_of(fill, i + 1);
+        for (int f = 0; f < s->n_deliveries; f++) sunup__deliver_soon(&s->deliveries[f], next);
+    }
     bool good = true;
     for (int f = 0; f < s->n_deliveries; f++) {
         const struct delivery *d = &s->deliveries[f];

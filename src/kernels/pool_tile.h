@@ -10,12 +10,16 @@
  *   MORE(x, best)             lanes where x is larger, by the same rule
  *   EQUAL(a, b)               lanes where numbers are equal
  *   BLEND(choice, a, b)       a in those lanes, else b
+ *   INDEX INDEX_OF(list)      lane numbers, from LANES of int32_t
+ *   TAKE(a, index)            those lanes of a
+ *   TAKE2(a, b, index)        those lanes of a followed by b
  *
  * The taps of one window are a list of offsets in x. Windows of one output row that are clear of the
  * border share it, shifted by `step` floats each: they form a run. With few channels, taps are first
  * reduced over D and H as whole rows of x, in full vectors whatever the channels, into a buffer, and
- * one row along W is left; the gradient of the mean goes the other way. Windows of more than
- * MAX_TAPS taps are left to the reference.
+ * one row along W is left; the gradient of the mean goes the other way. Maxima of windows of two
+ * along W, side by side, are taken of as many windows at a time as a vector holds. Windows of more
+ * than MAX_TAPS taps are left to the reference.
  *
  * Gradients of disjoint windows are stored, not added. Ceiling: memory; with one channel, the five
  * instructions for each lane of a window.
@@ -320,6 +324,137 @@ static void narrow_mean_grad(const struct narrow *r, const float *dy, float *dx)
     });
 }
 
+/* ---- few channels, windows of two along W ---- */
+
+/* Some windows side by side: their channels are a vector, what they see along W is two. */
+struct pairs {
+    MASK in[2], out;
+};
+struct pairing {
+    int64_t each;           /* windows of a vector */
+    INDEX even, odd;        /* first and second column of each window */
+    INDEX back[2];          /* what each column's window is */
+    VEC number[2];          /* and which of the two it is */
+    struct pairs all, rest; /* whole vectors, and the last one of a row */
+};
+
+static bool is_paired(const struct window *w)
+{
+    return w->c <= LANES / 2 && w->taps[2] == 2 && w->stride[2] == 2 && w->dilation[2] == 1 &&
+           w->before[2] == 0 && 2 * w->out[2] <= w->in[2] && !w->circular &&
+           w->taps[0] * w->taps[1] <= NARROW_ROWS;
+}
+
+static struct pairs pairs_of(int64_t lanes)
+{
+    return (struct pairs){{MASK_OF(2 * lanes < LANES ? 2 * lanes : LANES),
+                           MASK_OF(2 * lanes > LANES ? 2 * lanes - LANES : 0)},
+                          MASK_OF(lanes)};
+}
+
+static struct pairing pairing_of(const struct window *w)
+{
+    int32_t even[LANES] = {0}, odd[LANES] = {0}, back[2 * LANES] = {0};
+    float number[2 * LANES] = {0};
+    const int64_t c = w->c, each = LANES / c;
+    for (int64_t l = 0; l < each * c; l++) {
+        even[l] = (int32_t)(l / c * 2 * c + l % c);
+        odd[l] = even[l] + (int32_t)c;
+        back[even[l]] = back[odd[l]] = (int32_t)l;
+        number[odd[l]] = 1;
+    }
+    return (struct pairing){
+        .each = each,
+        .even = INDEX_OF(even),
+        .odd = INDEX_OF(odd),
+        .back = {INDEX_OF(back), INDEX_OF(back + LANES)},
+        .number = {LOADM(number, MASK_OF(LANES)), LOADM(number + LANES, MASK_OF(LANES))},
+        .all = pairs_of(each * c),
+        .rest = pairs_of(w->out[2] % each * c)};
+}
+
+/* For each vector of windows of a row: body, at `in` in a row of x, `out` in y, with its pairs `m`. */
+#define EACH_PAIRS(p, w, r, ...)                                                                   \
+    do {                                                                                           \
+        for (int64_t i_ = 0; i_ < (w)->out[2]; i_ += (p)->each) {                                  \
+            const int64_t in = i_ * 2 * (w)->c, out = (r)->out + i_ * (w)->c;                      \
+            const struct pairs *m = i_ + (p)->each <= (w)->out[2] ? &(p)->all : &(p)->rest;        \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
+static inline __attribute__((always_inline)) void
+max_of_pairs(const struct pairing *p, const struct window *w, const struct narrow *r,
+             const int64_t rows, const float *x, float *y)
+{
+    EACH_PAIRS(p, w, r, {
+        VEC low = SPLAT(-INFINITY), high = low;
+        for (int64_t i = 0; i < rows; i++) {
+            low = LARGER(low, LOADM(x + r->row[i] + in, m->in[0]));
+            high = LARGER(high, LOADM(x + r->row[i] + in + LANES, m->in[1]));
+        }
+        STOREM(y + out, m->out, LARGER(TAKE2(low, high, p->even), TAKE2(low, high, p->odd)));
+    });
+}
+
+static inline __attribute__((always_inline)) void
+max_grad_of_pairs(const struct pairing *p, const struct window *w, const struct narrow *r,
+                  const int64_t rows, const bool adds, const float *x, const float *dy, float *dx)
+{
+    EACH_PAIRS(p, w, r, {
+        VEC best = SPLAT(-INFINITY), first = ZERO();
+        for (int64_t i = 0; i < rows; i++) {
+            const VEC low = LOADM(x + r->row[i] + in, m->in[0]);
+            const VEC high = LOADM(x + r->row[i] + in + LANES, m->in[1]);
+            const VEC now[2] = {TAKE2(low, high, p->even), TAKE2(low, high, p->odd)};
+            for (int s = 0; s < 2; s++) {
+                const CHOICE more = MORE(now[s], best);
+                best = BLEND(more, now[s], best);
+                first = BLEND(more, SPLAT((float)(2 * i + s)), first);
+            }
+        }
+        const VEC g = LOADM(dy + out, m->out);
+        for (int half = 0; half < 2; half++) {
+            const VEC at = TAKE(first, p->back[half]), there = TAKE(g, p->back[half]);
+            for (int64_t i = 0; i < rows; i++) {
+                float *to = dx + r->row[i] + in + half * LANES;
+                const VEC number = ADD(p->number[half], SPLAT((float)(2 * i)));
+                const VEC here = BLEND(EQUAL(at, number), there, ZERO());
+                STOREM(to, m->in[half], adds ? ADD(LOADM(to, m->in[half]), here) : here);
+            }
+        }
+    });
+}
+
+static void max_pairs(const struct window *w, const float *x, float *y)
+{
+    const struct pairing p = pairing_of(w);
+    struct narrow r;
+    for (int64_t i = 0; i < w->out[0] * w->out[1]; i++) {
+        list_rows(w, i / w->out[1], i % w->out[1], 0, &r);
+        r.out = i * w->out[2] * w->c;
+        if (r.rows == 2)
+            max_of_pairs(&p, w, &r, 2, x, y);
+        else
+            max_of_pairs(&p, w, &r, r.rows, x, y);
+    }
+}
+
+static void max_grad_pairs(const struct window *w, const float *x, const float *dy, float *dx)
+{
+    const struct pairing p = pairing_of(w);
+    const bool adds = !disjoint(w);
+    struct narrow r;
+    for (int64_t i = 0; i < w->out[0] * w->out[1]; i++) {
+        list_rows(w, i / w->out[1], i % w->out[1], 0, &r);
+        r.out = i * w->out[2] * w->c;
+        if (r.rows == 2 && !adds)
+            max_grad_of_pairs(&p, w, &r, 2, false, x, dy, dx);
+        else
+            max_grad_of_pairs(&p, w, &r, r.rows, adds, x, dy, dx);
+    }
+}
+
 /* ---- leaves ---- */
 
 static bool fits(const struct window *w)
@@ -334,7 +469,9 @@ static void clear(const struct window *w, float *dx)
 
 static void max_pool(const struct window *w, const float *x, float *y)
 {
-    if (is_narrow(w))
+    if (w->c > 0 && is_paired(w))
+        max_pairs(w, x, y);
+    else if (is_narrow(w))
         each_narrow(w, narrow_max, x, y);
     else if (fits(w))
         each_run(w, max_run, x, NULL, y);
@@ -349,7 +486,10 @@ static void max_pool_grad(const struct window *w, const float *x, const float *d
         return;
     }
     if (!disjoint(w) || !covered(w)) clear(w, dx);
-    each_run(w, max_grad_run, x, dy, dx);
+    if (w->c > 0 && is_paired(w))
+        max_grad_pairs(w, x, dy, dx);
+    else
+        each_run(w, max_grad_run, x, dy, dx);
 }
 
 static void avg_pool(const struct window *w, const float *x, float *y)

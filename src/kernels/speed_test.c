@@ -28,7 +28,7 @@
 #define TIMED true
 #endif
 
-enum { WINDOWS = 12 };
+enum { WINDOWS = 60 };
 static const double window_s = 150e-6, a_call_s = 500e-9, allowed = 1.2;
 
 static sunup_context *ctx;

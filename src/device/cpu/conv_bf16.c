@@ -32,7 +32,7 @@ enum {
     BOX_WORDS = 160 << 10,    /* of the grid of a box that stays in the cache: 2 MB */
     BOX_LEAST = 8 << 10,
     BOXES_PER_THREAD = 3,
-    STREAM = 6 << 20, /* elements that no cache holds until they are read */
+    STREAM = 2 << 20, /* elements that no near cache holds until they are read */
     CHUNK = 128       /* terms of turned weights at once           */
 };
 

@@ -15,6 +15,16 @@ extern const struct maker sunup__onednn_makers[]; /* onednn.c; the same, if it i
 
 /* One maker a file; f32 only. */
 sunup_status sunup__make_product_brgemm(struct device *d, const struct node *n, struct step *s);
+/* A transposed, as in gradients of weights, and large enough to repay packing both operands; of a
+ * convolution with one tap as well. product_turned.c. */
+bool sunup__matmul_turned_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_matmul_turned(struct device *d, const struct node *n, struct step *s);
+bool sunup__conv_weight_grad_turned_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_weight_grad_turned(struct device *d, const struct node *n,
+                                                 struct step *s);
+/* A matrix times a vector as dot products, where numerics allow it; product_dots.c. */
+bool sunup__product_dots_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_product_dots(struct device *d, const struct node *n, struct step *s);
 /* Only where numerics are bf16 and the processor multiplies it faster. */
 bool sunup__product_bf16_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, struct step *s);
@@ -50,6 +60,16 @@ sunup_status sunup__make_conv_data_grad_grouped(struct device *d, const struct n
                                                 struct step *s);
 sunup_status sunup__make_conv_weight_grad_grouped(struct device *d, const struct node *n,
                                                   struct step *s);
+
+/* One group, stride and dilation 1, at most 8 channels of the target; conv_few.c. */
+bool sunup__conv_few_can(const struct device *d, const struct node *n);
+bool sunup__conv_data_grad_few_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_few(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_few(struct device *d, const struct node *n, struct step *s);
+/* One channel to at most 16, in two dimensions; conv_weight_grad_few.c. */
+bool sunup__conv_weight_grad_few_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_weight_grad_few(struct device *d, const struct node *n,
+                                              struct step *s);
 
 /* One group, stride 1, 3x3 or 5x5 taps in H and W, where numerics allow it and it pays; conv_winograd.c. */
 bool sunup__conv_winograd_can(const struct device *d, const struct node *n);

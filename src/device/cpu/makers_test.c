@@ -185,11 +185,16 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
 #define PROBLEMS(X)                                                                                \
     X(lenet_first, S(9, 28, 28, 1), S(5, 5, 1, 6))                                                 \
     X(lenet_second, S(5, 14, 14, 6), S(5, 5, 6, 16))                                               \
+    X(few_in_bands, S(2, 150, 130, 12), S(3, 4, 12, 7), .before = {1, 2}, .after = {1, 1})         \
+    X(few_in_space, S(11, 5, 9, 13, 5), S(3, 2, 3, 5, 6), .before = {1, 0, 2}, .after = {2, 1, 0}) \
+    X(grey_strided, S(7, 70, 91, 1), S(5, 3, 1, 13), .stride = {2, 3}, .before = {4, 1})           \
     X(padded, S(3, 17, 15, 16), S(3, 3, 16, 35), .before = {1, 1}, .after = {1, 1})                \
     X(more_samples_than_a_part, S(37, 9, 7, 33), S(3, 3, 33, 20), .before = {1, 1},                \
       .after = {1, 1})                                                                             \
     X(rows_cut, S(1, 61, 67, 40), S(3, 3, 40, 9), .before = {1, 1}, .after = {1, 1})               \
     X(one_tap, S(3, 13, 11, 37), S(1, 1, 37, 50))                                                  \
+    X(one_tap_turned, S(3, 33, 39, 97), S(1, 1, 97, 131))                                          \
+    X(one_tap_turned_strided, S(11, 33, 41, 97), S(1, 1, 97, 131), .stride = {2, 2})               \
     X(one_tap_strided, S(3, 13, 11, 17), S(1, 1, 17, 21), .stride = {2, 3})                        \
     X(strided, S(2, 23, 22, 8), S(3, 3, 8, 24), .stride = {2, 2}, .before = {1, 1},                \
       .after = {1, 1})                                                                             \

@@ -161,16 +161,18 @@ static void fetch_some(const struct product *p, struct next *n)
     fetch(&n->c, p->lines_c);
 }
 
-/* A strip of A from row i on with all panels of the item, sums [p0, p0 + g->k). */
+/* A strip of A from row i on with all panels of the item, sums [p0, p0 + g->k); in one call if B is
+ * in place and nothing is fetched: few rows then have tiles of four vectors. */
 static void multiply_strip(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i,
                            int64_t p0, struct next *next)
 {
     const struct product *p = r->p;
     float *c = r->c + (o->s * p->m + i) * p->n;
     const float *panel = o->b;
-    for (int64_t j = o->j0; j < o->j1; j += PANEL, panel += p->panel) {
+    const int64_t width = p->pack_b || p->ahead ? PANEL : p->columns;
+    for (int64_t j = o->j0; j < o->j1; j += width, panel += p->panel) {
         if (p->ahead) fetch_some(p, next);
-        g->n = least(PANEL, o->j1 - j);
+        g->n = least(width, o->j1 - j);
         g->b = p->pack_b ? panel : b_at(r, o, p0, j);
         g->c = c + j;
         g->bias = r->bias && p0 + g->k == p->k && !p->swapped ? r->bias + j : NULL;

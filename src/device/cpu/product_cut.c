@@ -130,19 +130,31 @@ static void fetch_evenly(struct product *p)
     p->lines_c = lines(p->strip, p->columns, panels);
 }
 
+/* B lies in the second levels of all threads from one run to the next. */
+static bool in_level2(const struct product *p, int threads)
+{
+    const int64_t bytes = p->k * p->n * (int64_t)sizeof(float);
+    return p->batch == 1 && bytes <= threads * (int64_t)sunup__cache_bytes(2);
+}
+
 /* Rows of a B that is read in place and from afar, few enough that memory sees long runs. With a
- * far L3 a thread's share of them is 128 KB. */
+ * far L3 a thread's share of them is 128 KB; a B that the second levels hold has no rows to be read
+ * in order, and deep steps load C least (one row of 1000 x 1000: 37 us in one step, 58 in steps of
+ * 16; from 16 rows on no difference). */
 static int64_t rows_at_once(const struct product *p, int threads)
 {
     enum { FEWEST = 32, MOST = 256, SHARE = 1 << 15 };
-    if (p->m <= 2) return 16;
-    if (!sunup__level3_far()) return p->m <= 8 ? 32 : 64;
+    if (!sunup__level3_far()) return p->m <= 2 ? 16 : p->m <= 8 ? 32 : 64;
+    if (p->m <= 8 && in_level2(p, threads)) return DEEPEST;
+    if (p->m <= 2) return FEWEST;
     const int64_t rows = SHARE / parts(p->n, threads);
     return rows < FEWEST ? FEWEST : least(rows, MOST);
 }
 
 /* Steps of k. Rows few and B from memory: the fewer they are, the less a step costs that reads long
- * runs of B; a transposed B has its runs along k. */
+ * runs of B; a transposed B has its runs along k. With a far L3 a panel of it that stays in the
+ * first level is worth more than long runs (one row of 1000 x 1000: 58 us in steps of 64, 92 in
+ * one). */
 static int64_t depth(const struct product *p, bool streamed, int threads)
 {
     int64_t deepest = DEEPEST;
@@ -150,7 +162,8 @@ static int64_t depth(const struct product *p, bool streamed, int threads)
         const int64_t block = sunup__cache_bytes(2) / 2 / (int64_t)sizeof(float);
         deepest = least(DEEPEST, block / least(WIDEST, round_up(p->n, PANEL)));
     }
-    if (p->b_col != 1 && p->m <= ONE_STRIP && streamed) deepest = p->m < 8 ? 2048 : 64;
+    if (p->b_col != 1 && p->m <= ONE_STRIP && streamed)
+        deepest = p->m < 8 && !sunup__level3_far() ? 2048 : 64;
     if (!p->pack_b && p->m < FEW_ROWS && streamed) deepest = rows_at_once(p, threads);
     return p->k > 0 ? round_up(parts(p->k, parts(p->k, deepest)), 8) : 8;
 }

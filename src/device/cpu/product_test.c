@@ -5,7 +5,7 @@
  * Sizes are awkward and reach every decision of product_cut.c: B packed or in place, from memory in
  * short steps or not, A copied because its rows collide, one column computed as a row, items that
  * cross matrices, no sums at all. Any number of threads must agree. Workspaces start as NaN; bytes
- * behind C and the workspace must survive.
+ * behind C and the workspace must survive. Dot products must give the bits of their leaf.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,6 +40,7 @@ static const struct sizes problems[] = {{1, 1, 1, 1, 0},
                                         {1, 1024, 77, 260, TA},
                                         {1, 1024, 77, 260, TA | TB},
                                         {1, 1, 1030, 2100, 0},
+                                        {1, 5, 700, 1050, 0}, /* B in the second levels */
                                         {1, 7, 1030, 2100, 0},
                                         {1, 45, 1030, 2100, 0}, /* B from memory */
                                         {1, 1, 2100, 1030, TB},
@@ -58,11 +59,22 @@ static const struct sizes problems[] = {{1, 1, 1, 1, 0},
                                         {37, 17, 5, 19, TA},
                                         {37, 17, 5, 19, TA | TB},
                                         {3, 200, 1024, 140, TA},
+                                        {1, 203, 2603, 99, TA}, /* both packed in blocks */
+                                        {1, 131, 5003, 45, TA},
+                                        {1, 801, 777, 1003, TA},
                                         {1, 64, 784, 128, LINEAR},
                                         {1, 300, 611, 1, LINEAR},
                                         {1, 66, 1601, 97, LINEAR},
                                         {1, 3, 1030, 2100, LINEAR},
                                         {1, 5, 0, 7, LINEAR}};
+
+/* A matrix times a vector, both with the terms of the sums side by side. */
+static const struct sizes vectors[] = {
+    {1, 517, 1003, 1, 0}, {1, 517, 1003, 1, TB}, {1, 1, 1003, 517, TB}, {5, 33, 64, 1, 0},
+    {5, 1, 40, 131, TB},  {1, 1, 77, 1, LINEAR}, {1, 3, 32, 1, LINEAR}, {1, 300, 611, 1, LINEAR}};
+/* Columns or rows of other strides, and sums that are too short. */
+static const struct sizes no_vectors[] = {
+    {1, 517, 103, 1, TA}, {1, 1, 103, 517, 0}, {1, 2, 103, 517, TB}, {1, 517, 20, 1, 0}};
 
 static float *draw(int64_t n, uint64_t which)
 {
@@ -114,27 +126,56 @@ static float *whole(const struct sizes *s, const struct kernels *k, void *const 
     return c;
 }
 
-static const struct maker *maker_of(const struct device *d, const struct node *n)
+/* The same by dot products: rows of the matrix are those of A, or of a transposed B. */
+static float *dots(const struct sizes *s, const struct kernels *k, void *const *in)
+{
+    const int64_t rows = s->n == 1 ? s->m : s->n;
+    const float *matrix = in[s->n == 1 ? 0 : 1], *vector = in[s->n == 1 ? 1 : 0];
+    float *c = guarded(s->batch * rows * (int64_t)sizeof(float));
+    for (int64_t i = 0; i < s->batch; i++) {
+        const struct gemm_f32 g = {.m = rows,
+                                   .n = 1,
+                                   .k = s->k,
+                                   .batch = 1,
+                                   .a = matrix + i * rows * s->k,
+                                   .a_row = s->k,
+                                   .a_col = 1,
+                                   .b = vector + i * s->k,
+                                   .b_row = s->k,
+                                   .c = c + i * rows,
+                                   .c_row = 1,
+                                   .bias = in[2]};
+        k->f32.gemm_dots(&g);
+    }
+    return c;
+}
+
+/* The first of f32 whose name holds `kind`. */
+static const struct maker *find_maker(const struct device *d, const struct node *n,
+                                      const char *kind)
 {
     for (const struct maker *m = sunup__cpu_makers; m->name; m++) {
-        if (strcmp(m->op, n->op->name) == 0 && strstr(m->name, "_brgemm") && m->can(d, n)) return m;
+        if (strcmp(m->op, n->op->name) == 0 && !strstr(m->name, "_bf16") && strstr(m->name, kind) &&
+            m->can(d, n))
+            return m;
     }
-    fail_msg("no maker for %s", n->op->name);
     return NULL;
 }
 
-static void check_blocks(const struct device *cpu, const struct node *n, const struct sizes *s,
-                         void **in)
+static void check_bits(const struct device *cpu, const struct node *n, const struct sizes *s,
+                       void **in, const char *kind)
 {
     static const int threads[] = {1, 2, 3, 7};
     const int64_t bytes = s->batch * s->m * s->n * (int64_t)sizeof(float);
-    float *want = whole(s, cpu->kernels, in);
+    const struct maker *maker = find_maker(cpu, n, kind);
+    if (!maker) fail_msg("no maker *%s for %s", kind, n->op->name);
+    float *want = (strcmp(kind, "_dots") == 0 ? dots : whole)(s, cpu->kernels, in);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         struct device d = *cpu;
         d.threads = threads[i];
         void *out = guarded(bytes);
         struct step step = {.node = n, .device = &d, .in = in, .out = &out};
-        assert_int_equal(maker_of(&d, n)->make(&d, n, &step), SUNUP_OK);
+        assert_int_equal(maker->make(&d, n, &step), SUNUP_OK);
         step.workspace = guarded(step.workspace_bytes);
         const sunup_random_key key = {0};
         for (int twice = 0; twice < 2; twice++) assert_int_equal(step.run(&step, &key), SUNUP_OK);
@@ -151,7 +192,8 @@ static void check_blocks(const struct device *cpu, const struct node *n, const s
     sunup__free(want);
 }
 
-static void check_problem(sunup_context *ctx, const struct sizes *s)
+/* kind NULL: no maker of dot products may take it. */
+static void check_problem(sunup_context *ctx, const struct sizes *s, const char *kind)
 {
     struct device *cpu;
     assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
@@ -161,7 +203,10 @@ static void check_problem(sunup_context *ctx, const struct sizes *s)
     const struct node *n = build(g, s);
     void *in[3] = {0};
     for (int i = 0; i < n->n_in; i++) in[i] = draw(sunup__elements(&n->in[i]->shape), (uint64_t)i);
-    check_blocks(cpu, n, s, in);
+    if (kind)
+        check_bits(cpu, n, s, in, kind);
+    else
+        assert_null(find_maker(cpu, n, "_dots"));
     for (int i = 0; i < 3; i++) sunup__free(in[i]);
     sunup_graph_destroy(&g);
 }
@@ -177,8 +222,29 @@ static void blocks_have_the_bits_of_the_whole(void **state)
         sunup_context *ctx;
         assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
         for (size_t j = 0; j < sizeof problems / sizeof *problems; j++)
-            check_problem(ctx, &problems[j]);
+            check_problem(ctx, &problems[j], "");
         sunup_context_destroy(&ctx);
+    }
+}
+
+static void vectors_have_the_bits_of_dots(void **state)
+{
+    (void)state;
+    unsetenv("SUNUP_ISA");
+    for (int i = 1; sunup__isa_name(i); i++) {
+        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
+        for (int fast = 0; fast < 2; fast++) {
+            sunup_context_options o = sunup_context_defaults();
+            o.isa = sunup__isa_name(i);
+            o.numerics = fast ? SUNUP_NUMERICS_FAST : SUNUP_NUMERICS_EXACT;
+            sunup_context *ctx;
+            assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
+            for (size_t j = 0; j < sizeof vectors / sizeof *vectors; j++)
+                check_problem(ctx, &vectors[j], fast ? "_dots" : NULL);
+            for (size_t j = 0; j < sizeof no_vectors / sizeof *no_vectors; j++)
+                check_problem(ctx, &no_vectors[j], NULL);
+            sunup_context_destroy(&ctx);
+        }
     }
 }
 
@@ -215,6 +281,7 @@ static void items_cover_every_element(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_have_the_bits_of_the_whole),
+                                       cmocka_unit_test(vectors_have_the_bits_of_dots),
                                        cmocka_unit_test(items_cover_every_element)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ struct copies {
 struct work {
     const struct gemm_f32 *g;
     struct steps steps;
-    bool copy_a; /* every step's A */
+    bool copy_a;           /* every step's A                   */
+    int64_t rows, columns; /* of the block that tiles have the shape of */
     struct shape shape;
     struct copies copies;
 };
@@ -66,9 +67,13 @@ static void set_tile(struct shape *s, int tile, int64_t rows, int64_t words)
     s->row_bytes[tile] = used ? (uint16_t)(4 * words) : 0;
 }
 
-/* Shapes the tiles for a block, if they are not so already. */
+/* Shapes the tiles for a block, if they are not so already; which is told by two numbers, since to
+ * read a shape just written in bytes would wait for all stores before it, tiles among them. */
 static void shape_tiles(struct work *w, const struct block *b)
 {
+    if (b->rows == w->rows && b->columns == w->columns) return;
+    w->rows = b->rows;
+    w->columns = b->columns;
     const int64_t rows[2] = {least(b->rows, ROWS), b->rows - least(b->rows, ROWS)};
     const int64_t words[2] = {least(b->columns, WORDS), b->columns - least(b->columns, WORDS)};
     struct shape s = {.palette = 1};
@@ -77,7 +82,6 @@ static void shape_tiles(struct work *w, const struct block *b)
         set_tile(&s, A0 + i, rows[i], w->steps.words);
         set_tile(&s, B0 + i, w->steps.words, words[i]);
     }
-    if (memcmp(&s, &w->shape, sizeof s) == 0) return;
     w->shape = s;
     settle();
     _tile_loadconfig(&w->shape);
@@ -225,7 +229,7 @@ static void gemm_bf16(const struct gemm_f32 *g)
     w.g = g;
     w.steps = cut(g->k);
     w.copy_a = g->a_col != 1;
-    memset(&w.shape, 0, sizeof w.shape);
+    w.rows = w.columns = 0;
     for (int64_t j = 0; j < g->n; j += 2 * WORDS) {
         for (int64_t r = 0; r < g->m; r += 2 * ROWS)
             any_block(&w, &(struct block){.r = r,

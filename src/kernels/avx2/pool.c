@@ -26,4 +26,11 @@
     _mm256_and_ps(_mm256_cmp_ps(x, best, _CMP_NLE_UQ), _mm256_cmp_ps(best, best, _CMP_ORD_Q))
 #define EQUAL(a, b)         _mm256_cmp_ps(a, b, _CMP_EQ_OQ)
 #define BLEND(choice, a, b) _mm256_blendv_ps(b, a, choice)
+#define INDEX               __m256i
+#define INDEX_OF(list)      _mm256_loadu_si256((const __m256i *)(const void *)(list))
+#define TAKE(a, index)      _mm256_permutevar8x32_ps(a, index)
+/* Bit 3 of a lane's number is the sign that blends. */
+#define TAKE2(a, b, index)                                                                         \
+    _mm256_blendv_ps(TAKE(a, index), TAKE(b, index),                                               \
+                     _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)))
 #include "kernels/pool_tile.h"

@@ -35,6 +35,55 @@ static inline void four(const float *x, int64_t x_row, float *y, int64_t y_row)
     for (int i = 0; i < 4; i++) _mm256_storeu_ps(y + i * y_row, v[i]);
 }
 
+/* 4 columns of r < 8 rows. Whole vectors write beyond them, which only `dense` ones may: those that
+ * are written next lie there. Masked stores are slow on some machines. */
+static inline __attribute__((always_inline)) void
+four_of(const int r, const bool dense, const float *x, int64_t x_row, float *y, int64_t y_row)
+{
+    __m256 v[4];
+    for (int i = 0; i < 4; i++) {
+        const __m128 high = i + 4 < r ? _mm_loadu_ps(x + (i + 4) * x_row) : _mm_setzero_ps();
+        const __m128 low = i < r ? _mm_loadu_ps(x + i * x_row) : _mm_setzero_ps();
+        v[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+    }
+    turn(v[0], v[1], v[2], v[3], v);
+    for (int i = 0; i < 4; i++) {
+        const __m128 low = _mm256_castps256_ps128(v[i]);
+        const __m128 rest = r < 4 ? low : _mm256_extractf128_ps(v[i], 1);
+        float *to = y + i * y_row;
+        if (dense) {
+            _mm256_storeu_ps(to, v[i]);
+            continue;
+        }
+        if (r >= 4) _mm_storeu_ps(to, low);
+        if (r % 4 >= 2) _mm_storel_pi((__m64 *)(void *)(to + r / 4 * 4), rest);
+        if (r % 4 == 1) _mm_store_ss(to + r / 4 * 4, rest);
+        if (r % 4 == 3) _mm_store_ss(to + r / 4 * 4 + 2, _mm_movehl_ps(rest, rest));
+    }
+}
+
+#define STRIP_OF(r)                                                                                \
+    case r:                                                                                        \
+        for (; dense && j + 4 < n; j += 4) four_of(r, true, x + j, x_row, y + j * r, r);           \
+        for (; j < n; j += 4) four_of(r, false, x + j, x_row, y + j * y_row, y_row);               \
+        return;
+
+/* The last rows, of n columns, a multiple of 4. */
+static void strip(int64_t rows, int64_t n, const float *x, int64_t x_row, float *y, int64_t y_row)
+{
+    const bool dense = y_row == rows && rows > 1; /* 4 columns are a vector at least */
+    int64_t j = 0;
+    switch (rows) {
+        STRIP_OF(1)
+        STRIP_OF(2)
+        STRIP_OF(3)
+        STRIP_OF(4)
+        STRIP_OF(5)
+        STRIP_OF(6)
+        STRIP_OF(7)
+    }
+}
+
 static void edge(int64_t rows, int64_t n, const float *x, int64_t x_row, float *y, int64_t y_row)
 {
     for (int64_t j = 0; j < n; j++) {
@@ -58,7 +107,7 @@ static void transpose(int64_t rows, int64_t n, const float *x, int64_t x_row, fl
         for (int64_t j = 0; j < whole; j += 4)
             four(x + i * x_row + j, x_row, y + j * y_row + i, y_row);
     }
-    edge(rows - i, whole, x + i * x_row, x_row, y + i, y_row);
+    strip(rows - i, whole, x + i * x_row, x_row, y + i, y_row);
     edge(rows, n - whole, x + whole, x_row, y + whole * y_row, y_row);
 }
 

@@ -24,4 +24,8 @@
 #define MORE(x, best)       _mm512_mask_cmp_ps_mask(ORDERED(best), x, best, _CMP_NLE_UQ)
 #define EQUAL(a, b)         _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ)
 #define BLEND(choice, a, b) _mm512_mask_mov_ps(b, choice, a)
+#define INDEX               __m512i
+#define INDEX_OF(list)      _mm512_loadu_si512(list)
+#define TAKE(a, index)      _mm512_permutexvar_ps(index, a)
+#define TAKE2(a, b, index)  _mm512_permutex2var_ps(a, index, b)
 #include "kernels/pool_tile.h"

@@ -16,8 +16,9 @@ static void run(struct check *c)
     sunup__check_close(c, &y, NULL, 0);
 }
 
-static const char *const problems[] = {"m0n5",      "m5n0",        "m1n1",       "m7n9",
-                                       "m8n8",      "m16n8",       "m15n17ldx3", "m8n23",
-                                       "m23n8ldy5", "m32n64ldx64", "m33n257",    "m61n40ldx2:ldy3",
-                                       NULL};
+static const char *const problems[] = {
+    "m0n5",       "m5n0",       "m1n1",      "m7n9",        "m8n8",      "m16n8",
+    "m15n17ldx3", "m8n23",      "m23n8ldy5", "m32n64ldx64", "m33n257",   "m61n40ldx2:ldy3",
+    "m6n448",     "m5n32ldx3",  "m3n21",     "m2n12",       "m7n13ldy1", "m4n9",
+    "m1n19ldx1",  "m14n16ldy2", NULL};
 const struct leaf_check sunup__check_transpose = {"transpose", problems, run};

@@ -1,0 +1,384 @@
+/* product_turned.c - products with a transposed A, C[i][j] the sum over rows r of a[r][i] b[r][j]:
+ * weight gradients of linear layers and of convolutions of one tap, strided or not.
+ *
+ * Both operands lie along the wrong axis: a strip of A, or a panel of B, is a short stretch of each
+ * of many rows, up to a page apart. So a block of rows of both is copied at once, in the order in
+ * which it lies in memory, to strips and panels that stay in the second level beside C.
+ *
+ * An item is a rectangle of C; its sum goes on in C from block to block. Convolutions may have too
+ * few elements for threads to share, but many points: they are cut into chunks with a partial C
+ * each, added in order at the end. Their number follows from the shapes alone and in a chunk an
+ * element is one chain of multiply-adds in order, so no bit depends on threads.
+ *
+ * Ceiling: 2 m n k flops, or one reading of A and B. On Sapphire Rapids the products alone run at
+ * 80 % of peak, with the copies at 60 to 75 %: one core reads 12 GB/s from the third level on.
+ */
+#include <string.h>
+
+#include "base/system.h"
+#include "device/cpu/conv_slots.h"
+#include "device/cpu/conv_sweep.h"
+#include "device/cpu/makers.h"
+#include "device/cpu/product.h"
+#include "graph/ops/conv.h"
+
+enum {
+    STRIP = 28,  /* columns of A a call: two of the leaf's tallest two-vector tiles */
+    DEPTH = 160, /* rows of a block: the first level keeps a panel from one tile of a strip to the
+                  * next; 96 to 384 are up to 8 % slower (Sapphire Rapids) */
+    DEPTH_FAR = 512, /* if C comes from afar with each block */
+    /* Less is no faster than product_brgemm.c and conv_weight_grad_brgemm.c, which copy a strip at
+     * a time or read A where it is: few columns of A share lines as it is, and a sum of few blocks
+     * hardly repays a look at C. */
+    LEAST_M = 96,
+    LEAST_N = 32,
+    LEAST_N_CONV = 96,
+    LEAST_K = 768,
+    LEAST_OPERANDS = 3 << 18, /* elements that the second level does not keep from step to step */
+    FLOATS_AHEAD = 4096, /* asked for before they are copied: streams begin anew in each page */
+    CHUNKS_MOST = 16,
+    CHUNK_ROWS = 1024, /* that make a partial C worth its adding */
+    PARTIAL_ELEMENTS_MOST = 2 << 20,
+    ADD_ELEMENTS = 4096
+};
+
+/* Rows of A are points: `line` of them at one pitch, so many lines, so many of these planes. */
+struct points {
+    int64_t line, lines;
+    int64_t pitch, line_at, plane_at; /* floats from one to the next */
+};
+
+struct turned {
+    int64_t m, n, k;
+    struct points a;
+    int64_t chunks;             /* of k                                         */
+    int64_t items_m, items_n;   /* of one C                                     */
+    int64_t rows, columns;      /* of an item, at most                          */
+    int64_t depth;              /* rows of A and B in a block, at most          */
+    int64_t strip_at, panel_at; /* floats from one strip, one panel to the next */
+    int64_t slot;               /* floats of a task's strips and panels         */
+    bool ahead;                 /* the next block is fetched as this one is used */
+};
+
+struct run {
+    const struct turned *t;
+    const struct leaves_f32 *leaves;
+    const float *a, *b;
+    float *c, *partial, *memory;
+    struct conv_slots slots;
+};
+
+/* Columns [i0, i1) of A, [j0, j1) of B; the sum goes on in c. */
+struct item {
+    int64_t i0, i1, j0, j1;
+    int64_t strip; /* columns of a strip, but for the last */
+    float *a, *b, *c;
+};
+
+/* ---- fetching ---- */
+
+/* A block, of which each of `calls` fetches its share. */
+struct ahead {
+    const float *x;
+    int64_t pitch, rows, width, row, at;
+    int64_t lines; /* a call */
+};
+
+static struct ahead ahead(const float *x, int64_t pitch, int64_t rows, int64_t width, int64_t calls)
+{
+    return (struct ahead){x, pitch, rows, width, 0, 0, parts(rows * (width / LINE + 1), calls)};
+}
+
+static void fetch(struct ahead *f)
+{
+    for (int64_t i = 0; i < f->lines && f->row < f->rows; i++) {
+        __builtin_prefetch(f->x + f->at, 0, 2);
+        f->at += LINE;
+        if (f->at < f->width) continue;
+        f->at = 0;
+        f->x += f->pitch;
+        f->row++;
+    }
+}
+
+/* ---- packing ---- */
+
+typedef float four __attribute__((vector_size(16), aligned(4)));
+
+static inline void copy_four(const float *x, float *y)
+{
+    *(four *)(void *)y = *(const four *)(const void *)x;
+}
+
+/* n floats, in registers: a call of memcpy would cost more than the copy. The last four may overlap
+ * those before. */
+static inline void copy_some(const float *x, float *y, int64_t n)
+{
+    for (int64_t i = 0; i + 4 < n; i += 4) copy_four(x + i, y + i);
+    if (n >= 4) {
+        copy_four(x + n - 4, y + n - 4);
+    } else {
+        for (int64_t i = 0; i < n; i++) y[i] = x[i];
+    }
+}
+
+static void ask(const float *x, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(x + j);
+}
+
+/* Rows of n floats to strips of `width`, row by row, so that memory is read in order. Inlined where
+ * width is known: it is all in registers then. */
+static inline __attribute__((always_inline)) void
+pack(const float *x, int64_t pitch, int64_t rows, int64_t n, int64_t width, float *y, int64_t next)
+{
+    const int64_t rows_ahead = parts(FLOATS_AHEAD, n);
+    for (int64_t r = 0; r < rows; r++, x += pitch) {
+        float *to = y + r * width;
+        if (r + rows_ahead < rows) ask(x + rows_ahead * pitch, n);
+        int64_t j = 0;
+        for (; j + width <= n; j += width, to += next) copy_some(x + j, to, width);
+        copy_some(x + j, to, n - j);
+    }
+}
+
+/* Rows [p0, p1) of A, the columns of the item. */
+static void pack_a(const struct run *r, const struct item *o, int64_t p0, int64_t p1)
+{
+    const struct points *a = &r->t->a;
+    for (int64_t p = p0; p < p1;) {
+        const int64_t line = p / a->line, at = p % a->line, n = least(a->line - at, p1 - p);
+        const float *from = r->a + line / a->lines * a->plane_at + line % a->lines * a->line_at +
+                            at * a->pitch + o->i0;
+        pack(from, a->pitch, n, o->i1 - o->i0, o->strip, o->a + (p - p0) * o->strip,
+             r->t->strip_at);
+        p += n;
+    }
+}
+
+/* ---- products ---- */
+
+/* Rows [p0, p1) of A and B; `more` if C has earlier ones. */
+static void add_block(const struct run *r, const struct item *o, int64_t p0, int64_t p1,
+                      int64_t end, bool more)
+{
+    const struct turned *t = r->t;
+    const int64_t m = o->i1 - o->i0, n = o->j1 - o->j0;
+    const int64_t next = t->ahead ? least(end - p1, t->depth) : 0;
+    const int64_t calls = parts(m, o->strip) * parts(n, PANEL);
+    const float *a = r->a + p1 * t->m + o->i0, *b = r->b + p0 * t->n + o->j0;
+    pack_a(r, o, p0, p1);
+    pack(b, t->n, p1 - p0, n, PANEL, o->b, t->panel_at);
+    struct ahead next_a = ahead(a, t->m, t->a.line == t->k ? next : 0, m, calls);
+    struct ahead next_b = ahead(b + (p1 - p0) * t->n, t->n, next, n, calls);
+    struct gemm_f32 g = {
+        .k = p1 - p0, .batch = 1, .a_row = 1, .b_row = PANEL, .c_row = t->n, .accumulate = more};
+    for (int64_t i = 0; i < m; i += o->strip) {
+        g.m = least(o->strip, m - i);
+        g.a = o->a + i / o->strip * t->strip_at;
+        g.a_col = o->strip;
+        for (int64_t j = 0; j < n; j += PANEL) {
+            fetch(&next_a);
+            fetch(&next_b);
+            g.n = least(PANEL, n - j);
+            g.b = o->b + j / PANEL * t->panel_at;
+            g.c = o->c + (o->i0 + i) * t->n + o->j0 + j;
+            r->leaves->gemm(&g);
+        }
+    }
+}
+
+/* Task i: item i % items of chunk i / items. Chunk 0 is summed where the result belongs. */
+static void run_task(void *arg, int64_t i)
+{
+    struct run *r = arg;
+    const struct turned *t = r->t;
+    const int64_t items = t->items_m * t->items_n, chunk = i / items;
+    const int64_t bi = i % items / t->items_n, bj = i % t->items_n, lines = parts(t->n, LINE);
+    const int64_t slot = conv_slot_take(&r->slots);
+    struct item o = {.i0 = bi * t->m / t->items_m,
+                     .i1 = (bi + 1) * t->m / t->items_m,
+                     .j0 = bj * lines / t->items_n * LINE,
+                     .j1 = least((bj + 1) * lines / t->items_n * LINE, t->n),
+                     .a = r->memory + slot * t->slot,
+                     .c = chunk == 0 ? r->c : r->partial + (chunk - 1) * t->m * t->n};
+    o.strip = parts(o.i1 - o.i0, parts(o.i1 - o.i0, STRIP));
+    o.b = o.a + parts(t->rows, STRIP) * t->strip_at;
+    const int64_t first = chunk * t->k / t->chunks, end = (chunk + 1) * t->k / t->chunks;
+    for (int64_t p = first; p < end; p += t->depth)
+        add_block(r, &o, p, least(p + t->depth, end), end, p > first);
+    conv_slot_give(&r->slots, slot);
+}
+
+static void add_chunks(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const int64_t all = r->t->m * r->t->n, from = i * ADD_ELEMENTS;
+    for (int64_t c = 0; c + 1 < r->t->chunks; c++)
+        r->leaves->add_to(least(ADD_ELEMENTS, all - from), r->partial + c * all + from,
+                          r->c + from);
+}
+
+static int64_t partial_elements(const struct turned *t)
+{
+    return round_up((t->chunks - 1) * t->m * t->n, LINE);
+}
+
+static sunup_status run_turned(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    const struct turned *t = s->data;
+    const int threads = s->device->threads;
+    struct run r = {.t = t,
+                    .leaves = &s->device->kernels->f32,
+                    .a = s->in[0],
+                    .b = s->in[1],
+                    .c = s->out[0],
+                    .partial = s->workspace,
+                    .slots = {.n = conv_slots_count(threads)}};
+    r.memory = r.partial + partial_elements(t);
+    sunup__parallel(threads, t->chunks * t->items_m * t->items_n, run_task, &r);
+    if (t->chunks > 1) sunup__parallel(threads, parts(t->m * t->n, ADD_ELEMENTS), add_chunks, &r);
+    return SUNUP_OK;
+}
+
+/* ---- cutting ---- */
+
+/* A part of the second level that leaves room for strips, panels and what passes. */
+static bool c_is_near(const struct turned *t)
+{
+    return t->rows * t->columns * (int64_t)sizeof(float) <= sunup__cache_bytes(2) / 4;
+}
+
+static int64_t depth(const struct turned *t)
+{
+    const int64_t k = parts(t->k, t->chunks), deepest = c_is_near(t) ? DEPTH : DEPTH_FAR;
+    return round_up(parts(k, parts(k, deepest)), 8);
+}
+
+/* Cycles of an item: multiply-adds of whole vectors; C once a block; copies; calls. */
+static double item_cycles(const struct turned *t)
+{
+    const double rows = (double)t->rows, columns = (double)t->columns;
+    const double k = (double)parts(t->k, t->chunks), blocks = k / (double)t->depth;
+    const double calls = blocks * (double)(parts(t->rows, STRIP) * parts(t->columns, PANEL));
+    const double a_product = sunup__level3_far() ? 1. / 32 : 1. / 16;
+    return rows * columns * (k * a_product + blocks * (c_is_near(t) ? 0.1 : 1)) +
+           (rows + columns) * k * 0.8 + 50 * calls;
+}
+
+static double total_cycles(struct turned *t, int threads, int64_t items_m, int64_t items_n)
+{
+    t->items_m = items_m;
+    t->items_n = items_n;
+    t->rows = parts(t->m, items_m);
+    t->columns = parts(parts(t->n, LINE), items_n) * LINE;
+    t->depth = depth(t);
+    return ((double)parts(t->chunks * items_m * items_n, threads) + 0.03) * item_cycles(t);
+}
+
+static void cut(struct turned *t, int threads)
+{
+    const int64_t most = 64 + 4 * (int64_t)threads;
+    double best = 0;
+    int64_t best_m = 1, best_n = 1;
+    for (int64_t im = 1; im <= least(parts(t->m, STRIP), most); im++) {
+        for (int64_t in = 1; in <= least(parts(t->n, PANEL), most); in++) {
+            const double cycles = total_cycles(t, threads, im, in);
+            if (best > 0 && cycles >= best) continue;
+            best = cycles;
+            best_m = im;
+            best_n = in;
+        }
+    }
+    (void)total_cycles(t, threads, best_m, best_n);
+    t->ahead = !sunup__level3_far();       /* see product_cut.c */
+    t->strip_at = STRIP * t->depth + LINE; /* an odd number of lines: they meet in no set */
+    t->panel_at = PANEL * t->depth + LINE;
+    t->slot = parts(t->rows, STRIP) * t->strip_at + parts(t->columns, PANEL) * t->panel_at;
+}
+
+/* ---- making ---- */
+
+static bool pays(int64_t m, int64_t n, int64_t k)
+{
+    return m >= LEAST_M && n >= LEAST_N && k >= LEAST_K && (m + n) * k >= LEAST_OPERANDS;
+}
+
+static sunup_status make(struct device *d, struct step *s, const struct turned *made)
+{
+    struct turned *t = sunup__alloc(sizeof *t);
+    CHECK(t != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    *t = *made;
+    cut(t, d->threads);
+    s->data = t;
+    s->run = run_turned;
+    s->end = sunup__conv_step_end;
+    s->workspace_bytes =
+        (partial_elements(t) + conv_slots_count(d->threads) * t->slot) * (int64_t)sizeof(float);
+    return SUNUP_OK;
+}
+
+bool sunup__matmul_turned_can(const struct device *d, const struct node *n)
+{
+    (void)d;
+    if (n->out[0]->dtype != SUNUP_F32) return false;
+    const struct product p = sunup__product_of(n);
+    return p.batch == 1 && p.a_col != 1 && p.b_col == 1 && pays(p.m, p.n, p.k);
+}
+
+sunup_status sunup__make_matmul_turned(struct device *d, const struct node *n, struct step *s)
+{
+    const struct product p = sunup__product_of(n);
+    const struct turned t = {
+        .m = p.m, .n = p.n, .k = p.k, .a = {.line = p.k, .lines = 1, .pitch = p.m}, .chunks = 1};
+    return make(d, s, &t);
+}
+
+/* Its points are all of x. */
+static bool is_dense(const struct window *w)
+{
+    return w->in[0] == w->out[0] && w->in[1] == w->out[1] && w->in[2] == w->out[2];
+}
+
+/* One tap that sees only what is there; lines and planes suffice for its points. */
+static bool is_product(const struct window *w)
+{
+    for (int a = 0; a < 3; a++)
+        if (w->taps[a] != 1 || w->before[a] != 0 || (w->out[a] - 1) * w->stride[a] >= w->in[a])
+            return false;
+    return w->groups == 1 && (w->in[0] == 1 || is_dense(w));
+}
+
+static struct turned of_conv(const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    const int64_t points = n->in[0]->shape.d[0] * w->out[0] * w->out[1] * w->out[2];
+    struct turned t = {.m = w->c, .n = w->k, .k = points};
+    t.a = is_dense(w) ? (struct points){.line = points, .lines = 1, .pitch = w->c}
+                      : (struct points){.line = w->out[2],
+                                        .lines = w->out[1],
+                                        .pitch = w->stride[2] * w->c,
+                                        .line_at = w->stride[1] * w->in[2] * w->c,
+                                        .plane_at = w->in[1] * w->in[2] * w->c};
+    const int64_t limit =
+        least(PARTIAL_ELEMENTS_MOST / (t.m * t.n), least(CHUNKS_MOST, points / CHUNK_ROWS));
+    for (t.chunks = 1; t.chunks * 2 <= limit; t.chunks *= 2) continue;
+    return t;
+}
+
+bool sunup__conv_weight_grad_turned_can(const struct device *d, const struct node *n)
+{
+    (void)d;
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (n->out[0]->dtype != SUNUP_F32 || !is_product(w)) return false;
+    const int64_t points = n->in[0]->shape.d[0] * w->out[0] * w->out[1] * w->out[2];
+    return w->k >= LEAST_N_CONV && pays(w->c, w->k, points);
+}
+
+sunup_status sunup__make_conv_weight_grad_turned(struct device *d, const struct node *n,
+                                                 struct step *s)
+{
+    const struct turned t = of_conv(n);
+    return make(d, s, &t);
+}
