@@ -16,6 +16,7 @@
  * stores, 124 operations: about 90 and 70 cycles. Measured on Zen 4, with the 36 matrices in the
  * L2: 200 and 170, bound by lines between the L1 and the L2.
  */
+#include "base/integers.h"
 #include "kernels/fill.h"
 
 enum { ROWS_AHEAD = 8, LINE = 16 };
@@ -77,11 +78,6 @@ INLINE void from_points(const VEC m[6], VEC *y, const int side)
     y[1] = ADD(odd_a, odd_b);
     y[2] = FMA(SPLAT(0.5F), sum_a, ADD(sum_b, sum_b));
     y[3] = FMA(SPLAT(0.5F), odd_a, FMA(SPLAT(2), odd_b, m[5]));
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* ---- input ---- */

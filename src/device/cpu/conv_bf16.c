@@ -19,6 +19,7 @@
  */
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_bf16.h"
 #include "device/cpu/conv_slots.h"
@@ -74,24 +75,9 @@ struct work {
     int64_t first, last; /* panels */
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t lines(int64_t words)
 {
-    return ceiling(words, 16) * 16;
+    return ceil_div(words, 16) * 16;
 }
 
 static void zero(uint32_t *words, int64_t n)
@@ -107,7 +93,7 @@ static void pack_turned(const struct run *r, const float *from, int64_t width, u
     const struct conv *c = r->c;
     _Alignas(64) uint32_t piece[WIDTH * CHUNK / 2];
     for (int64_t k = 0; k < c->k; k += CHUNK) {
-        const int64_t n = least(CHUNK, c->k - k), n2 = ceiling(n, 2);
+        const int64_t n = least(CHUNK, c->k - k), n2 = ceil_div(n, 2);
         for (int64_t j = 0; j < width; j++)
             r->leaves->bf16_words(n, from + j * c->k + k, piece + j * CHUNK / 2);
         r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK / 2,
@@ -121,7 +107,7 @@ static void pack_weights(void *arg, int64_t i)
     const struct run *r = arg;
     const struct conv *c = r->c;
     const int64_t tap = i / c->panels, panel = i % c->panels;
-    const int64_t width = least(WIDTH, c->n - panel * WIDTH), used = ceiling(c->k, 2);
+    const int64_t width = least(WIDTH, c->n - panel * WIDTH), used = ceil_div(c->k, 2);
     uint32_t *to = r->weights + panel * c->panel_words + tap * c->tap_words;
     const float *from = r->w + tap * c->k * c->n + panel * WIDTH * (c->turned ? c->k : 1);
     if (c->turned) {
@@ -202,7 +188,7 @@ static void run_sweep(struct work *k)
     for (int a = 0; a < 3; a++) k->box.n[a] = least(k->box.n[a], s->targets[a] - k->box.first[a]);
     if (k->box.n[0] <= 0 || k->box.n[1] <= 0 || k->box.n[2] <= 0) return;
     const int64_t points = (k->box.n[1] - 1) * k->r->c->grid.points[2] + k->box.n[2];
-    const int64_t size = ceiling(ceiling(points, ceiling(points, ROWS)), WIDTH) * WIDTH;
+    const int64_t size = ceil_div(ceil_div(points, ceil_div(points, ROWS)), WIDTH) * WIDTH;
     float *target = k->r->target + s->first + k->box.sample * s->pitch[0];
     for (int a = 0; a < 3; a++) target += k->box.first[a] * s->pitch[a + 1];
     for (int64_t d = 0; d < k->box.n[0]; d++) {
@@ -266,8 +252,8 @@ static sunup_status run_conv(const struct step *s, const float *source, const fl
             r.b_at[n * c->taps + t] = sweep->weight[t] * c->tap_words;
     }
     r.group = c->fused ? c->panels : most(1, least(c->panels, PANELS_WORDS / c->panel_words));
-    r.groups = ceiling(c->panels, r.group);
-    r.shares = least(boxes, most(1, ceiling((int64_t)TASKS_PER_THREAD * threads, r.groups)));
+    r.groups = ceil_div(c->panels, r.group);
+    r.shares = least(boxes, most(1, ceil_div((int64_t)TASKS_PER_THREAD * threads, r.groups)));
     sunup__parallel(threads, c->panels * c->taps, pack_weights, &r);
     if (!c->fused) sunup__parallel(threads, boxes, fill_box, &r);
     sunup__parallel(threads, r.groups * r.shares, task, &r);
@@ -312,7 +298,7 @@ static struct conv *room_for(int64_t sweeps, int64_t taps)
 static void plan(struct conv *c, int threads)
 {
     const int64_t words = c->taps * sunup__conv_words(c->k) * WIDTH;
-    c->panels = ceiling(c->n, WIDTH);
+    c->panels = ceil_div(c->n, WIDTH);
     c->fused = c->panels * words <= PANELS_WORDS;
     for (int64_t most = BOX_WORDS; most >= BOX_LEAST; most /= 2) {
         sunup__conv_grid_plan(&c->grid, most);
@@ -387,7 +373,7 @@ static bool output_of(const struct window *w, int a, int64_t phase, int64_t t, i
 static int64_t targets_of(const struct window *w, int a, int64_t phase)
 {
     const int64_t left = w->in[a] - first_target(w, a, phase);
-    return left > 0 ? ceiling(left, w->stride[a]) : 0;
+    return left > 0 ? ceil_div(left, w->stride[a]) : 0;
 }
 
 /* The outputs that all phases read along an axis: the grid's points. */

@@ -1,6 +1,7 @@
 /* conv_bf16_grid.c - the grids of the bf16 convolutions; see conv_bf16.h. */
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_bf16.h"
 #include "graph/ops/conv.h"
@@ -12,20 +13,10 @@ enum {
     CHANNELS_LEAST = 16
 };
 
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 int64_t sunup__conv_words(int64_t channels)
 {
-    const int64_t words = ceiling(channels, 2), steps = ceiling(words, STEP);
-    return ceiling(words, steps) * steps;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
+    const int64_t words = ceil_div(channels, 2), steps = ceil_div(words, STEP);
+    return ceil_div(words, steps) * steps;
 }
 
 /* The largest box along an axis, others as they are, that takes `most` words; cut evenly. */
@@ -38,8 +29,8 @@ static void cut(struct conv_grid *g, int axis, int64_t most)
     const int64_t least_box = axis == 2 ? least(g->targets[2], ROW_LEAST) : 1;
     int64_t n = most / others - g->reach[axis];
     n = least(g->targets[axis], n > least_box ? n : least_box);
-    g->boxes[axis] = ceiling(g->targets[axis], n);
-    g->box[axis] = ceiling(g->targets[axis], g->boxes[axis]);
+    g->boxes[axis] = ceil_div(g->targets[axis], n);
+    g->box[axis] = ceil_div(g->targets[axis], g->boxes[axis]);
 }
 
 void sunup__conv_grid_plan(struct conv_grid *g, int64_t most)
@@ -131,7 +122,7 @@ static void zero(uint32_t *words, int64_t n)
 static void fill_points(const struct conv_grid *g, const struct leaves_f32 *leaves,
                         const float *row, int64_t at, int64_t n, uint32_t *to)
 {
-    const int64_t c = g->channels, step = g->stride[2] * c, used = ceiling(c, 2);
+    const int64_t c = g->channels, step = g->stride[2] * c, used = ceil_div(c, 2);
     const float *from = row + at * c;
     if (g->stride[2] == 1 && c == 2 * g->pitch) {
         leaves->bf16_words(n * c, from, to);

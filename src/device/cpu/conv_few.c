@@ -12,6 +12,7 @@
  *
  * Ceiling: multiply-adds, with the zeros along W, and about 2 cycles for each float that is turned.
  */
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
@@ -41,24 +42,9 @@ struct few {
     int64_t weights, slot;
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t lines(int64_t floats)
 {
-    return ceiling(floats, LINE) * LINE;
+    return ceil_div(floats, LINE) * LINE;
 }
 
 /* ---- making ---- */
@@ -144,7 +130,7 @@ static int64_t bias_room(const struct few *f)
  * time, then two, then one, of which six rows are too few for two multiply-adds a cycle. */
 static double columns_cost(int64_t columns)
 {
-    const int64_t vectors = ceiling(columns, LINE), rest = vectors % 4;
+    const int64_t vectors = ceil_div(columns, LINE), rest = vectors % 4;
     const double rest_cost[] = {0, 1.5, 2.2, 3.7};
     return (double)(vectors - rest) + rest_cost[rest];
 }
@@ -156,9 +142,9 @@ static int64_t choose_samples(const struct few *f, int64_t limit, int threads)
     int64_t best = 1;
     double least_cost = 0;
     for (int64_t each = 1; each <= limit; each++) {
-        const int64_t parts = ceiling(f->samples, each) * f->bands;
+        const int64_t parts = ceil_div(f->samples, each) * f->bands;
         const double columns = columns_cost((each - 1) * f->pitch + f->target[2]);
-        const double cost = (double)ceiling(parts, threads) * (columns + part);
+        const double cost = (double)ceil_div(parts, threads) * (columns + part);
         if (each > 1 && cost >= least_cost) continue;
         best = each;
         least_cost = cost;
@@ -170,11 +156,11 @@ static void plan(struct few *f, int threads)
 {
     f->band = f->target[1];
     while (f->band > 1 && box(f, f->band) > BUDGET) f->band = (f->band + 1) / 2;
-    f->bands = ceiling(f->target[1], f->band);
+    f->bands = ceil_div(f->target[1], f->band);
     const int64_t fit = most(1, BUDGET / box(f, f->band));
     const int64_t limit = least(least(f->samples, fit), most(1, COLUMNS_MOST / f->pitch));
     f->each = choose_samples(f, limit, threads);
-    f->groups = ceiling(f->samples, f->each);
+    f->groups = ceil_div(f->samples, f->each);
     f->columns = lines(f->each * f->pitch);
     /* An odd number of lines: the rows of a tile lie in all sets of a cache. */
     f->row = lines(f->columns + f->taps[2] - 1) | LINE;

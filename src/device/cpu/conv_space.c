@@ -1,5 +1,6 @@
 /* conv_space.c - parts, halo copies, and rows; see conv_space.h. */
 #include "device/cpu/conv_space.h"
+#include "base/integers.h"
 
 #include <string.h>
 
@@ -7,16 +8,6 @@ enum { PART_ROWS_MOST = 1024 };
 /* Of maps with shorter rows a tile of the leaf has too few. */
 enum { ACROSS_BELOW = 7, ACROSS_SAMPLES = 8, ACROSS_ELEMENTS = 192 << 10 };
 enum { LINE = 16 };
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Source points under n neighbouring targets of an axis, less those that are thinned out. */
 static int64_t span(const struct conv_space *s, int axis, int64_t n)
@@ -34,17 +25,12 @@ bool sunup__conv_reaches_over(const struct conv_space *s)
     return false;
 }
 
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 struct stretch sunup__conv_inside(const struct conv_space *s, int axis, int64_t at)
 {
     const int64_t first = s->first[axis] + at, last = s->source[axis] - first;
     const int64_t stride = most(s->stride[axis], 1), all = s->target[axis];
-    return (struct stretch){least(all, first >= 0 ? 0 : ceiling(-first, stride)),
-                            least(all, last <= 0 ? 0 : ceiling(last, stride))};
+    return (struct stretch){least(all, first >= 0 ? 0 : ceil_div(-first, stride)),
+                            least(all, last <= 0 ? 0 : ceil_div(last, stride))};
 }
 
 /* Elements that a part of `rows` along the split axis touches. */
@@ -68,7 +54,7 @@ static void choose_part(struct conv_space *s)
         s->rows_most = (s->rows_most + 1) / 2;
     s->samples_most = 1;
     if (s->rows_most < all) return;
-    const int64_t samples = most(s->budget / most(1, weight(s, all)), ceiling(s->points, rows));
+    const int64_t samples = most(s->budget / most(1, weight(s, all)), ceil_div(s->points, rows));
     s->samples_most = least(s->samples, most(1, least(samples, PART_ROWS_MOST / rows)));
 }
 
@@ -170,8 +156,8 @@ static void copy_row(const struct conv_space *s, const float *row, int64_t from,
             memcpy(to + i * pitch, row + wrapped(from + i * thin, s->source[2]) * c, bytes(c));
         return;
     }
-    const int64_t before = least(n, ceiling(most(0, -from), thin));
-    const int64_t end = most(before, least(n, ceiling(most(0, s->source[2] - from), thin)));
+    const int64_t before = least(n, ceil_div(most(0, -from), thin));
+    const int64_t end = most(before, least(n, ceil_div(most(0, s->source[2] - from), thin)));
     memset(to, 0, bytes(before * pitch));
     copy_points(s, row + (from + before * thin) * c, end - before, to + before * pitch);
     memset(to + end * pitch, 0, bytes((n - end) * pitch));

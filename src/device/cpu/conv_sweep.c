@@ -21,6 +21,7 @@
  * Source: Georganas et al. 2020, section 3.2 (convolution as batch-reduce GEMM over taps).
  */
 #include "device/cpu/conv_sweep.h"
+#include "base/integers.h"
 
 #include "base/system.h"
 
@@ -45,21 +46,6 @@ enum {
 enum { PAGE = 1024, NEAR = 128 };
 /* What another pass over targets costs, in terms of a sum. */
 static const double pass_terms = 3;
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* ---- planning ---- */
 
@@ -115,11 +101,11 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
     const int64_t one = most(1, w->taps[0].n * w->taps[1].n * w->k * w->b.width), s = w->taps[2].n;
     const bool all = w->dots || w->space.across;
     w->together = all ? most(1, s) : w->space.skip ? 1 : most(1, least(s, PANELS_MOST / one));
-    w->passes = most(1, ceiling(s, w->together)) + (w->first_pass < 0);
+    w->passes = most(1, ceil_div(s, w->together)) + (w->first_pass < 0);
     w->block = most(1, PANELS_MOST / (one * w->together));
     const int64_t terms = most(1, w->taps[0].n * w->taps[1].n * w->together * w->k);
     const int64_t tile = least(w->n, w->b.width) <= LINE ? 2 * ROWS : ROWS;
-    w->rows = least(ROWS_MOST, tile * ceiling(TERMS, terms));
+    w->rows = least(ROWS_MOST, tile * ceil_div(TERMS, terms));
     const int64_t *target = w->space.target;
     const bool scattered = w->c_pitch[3] > least(w->n, w->b.width);
     w->stream =
@@ -131,7 +117,7 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
 struct conv_panels sunup__conv_panels_packed(int64_t n, int64_t k, const int64_t taps[3],
                                              int64_t width)
 {
-    const int64_t panels = ceiling(n, width), tap = k * width,
+    const int64_t panels = ceil_div(n, width), tap = k * width,
                   panel = taps[0] * taps[1] * taps[2] * tap;
     return (struct conv_panels){.width = width,
                                 .n = panels,
@@ -175,7 +161,7 @@ static int64_t entries(const struct conv_sweep *w)
 /* A task's memory: lists of a batch, targets before they are streamed, halo; floats. */
 static int64_t lists_room(const struct conv_sweep *w)
 {
-    return ceiling(2 * entries(w) * (int64_t)(sizeof(int64_t) / sizeof(float)), LINE) * LINE;
+    return ceil_div(2 * entries(w) * (int64_t)(sizeof(int64_t) / sizeof(float)), LINE) * LINE;
 }
 
 static int64_t stream_room(const struct conv_sweep *w)
@@ -188,7 +174,7 @@ int64_t sunup__conv_slot(const struct conv_sweep *sweep, int n)
     int64_t slot = 0;
     for (const struct conv_sweep *w = sweep; w < sweep + n; w++)
         slot = most(slot, lists_room(w) + stream_room(w) + w->space.slot);
-    return ceiling(slot, LINE) * LINE;
+    return ceil_div(slot, LINE) * LINE;
 }
 
 /* ---- running ---- */
@@ -316,7 +302,7 @@ static void multiply(const struct walk *k, struct gemm_f32 *g, struct stretch ro
     const int64_t first = group * w->n + k->panels.from * w->b.width, n = rows.to - rows.from;
     const float *b = k->r->weights + group * w->b.group;
     const float *bias = k->r->bias && !g->accumulate ? k->r->bias + first : NULL;
-    const int64_t blocks = ceiling(n, w->rows);
+    const int64_t blocks = ceil_div(n, w->rows);
     c += group * w->c_group + k->panels.from * w->b.width;
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t from = rows.from + i * n / blocks;
@@ -473,10 +459,10 @@ static void choose_shares(struct conv_run *r)
     const int64_t source = s->samples * points * s->channels;
     const bool panels_first = weights > source;
     r->panel_shares = panels_first ? least(w->b.n, tasks) : 1;
-    r->row_shares = ceiling(tasks, r->panel_shares);
+    r->row_shares = ceil_div(tasks, r->panel_shares);
     if (r->n > 1 && !panels_first) r->row_shares = most(r->row_shares, source / SHARED);
     r->row_shares = most(1, least(rows, r->row_shares));
-    if (!panels_first) r->panel_shares = least(w->b.n, ceiling(tasks, r->row_shares));
+    if (!panels_first) r->panel_shares = least(w->b.n, ceil_div(tasks, r->row_shares));
 }
 
 void sunup__conv_run(struct conv_run *r)

@@ -24,6 +24,7 @@
  */
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_bf16.h"
 #include "device/cpu/conv_slots.h"
@@ -75,21 +76,6 @@ struct place {
     int64_t sample, first[3];
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static void zero(uint32_t *words, int64_t n)
 {
     memset(words, 0, (size_t)n * sizeof *words);
@@ -135,7 +121,7 @@ static void gather_pairs(const struct run *r, const struct place *o, const float
             ask(from + wide, points, g->k, least(PIECE_ROWS, g->k - k - wide));
             r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide);
         }
-        zero(piece + (i + ceiling(points, 2)) * wide, (run - ceiling(points, 2)) * wide);
+        zero(piece + (i + ceil_div(points, 2)) * wide, (run - ceil_div(points, 2)) * wide);
     }
 }
 
@@ -379,17 +365,17 @@ static void plan_boxes(struct weight_grad *g, const struct window *w, int64_t sa
                        const int64_t reach[3], int64_t visit)
 {
     g->box[2] = least(w->out[2], most(STEP, 2 * visit - reach[2]));
-    g->box[2] = ceiling(w->out[2], ceiling(w->out[2], g->box[2]));
+    g->box[2] = ceil_div(w->out[2], ceil_div(w->out[2], g->box[2]));
     g->row = row_of(g->box[2], reach[2]);
     g->box[1] = least(w->out[1], most(1, visit / g->row));
-    g->box[1] = ceiling(w->out[1], ceiling(w->out[1], g->box[1]));
-    g->sum = ceiling(g->box[1] * g->row, STEP) * STEP;
+    g->box[1] = ceil_div(w->out[1], ceil_div(w->out[1], g->box[1]));
+    g->sum = ceil_div(g->box[1] * g->row, STEP) * STEP;
     g->box[0] = least(w->out[0], most(1, visit / g->sum));
-    g->box[0] = ceiling(w->out[0], ceiling(w->out[0], g->box[0]));
+    g->box[0] = ceil_div(w->out[0], ceil_div(w->out[0], g->box[0]));
     g->together = most(1, visit / (g->sum * g->box[0]));
     g->units = samples;
     for (int a = 0; a < 3; a++) {
-        g->boxes[a] = ceiling(w->out[a], g->box[a]);
+        g->boxes[a] = ceil_div(w->out[a], g->box[a]);
         g->units *= g->boxes[a];
         g->points[a] = g->box[a] + reach[a];
     }
@@ -430,7 +416,7 @@ static void plan_chunks(struct weight_grad *g, int64_t points, int threads)
         least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST), points / CHUNK_POINTS);
     for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
     const int64_t tasks = threads > g->chunks / 2 ? (int64_t)TASKS_PER_THREAD * threads : 1;
-    g->shares = least(ceiling(tasks, g->chunks), g->products);
+    g->shares = least(ceil_div(tasks, g->chunks), g->products);
 }
 
 /* How boxes are cut must not depend on threads: a task of a machine with few is just larger. */
@@ -442,8 +428,8 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     memcpy(g->out, w->out, sizeof g->out);
     g->k = w->k;
     g->parities = reach[2] > 0 ? 2 : 1;
-    g->panels = ceiling(w->c, WIDTH);
-    g->products = g->taps * g->panels * ceiling(g->k, ROWS);
+    g->panels = ceil_div(w->c, WIDTH);
+    g->products = g->taps * g->panels * ceil_div(g->k, ROWS);
     g->dw = g->taps * g->panels * g->k * WIDTH;
     plan_chunks(g, samples * w->out[0] * w->out[1] * w->out[2], threads);
     const bool small = g->chunks > 4; /* dw: tasks of their own, whose operands stay in the cache */
@@ -452,7 +438,7 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     if (small) visit = most(VISIT_LEAST, least(visit, OPERANDS / words));
     plan_boxes(g, w, samples, reach, visit);
     while (g->chunks > g->units) g->chunks /= 2;
-    g->together = least(g->together, ceiling(g->units, g->chunks));
+    g->together = least(g->together, ceil_div(g->units, g->chunks));
     plan_operands(g, reach);
     plan_taps(g, w);
     g->fused = g->shares == 1;

@@ -16,6 +16,7 @@
  */
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
@@ -64,21 +65,6 @@ struct work {
     int64_t *offsets;             /* [slots][2][rows_most] */
     struct conv_slots slots;
 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* Product number i: tap, and its block of m and group as offsets into x, dy and dw. */
 struct place {
@@ -267,7 +253,7 @@ static void run_task(void *arg, int64_t i)
     float *memory = w->memory + slot * g->slot;
     struct piece p = {.w = w,
                       .a_at = w->offsets + slot * 2 * g->rows_most,
-                      .packed = memory + ceiling(g->space.slot, LINE) * LINE,
+                      .packed = memory + ceil_div(g->space.slot, LINE) * LINE,
                       .dw = chunk == 0 ? w->dw : w->partial + (chunk - 1) * g->dw};
     p.b_at = p.a_at + g->rows_most;
     for (int64_t u = chunk * all / g->chunks; u < end; p.adds = true) {
@@ -292,7 +278,7 @@ static void add_chunks(void *arg, int64_t i)
 
 static int64_t partial_elements(const struct weight_grad *g)
 {
-    return ceiling((g->chunks - 1) * g->dw, LINE) * LINE;
+    return ceil_div((g->chunks - 1) * g->dw, LINE) * LINE;
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -310,7 +296,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     w.memory = w.partial + partial_elements(g);
     w.offsets = (int64_t *)(void *)(w.memory + w.slots.n * g->slot);
     sunup__parallel(threads, g->chunks * g->shares, run_task, &w);
-    if (g->chunks > 1) sunup__parallel(threads, ceiling(g->dw, ADD_ELEMENTS), add_chunks, &w);
+    if (g->chunks > 1) sunup__parallel(threads, ceil_div(g->dw, ADD_ELEMENTS), add_chunks, &w);
     return SUNUP_OK;
 }
 
@@ -352,9 +338,9 @@ static void plan_products(struct weight_grad *g, const struct window *w)
     g->m = g->splits * g->cg;
     g->n = w->k / w->groups;
     g->k_all = w->k;
-    g->blocks = ceiling(g->m, ROWS);
+    g->blocks = ceil_div(g->m, ROWS);
     g->products = g->blocks * g->groups * w->taps[0] * w->taps[1] * (w->taps[2] / g->splits);
-    g->panels = ceiling(g->n, WIDTH);
+    g->panels = ceil_div(g->n, WIDTH);
     g->packed = g->groups == 1 && g->n >= PACK_FROM && g->m >= PACK_ROWS;
     int64_t points = s->samples_most * s->rows_most;
     /* A row along W, or what joins it, is the product's own sum; or else one across samples. */
@@ -365,7 +351,7 @@ static void plan_products(struct weight_grad *g, const struct window *w)
     }
     g->panel_most = g->packed ? points * WIDTH : 0;
     g->block = g->packed ? least(g->panels, most(1, PACKED_MOST / g->panel_most)) : g->panels;
-    g->slot = ceiling(s->slot, LINE) * LINE + g->block * g->panel_most;
+    g->slot = ceil_div(s->slot, LINE) * LINE + g->block * g->panel_most;
 }
 
 /* Chunks: a power of two, which most numbers of samples are a multiple of. Each share of a chunk
@@ -384,7 +370,7 @@ static void plan_tasks(struct weight_grad *g, const struct window *w, int thread
     for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
     const bool evenly = threads % g->chunks == 0 || g->chunks % threads == 0;
     const int64_t tasks = evenly ? threads : (int64_t)TASKS_PER_THREAD * threads;
-    g->shares = least(ceiling(tasks, g->chunks), g->panels * g->products);
+    g->shares = least(ceil_div(tasks, g->chunks), g->panels * g->products);
 }
 
 sunup_status sunup__make_conv_weight_grad_brgemm(struct device *d, const struct node *n,

@@ -13,6 +13,7 @@
  *
  * Ceiling: multiply-adds of ragged vectors; the turning takes a third of their time.
  */
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
@@ -41,16 +42,6 @@ struct few_grad {
     int64_t chunks, dw;       /* floats of a partial dw                    */
     int64_t lists, slot;
 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 static int64_t lines(int64_t floats)
 {

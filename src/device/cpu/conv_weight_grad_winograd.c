@@ -22,6 +22,7 @@
  * 3.5 times as fast as the direct way at its best, 1.3 for 32 channels of 14x14. Fetching the next
  * part's x and dy ahead during the products gained nothing.
  */
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
@@ -76,16 +77,6 @@ struct work {
     int64_t part;
     struct conv_slots slots;
 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t over(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 static int64_t channels_of(const struct side *s, int64_t block)
 {
@@ -252,7 +243,7 @@ static void add_chunks(void *arg, int64_t i)
 {
     const struct work *w = arg;
     const struct winograd *g = w->g;
-    const int64_t tasks = over(g->x.width, ROWS_OF_TASK), item = i / tasks,
+    const int64_t tasks = ceil_div(g->x.width, ROWS_OF_TASK), item = i / tasks,
                   from = i % tasks * ROWS_OF_TASK,
                   to = least(from + ROWS_OF_TASK, item_of(g, item).rows);
     if (from >= to) return;
@@ -266,7 +257,7 @@ static void add_chunks(void *arg, int64_t i)
 
 static void finish_all(int threads, struct work *w)
 {
-    const int64_t tasks = w->g->items * over(w->g->x.width, ROWS_OF_TASK);
+    const int64_t tasks = w->g->items * ceil_div(w->g->x.width, ROWS_OF_TASK);
     sunup__parallel(threads, tasks, add_chunks, w);
 }
 
@@ -278,7 +269,7 @@ static void transform_some(void *arg, int64_t i)
     const struct work *w = arg;
     const struct winograd *g = w->g;
     const struct part p = part_of(g, w->part);
-    const int64_t x_tasks = over(rows_of(&p, &g->x), ROWS_OF_TASK);
+    const int64_t x_tasks = ceil_div(rows_of(&p, &g->x), ROWS_OF_TASK);
     const bool is_x = i < x_tasks;
     const struct side *s = is_x ? &g->x : &g->dy;
     const int64_t from = (is_x ? i : i - x_tasks) * ROWS_OF_TASK;
@@ -330,8 +321,8 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     }
     for (; w.part < g->parts; w.part++) {
         const struct part p = part_of(g, w.part);
-        const int64_t tasks =
-            over(rows_of(&p, &g->x), ROWS_OF_TASK) + over(rows_of(&p, &g->dy), ROWS_OF_TASK);
+        const int64_t tasks = ceil_div(rows_of(&p, &g->x), ROWS_OF_TASK) +
+                              ceil_div(rows_of(&p, &g->dy), ROWS_OF_TASK);
         sunup__parallel(threads, tasks, transform_some, &w);
         if (g->by_point)
             sunup__parallel(threads, g->items * POINTS, multiply_point, &w);
@@ -346,9 +337,9 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 
 static void plan_side(struct side *s, int64_t channels, const int64_t extent[3], int64_t size)
 {
-    *s = (struct side){.channels = channels, .size = size, .blocks = over(channels, WIDTH)};
-    s->width = over(over(channels, s->blocks), LINE) * LINE;
-    s->blocks = over(channels, s->width);
+    *s = (struct side){.channels = channels, .size = size, .blocks = ceil_div(channels, WIDTH)};
+    s->width = ceil_div(ceil_div(channels, s->blocks), LINE) * LINE;
+    s->blocks = ceil_div(channels, s->width);
     for (int a = 0; a < 3; a++) s->extent[a] = extent[a];
 }
 
@@ -361,13 +352,14 @@ static void plan_memory(struct side *s, int64_t slices, int64_t tiles)
 /* Parts of about `rows` rows: whole slices if they are small, runs of slices if these share x. */
 static void plan_parts(struct winograd *g, int64_t rows)
 {
-    const int64_t tiles = g->tiles[0] * g->tiles[1], run = g->taps > 1 ? RUN : over(rows, tiles);
-    g->slice_parts = over(g->length, run);
-    const int64_t slices = over(g->length, g->slice_parts);
-    g->tile_parts = over(tiles, least(tiles, over(rows < 1 ? 1 : rows, slices)));
+    const int64_t tiles = g->tiles[0] * g->tiles[1],
+                  run = g->taps > 1 ? RUN : ceil_div(rows, tiles);
+    g->slice_parts = ceil_div(g->length, run);
+    const int64_t slices = ceil_div(g->length, g->slice_parts);
+    g->tile_parts = ceil_div(tiles, least(tiles, ceil_div(rows < 1 ? 1 : rows, slices)));
     g->parts = g->sequences * g->slice_parts * g->tile_parts;
-    plan_memory(&g->x, slices, over(tiles, g->tile_parts));
-    plan_memory(&g->dy, slices, over(tiles, g->tile_parts));
+    plan_memory(&g->x, slices, ceil_div(tiles, g->tile_parts));
+    plan_memory(&g->dy, slices, ceil_div(tiles, g->tile_parts));
     g->slot = g->x.blocks * g->x.block + g->dy.blocks * g->dy.block;
 }
 
@@ -381,7 +373,7 @@ static void plan(struct winograd *g, const struct window *w, int64_t samples)
     g->x.halo = w->taps[0] - 1;
     g->taps = w->taps[0];
     g->slices = w->out[0];
-    for (int a = 0; a < 2; a++) g->tiles[a] = over(w->out[a + 1], g->dy.size);
+    for (int a = 0; a < 2; a++) g->tiles[a] = ceil_div(w->out[a + 1], g->dy.size);
     g->sequences = g->taps > 1 ? samples : 1;
     g->length = g->taps > 1 ? g->slices : samples * g->slices;
     g->u_pitch = g->x.width * g->dy.width + LINE;

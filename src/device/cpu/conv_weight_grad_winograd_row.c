@@ -14,6 +14,7 @@
  * times fewer products would allow 75. A quarter is transforms, which wait for the memory, as each
  * block of x meets all of dy; fetching the next strip ahead during the products gained nothing.
  */
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
@@ -61,27 +62,12 @@ struct work {
     struct conv_slots slots;
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t over(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* ---- planning ---- */
 
 static struct blocks cut_channels(int64_t channels, int64_t width_most)
 {
-    struct blocks b = {.channels = channels, .n = over(channels, width_most)};
-    b.width = over(channels, b.n);
+    struct blocks b = {.channels = channels, .n = ceil_div(channels, width_most)};
+    b.width = ceil_div(channels, b.n);
     return b;
 }
 
@@ -219,7 +205,7 @@ static void finish_task(void *arg, int64_t i)
 {
     const struct work *work = arg;
     const struct grad_row *r = work->r;
-    const int64_t tasks = over(r->c.width, ROWS_OF_TASK), from = i % tasks * ROWS_OF_TASK,
+    const int64_t tasks = ceil_div(r->c.width, ROWS_OF_TASK), from = i % tasks * ROWS_OF_TASK,
                   chunk = i / tasks % r->w.chunks, item = i / tasks / r->w.chunks,
                   k = r->k.channels, tap = chunk * r->w.size;
     const struct item m = item_of(r, item);
@@ -260,8 +246,8 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                         .slots = {.n = conv_slots_count(threads)}};
     work.memory = work.partial + r->shares * r->items * r->item;
     sunup__parallel(threads, r->shares * r->items, share_task, &work);
-    sunup__parallel(threads, r->items * r->w.chunks * over(r->c.width, ROWS_OF_TASK), finish_task,
-                    &work);
+    sunup__parallel(threads, r->items * r->w.chunks * ceil_div(r->c.width, ROWS_OF_TASK),
+                    finish_task, &work);
     return SUNUP_OK;
 }
 

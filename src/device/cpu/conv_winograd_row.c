@@ -22,6 +22,7 @@
  */
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
@@ -69,29 +70,14 @@ struct work {
     struct conv_slots slots;
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t over(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* ---- planning ---- */
 
 static void plan_chains(struct conv_row *r)
 {
     const int64_t c = r->w.source.channels;
     r->joined = most(1, CHAIN / c);
-    r->pieces = over(c, CHAIN);
-    r->chains = over(r->w.chunks, r->joined) * r->pieces;
+    r->pieces = ceil_div(c, CHAIN);
+    r->chains = ceil_div(r->w.chunks, r->joined) * r->pieces;
     const int64_t row = r->chains * r->w.points;
     for (int64_t e = 0; e < r->w.size; e++) {
         for (int64_t i = 0; i < row; i++)
@@ -105,7 +91,7 @@ static void plan(struct conv_row *r)
     const int64_t c = w->source.channels;
     plan_chains(r);
     r->stream = w->samples * w->target.width * w->target.channels > CACHE_ELEMENTS;
-    r->panels = over(w->target.channels, PANEL);
+    r->panels = ceil_div(w->target.channels, PANEL);
     r->u_point = row_pitch(w->chunks * c * PANEL);
     r->u_panel = w->points * r->u_point;
     r->u_large = r->panels * r->u_panel > L2_ELEMENTS;
@@ -324,7 +310,7 @@ static bool can(const struct device *d, const struct node *n, bool transposed)
     struct conv_row r = {.w = sunup__winograd_row(n, transposed)};
     const int64_t c = r.w.source.channels;
     if (c < CHANNELS_LEAST || r.w.target.channels < CHANNELS_LEAST) return false;
-    if (over(r.w.chunks, most(1, CHAIN / c)) * over(c, CHAIN) > CHAINS_MOST) return false;
+    if (ceil_div(r.w.chunks, most(1, CHAIN / c)) * ceil_div(c, CHAIN) > CHAINS_MOST) return false;
     plan(&r);
     return pays(&r);
 }

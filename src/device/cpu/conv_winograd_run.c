@@ -29,6 +29,7 @@
  * 512, 7x7, where a quarter of each tile is cut off and U is 38 MB; 2.0 at 32, 320x512, where
  * memory bounds it; 2.5 at 32, 33^3.
  */
+#include "base/integers.h"
 #include "base/system.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_winograd.h"
@@ -50,21 +51,6 @@ enum {
     CACHE_ELEMENTS = 4 << 20 /* larger results do not wait in an L3 for who reads them */
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceiling(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t wrapped(int64_t i, int64_t n)
 {
     const int64_t r = i % n;
@@ -76,13 +62,13 @@ static int64_t wrapped(int64_t i, int64_t n)
 /* Whole cache lines, an odd number: 36 streams do not meet in a few sets of the L1. */
 static int64_t odd_lines(int64_t elements)
 {
-    return (ceiling(elements, LINE) | 1) * LINE;
+    return (ceil_div(elements, LINE) | 1) * LINE;
 }
 
 /* Rows of a matrix: whole cache lines, not a large power of two apart. */
 static int64_t row_pitch(int64_t channels)
 {
-    const int64_t pitch = ceiling(channels, LINE) * LINE;
+    const int64_t pitch = ceil_div(channels, LINE) * LINE;
     return pitch % (16 * LINE) == 0 ? pitch + LINE : pitch;
 }
 
@@ -90,7 +76,7 @@ static void plan_by_tiles(struct winograd *w, int64_t tasks)
 {
     w->cuts = most(1, least(tasks, w->all / CUT_LEAST));
     w->parts = most(1, least(tasks / w->cuts, w->target[0] / (2 * w->depth_taps)));
-    w->block = least(ROWS, ceiling(w->all, w->cuts));
+    w->block = least(ROWS, ceil_div(w->all, w->cuts));
     w->v_frequency = odd_lines(w->block * w->v_tile);
     w->v_plane = FREQUENCIES * w->v_frequency;
     w->m_frequency = odd_lines(w->block * w->m_tile);
@@ -100,9 +86,9 @@ static void plan_by_tiles(struct winograd *w, int64_t tasks)
 
 static void plan_by_panel(struct winograd *w, int64_t tasks)
 {
-    w->cuts = most(1, least(ceiling(tasks, w->panels), w->all / ROWS));
+    w->cuts = most(1, least(ceil_div(tasks, w->panels), w->all / ROWS));
     w->parts = 1;
-    w->block = least(PANEL_BLOCK, ceiling(w->all, w->cuts));
+    w->block = least(PANEL_BLOCK, ceil_div(w->all, w->cuts));
     w->m_frequency = odd_lines(w->block * w->m_tile);
     w->shared = w->source[0] * w->v_plane;
     w->slot = w->u_panel + FREQUENCIES * w->m_frequency;
@@ -111,13 +97,13 @@ static void plan_by_panel(struct winograd *w, int64_t tasks)
 static int64_t rounds_of(const struct winograd *w)
 {
     const int64_t elements = FREQUENCIES * w->all * (w->v_tile + row_pitch(w->k));
-    return ceiling(elements, ROUND_ELEMENTS);
+    return ceil_div(elements, ROUND_ELEMENTS);
 }
 
 static void plan_by_point(struct winograd *w)
 {
     w->m_tile = row_pitch(w->k);
-    w->block = ceiling(w->all, rounds_of(w));
+    w->block = ceil_div(w->all, rounds_of(w));
     w->v_frequency = odd_lines(w->block * w->v_tile);
     w->m_frequency = odd_lines(w->block * w->m_tile);
     w->u_at = FREQUENCIES * w->v_frequency;
@@ -133,7 +119,7 @@ static void plan_by_point(struct winograd *w)
 static enum winograd_way choose_way(const struct winograd *w)
 {
     const int64_t u = w->panels * w->u_panel, v = w->source[0] * w->v_plane,
-                  m = FREQUENCIES * w->all * w->k, blocks = ceiling(w->all, ROWS);
+                  m = FREQUENCIES * w->all * w->k, blocks = ceil_div(w->all, ROWS);
     if (u <= L2_ELEMENTS) return WINOGRAD_BY_TILES;
     const int64_t by_tiles = (2 + blocks) * u, by_panel = 3 * (2 + w->panels) * v / 2,
                   by_point = (2 + rounds_of(w)) * u + 7 * (v + m) / 2;
@@ -146,17 +132,17 @@ void sunup__winograd_plan(struct winograd *w, int threads)
 {
     const int64_t tasks = threads > 1 ? (int64_t)TASKS_PER_THREAD * threads : 1;
     w->side = POINTS + 1 - w->taps;
-    w->tiles[0] = ceiling(w->target[1], w->side);
-    w->tiles[1] = ceiling(w->target[2], w->side);
+    w->tiles[0] = ceil_div(w->target[1], w->side);
+    w->tiles[1] = ceil_div(w->target[2], w->side);
     w->all = w->samples * w->tiles[0] * w->tiles[1];
-    w->panels = ceiling(w->k, PANEL);
+    w->panels = ceil_div(w->k, PANEL);
     w->u_frequency = odd_lines(w->depth_taps * w->c * PANEL);
     w->u_panel = FREQUENCIES * w->u_frequency;
     w->v_tile = row_pitch(w->c);
     w->v_frequency = odd_lines(w->all * w->v_tile);
     w->v_plane = FREQUENCIES * w->v_frequency;
     w->u_at = 0;
-    w->m_tile = least(PANEL, ceiling(w->k, LINE) * LINE);
+    w->m_tile = least(PANEL, ceil_div(w->k, LINE) * LINE);
     w->stream = w->samples * w->target[0] * w->target[1] * w->target[2] * w->k > CACHE_ELEMENTS;
     w->way = choose_way(w);
     if (w->way == WINOGRAD_BY_POINT)
@@ -235,7 +221,7 @@ static void weights_task(void *arg, int64_t i)
 {
     const struct work *work = arg;
     const struct winograd *w = work->r->w;
-    const int64_t pieces = ceiling(w->c, CHANNELS), panel = i / pieces / w->depth_taps;
+    const int64_t pieces = ceil_div(w->c, CHANNELS), panel = i / pieces / w->depth_taps;
     struct part part = {.panel = panel, .t = i / pieces % w->depth_taps};
     part.from = i % pieces * CHANNELS;
     part.to = least(part.from + CHANNELS, w->c);
@@ -386,7 +372,7 @@ static void tiles_task(void *arg, int64_t i)
     const struct winograd *w = work->r->w;
     const int64_t slot = conv_slot_take(&work->slots), cut = i / w->parts, part = i % w->parts;
     const int64_t first = cut * w->all / w->cuts, n = (cut + 1) * w->all / w->cuts - first;
-    const int64_t blocks = ceiling(n, w->block);
+    const int64_t blocks = ceil_div(n, w->block);
     float *memory = work->r->memory + w->shared + slot * w->slot;
     for (int64_t j = 0; j < blocks; j++) {
         const struct block b = {.r = work->r,
@@ -406,7 +392,7 @@ static void source_task(void *arg, int64_t i)
 {
     const struct work *work = arg;
     const struct winograd *w = work->r->w;
-    const int64_t pieces = ceiling(work->end - work->from, PIECE), plane = i / pieces;
+    const int64_t pieces = ceil_div(work->end - work->from, PIECE), plane = i / pieces;
     struct block b = {.r = work->r, .from = work->from + i % pieces * PIECE};
     b.end = least(b.from + PIECE, work->end);
     float *v = work->r->memory + plane * w->v_plane;
@@ -437,7 +423,7 @@ static void panel_task(void *arg, int64_t i)
     const struct winograd *w = work->r->w;
     const int64_t slot = conv_slot_take(&work->slots), cut = i % w->cuts, panel = i / w->cuts;
     const int64_t first = cut * w->all / w->cuts, n = (cut + 1) * w->all / w->cuts - first;
-    const int64_t blocks = ceiling(n, w->block);
+    const int64_t blocks = ceil_div(n, w->block);
     float *u = work->r->memory + w->shared + slot * w->slot;
     for (int64_t t = 0; t < w->depth_taps; t++)
         load_weights(work->r, (struct part){panel, t, 0, w->c}, u + t * w->c * PANEL);
@@ -495,13 +481,13 @@ static void target_task(void *arg, int64_t i)
 static void make_weights(struct work *work)
 {
     const struct winograd *w = work->r->w;
-    const int64_t pieces = ceiling(w->c, CHANNELS);
+    const int64_t pieces = ceil_div(w->c, CHANNELS);
     sunup__parallel(work->r->threads, w->panels * w->depth_taps * pieces, weights_task, work);
 }
 
 static void make_sources(struct work *work)
 {
-    const int64_t pieces = ceiling(work->end - work->from, PIECE);
+    const int64_t pieces = ceil_div(work->end - work->from, PIECE);
     sunup__parallel(work->r->threads, work->r->w->source[0] * pieces, source_task, work);
 }
 
@@ -514,7 +500,7 @@ static void run_rounds(struct work *work)
         work->end = least(from + w->block, w->all);
         make_sources(work);
         sunup__parallel(threads, FREQUENCIES * w->panels, point_task, work);
-        sunup__parallel(threads, ceiling(work->end - from, PIECE), target_task, work);
+        sunup__parallel(threads, ceil_div(work->end - from, PIECE), target_task, work);
     }
 }
 

@@ -3,6 +3,7 @@
 #ifndef SUNUP_DEVICE_CPU_PRODUCT_H
 #define SUNUP_DEVICE_CPU_PRODUCT_H
 
+#include "base/integers.h"
 #include "graph/graph.h"
 
 enum {
@@ -34,20 +35,5 @@ struct product sunup__product_of(const struct node *n);
 /* From sizes and strides to the rest. C does not depend on it: each element stays one chain of
  * multiply-adds over p. */
 void sunup__product_cut(struct product *p, int threads);
-
-static inline int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline int64_t parts(int64_t n, int64_t part)
-{
-    return (n + part - 1) / part;
-}
-
-static inline int64_t round_up(int64_t n, int64_t to)
-{
-    return parts(n, to) * to;
-}
 
 #endif

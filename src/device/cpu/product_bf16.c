@@ -48,7 +48,7 @@ struct run {
 /* Words of a sum. */
 static int64_t words(const struct product *p)
 {
-    return round_up(parts(p->k, 2), LINE);
+    return round_up(ceil_div(p->k, 2), LINE);
 }
 
 static int64_t pitch(const struct product *p)
@@ -65,12 +65,12 @@ static int64_t matrices(const struct product *p, int64_t step)
 
 static int64_t panels(const struct product *p)
 {
-    return parts(p->n, PANEL);
+    return ceil_div(p->n, PANEL);
 }
 
 static int64_t a_matrix(const struct product *p)
 {
-    return p->m * parts(words(p), DEPTH) * pitch(p);
+    return p->m * ceil_div(words(p), DEPTH) * pitch(p);
 }
 
 /* Word q of row i of a matrix of A. */
@@ -112,7 +112,7 @@ static void pack_a_rows(const struct run *r, int64_t s, int64_t from)
         for (int64_t i = from; i < least(p->m, from + LINE); i++) {
             uint32_t *to = a_at(r, s, i, q);
             r->leaves->bf16_words(n, r->a + s * p->a_step + i * p->a_row + 2 * q, to);
-            zero(to + parts(n, 2), least(DEPTH, r->k2 - q) - parts(n, 2));
+            zero(to + ceil_div(n, 2), least(DEPTH, r->k2 - q) - ceil_div(n, 2));
         }
     }
 }
@@ -128,7 +128,7 @@ static void pack_a_turned(const struct run *r, int64_t s, int64_t k)
         const float *from = r->a + s * p->a_step + k * p->a_col + i;
         ask(from + WIDE, n, p->a_col, least(WIDE, p->m - i - WIDE));
         r->leaves->bf16_rows(n, wide, from, p->a_col, piece);
-        zero(piece + parts(n, 2) * wide, (n2 - parts(n, 2)) * wide);
+        zero(piece + ceil_div(n, 2) * wide, (n2 - ceil_div(n, 2)) * wide);
         r->leaves->transpose(n2, wide, (const float *)(const void *)piece, wide,
                              (float *)(void *)a_at(r, s, i, k / 2), r->pitch);
     }
@@ -145,7 +145,7 @@ static void pack_b_rows(const struct run *r, int64_t s, int64_t k)
         uint32_t *to = b_at(r, s, j / PANEL, k / 2, width);
         ask(from + PANEL, n, p->b_row, least(PANEL, p->n - j - PANEL));
         r->leaves->bf16_rows(n, width, from, p->b_row, to);
-        zero(to + parts(n, 2) * width, (n2 - parts(n, 2)) * width);
+        zero(to + ceil_div(n, 2) * width, (n2 - ceil_div(n, 2)) * width);
     }
 }
 
@@ -160,7 +160,7 @@ static void pack_b_turned(const struct run *r, int64_t s, int64_t panel)
         for (int64_t c = 0; c < width; c++) {
             uint32_t *column = piece + c * CHUNK_WORDS;
             r->leaves->bf16_words(n, r->b + s * p->b_step + (j + c) * p->b_col + k, column);
-            zero(column + parts(n, 2), n2 - parts(n, 2));
+            zero(column + ceil_div(n, 2), n2 - ceil_div(n, 2));
         }
         r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK_WORDS,
                              (float *)(void *)b_at(r, s, panel, k / 2, width), width);
@@ -170,12 +170,12 @@ static void pack_b_turned(const struct run *r, int64_t s, int64_t panel)
 /* Pieces of work of packing one matrix of A, or of B. */
 static int64_t a_pieces(const struct product *p)
 {
-    return p->a_col == 1 ? parts(p->m, LINE) : parts(p->k, CHUNK);
+    return p->a_col == 1 ? ceil_div(p->m, LINE) : ceil_div(p->k, CHUNK);
 }
 
 static int64_t b_pieces(const struct product *p)
 {
-    return p->b_col == 1 ? parts(p->k, CHUNK) : panels(p);
+    return p->b_col == 1 ? ceil_div(p->k, CHUNK) : panels(p);
 }
 
 static void pack(void *arg, int64_t i)
@@ -201,7 +201,7 @@ static void block(void *arg, int64_t i)
 {
     const struct run *r = arg;
     const struct product *p = r->p;
-    const int64_t across = parts(panels(p), r->panels), down = parts(p->m, r->rows);
+    const int64_t across = ceil_div(panels(p), r->panels), down = ceil_div(p->m, r->rows);
     const int64_t s = i / across / down, row = i / across % down * r->rows,
                   first = i % across * r->panels;
     for (int64_t q = 0; q < r->k2; q += DEPTH) {
@@ -239,7 +239,7 @@ static int64_t b_elements(const struct product *p)
 
 static int64_t blocks(const struct run *r)
 {
-    return r->p->batch * parts(r->p->m, r->rows) * parts(panels(r->p), r->panels);
+    return r->p->batch * ceil_div(r->p->m, r->rows) * ceil_div(panels(r->p), r->panels);
 }
 
 /* Blocks whose operands of a step take half of the second cache, and that leave each thread a few. */

@@ -216,7 +216,7 @@ static void run_item(const struct run *r, const struct item *o)
 
 static void place(const struct product *p, struct item *o)
 {
-    const int64_t lines = parts(p->n, LINE);
+    const int64_t lines = ceil_div(p->n, LINE);
     o->i0 = o->bi * p->m / p->items_m;
     o->i1 = (o->bi + 1) * p->m / p->items_m;
     o->j0 = o->bj * lines / p->items_n * LINE;
@@ -247,7 +247,7 @@ static void run_task(void *arg, int64_t t)
                      .bi = first % each / p->items_n,
                      .bj = first % p->items_n,
                      .b = r->workspace + t * p->slot};
-    o.a = o.b + (p->pack_b ? parts(p->columns, PANEL) * p->panel : 0);
+    o.a = o.b + (p->pack_b ? ceil_div(p->columns, PANEL) * p->panel : 0);
     place(p, &o);
     for (int64_t i = first; i < end; i++, go_on(p, &o)) run_item(r, &o);
 }

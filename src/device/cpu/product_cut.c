@@ -59,8 +59,8 @@ static bool meet_in_one_set(int64_t stride)
 static double item_cycles(const struct product *p)
 {
     const double rows = (double)p->rows, columns = (double)p->columns, k = (double)p->k;
-    const double steps = (double)parts(p->k, p->depth);
-    const double calls = steps * (double)(parts(p->rows, STRIP) * parts(p->columns, PANEL));
+    const double steps = (double)ceil_div(p->k, p->depth);
+    const double calls = steps * (double)(ceil_div(p->rows, STRIP) * ceil_div(p->columns, PANEL));
     const struct machine *on = machine();
     double cycles = rows * columns * (k + 3 * steps) / on->multiply_adds + 50 * calls + 300;
     cycles += rows * k * (p->pack_a ? 1 : 0.5);
@@ -73,22 +73,22 @@ static double total_cycles(struct product *p, int threads, int64_t items_m, int6
 {
     p->items_m = items_m;
     p->items_n = items_n;
-    p->rows = parts(p->m, items_m);
-    p->columns = parts(parts(p->n, LINE), items_n) * LINE;
+    p->rows = ceil_div(p->m, items_m);
+    p->columns = ceil_div(ceil_div(p->n, LINE), items_n) * LINE;
     const int64_t items = p->batch * items_m * items_n;
     const double one = item_cycles(p);
     if (items == 1) return one;
-    return ((double)parts(items, threads) + 0.03) * one + WAKE_CYCLES;
+    return ((double)ceil_div(items, threads) + 0.03) * one + WAKE_CYCLES;
 }
 
 static void cut_evenly(struct product *p, int threads)
 {
     const int64_t most = (int64_t)threads * ITEMS_PER_THREAD;
-    const int64_t fewest_n = p->pack_b ? parts(p->n, WIDEST) : 1;
+    const int64_t fewest_n = p->pack_b ? ceil_div(p->n, WIDEST) : 1;
     double best = 0;
     int64_t best_m = 1, best_n = fewest_n;
-    for (int64_t im = 1; im <= least(parts(p->m, STRIP), most); im++) {
-        for (int64_t in = fewest_n; in <= least(parts(p->n, PANEL), fewest_n + most); in++) {
+    for (int64_t im = 1; im <= least(ceil_div(p->m, STRIP), most); im++) {
+        for (int64_t in = fewest_n; in <= least(ceil_div(p->n, PANEL), fewest_n + most); in++) {
             const double cycles = total_cycles(p, threads, im, in);
             if (best > 0 && cycles >= best) continue;
             best = cycles;
@@ -107,7 +107,7 @@ static void group_items(struct product *p, int threads)
     p->tasks = 1;
     if ((double)items * item_cycles(p) < 2 * WAKE_CYCLES) return;
     for (int64_t t = 1; t <= least(items, (int64_t)threads * ITEMS_PER_THREAD); t++) {
-        const int64_t turns = parts(items, t) * parts(t, threads);
+        const int64_t turns = ceil_div(items, t) * ceil_div(t, threads);
         if (turns > fewest) continue;
         fewest = turns;
         p->tasks = t;
@@ -117,12 +117,13 @@ static void group_items(struct product *p, int threads)
 /* Lines of rows x n floats, for each of `calls`. */
 static int64_t lines(int64_t rows, int64_t n, int64_t calls)
 {
-    return least(parts(rows * (n / LINE + 2), calls), MOST_LINES);
+    return least(ceil_div(rows * (n / LINE + 2), calls), MOST_LINES);
 }
 
 static void fetch_evenly(struct product *p)
 {
-    const int64_t panels = parts(p->columns, PANEL), calls = panels * parts(p->rows, p->strip);
+    const int64_t panels = ceil_div(p->columns, PANEL),
+                  calls = panels * ceil_div(p->rows, p->strip);
     p->lines_a =
         p->a_col == 1 ? lines(p->strip, p->depth, panels) : lines(p->depth, p->strip, panels);
     p->lines_b =
@@ -147,7 +148,7 @@ static int64_t rows_at_once(const struct product *p, int threads)
     if (!sunup__level3_far()) return p->m <= 2 ? 16 : p->m <= 8 ? 32 : 64;
     if (p->m <= 8 && in_level2(p, threads)) return DEEPEST;
     if (p->m <= 2) return FEWEST;
-    const int64_t rows = SHARE / parts(p->n, threads);
+    const int64_t rows = SHARE / ceil_div(p->n, threads);
     return rows < FEWEST ? FEWEST : least(rows, MOST);
 }
 
@@ -165,7 +166,7 @@ static int64_t depth(const struct product *p, bool streamed, int threads)
     if (p->b_col != 1 && p->m <= ONE_STRIP && streamed)
         deepest = p->m < 8 && !sunup__level3_far() ? 2048 : 64;
     if (!p->pack_b && p->m < FEW_ROWS && streamed) deepest = rows_at_once(p, threads);
-    return p->k > 0 ? round_up(parts(p->k, parts(p->k, deepest)), 8) : 8;
+    return p->k > 0 ? round_up(ceil_div(p->k, ceil_div(p->k, deepest)), 8) : 8;
 }
 
 void sunup__product_cut(struct product *p, int threads)
@@ -178,14 +179,15 @@ void sunup__product_cut(struct product *p, int threads)
     p->ahead = machine()->ahead && !cached && p->k > 0 && (p->m >= FEW_ROWS || streamed);
     p->depth = depth(p, streamed, threads);
     if (p->b_col != 1 && p->m <= ONE_STRIP) {
-        (void)total_cycles(p, threads, 1, parts(p->n, PANEL));
+        (void)total_cycles(p, threads, 1, ceil_div(p->n, PANEL));
     } else {
         cut_evenly(p, threads);
     }
     group_items(p, threads);
-    p->strip = !p->pack_b && p->m < FEW_ROWS ? p->rows : parts(p->rows, parts(p->rows, STRIP));
+    p->strip =
+        !p->pack_b && p->m < FEW_ROWS ? p->rows : ceil_div(p->rows, ceil_div(p->rows, STRIP));
     p->panel = PANEL * p->depth + LINE; /* an odd number of lines: panels meet in no set */
-    p->slot = (p->pack_b ? parts(p->columns, PANEL) * p->panel : 0) +
+    p->slot = (p->pack_b ? ceil_div(p->columns, PANEL) * p->panel : 0) +
               (p->pack_a ? round_up(p->strip * (p->depth + LINE), LINE) : 0);
     fetch_evenly(p);
 }

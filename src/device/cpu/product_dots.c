@@ -37,7 +37,7 @@ static int64_t rows(const struct product *p)
 
 static int64_t rows_per_task(const struct product *p)
 {
-    return round_up(parts(ELEMENTS, p->k), TILE);
+    return round_up(ceil_div(ELEMENTS, p->k), TILE);
 }
 
 static void run_task(void *arg, int64_t t)
@@ -45,7 +45,7 @@ static void run_task(void *arg, int64_t t)
     const struct run *r = arg;
     const struct product *p = r->p;
     const bool row = is_row(p);
-    const int64_t count = rows(p), each = rows_per_task(p), tasks = parts(count, each);
+    const int64_t count = rows(p), each = rows_per_task(p), tasks = ceil_div(count, each);
     const int64_t s = t / tasks, from = t % tasks * each;
     r->leaves->gemm_dots(
         &(struct gemm_f32){.m = least(each, count - from),
@@ -73,7 +73,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                     s->in[row ? 0 : 1],
                     s->node->n_in > 2 ? s->in[2] : NULL,
                     s->out[0]};
-    const int64_t tasks = p->batch * parts(rows(p), rows_per_task(p));
+    const int64_t tasks = p->batch * ceil_div(rows(p), rows_per_task(p));
     sunup__parallel(s->device->threads, tasks, run_task, &r);
     return SUNUP_OK;
 }

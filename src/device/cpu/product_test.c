@@ -268,11 +268,11 @@ static void items_cover_every_element(void **state)
                             .b_col = tb ? k : 1};
         sunup__product_cut(&p, i % 2 ? 2 : 96);
         assert_true(p.items_m >= 1 && p.items_m <= m && p.items_n >= 1);
-        assert_true(p.items_n <= parts(n, LINE));
-        assert_true(p.rows >= parts(m, p.items_m) && p.strip >= 1);
-        assert_true(p.columns >= parts(parts(n, LINE), p.items_n) * LINE && p.depth >= 1);
+        assert_true(p.items_n <= ceil_div(n, LINE));
+        assert_true(p.rows >= ceil_div(m, p.items_m) && p.strip >= 1);
+        assert_true(p.columns >= ceil_div(ceil_div(n, LINE), p.items_n) * LINE && p.depth >= 1);
         assert_true(p.tasks >= 1 && p.tasks <= 3 * p.items_m * p.items_n);
-        assert_true(!p.pack_b || p.slot >= parts(p.columns, PANEL) * PANEL * p.depth);
+        assert_true(!p.pack_b || p.slot >= ceil_div(p.columns, PANEL) * PANEL * p.depth);
         assert_true(!p.pack_a || p.slot >= p.strip * p.depth);
         assert_true(p.b_col == 1 || p.pack_b);
     }

@@ -86,7 +86,7 @@ struct ahead {
 
 static struct ahead ahead(const float *x, int64_t pitch, int64_t rows, int64_t width, int64_t calls)
 {
-    return (struct ahead){x, pitch, rows, width, 0, 0, parts(rows * (width / LINE + 1), calls)};
+    return (struct ahead){x, pitch, rows, width, 0, 0, ceil_div(rows * (width / LINE + 1), calls)};
 }
 
 static void fetch(struct ahead *f)
@@ -132,7 +132,7 @@ static void ask(const float *x, int64_t n)
 static inline __attribute__((always_inline)) void
 pack(const float *x, int64_t pitch, int64_t rows, int64_t n, int64_t width, float *y, int64_t next)
 {
-    const int64_t rows_ahead = parts(FLOATS_AHEAD, n);
+    const int64_t rows_ahead = ceil_div(FLOATS_AHEAD, n);
     for (int64_t r = 0; r < rows; r++, x += pitch) {
         float *to = y + r * width;
         if (r + rows_ahead < rows) ask(x + rows_ahead * pitch, n);
@@ -165,7 +165,7 @@ static void add_block(const struct run *r, const struct item *o, int64_t p0, int
     const struct turned *t = r->t;
     const int64_t m = o->i1 - o->i0, n = o->j1 - o->j0;
     const int64_t next = t->ahead ? least(end - p1, t->depth) : 0;
-    const int64_t calls = parts(m, o->strip) * parts(n, PANEL);
+    const int64_t calls = ceil_div(m, o->strip) * ceil_div(n, PANEL);
     const float *a = r->a + p1 * t->m + o->i0, *b = r->b + p0 * t->n + o->j0;
     pack_a(r, o, p0, p1);
     pack(b, t->n, p1 - p0, n, PANEL, o->b, t->panel_at);
@@ -194,7 +194,7 @@ static void run_task(void *arg, int64_t i)
     struct run *r = arg;
     const struct turned *t = r->t;
     const int64_t items = t->items_m * t->items_n, chunk = i / items;
-    const int64_t bi = i % items / t->items_n, bj = i % t->items_n, lines = parts(t->n, LINE);
+    const int64_t bi = i % items / t->items_n, bj = i % t->items_n, lines = ceil_div(t->n, LINE);
     const int64_t slot = conv_slot_take(&r->slots);
     struct item o = {.i0 = bi * t->m / t->items_m,
                      .i1 = (bi + 1) * t->m / t->items_m,
@@ -202,8 +202,8 @@ static void run_task(void *arg, int64_t i)
                      .j1 = least((bj + 1) * lines / t->items_n * LINE, t->n),
                      .a = r->memory + slot * t->slot,
                      .c = chunk == 0 ? r->c : r->partial + (chunk - 1) * t->m * t->n};
-    o.strip = parts(o.i1 - o.i0, parts(o.i1 - o.i0, STRIP));
-    o.b = o.a + parts(t->rows, STRIP) * t->strip_at;
+    o.strip = ceil_div(o.i1 - o.i0, ceil_div(o.i1 - o.i0, STRIP));
+    o.b = o.a + ceil_div(t->rows, STRIP) * t->strip_at;
     const int64_t first = chunk * t->k / t->chunks, end = (chunk + 1) * t->k / t->chunks;
     for (int64_t p = first; p < end; p += t->depth)
         add_block(r, &o, p, least(p + t->depth, end), end, p > first);
@@ -238,7 +238,8 @@ static sunup_status run_turned(const struct step *s, const sunup_random_key *key
                     .slots = {.n = conv_slots_count(threads)}};
     r.memory = r.partial + partial_elements(t);
     sunup__parallel(threads, t->chunks * t->items_m * t->items_n, run_task, &r);
-    if (t->chunks > 1) sunup__parallel(threads, parts(t->m * t->n, ADD_ELEMENTS), add_chunks, &r);
+    if (t->chunks > 1)
+        sunup__parallel(threads, ceil_div(t->m * t->n, ADD_ELEMENTS), add_chunks, &r);
     return SUNUP_OK;
 }
 
@@ -252,16 +253,16 @@ static bool c_is_near(const struct turned *t)
 
 static int64_t depth(const struct turned *t)
 {
-    const int64_t k = parts(t->k, t->chunks), deepest = c_is_near(t) ? DEPTH : DEPTH_FAR;
-    return round_up(parts(k, parts(k, deepest)), 8);
+    const int64_t k = ceil_div(t->k, t->chunks), deepest = c_is_near(t) ? DEPTH : DEPTH_FAR;
+    return round_up(ceil_div(k, ceil_div(k, deepest)), 8);
 }
 
 /* Cycles of an item: multiply-adds of whole vectors; C once a block; copies; calls. */
 static double item_cycles(const struct turned *t)
 {
     const double rows = (double)t->rows, columns = (double)t->columns;
-    const double k = (double)parts(t->k, t->chunks), blocks = k / (double)t->depth;
-    const double calls = blocks * (double)(parts(t->rows, STRIP) * parts(t->columns, PANEL));
+    const double k = (double)ceil_div(t->k, t->chunks), blocks = k / (double)t->depth;
+    const double calls = blocks * (double)(ceil_div(t->rows, STRIP) * ceil_div(t->columns, PANEL));
     const double a_product = sunup__level3_far() ? 1. / 32 : 1. / 16;
     return rows * columns * (k * a_product + blocks * (c_is_near(t) ? 0.1 : 1)) +
            (rows + columns) * k * 0.8 + 50 * calls;
@@ -271,10 +272,10 @@ static double total_cycles(struct turned *t, int threads, int64_t items_m, int64
 {
     t->items_m = items_m;
     t->items_n = items_n;
-    t->rows = parts(t->m, items_m);
-    t->columns = parts(parts(t->n, LINE), items_n) * LINE;
+    t->rows = ceil_div(t->m, items_m);
+    t->columns = ceil_div(ceil_div(t->n, LINE), items_n) * LINE;
     t->depth = depth(t);
-    return ((double)parts(t->chunks * items_m * items_n, threads) + 0.03) * item_cycles(t);
+    return ((double)ceil_div(t->chunks * items_m * items_n, threads) + 0.03) * item_cycles(t);
 }
 
 static void cut(struct turned *t, int threads)
@@ -282,8 +283,8 @@ static void cut(struct turned *t, int threads)
     const int64_t most = 64 + 4 * (int64_t)threads;
     double best = 0;
     int64_t best_m = 1, best_n = 1;
-    for (int64_t im = 1; im <= least(parts(t->m, STRIP), most); im++) {
-        for (int64_t in = 1; in <= least(parts(t->n, PANEL), most); in++) {
+    for (int64_t im = 1; im <= least(ceil_div(t->m, STRIP), most); im++) {
+        for (int64_t in = 1; in <= least(ceil_div(t->n, PANEL), most); in++) {
             const double cycles = total_cycles(t, threads, im, in);
             if (best > 0 && cycles >= best) continue;
             best = cycles;
@@ -295,7 +296,7 @@ static void cut(struct turned *t, int threads)
     t->ahead = !sunup__level3_far();       /* see product_cut.c */
     t->strip_at = STRIP * t->depth + LINE; /* an odd number of lines: they meet in no set */
     t->panel_at = PANEL * t->depth + LINE;
-    t->slot = parts(t->rows, STRIP) * t->strip_at + parts(t->columns, PANEL) * t->panel_at;
+    t->slot = ceil_div(t->rows, STRIP) * t->strip_at + ceil_div(t->columns, PANEL) * t->panel_at;
 }
 
 /* ---- making ---- */

@@ -1,6 +1,7 @@
 /* winograd_row.c - matrices, cuts and transforms of the convolution along one axis; see
  * winograd_row.h. */
 #include "device/cpu/winograd_row.h"
+#include "base/integers.h"
 
 #include <string.h>
 
@@ -12,21 +13,6 @@ enum {
     CALL = 100 /* cycles a vector for calls and memory */
 };
 static const double PRODUCT = 1.18; /* the gemm leaf comes to 85 % of the peak */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t over(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* ---- matrices ---- */
 
@@ -99,24 +85,24 @@ struct winograd_row sunup__winograd_row(const struct node *n, bool data_gradient
     w.source.before = data_gradient ? (w.taps - 1) * w.dilation - g->before[2] : g->before[2];
     /* The fewest products for a target; on a draw the fewest points, which err less. */
     for (int64_t size = SIZE_LEAST; size <= ROW_SIZE_MOST; size++) {
-        const int64_t points = 2 * size - 1, chunks = over(w.taps, size);
+        const int64_t points = 2 * size - 1, chunks = ceil_div(w.taps, size);
         if (w.size > 0 && points * chunks * w.size >= w.points * w.chunks * size) continue;
         w.size = size;
         w.points = points;
         w.chunks = chunks;
     }
     w.sequences = w.samples * w.dilation;
-    w.tiles = over(over(w.target.width, w.dilation), w.size);
+    w.tiles = ceil_div(ceil_div(w.target.width, w.dilation), w.size);
     fill_matrices(&w);
     return w;
 }
 
 void sunup__winograd_row_cut(struct winograd_row *w, int64_t rows)
 {
-    w->cuts = over(w->tiles, rows);
+    w->cuts = ceil_div(w->tiles, rows);
     w->together = w->cuts > 1 ? 1 : most(1, least(rows / (w->tiles + w->chunks - 1), w->sequences));
-    w->strips = w->cuts * over(w->sequences, w->together);
-    w->strip_tiles = over(w->tiles, w->cuts);
+    w->strips = w->cuts * ceil_div(w->sequences, w->together);
+    w->strip_tiles = ceil_div(w->tiles, w->cuts);
     w->pitch = w->strip_tiles + w->chunks - 1;
 }
 
@@ -135,7 +121,7 @@ struct row_strip sunup__winograd_row_strip(const struct winograd_row *w, int64_t
 
 static double vectors(int64_t channels)
 {
-    return (double)over(channels, ROW_LINE);
+    return (double)ceil_div(channels, ROW_LINE);
 }
 
 /* Rows of targets, with those that are of none. */
@@ -173,8 +159,8 @@ struct row_span sunup__winograd_row_span(const struct winograd_row *w, const str
     return (struct row_span){
         .at = (sequence / d * s->width + start) * s->channels,
         .step = d * s->channels,
-        .first = start < 0 ? over(-start, d) : 0,
-        .end = start < s->width ? over(s->width - start, d) : 0,
+        .first = start < 0 ? ceil_div(-start, d) : 0,
+        .end = start < s->width ? ceil_div(s->width - start, d) : 0,
     };
 }
 

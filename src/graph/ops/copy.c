@@ -6,6 +6,7 @@
  * power of two, which would put all lines of a column into one set of the cache.
  */
 #include "graph/ops/copy.h"
+#include "base/integers.h"
 #include "base/system.h"
 #include "graph/ops/op.h"
 
@@ -170,11 +171,6 @@ struct task {
     int dense;          /* axis, where it is a transposition          */
     struct copy around; /* its other axes: all but `dense` and the inner one */
 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* BAND elements of the dense axis, the whole inner axis. */
 static void transpose_band(const struct task *t, int64_t band)

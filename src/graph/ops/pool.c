@@ -5,6 +5,7 @@
  * stay among these ops.
  */
 #include "graph/ops/pool.h"
+#include "base/integers.h"
 
 #include <math.h>
 #include <string.h>
@@ -141,16 +142,6 @@ struct slabs {
     int64_t scratch, tasks;      /* elements of a task; 0: written in place     */
     bool streamed;
 };
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static struct slabs slabs_of(const struct node *n, int threads, bool gradient)
 {

@@ -13,6 +13,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "base/integers.h"
 #include "kernels/fill.h"
 
 enum { ROWS = 16, WORDS = 16, ROW_BYTES = 64 };
@@ -48,11 +49,6 @@ struct work {
 struct block {
     int64_t r, j, rows, columns;
 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Tile loads do not say that they read memory: stores must be done before. */
 static inline void settle(void)

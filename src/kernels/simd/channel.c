@@ -1,11 +1,7 @@
 /* channel.c - the passes of batch norm at the speed of memory, for few channels as for many; see
  * columns.h. */
+#include "base/integers.h"
 #include "kernels/simd/columns.h"
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static void channel_moments(int64_t rows, int64_t c, const float *x, const float *pivot, float *sum,
                             float *square)
