@@ -128,21 +128,6 @@ static struct operand draw(const sunup_value *v, uint64_t which)
     return (struct operand){x, all[0], all[1], all[2]};
 }
 
-static double *plain(const struct device *d, const struct node *n, void **in)
-{
-    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
-    void *workspace = sunup__alloc((size_t)(n->op->workspace ? n->op->workspace(n, 1) : 0));
-    const struct exec e = {.ctx = d->ctx,
-                           .kernels = d->kernels,
-                           .threads = 1,
-                           .in = in,
-                           .out = &out,
-                           .workspace = workspace};
-    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
-    sunup__free(workspace);
-    return out;
-}
-
 /* Terms of the longest sum. */
 static double terms(const struct problem *p, const struct node *n, enum way op)
 {
@@ -196,7 +181,7 @@ static void check_problem(sunup_context *ctx, const struct problem *p, enum way 
             in[3][j] = o.size;
         }
         double *want[3];
-        for (int j = 0; j < 3; j++) want[j] = plain(d, n64, in[j + 1]);
+        for (int j = 0; j < 3; j++) want[j] = run_plain(d, n64, in[j + 1]);
         float *one = run_maker(maker(op), d, 1, n, in[0]);
         compare(p, n, op, one, want[0], want[1], want[2]);
         for (int j = 0; j < 3; j++) {

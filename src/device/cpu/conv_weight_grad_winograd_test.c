@@ -106,21 +106,6 @@ static const struct maker *maker(void)
     return m;
 }
 
-static double *plain(const struct device *d, const struct node *n, void **in)
-{
-    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
-    void *workspace = sunup__alloc((size_t)(n->op->workspace ? n->op->workspace(n, 1) : 0));
-    const struct exec e = {.ctx = d->ctx,
-                           .kernels = d->kernels,
-                           .threads = 1,
-                           .in = in,
-                           .out = &out,
-                           .workspace = workspace};
-    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
-    sunup__free(workspace);
-    return out;
-}
-
 static void compare(int64_t n, const float *got, const double *want, int problem)
 {
     double most = 0;
@@ -142,7 +127,7 @@ static void check_problem(sunup_context *ctx, int i)
     void *in[2], *in64[2];
     for (int j = 0; j < 2; j++) draw(n->in[j], (uint64_t)j, &in[j], &in64[j]);
     const int64_t count = sunup__elements(&n->out[0]->shape);
-    double *want = plain(d, n64, in64);
+    double *want = run_plain(d, n64, in64);
     float *one = run_maker(maker(), d, 1, n, in);
     compare(count, one, want, i);
     static const int threads[] = {2, 3, 7};

@@ -122,29 +122,6 @@ static void drop(struct operands *o)
 
 /* ---- running it ---- */
 
-static const struct maker *maker(const char *name)
-{
-    const struct maker *m = sunup__cpu_makers;
-    while (m->name && strcmp(m->name, name) != 0) m++;
-    assert_non_null(m->name);
-    return m;
-}
-
-static double *plain(const struct device *d, const struct node *n, void **in)
-{
-    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
-    void *workspace = sunup__alloc((size_t)(n->op->workspace ? n->op->workspace(n, 1) : 0));
-    const struct exec e = {.ctx = d->ctx,
-                           .kernels = d->kernels,
-                           .threads = 1,
-                           .in = in,
-                           .out = &out,
-                           .workspace = workspace};
-    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
-    sunup__free(workspace);
-    return out;
-}
-
 struct result {
     double error, largest, largest_sum; /* over all elements; sum of |products| */
 };
@@ -165,18 +142,12 @@ static struct result run(const struct device *cpu, const struct problem *p,
     sunup_graph *g, *g64;
     const struct node *n = node(cpu->ctx, SUNUP_F32, p, direction, &g);
     const struct node *n64 = node(cpu->ctx, SUNUP_F64, p, direction, &g64);
-    const struct maker *m = maker(names[direction]);
+    const struct maker *m = maker_named(names[direction]);
     struct operands in;
     draw(&in, n);
-    double *want = plain(cpu, n64, in.f64), *size = plain(cpu, n64, in.absolute);
+    double *want = run_plain(cpu, n64, in.f64), *size = run_plain(cpu, n64, in.absolute);
     const int64_t count = sunup__elements(&n->out[0]->shape);
-    float *one = run_maker(m, cpu, 1, n, (void **)in.f32);
-    static const int threads[] = {2, 3, 7};
-    for (int i = 0; i < 3; i++) {
-        float *more = run_maker(m, cpu, threads[i], n, (void **)in.f32);
-        assert_memory_equal(one, more, (size_t)count * sizeof(float));
-        sunup__free(more);
-    }
+    float *one = run_on_any_threads(m, cpu, n, (void **)in.f32);
     struct result r = {.error = largest_error(count, one, want)};
     for (int64_t i = 0; i < count; i++) {
         r.largest = fmax(r.largest, fabs(want[i]));
@@ -192,31 +163,6 @@ static struct result run(const struct device *cpu, const struct problem *p,
 }
 
 /* ---- tests ---- */
-
-static struct device *open_level(const char *isa, sunup_numerics numerics, sunup_context **ctx)
-{
-    sunup_context_options o = sunup_context_defaults();
-    o.isa = isa;
-    o.numerics = numerics;
-    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
-    unsetenv("SUNUP_NUMERICS");
-    assert_int_equal(sunup_context_create(&o, ctx), SUNUP_OK);
-    struct device *cpu;
-    assert_int_equal(sunup__device(*ctx, &cpu), SUNUP_OK);
-    return cpu;
-}
-
-typedef void check_fn(const struct device *cpu);
-
-static void at_each_level(check_fn *check)
-{
-    for (int i = 0; sunup__isa_name(i); i++) {
-        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
-        sunup_context *ctx;
-        check(open_level(sunup__isa_name(i), SUNUP_NUMERICS_FAST, &ctx));
-        sunup_context_destroy(&ctx);
-    }
-}
 
 static void check_problems(const struct device *cpu)
 {
@@ -269,7 +215,8 @@ static bool chosen(sunup_numerics numerics, const struct problem *p, enum direct
     sunup_context *ctx;
     sunup_graph *g;
     const struct device *cpu = open_level(NULL, numerics, &ctx);
-    const bool can = maker(names[direction])->can(cpu, node(ctx, SUNUP_F32, p, direction, &g));
+    const bool can =
+        maker_named(names[direction])->can(cpu, node(ctx, SUNUP_F32, p, direction, &g));
     sunup_graph_destroy(&g);
     sunup_context_destroy(&ctx);
     return can;

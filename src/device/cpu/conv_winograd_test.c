@@ -152,15 +152,6 @@ static const struct maker *maker(bool gradient)
     return m;
 }
 
-static double *plain(const struct device *d, const struct node *n, void **in)
-{
-    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
-    const struct exec e = {
-        .ctx = d->ctx, .kernels = d->kernels, .threads = d->threads, .in = in, .out = &out};
-    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
-    return out;
-}
-
 struct result {
     double error, largest, largest_sum; /* over all elements; sum of |products| */
 };
@@ -172,15 +163,9 @@ static struct result run(const struct device *cpu, const struct problem *p, bool
     const struct node *n64 = node(cpu->ctx, SUNUP_F64, p, gradient, &g64);
     struct operands in;
     draw(&in, n);
-    double *want = plain(cpu, n64, in.f64), *size = plain(cpu, n64, in.absolute);
+    double *want = run_plain(cpu, n64, in.f64), *size = run_plain(cpu, n64, in.absolute);
     const int64_t count = sunup__elements(&n->out[0]->shape);
-    float *one = run_maker(maker(gradient), cpu, 1, n, (void **)in.f32);
-    static const int threads[] = {2, 3, 7};
-    for (int i = 0; i < 3; i++) {
-        float *more = run_maker(maker(gradient), cpu, threads[i], n, (void **)in.f32);
-        assert_memory_equal(one, more, (size_t)count * sizeof(float));
-        sunup__free(more);
-    }
+    float *one = run_on_any_threads(maker(gradient), cpu, n, (void **)in.f32);
     struct result r = {0, 0, 0};
     for (int64_t i = 0; i < count; i++) {
         const double error = fabs((double)one[i] - want[i]);
@@ -198,31 +183,6 @@ static struct result run(const struct device *cpu, const struct problem *p, bool
 }
 
 /* ---- tests ---- */
-
-static struct device *open_level(const char *isa, sunup_numerics numerics, sunup_context **ctx)
-{
-    sunup_context_options o = sunup_context_defaults();
-    o.isa = isa;
-    o.numerics = numerics;
-    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
-    unsetenv("SUNUP_NUMERICS");
-    assert_int_equal(sunup_context_create(&o, ctx), SUNUP_OK);
-    struct device *cpu;
-    assert_int_equal(sunup__device(*ctx, &cpu), SUNUP_OK);
-    return cpu;
-}
-
-typedef void check_fn(const struct device *cpu);
-
-static void at_each_level(check_fn *check)
-{
-    for (int i = 0; sunup__isa_name(i); i++) {
-        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
-        sunup_context *ctx;
-        check(open_level(sunup__isa_name(i), SUNUP_NUMERICS_FAST, &ctx));
-        sunup_context_destroy(&ctx);
-    }
-}
 
 static void check_problems(const struct device *cpu)
 {

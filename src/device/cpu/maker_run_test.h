@@ -4,9 +4,12 @@
 #ifndef SUNUP_MAKER_RUN_TEST_H
 #define SUNUP_MAKER_RUN_TEST_H
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "device/device.h"
+#include "base/memory.h"
+#include "base/system.h"
+#include "device/cpu/makers.h"
 
 enum { GUARD = 256 };
 
@@ -43,6 +46,71 @@ static inline float *run_maker(const struct maker *m, const struct device *cpu, 
     sunup__free(s.workspace);
     if (s.end) s.end(&s);
     return out;
+}
+
+/* The same bits on 1, 2, 3 and 7 threads: those of one, the caller's. */
+static inline float *run_on_any_threads(const struct maker *m, const struct device *cpu,
+                                        const struct node *n, void **in)
+{
+    static const int threads[] = {2, 3, 7};
+    const size_t bytes = (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float);
+    float *one = run_maker(m, cpu, 1, n, in);
+    for (int i = 0; i < 3; i++) {
+        float *more = run_maker(m, cpu, threads[i], n, in);
+        assert_memory_equal(one, more, bytes);
+        sunup__free(more);
+    }
+    return one;
+}
+
+static inline const struct maker *maker_named(const char *name)
+{
+    const struct maker *m = sunup__cpu_makers;
+    while (m->name && strcmp(m->name, name) != 0) m++;
+    assert_non_null(m->name);
+    return m;
+}
+
+/* The op's own way on a node of f64; the caller's. */
+static inline double *run_plain(const struct device *d, const struct node *n, void **in)
+{
+    void *out = sunup__alloc((size_t)sunup__elements(&n->out[0]->shape) * sizeof(double));
+    void *workspace = sunup__alloc((size_t)(n->op->workspace ? n->op->workspace(n, 1) : 0));
+    const struct exec e = {.ctx = d->ctx,
+                           .kernels = d->kernels,
+                           .threads = 1,
+                           .in = in,
+                           .out = &out,
+                           .workspace = workspace};
+    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
+    sunup__free(workspace);
+    return out;
+}
+
+static inline struct device *open_level(const char *isa, sunup_numerics numerics,
+                                        sunup_context **ctx)
+{
+    sunup_context_options o = sunup_context_defaults();
+    o.isa = isa;
+    o.numerics = numerics;
+    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
+    unsetenv("SUNUP_NUMERICS");
+    assert_int_equal(sunup_context_create(&o, ctx), SUNUP_OK);
+    struct device *cpu;
+    assert_int_equal(sunup__device(*ctx, &cpu), SUNUP_OK);
+    return cpu;
+}
+
+typedef void check_fn(const struct device *cpu);
+
+static inline void at_each_level(check_fn *check)
+{
+    for (int i = 0; sunup__isa_name(i); i++) {
+        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
+        sunup_context *ctx;
+        check(open_level(sunup__isa_name(i), SUNUP_NUMERICS_FAST, &ctx));
+        sunup_context_destroy(&ctx);
+    }
 }
 
 #endif
