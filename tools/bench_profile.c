@@ -29,7 +29,8 @@ struct profile {
     double step_s, plan_s; /* of the mean training step */
 };
 
-static void add(struct profile *p, const struct step *s, double seconds)
+/* seconds: of all `runs` of the plan in a training step. */
+static void add(struct profile *p, const struct step *s, double runs, double seconds)
 {
     const struct cost cost = sunup__node_cost(s->node);
     struct line new = {.maker = s->maker->name, .layer = s->node->layer};
@@ -42,8 +43,8 @@ static void add(struct profile *p, const struct step *s, double seconds)
     struct line *l = &p->lines[i];
     l->count++;
     l->seconds += seconds;
-    l->flops += cost.flops;
-    l->bytes += cost.bytes;
+    l->flops += runs * cost.flops;
+    l->bytes += runs * cost.bytes;
     p->plan_s += seconds;
 }
 
@@ -113,7 +114,8 @@ static sunup_status take(struct profile *p, struct session *s)
     p->step_s = (sunup__now_s() - from_s) / steps;
     p->lines = sunup__alloc((size_t)(plan->n_steps + 1) * sizeof *p->lines);
     CHECK(p->lines != NULL, c->ctx, E_MEMORY, "no memory for a table");
-    for (int i = 0; i < plan->n_steps; i++) add(p, &plan->steps[i], plan->step_s[i] / steps);
+    const double runs = (double)s->run.o.shards * s->run.o.accumulate;
+    for (int i = 0; i < plan->n_steps; i++) add(p, &plan->steps[i], runs, plan->step_s[i] / steps);
     qsort(p->lines, (size_t)p->n, sizeof *p->lines, slowest_first);
     return SUNUP_OK;
 }
