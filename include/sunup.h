@@ -77,14 +77,15 @@ typedef void (*sunup_log_fn)(void *arg, sunup_log_level level, const char *line)
 
 /// How products (convolution, linear, matmul) are computed; all else is the same in each.
 typedef enum sunup_numerics {
+    SUNUP_NUMERICS_FAST,    /* the default: convolutions also by Winograd's way, fewer multiplications,
+                               errors of some 1e-6; a matrix times a vector also as dot products, their
+                               terms in any order                                                      */
     SUNUP_NUMERICS_EXACT,   /* every product as it is written, in the operands' type                   */
-    SUNUP_NUMERICS_FAST,    /* also Winograd convolution: fewer multiplications, errors of some 1e-6;
-                               and a matrix times a vector as dot products, their terms in any order  */
     SUNUP_NUMERICS_BF16     /* as fast, and f32 operands of linear, matmul and conv rounded to bf16, with
                                sums in f32, where the processor is faster so; weights stay f32         */
 } sunup_numerics;
 
-/// "exact", "fast", "bf16".
+/// "fast", "exact", "bf16".
 SUNUP_API const char *sunup_numerics_name(sunup_numerics numerics);
 
 typedef struct sunup_context_options {
@@ -93,7 +94,7 @@ typedef struct sunup_context_options {
     const char *device;     /* "cpu" (SUNUP_DEVICE overrides); "memcheck" poisons and guards memory    */
     const char *isa;        /* NULL: the best this machine has (SUNUP_ISA lowers it: ref avx2 avx512)  */
     const char *tuning;     /* NULL: no tuning file; else read at create, written by tuning            */
-    sunup_numerics numerics;/* SUNUP_NUMERICS_EXACT (SUNUP_NUMERICS=exact fast bf16 overrides)         */
+    sunup_numerics numerics;/* SUNUP_NUMERICS_FAST (SUNUP_NUMERICS=fast exact bf16 overrides)          */
     sunup_log_fn log;       /* NULL: silent                                                            */
     void *log_arg;
     sunup_log_level log_level; /* SUNUP_LOG_INFO                                                       */

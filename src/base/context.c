@@ -52,7 +52,7 @@ sunup_context_options sunup_context_defaults(void)
         .size = sizeof(sunup_context_options), .device = "cpu", .log_level = SUNUP_LOG_INFO};
 }
 
-static const char *const numerics_names[] = {"exact", "fast", "bf16"};
+static const char *const numerics_names[] = {"fast", "exact", "bf16"};
 enum { N_NUMERICS = sizeof numerics_names / sizeof *numerics_names };
 
 const char *sunup_numerics_name(sunup_numerics numerics)
@@ -67,7 +67,7 @@ sunup_status sunup_numerics_find(sunup_context *ctx, const char *text, sunup_num
         *numerics = (sunup_numerics)i;
         return SUNUP_OK;
     }
-    RAISE(ctx, E_ARGUMENT, "numerics '%s' is not known; there are exact, fast and bf16",
+    RAISE(ctx, E_ARGUMENT, "numerics '%s' is not known; there are fast, exact and bf16",
           text != NULL ? text : "");
 }
 
