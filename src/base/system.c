@@ -102,22 +102,6 @@ void sunup__cpu_name(char *room, size_t room_bytes)
 #endif
 }
 
-/* Asked once: in a virtual machine the answer takes microseconds. */
-int64_t sunup__cache_bytes(int level)
-{
-#ifdef _SC_LEVEL2_CACHE_SIZE
-    static _Atomic int64_t known[2] = {-1, -1};
-    _Atomic int64_t *bytes = &known[level == 3];
-    if (*bytes < 0) {
-        const long n = sysconf(level == 3 ? _SC_LEVEL3_CACHE_SIZE : _SC_LEVEL2_CACHE_SIZE);
-        *bytes = n > 0 ? n : level == 3 ? 0 : 1 << 20;
-    }
-    return *bytes;
-#else
-    return level == 3 ? 0 : 1 << 20;
-#endif
-}
-
 /* First number in a file, -1 if there is none ("max" in a cgroup means no limit). */
 static int64_t number_in(const char *path)
 {
@@ -127,6 +111,34 @@ static int64_t number_in(const char *path)
     if (fscanf(f, "%lld", &n) != 1) n = -1;
     (void)fclose(f);
     return n;
+}
+
+/* Of the kernel's list of the first core's caches, where sizes read "1024K"; -1 if the level is not in
+ * it. sysconf is no way: glibc says 384 MiB of a third level of 32 (Zen 5). */
+static int64_t listed_cache(int level)
+{
+    for (int i = 0; i < 8; i++) {
+        char path[96];
+        const char *folder = "/sys/devices/system/cpu/cpu0/cache";
+        (void)snprintf(path, sizeof path, "%s/index%d/level", folder, i);
+        const int64_t found = number_in(path);
+        if (found < 0) return -1;
+        if (found != level) continue;
+        (void)snprintf(path, sizeof path, "%s/index%d/size", folder, i);
+        return number_in(path) * 1024;
+    }
+    return -1;
+}
+
+int64_t sunup__cache_bytes(int level)
+{
+    static _Atomic int64_t known[2] = {-1, -1};
+    _Atomic int64_t *bytes = &known[level == 3];
+    if (*bytes < 0) {
+        const int64_t n = listed_cache(level);
+        *bytes = n > 0 ? n : level == 3 ? 0 : 1 << 20;
+    }
+    return *bytes;
 }
 
 static int64_t free_memory(void)
