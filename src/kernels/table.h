@@ -4,7 +4,9 @@
  *   A_i(r, p) = a[a_at[i] + r * a_row + p * a_col]     rows may overlap (convolution), a_col = 1 or a_row = 1 is
  *                                                     fast; any strides are right
  *   B_i(p, j) = b[b_at[i] + p * b_row + j]
- * a_at, b_at NULL: zeros. The sum over (i, p) is one chain in this order for each element of C. */
+ * a_at, b_at NULL: zeros. The sum over (i, p) is one chain in this order for each element of C.
+ * What the caller needs next may be fetched meanwhile: the tile of C from row r on asks for a line at each (i, p), from
+ * ahead + r * ahead_row on. A hint: leaves may ignore it. */
 struct NAME(gemm) {
     int64_t m, n, k, batch;
     const REAL *a;
@@ -18,6 +20,8 @@ struct NAME(gemm) {
     bool accumulate;    /* C += instead of C = */
     const REAL *bias;   /* [n] or NULL         */
     bool relu;
+    const REAL *ahead;  /* or NULL             */
+    int64_t ahead_row;
 };
 
 /* Rows of attention scores, [rows][n], `row` apart: row r sees the first see + r keys (none if that is below 0). */

@@ -1,6 +1,6 @@
 /* gemm_check.c - problems of the gemm leaf: m n k, b batch; a 1: A is transposed in memory, 2: rows
  * of A overlap as in a convolution, 3: no stride is 1; lda ldb ldc gaps added to the rows;
- * accumulate bias relu.
+ * accumulate bias relu; ahead: something is fetched meanwhile.
  */
 #include "kernels/check.h"
 
@@ -8,7 +8,7 @@ enum { MAX_BATCH = 512 };
 
 struct shape {
     int64_t m, n, k, batch, mode, a_row, a_col, b_row, c_row, a_step, b_step;
-    bool accumulate, bias, relu;
+    bool accumulate, bias, relu, ahead;
     int64_t a_at[MAX_BATCH], b_at[MAX_BATCH];
 };
 
@@ -42,7 +42,8 @@ static void read_shape(struct check *c, struct shape *s)
                         .mode = sunup__check_number(c, "a", 0),
                         .accumulate = sunup__check_number(c, "accumulate", 0) != 0,
                         .bias = sunup__check_number(c, "bias", 0) != 0,
-                        .relu = sunup__check_number(c, "relu", 0) != 0};
+                        .relu = sunup__check_number(c, "relu", 0) != 0,
+                        .ahead = sunup__check_number(c, "ahead", 0) != 0};
     if (s->batch > MAX_BATCH) sunup__check_fail(c, "b is at most %d", MAX_BATCH);
     read_strides(c, s);
     for (int64_t i = 0; i < s->batch && i < MAX_BATCH; i++) {
@@ -99,7 +100,9 @@ static void run(struct check *c)
                                .c_row = s.c_row,
                                .accumulate = s.accumulate,
                                .bias = s.bias ? bias.f32 : NULL,
-                               .relu = s.relu};
+                               .relu = s.relu,
+                               .ahead = s.ahead ? b.f32 : NULL,
+                               .ahead_row = 16};
     CHECK_RUN(c) c->f32->gemm(&g);
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_absolute(c, &y);
@@ -138,6 +141,8 @@ static const char *const problems[] = {"m0n5k3",
                                        "m53n97k29:a1",
                                        "m57n10k84:bias",
                                        "m64n48k300",
+                                       "m31n50k60b2:a1:ahead:accumulate",
+                                       "m28n64k7:ahead",
                                        "m61n129k67b2:a3:ldb1ldc7:accumulate:bias:relu",
                                        "m113n96k64b9:a2:ldc32:relu",
                                        "m25n6k577b3:a1:accumulate",
