@@ -11,15 +11,15 @@
  * Tiles at an edge list where each point is, with a strip of zeros for those outside; the last
  * channels are masked. Results do not depend on where a run begins.
  *
- * Ceiling: an input tile is 36 loads, 36 stores (one in two cycles with 512 bits) and 168
- * operations, half of them additions, which have pipes of their own; an output tile 36 loads, 16
- * stores, 124 operations: about 90 and 70 cycles. Measured on Zen 4, with the 36 matrices in the
- * L2: 200 and 170, bound by lines between the L1 and the L2.
+ * Ceiling: an input tile is 84 loads, 36 stores (one in a cycle, in two on Zen 4) and 144
+ * operations, of which 120 are multiply-adds; an output tile 60 loads, 16 stores and 146 operations,
+ * of which 96 are additions. With 512 bits two multiply-adds or two additions a cycle: 60 and 48
+ * cycles, on Zen 4 about twice that. Measured on Zen 5 in the L1: 110 and 75.
  */
 #include "base/integers.h"
 #include "kernels/fill.h"
 
-enum { ROWS_AHEAD = 8, LINE = 16 };
+enum { ROWS_AHEAD = 8, LINE = 16, AHEAD = 256 };
 enum { STRIP = 512 }; /* channels for which a tile at an edge lists its points */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -33,17 +33,31 @@ enum { STRIP = 512 }; /* channels for which a tile at an edge lists its points *
 
 static const float A = 0.70710678F, B = 1.41421356F;
 
-/* B^T d, in place. */
-INLINE void to_points(VEC d[6])
+/* Keeps compilers from working out 36 addresses ahead of a loop and spilling them, which took half
+ * of the time on Zen 5. */
+INLINE int64_t late(int64_t offset)
 {
-    const VEC even_a = FMA(SPLAT(-2), d[2], d[4]), odd_a = FMA(SPLAT(-2), d[1], d[3]);
-    const VEC even_b = FMA(SPLAT(-0.5F), d[2], d[4]), odd_b = FMA(SPLAT(-0.5F), d[1], d[3]);
-    d[0] = FMA(SPLAT(-2.5F), d[2], ADD(d[0], d[4]));
-    d[5] = FMA(SPLAT(-2.5F), d[3], ADD(d[1], d[5]));
-    d[1] = FMA(SPLAT(A), odd_a, even_a);
-    d[2] = FMA(SPLAT(-A), odd_a, even_a);
-    d[3] = FMA(SPLAT(B), odd_b, even_b);
-    d[4] = FMA(SPLAT(-B), odd_b, even_b);
+    __asm__("" : "+r"(offset));
+    return offset;
+}
+
+/* Two rows of B^T d: those of the points 0 and infinity, a and -a, or b and -b. A tile is done by
+ * such pairs, so that what a pass leaves stays in registers: no more operations, and 84 loads, of
+ * which two are done in a cycle, where 36 numbers would be spilled. Loads of what a pair does not
+ * need are gone once it is inlined. */
+enum pair { OUTER, AT_A, AT_B };
+
+INLINE void to_pair(const VEC d[6], VEC *first, VEC *second, const enum pair pair)
+{
+    if (pair == OUTER) {
+        *first = FMA(SPLAT(-2.5F), d[2], ADD(d[0], d[4]));
+        *second = FMA(SPLAT(-2.5F), d[3], ADD(d[1], d[5]));
+        return;
+    }
+    const VEC scale = SPLAT(pair == AT_A ? -2 : -0.5F);
+    const VEC even = FMA(scale, d[2], d[4]), odd = FMA(scale, d[1], d[3]);
+    *first = FMA(SPLAT(pair == AT_A ? A : B), odd, even);
+    *second = FMA(SPLAT(pair == AT_A ? -A : -B), odd, even);
 }
 
 /* G w, of 3 or 5. */
@@ -64,54 +78,73 @@ INLINE void taps_to_points(const VEC *w, VEC u[6], const int taps)
     u[5] = w[taps - 1];
 }
 
-/* A^T m, 4 or 2 numbers. */
-INLINE void from_points(const VEC m[6], VEC *y, const int side)
+/* Numbers 0 and 2, or 1 and 3, of A^T m; of 2 numbers the first of each. */
+INLINE void from_points(const VEC m[6], VEC *first, VEC *second, const bool odd, const int side)
 {
-    const VEC sum_a = ADD(m[1], m[2]), sum_b = ADD(m[3], m[4]);
+    if (!odd) {
+        const VEC sum_a = ADD(m[1], m[2]), sum_b = ADD(m[3], m[4]);
+        *first = ADD(ADD(m[0], sum_a), sum_b);
+        if (side == 4) *second = FMA(SPLAT(0.5F), sum_a, ADD(sum_b, sum_b));
+        return;
+    }
     const VEC odd_a = MUL(SPLAT(A), SUB(m[1], m[2])), difference_b = SUB(m[3], m[4]);
-    y[0] = ADD(ADD(m[0], sum_a), sum_b);
     if (side == 2) {
-        y[1] = FMA(SPLAT(B), difference_b, ADD(odd_a, m[5]));
+        *first = FMA(SPLAT(B), difference_b, ADD(odd_a, m[5]));
         return;
     }
     const VEC odd_b = MUL(SPLAT(B), difference_b);
-    y[1] = ADD(odd_a, odd_b);
-    y[2] = FMA(SPLAT(0.5F), sum_a, ADD(sum_b, sum_b));
-    y[3] = FMA(SPLAT(0.5F), odd_a, FMA(SPLAT(2), odd_b, m[5]));
+    *first = ADD(odd_a, odd_b);
+    *second = FMA(SPLAT(0.5F), odd_a, FMA(SPLAT(2), odd_b, m[5]));
 }
 
 /* ---- input ---- */
 
-/* Where the points of a tile are: pointers, or (points NULL) evenly from each row's pointer. */
+/* Where the points of a tile are: pointers, or (points NULL) evenly from each row's pointer. What
+ * is `ahead` elements further on is fetched, a tile or, with few channels, some: six short rows are
+ * nothing that the processor would guess. */
 struct source {
     const float *const *points; /* [36] */
     const float *row[6];
-    int64_t point;
+    int64_t point, ahead;
 };
+
+INLINE void input_row(const VEC d[6], float *v, int64_t frequency, MASK mask, const bool whole)
+{
+    VEC t[6];
+    to_pair(d, t, t + 5, OUTER);
+    to_pair(d, t + 1, t + 2, AT_A);
+    to_pair(d, t + 3, t + 4, AT_B);
+    UNROLL
+    for (int j = 0; j < 6; j++) STORE_IF(whole, v + j * frequency, mask, t[j]);
+}
+
+INLINE void input_pair(const struct source *x, int64_t c, float *v, int64_t frequency, MASK mask,
+                       const bool whole, const bool edge, const enum pair pair)
+{
+    VEC first[6], second[6];
+    UNROLL
+    for (int j = 0; j < 6; j++) {
+        const int64_t at = edge ? c : late(c + j * x->point);
+        VEC d[6];
+        UNROLL
+        for (int i = 0; i < 6; i++) {
+            const float *p = edge ? x->points[6 * i + j] : x->row[i];
+            d[i] = LOAD_IF(whole, p + at, mask);
+            if (!edge && pair == OUTER && j >= 2) __builtin_prefetch(p + at + x->ahead);
+        }
+        to_pair(d, first + j, second + j, pair);
+    }
+    const int row = pair == OUTER ? 0 : pair == AT_A ? 1 : 3, next = pair == OUTER ? 5 : row + 1;
+    input_row(first, v + late(6 * row * frequency + c), frequency, mask, whole);
+    input_row(second, v + late(6 * next * frequency + c), frequency, mask, whole);
+}
 
 INLINE void input_lanes(const struct source *x, int64_t c, float *v, int64_t frequency, MASK mask,
                         const bool whole, const bool edge)
 {
-    VEC t[6][6];
-    UNROLL
-    for (int j = 0; j < 6; j++) {
-        VEC d[6];
-        UNROLL
-        for (int i = 0; i < 6; i++) {
-            const float *p = edge ? x->points[6 * i + j] : x->row[i] + j * x->point;
-            d[i] = LOAD_IF(whole, p + c, mask);
-        }
-        to_points(d);
-        UNROLL
-        for (int i = 0; i < 6; i++) t[i][j] = d[i];
-    }
-    UNROLL
-    for (int i = 0; i < 6; i++) {
-        float *out = v + 6 * i * frequency + c;
-        to_points(t[i]);
-        UNROLL
-        for (int j = 0; j < 6; j++) STORE_IF(whole, out + j * frequency, mask, t[i][j]);
-    }
+    input_pair(x, c, v, frequency, mask, whole, edge, OUTER);
+    input_pair(x, c, v, frequency, mask, whole, edge, AT_A);
+    input_pair(x, c, v, frequency, mask, whole, edge, AT_B);
 }
 
 /* n channels of a tile. */
@@ -125,7 +158,7 @@ INLINE void input_tile(int64_t n, const struct source *x, float *v, int64_t freq
 
 static void input_inside(const struct winograd_input_f32 *t, int64_t first, float *v)
 {
-    struct source x = {.point = t->x_point};
+    struct source x = {.point = t->x_point, .ahead = most(AHEAD, (7 - t->taps) * t->x_point)};
     for (int i = 0; i < 6; i++) x.row[i] = t->x + t->row[i] + first * t->x_point;
     input_tile(t->channels, &x, v, t->v_frequency, false);
 }
@@ -235,33 +268,48 @@ struct target {
 
 enum where { INSIDE, EDGE, PAST_CACHES };
 
+/* Row i of y from the half-done row. */
+INLINE void output_row(const VEC half[6], int i, VEC bias, const struct target *y, int64_t c,
+                       MASK mask, const bool whole, const enum where where, const int side)
+{
+    VEC out[4];
+    from_points(half, out, out + 2, false, side);
+    from_points(half, out + 1, out + 3, true, side);
+    float *row = where == EDGE ? NULL : y->y + late(i * y->row);
+    UNROLL
+    for (int j = 0; j < side; j++) {
+        float *p = where == EDGE ? y->points[side * i + j] : row + j * y->point;
+        if (where == PAST_CACHES && whole)
+            STREAM(p + c, ADD(out[j], bias));
+        else
+            STORE_IF(whole, p + c, mask, ADD(out[j], bias));
+    }
+}
+
+/* Rows 0 and 2, or 1 and 3, so that what a pass leaves stays in registers. */
+INLINE void output_pair(const float *m, int64_t frequency, VEC bias, const struct target *y,
+                        int64_t c, MASK mask, const bool whole, const enum where where,
+                        const bool odd, const int side)
+{
+    VEC first[6], second[6];
+    UNROLL
+    for (int j = 0; j < 6; j++) {
+        const float *column = m + late(j * frequency + c);
+        VEC in[6];
+        UNROLL
+        for (int i = 0; i < 6; i++) in[i] = LOAD_IF(whole, column + 6 * i * frequency, mask);
+        from_points(in, first + j, second + j, odd, side);
+    }
+    output_row(first, odd, bias, y, c, mask, whole, where, side);
+    if (side == 4) output_row(second, odd + 2, bias, y, c, mask, whole, where, side);
+}
+
 INLINE void output_lanes(const float *m, int64_t frequency, VEC bias, const struct target *y,
                          int64_t c, MASK mask, const bool whole, const enum where where,
                          const int side)
 {
-    VEC half[4][6];
-    UNROLL
-    for (int j = 0; j < 6; j++) {
-        VEC in[6], out[4];
-        UNROLL
-        for (int i = 0; i < 6; i++) in[i] = LOAD_IF(whole, m + (6 * i + j) * frequency + c, mask);
-        from_points(in, out, side);
-        UNROLL
-        for (int i = 0; i < side; i++) half[i][j] = out[i];
-    }
-    UNROLL
-    for (int i = 0; i < side; i++) {
-        VEC out[4];
-        from_points(half[i], out, side);
-        UNROLL
-        for (int j = 0; j < side; j++) {
-            float *p = where == EDGE ? y->points[side * i + j] : y->y + i * y->row + j * y->point;
-            if (where == PAST_CACHES && whole)
-                STREAM(p + c, ADD(out[j], bias));
-            else
-                STORE_IF(whole, p + c, mask, ADD(out[j], bias));
-        }
-    }
+    output_pair(m, frequency, bias, y, c, mask, whole, where, false, side);
+    output_pair(m, frequency, bias, y, c, mask, whole, where, true, side);
 }
 
 /* n channels of a tile. */

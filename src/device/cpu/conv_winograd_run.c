@@ -27,7 +27,8 @@
  * channels) to 3.9 (256) of it. Measured on two Zen 4 cores with cold caches, as products of the
  * direct sum over the peak: 2.5 at 64 channels, 56x56; 2.7 at 128, 28x28; 2.3 at 256, 14x14; 2.0 at
  * 512, 7x7, where a quarter of each tile is cut off and U is 38 MB; 2.0 at 32, 320x512, where
- * memory bounds it; 2.5 at 32, 33^3.
+ * memory bounds it; 2.5 at 32, 33^3. On two Zen 5 cores within a network 1.1 at 16 channels,
+ * 320x512, where memory and calls of the gemm leaf take half; 1.5 at 32, 160x256; 2.2 at 64 and 128.
  */
 #include "base/integers.h"
 #include "base/system.h"
@@ -41,12 +42,14 @@ enum {
     PANEL = 32, /* columns of U side by side: two vectors          */
     CHUNK = 16, /* source channels that are transposed at a time   */
     LINE = 16,
-    ROWS = 14,                /* of the gemm leaf's register tile, and of a block by tiles */
-    CUT_LEAST = 7,            /* tiles that are worth a task of their own                  */
-    PIECE = 4,                /* tiles of a task that only transforms                      */
-    CHANNELS = 64,            /* source channels of such a task                            */
-    PANEL_BLOCK = 70,         /* tiles of a block, by panels                               */
-    ROUND_ELEMENTS = 3 << 20, /* of V and M, by points: a few L2s, or a share of an L3 */
+    ROWS = 14,            /* of the gemm leaf's register tile, and of a block by tiles */
+    ROWS_NARROW = 28,     /* if K is one vector */
+    CUT_LEAST = 7,        /* tiles that are worth a task of their own                  */
+    PIECE = 4,            /* tiles of a task that only transforms                      */
+    CHANNELS = 64,        /* source channels of such a task                            */
+    PANEL_BLOCK = 70,     /* tiles of a block, by panels                               */
+    ROUND_NEAR = 1 << 20, /* of V and M, by points: a share of an L3, ... */
+    ROUND_FAR = 3 << 20,  /* ... or a few L2s where U is far away */
     L2_ELEMENTS = 256 << 10,
     CACHE_ELEMENTS = 4 << 20 /* larger results do not wait in an L3 for who reads them */
 };
@@ -76,7 +79,7 @@ static void plan_by_tiles(struct winograd *w, int64_t tasks)
 {
     w->cuts = most(1, least(tasks, w->all / CUT_LEAST));
     w->parts = most(1, least(tasks / w->cuts, w->target[0] / (2 * w->depth_taps)));
-    w->block = least(ROWS, ceil_div(w->all, w->cuts));
+    w->block = least(w->k > LINE ? ROWS : ROWS_NARROW, ceil_div(w->all, w->cuts));
     w->v_frequency = odd_lines(w->block * w->v_tile);
     w->v_plane = FREQUENCIES * w->v_frequency;
     w->m_frequency = odd_lines(w->block * w->m_tile);
@@ -97,7 +100,7 @@ static void plan_by_panel(struct winograd *w, int64_t tasks)
 static int64_t rounds_of(const struct winograd *w)
 {
     const int64_t elements = FREQUENCIES * w->all * (w->v_tile + row_pitch(w->k));
-    return ceil_div(elements, ROUND_ELEMENTS);
+    return ceil_div(elements, sunup__level3_far() ? ROUND_FAR : ROUND_NEAR);
 }
 
 static void plan_by_point(struct winograd *w)
