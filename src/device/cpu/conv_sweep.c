@@ -12,9 +12,10 @@
  * Rows are cut at a tile of the leaf, or a few if sums are short, and each product first asks for
  * the memory it will write and a share of what the next rows read: the access pattern of a tile,
  * many short stretches, is none that a processor foresees (1x1 with 64 to 256 channels gains 15 to
- * 25 %). Large results leave past the caches. Tasks are shares of the targets, or of the panels
- * where weights are more than what they are applied to. All that decides no bit: an element's sum
- * runs over passes, then (t, r, s, channel).
+ * 25 %, 2x2 with stride 2 of 16 channels 40 %). Some tiles meet a panel while the first level holds
+ * it. Large results leave past the caches. Tasks are shares of the targets, or of the panels where
+ * weights are more than what they are applied to. All that decides no bit: an element's sum runs
+ * over passes, then (t, r, s, channel).
  *
  * Ceiling: multiply-adds, of which 90 to 95 % are reached from 32 channels on; 70 to 80 % where sums
  * are shorter than 30 terms; memory for 1x1 to few columns.
@@ -35,11 +36,12 @@ enum {
     PART = 96 << 10,        /* elements that a part touches, or 3/8 of the second level: on Sapphire
                                Rapids (2 MB) 10 to 20 % if there are many channels                */
     PANELS_MOST = 64 << 10, /* elements of weights at work                                      */
+    TILES = 4,              /* that meet a panel one after the other: a panel of 256 terms stays in
+                               a first level of 48 KB                                           */
+    TILES_TERMS = 16 << 10, /* terms of those tiles' rows, all together                         */
     FAR = 256 << 10,        /* elements that the L2 does not hold                               */
     SHARED = 96 << 10,      /* elements of the source that several sweeps share                 */
-    STREAM = 6 << 20        /* elements that no cache holds until they are read, or half of the
-                               third level, if that is more: measured on Zen 4 (32 MB), where it
-                               gains 15 to 25 %; on Sapphire Rapids (480 MB) it cost 40 %         */
+    STREAM = 6 << 20        /* elements that no cache holds until they are read                 */
 };
 /* Points a multiple of 4 KB apart share one set of 8 lines of a 32 KB L1, where a tile reads 14 at
  * a time: 1x1 convolutions of 1024 channels lost 20 %. */
@@ -91,9 +93,19 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
     return s->skip && rows > LINE && s->stride[2] * s->channels <= NEAR ? LINE : WIDTH;
 }
 
-static int64_t stream_from(void)
+/* Stores past the caches are not overlapped with products: they pay where sums are so short that
+ * memory is waited for anyway (Zen 5: 1.1 to 1.6 times on 16 and 25 terms, and on the zeros between
+ * the targets of strided 1x1). Longer sums: from half of the third level on. On Zen 4 that gains 15
+ * to 25 %; on Zen 5 products lose as much as the passes after them gain; on Sapphire Rapids (480 MB)
+ * less than half of it cost 40 %. */
+static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
-    return most(STREAM, sunup__cache_bytes(3) / (int64_t)sizeof(float) / 2);
+    const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];
+    if (w->passes > 1 || w->n % LINE != 0) return false;
+    if (terms < TERMS / 2 && !sunup__level3_far()) return all >= STREAM;
+    return (scattered || terms >= TERMS) &&
+           w->space.samples * target[0] * target[1] * target[2] * w->n * w->groups >=
+               most(STREAM, sunup__cache_bytes(3) / (int64_t)sizeof(float) / 2);
 }
 
 void sunup__conv_sweep_plan(struct conv_sweep *w)
@@ -105,13 +117,13 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
     w->block = most(1, PANELS_MOST / (one * w->together));
     const int64_t terms = most(1, w->taps[0].n * w->taps[1].n * w->together * w->k);
     const int64_t tile = least(w->n, w->b.width) <= LINE ? 2 * ROWS : ROWS;
-    w->rows = least(ROWS_MOST, tile * ceil_div(TERMS, terms));
-    const int64_t *target = w->space.target;
+    w->tile = least(ROWS_MOST, tile * ceil_div(TERMS, terms));
     const bool scattered = w->c_pitch[3] > least(w->n, w->b.width);
-    w->stream =
-        w->passes == 1 && (scattered || terms >= TERMS) && w->n % LINE == 0 &&
-        w->space.samples * target[0] * target[1] * target[2] * w->n * w->groups >= stream_from();
-    if (w->stream) w->rows = terms < TERMS / 2 ? 2 * tile : tile;
+    w->stream = stream_pays(w, terms, scattered);
+    w->ask = w->far && !w->stream && (scattered || terms < TERMS);
+    if (w->stream) w->tile = terms < TERMS / 2 ? 2 * tile : tile;
+    const bool alone = w->stream || terms < 2 * TERMS; /* scattered targets like that better */
+    w->rows = w->tile * (alone ? 1 : most(1, least(TILES, TILES_TERMS / (w->tile * terms))));
 }
 
 struct conv_panels sunup__conv_panels_packed(int64_t n, int64_t k, const int64_t taps[3],
@@ -166,7 +178,7 @@ static int64_t lists_room(const struct conv_sweep *w)
 
 static int64_t stream_room(const struct conv_sweep *w)
 {
-    return w->stream ? w->rows * w->b.width : 0;
+    return w->stream ? w->tile * w->b.width : 0;
 }
 
 int64_t sunup__conv_slot(const struct conv_sweep *sweep, int n)
@@ -252,46 +264,72 @@ static void choose_taps(struct walk *k, const int64_t target[2], struct stretch 
     list_taps(k);
 }
 
-static void ask_for_target(const struct gemm_f32 *g)
+static inline __attribute__((always_inline)) void ask_for_target(const struct gemm_f32 *g)
 {
     for (int64_t r = 0; r < g->m; r++) {
         for (int64_t j = 0; j < g->n; j += LINE) __builtin_prefetch(g->c + r * g->c_row + j, 1, 3);
     }
 }
 
-/* How far ahead of a row's last tap lie the rows read next; 0: near already, or not known. */
+/* How far ahead of a block lie the rows read next; 0: near already, or not known. */
 static int64_t ahead_of(const struct walk *k, const struct gemm_f32 *g)
 {
     const struct conv_sweep *w = k->w;
-    if (!w->far || g->a_row <= WIDTH || w->space.copy || g->accumulate || k->panels.from > 0 ||
-        g->batch == 0)
-        return 0;
-    const int64_t step = k->rows.count[2] > 1 ? k->rows.a_step[2] : w->rows * g->a_row;
-    return g->a_at[g->batch - 1] + step;
+    if (!w->far || w->space.copy || g->accumulate || k->panels.from > 0 || g->batch == 0) return 0;
+    return k->rows.count[2] > 1 ? k->rows.a_step[2] : w->rows * g->a_row;
 }
 
-/* The rows of g against the panels. */
+/* Asks for share i of n of what the next block reads first: the last tap's row, or as many taps
+ * along H as the stride leads on. */
+static inline __attribute__((always_inline)) void
+ask_ahead(const struct walk *k, const struct gemm_f32 *block, int64_t ahead, int64_t i, int64_t n)
+{
+    const struct conv_sweep *w = k->w;
+    const struct stretch taps = k->listed[2];
+    const int64_t step = w->joined ? 1 : most(1, taps.to - taps.from);
+    const int64_t rows = k->rows.axis[2] == 1 ? least(w->space.stride[1], block->batch / step) : 1;
+    for (int64_t r = 0; r < most(1, rows); r++)
+        conv_ask(block->a, ahead + block->a_at[block->batch - 1 - r * step],
+                 block->m * block->a_row, i, n);
+}
+
+/* A block against one panel, in tiles: with each goes a share of the asking, since of many lines
+ * asked for at once most are waited for. */
+static void multiply_tiles(const struct walk *k, const struct gemm_f32 *block, int64_t panel,
+                           int64_t ahead)
+{
+    const struct conv_sweep *w = k->w;
+    const int64_t tiles = ceil_div(block->m, w->tile), panels = k->panels.to - k->panels.from;
+    struct gemm_f32 g = *block;
+    if (w->stream) g.c_row = w->b.width;
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t from = i * block->m / tiles;
+        float *c = block->c + from * block->c_row;
+        g.m = (i + 1) * block->m / tiles - from;
+        g.a = block->a + from * block->a_row;
+        g.c = w->stream ? k->streamed : c;
+        if (ahead != 0) ask_ahead(k, block, ahead, panel * tiles + i, panels * tiles);
+        if (w->ask) ask_for_target(&g);
+        k->r->leaves->gemm(&g);
+        if (w->stream) k->r->leaves->stream_rows(g.m, g.n, g.c, g.c_row, c, block->c_row);
+    }
+}
+
+/* A block against the panels. */
 static void multiply_panels(const struct walk *k, struct gemm_f32 *g, const float *b,
                             const float *bias, float *c)
 {
     const struct conv_sweep *w = k->w;
     const int64_t columns = least(w->n, k->panels.to * w->b.width) - k->panels.from * w->b.width;
-    const int64_t c_row = g->c_row, ahead = ahead_of(k, g);
-    if (w->stream) g->c_row = w->b.width;
+    const int64_t ahead = ahead_of(k, g);
     for (int64_t j = k->panels.from; j < k->panels.to; j++) {
         const int64_t column = (j - k->panels.from) * w->b.width;
         g->n = least(w->b.width, columns - column);
         g->b = b + j * w->b.panel;
-        g->c = w->stream ? k->streamed : c + column;
+        g->c = c + column;
         g->bias = bias ? bias + column : NULL;
-        if (ahead != 0)
-            conv_ask(g->a, ahead, g->m * g->a_row, j - k->panels.from,
-                     k->panels.to - k->panels.from);
-        if (w->far && g->c_row > g->n) ask_for_target(g);
-        k->r->leaves->gemm(g);
-        if (w->stream) k->r->leaves->stream_rows(g->m, g->n, g->c, g->c_row, c + column, c_row);
+        multiply_tiles(k, g, j - k->panels.from, ahead);
     }
-    g->c_row = c_row;
 }
 
 /* Rows of a run in blocks, for one group. */

@@ -45,8 +45,10 @@ struct conv_sweep {
     int64_t passes;
     bool far;      /* source and target are in memory, not in a cache     */
     bool stream;   /* targets go around the caches                        */
+    bool ask;      /* targets are asked for before they are written       */
     int64_t block; /* panels that stay in the cache together              */
-    int64_t rows;  /* of a product at most                                */
+    int64_t rows;  /* of a block at most, in tiles that meet a panel      */
+    int64_t tile;  /* rows of a product at most                           */
 };
 /* In this order: all but b, joined and what comes from the plan is filled; _space decides whether
  * to copy halos or to skip what is outside; _width tells how wide panels should be; b and joined
