@@ -15,12 +15,17 @@
 #define SPLAT(v)        _mm256_set1_ps(v)
 #define ADD(a, b)       _mm256_add_ps(a, b)
 #define DIV(a, b)       _mm256_div_ps(a, b)
+#define LOAD(p)         _mm256_loadu_ps(p)
+#define STORE(p, v)     _mm256_storeu_ps(p, v)
 #define LOADM(p, m)     _mm256_maskload_ps(p, m)
 #define STOREM(p, m, v) _mm256_maskstore_ps(p, m, v)
 #define MASK_OF(n)                                                                                 \
     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 #define LARGER(best, x)                                                                            \
     _mm256_blendv_ps(_mm256_max_ps(best, x), best, _mm256_cmp_ps(best, best, _CMP_UNORD_Q))
+#define ANY(a)       (_mm256_movemask_ps(a) != 0)
+#define UNORDERED(a) _mm256_cmp_ps(a, a, _CMP_UNORD_Q)
+#define MAX(a, b)    _mm256_max_ps(a, b)
 /* "Not at most" is true if either is NaN. */
 #define MORE(x, best)                                                                              \
     _mm256_and_ps(_mm256_cmp_ps(x, best, _CMP_NLE_UQ), _mm256_cmp_ps(best, best, _CMP_ORD_Q))

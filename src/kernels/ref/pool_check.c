@@ -108,6 +108,8 @@ static const char *const problems[] = {"w1c1",
                                        "w40c1s33stride2pad3",
                                        "h2w2c3r3s3pad1stride3",
                                        "h34w33c2r33s32",
+                                       "h4w200c48r3s3stride2pad1",
+                                       "w90c20s5stride2pad2",
                                        "h1w1c40",
                                        NULL};
 const struct leaf_check sunup__check_max_pool = {"max_pool", problems, run_max};
