@@ -2,18 +2,21 @@
  *
  * Owes: the product where numerics are bf16. Both operands are first written as words of two bf16
  * along the sum (leaves.def), ends of sums filled with zeros to whole tiles of 16: A in rows,
- * `DEPTH` words of each beside those of the next, an odd number of cache lines apart, since tiles
+ * `depth` words of each beside those of the next, an odd number of cache lines apart, since tiles
  * load 16 rows at once and rows a power of two apart meet in few sets of the first cache; B in
  * panels of 32 columns. What comes turned is turned in pieces that stay in the first cache. Then
  * blocks of C, each a chain of gemm_bf16 calls over steps of the sum that go on in C's own value,
  * so no bit depends on threads.
  *
- * Ceiling: 2 m n k flops at twice the rate of f32 (Zen 4), eight times with tiles (Sapphire
- * Rapids); packing reads 4 and writes 2 bytes an element, so what has few rows or columns is left
- * to f32. A block of 256 x 256 reads 2 x 512 KB from the third level for a step of 134 Mflop, and
- * C goes up and down once a step: on Sapphire Rapids (2 MB of second cache) half the depth costs
- * 5-20 %, half the rows as much again. Where the second cache is 1 MB (Zen 4) blocks have half the
- * rows and columns, so that both operands of a step take half of it on either.
+ * Ceiling: 2 m n k flops at twice the rate of f32 (Zen 4 and 5), eight times with tiles (Sapphire
+ * Rapids); packing reads 4 and writes 2 bytes an element at the speed of memory, a tenth of the time
+ * of 1024 x 1000 x 5270 on Zen 5, where the rest runs at 90 % of the leaf's rate; so what has few
+ * rows or columns is left to f32. Blocks of all columns that pack their own rows of A gained 1-3 %
+ * there, 0 on products with 256 columns, and lost where A comes turned. A block of 256 x 256 reads
+ * 2 x 512 KB from the third level for a step of 134 Mflop, and C goes up and down once a step: on
+ * Sapphire Rapids (2 MB of second cache) half the depth costs 5-20 %, half the rows as much again.
+ * Where the second cache is 1 MB (Zen 4) blocks have half the rows and columns, so that both
+ * operands of a step take half of it on either.
  */
 #include <string.h>
 
@@ -22,13 +25,13 @@
 #include "device/cpu/product.h"
 
 enum {
-    DEPTH = 512, /* words of a step */
+    DEPTH = 512, /* words of a step, at most */
     ROWS = 256,  /* of a block, and its panels: most and least */
     ROWS_LEAST = 64,
     PANELS = 8,
     PANELS_LEAST = 2,
     ITEMS_PER_THREAD = 3,
-    LEAST = 32, /* rows, columns and terms that pay */
+    ROWS_FEWEST = 32, /* rather than a thread without a block */
     CHUNK = 64,
     CHUNK_WORDS = CHUNK / 2, /* terms of the sum that are packed at once */
     WIDE = 128               /* rows of a turned A at once */
@@ -40,7 +43,8 @@ struct run {
     const float *a, *b, *bias;
     float *c;
     uint32_t *a_words, *b_words;
-    int64_t k2, pitch;    /* words of a sum, whole tiles; from one row of A to the next */
+    int64_t k2, depth;    /* words of a sum, whole tiles; of a step */
+    int64_t pitch;        /* from one row of A to the next */
     int64_t rows, panels; /* of a block */
     int64_t a_items;      /* of packing A */
 };
@@ -51,9 +55,15 @@ static int64_t words(const struct product *p)
     return round_up(ceil_div(p->k, 2), LINE);
 }
 
+/* Words of a step: equal ones, in whole chunks. A short last one would load C for little. */
+static int64_t depth(const struct product *p)
+{
+    return round_up(ceil_div(words(p), ceil_div(words(p), DEPTH)), CHUNK_WORDS);
+}
+
 static int64_t pitch(const struct product *p)
 {
-    const int64_t row = least(words(p), DEPTH);
+    const int64_t row = least(words(p), depth(p));
     return row / LINE % 2 == 0 ? row + LINE : row;
 }
 
@@ -70,13 +80,13 @@ static int64_t panels(const struct product *p)
 
 static int64_t a_matrix(const struct product *p)
 {
-    return p->m * ceil_div(words(p), DEPTH) * pitch(p);
+    return p->m * ceil_div(words(p), depth(p)) * pitch(p);
 }
 
 /* Word q of row i of a matrix of A. */
 static uint32_t *a_at(const struct run *r, int64_t s, int64_t i, int64_t q)
 {
-    return r->a_words + s * a_matrix(r->p) + (q / DEPTH * r->p->m + i) * r->pitch + q % DEPTH;
+    return r->a_words + s * a_matrix(r->p) + (q / r->depth * r->p->m + i) * r->pitch + q % r->depth;
 }
 
 static uint32_t *b_at(const struct run *r, int64_t s, int64_t panel, int64_t q, int64_t width)
@@ -107,12 +117,12 @@ static void ask(const float *x, int64_t rows, int64_t row, int64_t wide)
 static void pack_a_rows(const struct run *r, int64_t s, int64_t from)
 {
     const struct product *p = r->p;
-    for (int64_t q = 0; q < r->k2; q += DEPTH) {
-        const int64_t left = p->k - 2 * q, n = least(2 * DEPTH, left);
+    for (int64_t q = 0; q < r->k2; q += r->depth) {
+        const int64_t left = p->k - 2 * q, n = least(2 * r->depth, left);
         for (int64_t i = from; i < least(p->m, from + LINE); i++) {
             uint32_t *to = a_at(r, s, i, q);
             r->leaves->bf16_words(n, r->a + s * p->a_step + i * p->a_row + 2 * q, to);
-            zero(to + ceil_div(n, 2), least(DEPTH, r->k2 - q) - ceil_div(n, 2));
+            zero(to + ceil_div(n, 2), least(r->depth, r->k2 - q) - ceil_div(n, 2));
         }
     }
 }
@@ -204,7 +214,7 @@ static void block(void *arg, int64_t i)
     const int64_t across = ceil_div(panels(p), r->panels), down = ceil_div(p->m, r->rows);
     const int64_t s = i / across / down, row = i / across % down * r->rows,
                   first = i % across * r->panels;
-    for (int64_t q = 0; q < r->k2; q += DEPTH) {
+    for (int64_t q = 0; q < r->k2; q += r->depth) {
         for (int64_t j = first; j < least(panels(p), first + r->panels); j++) {
             const int64_t width = least(PANEL, p->n - j * PANEL);
             const uint32_t *a = a_at(r, p->a_step ? s : 0, row, q);
@@ -212,7 +222,7 @@ static void block(void *arg, int64_t i)
             r->leaves->gemm_bf16(&(struct gemm_f32){
                 .m = least(r->rows, p->m - row),
                 .n = width,
-                .k = least(DEPTH, r->k2 - q),
+                .k = least(r->depth, r->k2 - q),
                 .batch = 1,
                 .a = (const float *)(const void *)a,
                 .a_row = r->pitch,
@@ -222,7 +232,7 @@ static void block(void *arg, int64_t i)
                 .c = r->c + (s * p->m + row) * p->n + j * PANEL,
                 .c_row = p->n,
                 .accumulate = q > 0,
-                .bias = r->bias && q + DEPTH >= r->k2 ? r->bias + j * PANEL : NULL});
+                .bias = r->bias && q + r->depth >= r->k2 ? r->bias + j * PANEL : NULL});
         }
     }
 }
@@ -242,6 +252,17 @@ static int64_t blocks(const struct run *r)
     return r->p->batch * ceil_div(r->p->m, r->rows) * ceil_div(panels(r->p), r->panels);
 }
 
+/* Halves blocks, not below so many rows and panels, until there are so many. */
+static void halve(struct run *r, int64_t wanted, int64_t fewest_rows, int64_t fewest_panels)
+{
+    while (blocks(r) < wanted && (r->rows > fewest_rows || r->panels > fewest_panels)) {
+        if (r->rows >= r->panels * PANEL && r->rows > fewest_rows)
+            r->rows /= 2;
+        else
+            r->panels /= 2;
+    }
+}
+
 /* Blocks whose operands of a step take half of the second cache, and that leave each thread a few. */
 static void choose_blocks(struct run *r, int threads)
 {
@@ -253,13 +274,8 @@ static void choose_blocks(struct run *r, int threads)
         r->panels /= 2;
     }
     if (threads == 1) return;
-    while (blocks(r) < (int64_t)ITEMS_PER_THREAD * threads &&
-           (r->rows > ROWS_LEAST || r->panels > PANELS_LEAST)) {
-        if (r->rows >= r->panels * PANEL && r->rows > ROWS_LEAST)
-            r->rows /= 2;
-        else
-            r->panels /= 2;
-    }
+    halve(r, (int64_t)ITEMS_PER_THREAD * threads, ROWS_LEAST, PANELS_LEAST);
+    halve(r, threads, ROWS_FEWEST, 1);
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -274,6 +290,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                     .c = s->out[0],
                     .a_words = s->workspace,
                     .k2 = words(p),
+                    .depth = depth(p),
                     .pitch = pitch(p),
                     .a_items = matrices(p, p->a_step) * a_pieces(p)};
     r.b_words = r.a_words + a_elements(p);
@@ -290,13 +307,25 @@ static void end(struct step *s)
     s->data = NULL;
 }
 
+/* Packing and waiting for it cost less than the multiply-adds they save. Below these f32 is as fast
+ * or faster (Zen 5: 96 cubed 1.03, 32 x 32 x 4096 0.6, 4096 x 32 x 32 0.8 times its speed). */
+static bool pays(const struct product *p)
+{
+    enum { LEAST = 32, LEAST_TERMS = 1 << 20, TERMS_PER_ELEMENT = 24 };
+    const int64_t terms = p->batch * p->m * p->n * p->k;
+    const int64_t elements = matrices(p, p->a_step) * p->m * p->k +
+                             matrices(p, p->b_step) * p->k * p->n + p->batch * p->m * p->n;
+    return p->m >= LEAST && p->n >= LEAST && p->k >= LEAST && terms >= LEAST_TERMS &&
+           terms >= TERMS_PER_ELEMENT * elements;
+}
+
 bool sunup__product_bf16_can(const struct device *d, const struct node *n)
 {
     if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_BF16 || !d->kernels->fast_bf16 ||
         n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->out[0]->shape) == 0)
         return false;
     const struct product p = sunup__product_of(n);
-    return p.m >= LEAST && p.n >= LEAST && p.k >= LEAST;
+    return pays(&p);
 }
 
 sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, struct step *s)

@@ -1,6 +1,6 @@
 /* product_bf16_test.c - products in bf16 against f64 sums of the same rounded operands, and the same
- * bits with any number of threads. Where the processor has no such instruction there is nothing to
- * test: no maker may offer itself. */
+ * bits with any number of threads. At levels without such an instruction there is nothing to test: no
+ * maker may offer itself. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,6 @@ static const struct sizes problems[] = {{1, 32, 32, 32, 0},         {1, 97, 65, 
 static sunup_context *context(sunup_numerics numerics)
 {
     unsetenv("SUNUP_NUMERICS");
-    unsetenv("SUNUP_ISA");
     sunup_context_options o = sunup_context_defaults();
     o.numerics = numerics;
     sunup_context *ctx;
@@ -54,11 +53,12 @@ static const struct node *build(sunup_graph *g, const struct sizes *s)
         ->node;
 }
 
-static const struct maker *maker_of(const struct device *d, const struct node *n)
+/* Whether it offers itself or not: it must be right where it does not pay, too. */
+static const struct maker *maker_of(const struct node *n)
 {
-    for (const struct maker *m = sunup__cpu_makers; m->name; m++)
-        if (strcmp(m->op, n->op->name) == 0 && strstr(m->name, "_bf16") && m->can(d, n)) return m;
-    return NULL;
+    const struct maker *m = sunup__cpu_makers;
+    while (m->name && !(strcmp(m->op, n->op->name) == 0 && strstr(m->name, "_bf16"))) m++;
+    return m->name ? m : NULL;
 }
 
 static float *draw(int64_t n, uint64_t seed)
@@ -98,7 +98,7 @@ static void check_element(const struct sizes *s, float *const in[3], const float
 static void check_problem(struct device *cpu, const struct node *n, const struct sizes *s)
 {
     static const int threads[] = {1, 2, 3, 7};
-    const struct maker *maker = maker_of(cpu, n);
+    const struct maker *maker = maker_of(n);
     assert_non_null(maker);
     float *in[3] = {draw(s->batch * s->m * s->k, 1), draw(s->batch * s->k * s->n, 2),
                     draw(s->n, 3)};
@@ -142,18 +142,34 @@ static void sums_of_rounded_operands(void **state)
     sunup_context_destroy(&ctx);
 }
 
-static void only_where_it_is_asked_for(void **state)
+static bool offers(sunup_context *ctx, struct device *cpu, const struct sizes *s)
+{
+    sunup_graph *g;
+    assert_int_equal(sunup_graph_create(ctx, NULL, &g), SUNUP_OK);
+    const struct node *n = build(g, s);
+    const bool can = maker_of(n)->can(cpu, n);
+    sunup_graph_destroy(&g);
+    return can;
+}
+
+static void only_where_it_is_asked_for_and_pays(void **state)
 {
     (void)state;
+    static const struct sizes large[] = {{1, 131, 1051, 163, 0},
+                                         {1, 1024, 1024, 32, LINEAR},
+                                         {16, 64, 64, 128, TB}},
+                              small[] = {{1, 64, 64, 64, 0},
+                                         {1, 4096, 32, 32, LINEAR},
+                                         {1, 16, 4096, 4096, TB}};
     for (int numerics = SUNUP_NUMERICS_FAST; numerics <= SUNUP_NUMERICS_BF16; numerics++) {
         sunup_context *ctx = context((sunup_numerics)numerics);
         struct device *cpu;
         assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
-        sunup_graph *g;
-        assert_int_equal(sunup_graph_create(ctx, NULL, &g), SUNUP_OK);
-        const bool offers = maker_of(cpu, build(g, &problems[0])) != NULL;
-        assert_int_equal(offers, numerics == SUNUP_NUMERICS_BF16 && cpu->kernels->fast_bf16);
-        sunup_graph_destroy(&g);
+        const bool asked = numerics == SUNUP_NUMERICS_BF16 && cpu->kernels->fast_bf16;
+        for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+            assert_int_equal(offers(ctx, cpu, &large[i]), asked);
+        for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+            assert_false(offers(ctx, cpu, &small[i]));
         sunup_context_destroy(&ctx);
     }
 }
@@ -161,6 +177,6 @@ static void only_where_it_is_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sums_of_rounded_operands),
-                                       cmocka_unit_test(only_where_it_is_asked_for)};
+                                       cmocka_unit_test(only_where_it_is_asked_for_and_pays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
