@@ -175,10 +175,10 @@ static void BITS(forward_block)(const struct run *r, const struct head *h, int64
         t->sum[q] = 0;
     }
     BITS(pack)(m, c, BITS(rows_of)(h, r->e->in[0], a->queries, a->c, c, i), a->c, t->q);
+    const int64_t seen = keys_seen(a, i, m);
     bool some = false;
-    for (int64_t j = 0; j < a->keys; j += KEYS) {
-        const struct block o = {i, m, j, a->keys - j < KEYS ? a->keys - j : KEYS};
-        if (unseen(a, &o)) break;
+    for (int64_t j = 0; j < seen; j += KEYS) {
+        const struct block o = {i, m, j, seen - j < KEYS ? seen - j : KEYS};
         const struct BITS(attention) leaf = BITS(block_of)(r, h, &o);
         BITS(scores)(r, &o, t->q, c, t->k_turned, t->s);
         r->e->kernels->TABLE.attention_scores(&leaf, t->s, t->max, t->sum, t->shrink);
@@ -247,9 +247,8 @@ static void BITS(take_dy)(const struct run *r, const struct head *h, int64_t i, 
     const int64_t d = a->v / a->heads;
     const REAL *y = BITS(rows_of)(h, r->e->in[4], a->queries, a->v, d, i);
     BITS(pack)(m, d, BITS(rows_of)(h, r->e->in[6], a->queries, a->v, d, i), a->v, t->dy);
-    for (int64_t q = 0; q < m; q++)
-        r->e->kernels->TABLE.pointwise(PW_mul, d, t->work + q * d, y + q * a->v, t->dy + q * d,
-                                       NULL, NULL);
+    BITS(pack)(m, d, y, a->v, t->work);
+    r->e->kernels->TABLE.pointwise(PW_mul, m * d, t->work, t->work, t->dy, NULL, NULL);
     r->e->kernels->TABLE.reduce(REDUCE_SUM, m, d, 1, t->work, t->delta);
 }
 
@@ -282,10 +281,10 @@ static void BITS(backward_block)(const struct run *r, const struct head *h, int6
     const int64_t dq_row = out[0] ? a->c : c;
     BITS(take_dy)(r, h, i, m, t);
     BITS(pack)(m, c, BITS(rows_of)(h, in[0], a->queries, a->c, c, i), a->c, t->q);
+    const int64_t seen = keys_seen(a, i, m);
     bool some = false;
-    for (int64_t j = 0; j < a->keys; j += KEYS) {
-        const struct block o = {i, m, j, a->keys - j < KEYS ? a->keys - j : KEYS};
-        if (unseen(a, &o)) break;
+    for (int64_t j = 0; j < seen; j += KEYS) {
+        const struct block o = {i, m, j, seen - j < KEYS ? seen - j : KEYS};
         const struct BITS(attention) leaf = BITS(block_of)(r, h, &o);
         REAL *dbias = NULL;
         if (out[3] && leaf.bias) dbias = (REAL *)out[3] + (leaf.bias - (const REAL *)in[3]);

@@ -35,10 +35,11 @@ struct block { /* queries [i, i + m), keys [j, j + n) */
     int64_t i, m, j, n;
 };
 
-/* No query of the block sees a key of it or behind it. */
-static bool unseen(const struct attention_attr *a, const struct block *o)
+/* Keys that the last of queries [i, i + m) sees, and so all that any of them does. */
+static int64_t keys_seen(const struct attention_attr *a, int64_t i, int64_t m)
 {
-    return a->causal && o->i + o->m + a->keys - a->queries <= o->j;
+    const int64_t n = a->causal ? i + m + a->keys - a->queries : a->keys;
+    return n < 0 ? 0 : n < a->keys ? n : a->keys;
 }
 
 /* Elements from one row of transposed keys to the next: an odd number of lines. */

@@ -1,6 +1,7 @@
 /* attention.c - scores of attention made into weights. A block of rows is in the first or second
  * cache, so the exponentials are what it costs: with what goes before and after them some 17 vector
- * instructions for 16 keys (9 cycles where two are begun in each), and 2 for the maximum.
+ * instructions for 16 keys (9 cycles where two are begun in each; on Zen 5, 9 with the maximum, and
+ * 7.5 back, where the other pair of ports adds), and 2 for the maximum.
  *
  * Maxima and sums of a group of rows are folded together (rows.h).
  */
@@ -13,28 +14,35 @@ static int64_t seen(const struct attention_f32 *a, int64_t row)
     return n < 0 ? 0 : n < a->n ? n : a->n;
 }
 
-/* t = scale s + bias of a row, and the lanes of its maximum. t is kept only where there is a bias:
- * it costs less to multiply again than to store. */
+enum { STEP = EXP_STEP, STEP_LANES = STEP * VEC_LANES }; /* taken in step: math.h */
+
+/* t = scale s + bias of a vector of a row. t is kept only where there is a bias: it costs less to
+ * multiply again than to store. */
+INLINE vec score(float *s, const float *bias, int64_t at, int64_t left, vec scale)
+{
+    const vec t = vec_load_part(s + at, left);
+    if (!bias) return scale * t;
+    const vec sum = vec_fma(scale, t, vec_load_part(bias + at, left));
+    vec_store_part(s + at, sum, left);
+    return sum;
+}
+
+/* The lanes of a row's maximum. */
 INLINE vec row_top(int64_t n, float *s, const float *bias, vec scale)
 {
     const vec least = vec_set(-INFINITY);
-    vec top[ROW_VECS];
-    for (int v = 0; v < ROW_VECS; v++) top[v] = least;
-    for (int64_t j = 0; j < n; j += ROW_LANES) {
-        for (int v = 0; v < ROW_VECS; v++) {
-            const int64_t at = j + v * VEC_LANES, left = n - at;
-            if (left <= 0) break;
-            vec t = vec_load_part(s + at, left);
-            if (bias) {
-                t = vec_fma(scale, t, vec_load_part(bias + at, left));
-                vec_store_part(s + at, t, left);
-            } else {
-                t *= scale;
-            }
-            top[v] = vec_max(top[v], vec_keep(t, least, left));
-        }
+    vec top[STEP];
+    for (int v = 0; v < STEP; v++) top[v] = least;
+    int64_t j = 0;
+    for (; j + STEP_LANES <= n; j += STEP_LANES) {
+        for (int v = 0; v < STEP; v++)
+            top[v] = vec_max(top[v], score(s, bias, j + v * VEC_LANES, VEC_LANES, scale));
     }
-    for (int v = 1; v < ROW_VECS; v++) top[0] = vec_max(top[0], top[v]);
+    for (; j < n; j += VEC_LANES)
+        top[0] = vec_max(top[0], vec_keep(score(s, bias, j, n - j, scale), least, n - j));
+    for (int half = STEP / 2; half > 0; half /= 2) {
+        for (int v = 0; v < half; v++) top[v] = vec_max(top[v], top[v + half]);
+    }
     return top[0];
 }
 
@@ -49,19 +57,22 @@ INLINE vec row_weights(int64_t n, float *s, vec scale, vec base)
     vec sum[ROW_VECS];
     for (int v = 0; v < ROW_VECS; v++) sum[v] = vec_set(0);
     int64_t j = 0;
-    for (; j + ROW_LANES <= n; j += ROW_LANES) {
-        for (int v = 0; v < ROW_VECS; v++) {
-            const vec e = weight(vec_load(s + j + v * VEC_LANES), scale, base);
-            vec_store(s + j + v * VEC_LANES, e);
-            sum[v] += e;
+    for (; j + STEP_LANES <= n; j += STEP_LANES) {
+        vec e[STEP];
+        for (int v = 0; v < STEP; v++)
+            e[v] = vec_fma(scale, vec_load(s + j + v * VEC_LANES), vec_set(0) - base);
+        vec_exps_negative(STEP, e);
+        for (int v = 0; v < STEP; v++) {
+            vec_store(s + j + v * VEC_LANES, e[v]);
+            sum[v % ROW_VECS] += e[v];
         }
     }
-    for (int v = 0; v < ROW_VECS; v++) {
+    for (int v = 0; v < STEP; v++) {
         const int64_t at = j + v * VEC_LANES, left = n - at;
         if (left <= 0) break;
         const vec e = weight(vec_load_part(s + at, left), scale, base);
         vec_store_part(s + at, e, left);
-        sum[v] += vec_keep(e, vec_set(0), left);
+        sum[v % ROW_VECS] += vec_keep(e, vec_set(0), left);
     }
     for (int half = ROW_VECS / 2; half > 0; half /= 2) {
         for (int v = 0; v < half; v++) sum[v] += sum[v + half];
@@ -136,22 +147,50 @@ static void attention_scores(const struct attention_f32 *a, float *s, float *max
     }
 }
 
+/* A row on the way back. */
+struct back_row {
+    float *s, *dp, *dbias;
+    const float *bias;
+    vec scale, base, mean;
+};
+
+/* `count` vectors of a row from j on, the last of them `left` elements. */
+INLINE void back_step(const struct back_row *r, int64_t j, int count, int64_t left)
+{
+    vec e[STEP];
+    for (int v = 0; v < count; v++) {
+        const int64_t at = j + v * VEC_LANES;
+        const vec t = vec_load_part(r->s + at, left), down = vec_set(0) - r->base;
+        if (r->bias)
+            e[v] = vec_fma(r->scale, t, vec_load_part(r->bias + at, left)) + down;
+        else
+            e[v] = vec_fma(r->scale, t, down);
+    }
+    vec_exps_negative(count, e);
+    for (int v = 0; v < count; v++) {
+        const int64_t at = j + v * VEC_LANES;
+        const vec d = e[v] * (vec_load_part(r->dp + at, left) - r->mean);
+        vec_store_part(r->s + at, e[v], left);
+        if (r->dbias) vec_store_part(r->dbias + at, vec_load_part(r->dbias + at, left) + d, left);
+        vec_store_part(r->dp + at, d * r->scale, left);
+    }
+}
+
 static void attention_grad(const struct attention_f32 *a, const float *lse, const float *delta,
                            float *s, float *dp, float *dbias)
 {
-    const vec scale = vec_set(a->scale), one = vec_set(1);
     for (int64_t r = 0; r < a->rows; r++, s += a->row, dp += a->row) {
         const int64_t n = lse[r] == -INFINITY ? 0 : seen(a, r);
-        const vec base = vec_set(lse[r]), mean = vec_set(delta[r]);
-        const float *bias = a->bias ? a->bias + r * a->bias_row : NULL;
-        float *to = dbias ? dbias + r * a->bias_row : NULL;
-        ALONG(
-            n, const vec t = vec_load_part(s + j, left);
-            const vec e = bias ? weight(vec_fma(scale, t, vec_load_part(bias + j, left)), one, base)
-                               : weight(t, scale, base);
-            const vec d = e * (vec_load_part(dp + j, left) - mean); vec_store_part(s + j, e, left);
-            if (to) vec_store_part(to + j, vec_load_part(to + j, left) + d, left);
-            vec_store_part(dp + j, d * scale, left););
+        const struct back_row row = {.s = s,
+                                     .dp = dp,
+                                     .dbias = dbias ? dbias + r * a->bias_row : NULL,
+                                     .bias = a->bias ? a->bias + r * a->bias_row : NULL,
+                                     .scale = vec_set(a->scale),
+                                     .base = vec_set(lse[r]),
+                                     .mean = vec_set(delta[r])};
+        int64_t j = 0;
+        for (; j + STEP_LANES <= n; j += STEP_LANES) back_step(&row, j, STEP, VEC_LANES);
+        for (; j < n; j += VEC_LANES) back_step(&row, j, 1, n - j);
         zero_from(s, n, a->n);
         zero_from(dp, n, a->n);
     }

@@ -91,18 +91,34 @@ static inline float fast_exp(float x)
     return fast_exp_negative(x > 89.0F ? 89.0F : x); /* Inf from 88.73 on */
 }
 
-/* fast_exp's bits in a vec, x < 89 */
-INLINE vec vec_exp_negative(vec x)
+/* x = exp(x), with fast_exp's bits, of n vectors (EXP_STEP at most) of elements below 89. One is a
+ * chain of some 50 cycles, and a processor's queue of what waits holds a few chains only: so four in
+ * step are done sooner than four in a row (attention's weights by 12 %, their gradient by 9, on
+ * Zen 5). */
+enum { EXP_STEP = 4 };
+
+INLINE void vec_exps_negative(int n, vec x[])
 {
     const vec shift = vec_set(ROUND_SHIFT), one = vec_set(1.0F);
-    const vec n = vec_fma(x, vec_set(LOG2_E), shift) - shift;
-    const vec r = vec_fma(n, vec_set(-LN2_LOW), vec_fma(n, vec_set(-LN2_HIGH), x));
-    vec p = vec_set(0x1.6bebcep-10F);
-    p = vec_fma(p, r, vec_set(0x1.1228e6p-7F));
-    p = vec_fma(p, r, vec_set(0x1.555676p-5F));
-    p = vec_fma(p, r, vec_set(0x1.5554aep-3F));
-    p = vec_fma(p, r, vec_set(0x1.fffffep-2F));
-    return vec_scale_from(vec_fma(vec_fma(p, r, one), r, one), n, x, EXP_LEAST);
+    vec k[EXP_STEP], r[EXP_STEP], p[EXP_STEP];
+    for (int v = 0; v < n; v++) k[v] = vec_fma(x[v], vec_set(LOG2_E), shift);
+    for (int v = 0; v < n; v++) k[v] -= shift;
+    for (int v = 0; v < n; v++) r[v] = vec_fma(k[v], vec_set(-LN2_HIGH), x[v]);
+    for (int v = 0; v < n; v++) r[v] = vec_fma(k[v], vec_set(-LN2_LOW), r[v]);
+    for (int v = 0; v < n; v++)
+        p[v] = vec_fma(vec_set(0x1.6bebcep-10F), r[v], vec_set(0x1.1228e6p-7F));
+    for (int v = 0; v < n; v++) p[v] = vec_fma(p[v], r[v], vec_set(0x1.555676p-5F));
+    for (int v = 0; v < n; v++) p[v] = vec_fma(p[v], r[v], vec_set(0x1.5554aep-3F));
+    for (int v = 0; v < n; v++) p[v] = vec_fma(p[v], r[v], vec_set(0x1.fffffep-2F));
+    for (int v = 0; v < n; v++) p[v] = vec_fma(p[v], r[v], one);
+    for (int v = 0; v < n; v++) p[v] = vec_fma(p[v], r[v], one);
+    for (int v = 0; v < n; v++) x[v] = vec_scale_from(p[v], k[v], x[v], EXP_LEAST);
+}
+
+INLINE vec vec_exp_negative(vec x)
+{
+    vec_exps_negative(1, &x);
+    return x;
 }
 
 INLINE vec vec_exp(vec x)
