@@ -407,6 +407,8 @@ typedef struct sunup_comm_options {
     size_t size;
     double timeout_s;       /* 300 (SUNUP_TIMEOUT overrides): then the absent ranks are named, E_HANG    */
     int64_t bucket_bytes;   /* 4 MiB: pieces in which gradients travel                                  */
+    bool messages;          /* false (SUNUP_MESSAGES=1 overrides): else ranks of one node send messages
+                               as between nodes, instead of sharing memory; the same bits, slower       */
 } sunup_comm_options;
 SUNUP_API sunup_comm_options sunup_comm_defaults(void);
 /// All ranks of the job if this process was started by mpiexec or srun (or MPI is initialised already), else one

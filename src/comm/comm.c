@@ -76,6 +76,8 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
         CHECK(end != timeout && !*end, c->ctx, E_ARGUMENT,
               "SUNUP_TIMEOUT is \"%s\"; it must be a number of seconds", timeout);
     }
+    const char *messages = getenv("SUNUP_MESSAGES");
+    if (messages) c->options.messages = strcmp(messages, "0") != 0;
     CHECK(c->options.timeout_s > 0, c->ctx, E_ARGUMENT,
           "timeout_s is %g; it must be above 0 (default 300)", c->options.timeout_s);
     CHECK(c->options.bucket_bytes > 0, c->ctx, E_ARGUMENT,
@@ -88,6 +90,7 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
 struct hello {
     char host[HOST_TEXT];
     int64_t bucket_bytes;
+    int32_t messages;
 };
 
 static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
@@ -97,6 +100,10 @@ static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
               "bucket_bytes is %" PRId64 " on rank %d and %" PRId64
               " on rank 0; it must be equal on all ranks",
               all[r].bucket_bytes, r, all[0].bucket_bytes);
+        CHECK(all[r].messages == all[0].messages, c->ctx, E_SHAPE,
+              "messages (SUNUP_MESSAGES) is %d on rank %d and %d on rank 0; it must be equal on "
+              "all ranks",
+              all[r].messages, r, all[0].messages);
         memcpy(c->hosts[r], all[r].host, HOST_TEXT);
     }
     return SUNUP_OK;
@@ -104,7 +111,7 @@ static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
 
 static sunup_status greet(sunup_comm *c)
 {
-    struct hello mine = {.bucket_bytes = c->options.bucket_bytes};
+    struct hello mine = {.bucket_bytes = c->options.bucket_bytes, .messages = c->options.messages};
     if (gethostname(mine.host, sizeof mine.host - 1))
         snprintf(mine.host, sizeof mine.host, "a node");
     struct hello *all = sunup__alloc((size_t)c->ranks * sizeof *all);

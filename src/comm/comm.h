@@ -4,8 +4,9 @@
  * of level l covers [a 2^l, (a+1) 2^l); where S is no power of two, an absent right child leaves
  * the left one unchanged. A rank owns a contiguous block of shards and adds them as they come
  * (binary counter), keeping one partial sum for each maximal aligned subtree. Exchange: slice by
- * slice, each rank receives all partial sums of its slice, adds them in the tree's order, and sends
- * the sum to all. IEEE addition commutes, so only the tree decides the bits.
+ * slice, each rank receives all partial sums of its slice, or reads them where all ranks share a
+ * node's memory, adds them in the tree's order, and sends the sum to all. IEEE addition commutes, so
+ * only the tree decides the bits.
  *
  * Waiting is polling with a clock: after timeout_s the absent ranks are named and E_HANG returned.
  * MPI only.
@@ -33,20 +34,22 @@ int sunup__subtrees(int shards, int from, int to, int *start, int *level);
 /* Streaming accumulation of one rank's shards. */
 struct exchange;
 /* n elements f32 (f64 if f64). sum: [n] out, the total on every rank after finish. Memory:
- * (subtrees + log2 of the block + 1) * n. */
+ * (subtrees + log2 of the block + 1) * n. All ranks call it, with the same arguments. */
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct kernels *k, int threads,
                                     int shards, int64_t n, bool f64, struct exchange **x);
 void sunup__exchange_destroy(struct exchange **x);
-/* Predicted memory of a rank, with the default bucket_bytes. */
+/* The ranks see each other's rows: the total can stay in the exchange. So it can on one rank. */
+bool sunup__exchange_is_shared(const struct exchange *x);
+/* Predicted memory of a rank whose rows are not shared, with the default bucket_bytes. */
 int64_t sunup__exchange_bytes(int shards, int ranks, int64_t n, bool f64);
 /* Where the next own shard's terms must be written ([n], not zeroed). */
 void *sunup__exchange_slot(struct exchange *x);
 /* The slot is full: add it in. Call for every own shard in ascending order. */
 void sunup__exchange_push(struct exchange *x);
-/* After all own shards: exchange. site: what this is ("step 12 gradients"), for reports. sum: [n]; one
- * rank may pass NULL: nothing is copied, and the total is where exchange_total says. */
+/* After all own shards: exchange. site: what this is ("step 12 gradients"), for reports. sum: [n]; NULL,
+ * on one rank or where rows are shared: nothing is copied, and the total is where exchange_total says. */
 sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *sum);
-/* One rank's total after finish, until the next slot is filled. */
+/* The total after a finish with NULL, until the next slot is filled. */
 void *sunup__exchange_total(struct exchange *x);
 double sunup__exchange_wait_s(const struct exchange *x); /* of the last finish */
 

@@ -3,12 +3,15 @@
  *
  * Owes: the streaming accumulation. Rows form a stack that mirrors the tree's: the next shard is
  * written into the row on top, and pushing it merges siblings downwards, as carries run in a binary
- * counter. What is left after the last own shard are the maximal subtrees of the block, which
- * buckets.c exchanges. No allocation after creation.
+ * counter. What is left after the last own shard are the maximal subtrees of the block. If all ranks
+ * are on one node the rows lie in memory that they share, and node.c adds them up where they are; else
+ * buckets.c exchanges them. No allocation after creation.
  *
  * All merges of a push run chunk by chunk, so a row that was just summed is still in cache for the
  * next merge.
  */
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/system.h"
 #include "comm/inside.h"
@@ -25,7 +28,9 @@ struct exchange {
     struct sum sum;
     int from, to, next; /* own shards, and the one awaited */
     struct rows rows;
-    char *memory;
+    struct shared shared;  /* the rows of all ranks of one node */
+    struct node_sum *node; /* adds those */
+    char *memory;          /* the rows where they are not shared: */
     struct buckets *buckets;
     double wait_s;
 };
@@ -88,17 +93,32 @@ static sunup_status check_sum(sunup_comm *comm, int shards, int64_t n)
     return SUNUP_OK;
 }
 
-static sunup_status allocate(struct exchange *x)
+static bool may_share(const sunup_comm *comm)
 {
-    const int needed = rows_needed(x->sum.shards, x->from, x->to);
+    return comm->ranks > 1 && comm->node_ranks == comm->ranks && !comm->options.messages;
+}
+
+/* Rows of their own for this rank, and messages. */
+static sunup_status allocate_private(struct exchange *x, int rows)
+{
     const int64_t bytes = row_bytes(&x->sum);
-    x->memory = sunup__alloc_aligned((size_t)(needed * bytes));
+    x->memory = sunup__alloc_aligned((size_t)(rows * bytes));
     CHECK(x->memory, x->comm->ctx, E_MEMORY,
           "no memory for %d partial sums of %lld bytes: %d shards on %d ranks; more ranks or fewer "
           "shards need less",
-          needed, (long long)bytes, x->sum.shards, x->comm->ranks);
-    for (int i = 0; i < needed; i++) x->rows.row[i] = x->memory + i * bytes;
+          rows, (long long)bytes, x->sum.shards, x->comm->ranks);
+    for (int i = 0; i < rows; i++) x->rows.row[i] = x->memory + i * bytes;
     return sunup__buckets_create(x->comm, &x->sum, &x->buckets);
+}
+
+static sunup_status allocate(struct exchange *x)
+{
+    const int rows = rows_needed(x->sum.shards, x->from, x->to);
+    const int64_t bytes = row_bytes(&x->sum);
+    if (may_share(x->comm)) TRY(sunup__shared_create(x->comm, rows * bytes, &x->shared));
+    if (!sunup__exchange_is_shared(x)) return allocate_private(x, rows);
+    for (int i = 0; i < rows; i++) x->rows.row[i] = x->shared.block[x->comm->rank] + i * bytes;
+    return sunup__node_sum_create(x->comm, &x->sum, &x->shared, bytes, &x->node);
 }
 
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct kernels *k, int threads,
@@ -124,9 +144,16 @@ void sunup__exchange_destroy(struct exchange **x)
 {
     if (!*x) return;
     sunup__buckets_destroy(&(*x)->buckets);
+    sunup__node_sum_destroy(&(*x)->node);
+    sunup__shared_end(&(*x)->shared);
     if ((*x)->comm->broken == SUNUP_OK) sunup__free((*x)->memory);
     sunup__free(*x);
     *x = NULL;
+}
+
+bool sunup__exchange_is_shared(const struct exchange *x)
+{
+    return x->shared.block != NULL;
 }
 
 int64_t sunup__exchange_bytes(int shards, int ranks, int64_t n, bool f64)
@@ -169,14 +196,36 @@ static struct call sum_call(const struct sum *s, const char *site)
     return (struct call){s->f64 ? CALL_SUM_F64 : CALL_SUM_F32, s->n, s->shards, site};
 }
 
+struct copy {
+    const struct exchange *x;
+    char *to;
+};
+
+static void copy_chunk(void *arg, int64_t i)
+{
+    const struct copy *c = arg;
+    const int64_t n = c->x->sum.n, element = sunup__sum_element(&c->x->sum), at = i * SUM_CHUNK;
+    const int64_t left = n - at < SUM_CHUNK ? n - at : SUM_CHUNK;
+    memcpy(c->to + at * element, c->x->rows.row[0] + at * element, (size_t)(left * element));
+}
+
+static sunup_status sum_up(struct exchange *x, char *sum)
+{
+    if (sunup__exchange_is_shared(x)) TRY(sunup__node_sum_run(x->node));
+    if (x->comm->ranks > 1 && x->buckets != NULL)
+        return sunup__buckets_run(x->buckets, x->rows.row, sum);
+    struct copy c = {x, sum};
+    if (sum != NULL) sunup__parallel(x->sum.threads, sunup__sum_chunks(x->sum.n), copy_chunk, &c);
+    return SUNUP_OK;
+}
+
 sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *sum)
 {
     const double before_s = x->comm->wait_s;
     const struct call call = sum_call(&x->sum, site);
     sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
     if (status == SUNUP_OK) {
-        if (sum != NULL || x->comm->ranks > 1)
-            status = sunup__buckets_run(x->buckets, x->rows.row, sum);
+        status = sum_up(x, sum);
         sunup__leave(x->comm);
     }
     x->next = x->from;
@@ -187,7 +236,8 @@ sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *
 
 void *sunup__exchange_total(struct exchange *x)
 {
-    return x->rows.row[0]; /* one rank owns the whole tree: its one partial sum is the total */
+    return x->rows
+        .row[0]; /* one rank's only partial sum is the total; else node.c wrote it there */
 }
 
 double sunup__exchange_wait_s(const struct exchange *x)

@@ -2,8 +2,9 @@
  *
  * From bottom to top: tree.c (which sums, in which order), wire.c (messages; the only file that
  * knows MPI), watchdog.c (waiting, and the report when it is in vain), small.c (meet and the small
- * collectives), buckets.c (partial sums over the wire), exchange.c (a rank's own shards, and the
- * public sum), comm.c (create and destroy).
+ * collectives), shared.c (memory that a node's ranks share), node.c (partial sums there), buckets.c
+ * (partial sums over the wire), exchange.c (a rank's own shards, and the public sum), comm.c (create
+ * and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -71,8 +72,9 @@ enum { SITE_TEXT = 88, HOST_TEXT = 64 };
 
 /* What a rank tells the others of its node about itself, in shared memory that it alone writes. */
 struct record {
-    _Atomic uint64_t sequence; /* collectives begun */
-    _Atomic int inside;        /* of the last of them */
+    _Alignas(64) _Atomic uint64_t sequence; /* collectives begun */
+    _Atomic uint64_t meetings;              /* of the node, begun */
+    _Atomic int inside;                     /* of the last collective */
     int rank, pid;
     uint64_t pid_space;   /* where pid is valid (containers) */
     double since_s;       /* monotonic clock of entering or leaving */
@@ -85,6 +87,9 @@ void sunup__leave(sunup_comm *comm);
  * absent. */
 sunup_status sunup__wait(struct flight *f, int *landed);
 sunup_status sunup__wait_all(struct flight *f);
+/* Until all ranks of the node are here: what they wrote before into shared memory can be read. Within a
+ * collective that all ranks of the node have entered. */
+sunup_status sunup__node_meet(sunup_comm *comm);
 
 /* --- small.c --- */
 enum call_kind {
@@ -115,7 +120,19 @@ struct card {
 sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status mine,
                          uint64_t value);
 
-/* --- buckets.c --- */
+/* --- shared.c --- */
+struct shared {
+    int ranks;
+    char **block;   /* [ranks] each rank's block as mapped here; NULL: not shared */
+    int64_t *bytes; /* [ranks] */
+    bool whole;     /* all ranks have mapped all blocks */
+};
+/* A block of `bytes` (this rank's; others may want other sizes), zeroed. All ranks call it, and all must be on
+ * one node. OK with block NULL if the system keeps them apart. */
+sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s);
+void sunup__shared_end(struct shared *s); /* of the own mapping only: others may go on */
+
+/* --- what is summed --- */
 struct sum {
     int threads, shards;
     int64_t n;
@@ -134,6 +151,16 @@ static inline int64_t sunup__sum_chunks(int64_t n)
     return (n + SUM_CHUNK - 1) / SUM_CHUNK;
 }
 
+/* --- node.c --- */
+struct node_sum;
+/* rows: each rank's block begins with its partial sums, row_bytes apart, ascending. */
+sunup_status sunup__node_sum_create(sunup_comm *comm, const struct sum *sum, const struct shared *rows,
+                                    int64_t row_bytes, struct node_sum **s);
+void sunup__node_sum_destroy(struct node_sum **s);
+/* Afterwards the first row of every rank is the total. Between meet and leave. */
+sunup_status sunup__node_sum_run(struct node_sum *s);
+
+/* --- buckets.c --- */
 struct buckets;
 sunup_status sunup__buckets_create(sunup_comm *comm, const struct sum *s, struct buckets **b);
 void sunup__buckets_destroy(struct buckets **b);
@@ -148,6 +175,7 @@ struct sunup_comm {
     sunup_comm_options options;
     int rank, ranks, node_rank, node_ranks;
     bool crowded;             /* more ranks than cores on this node */
+    uint64_t meetings;        /* of the node, begun */
     sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
     uint64_t sequence;        /* collectives begun */
     char site[SITE_TEXT];     /* of the one under way */

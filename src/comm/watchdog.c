@@ -1,9 +1,9 @@
 /* watchdog.c - waiting that ends: polling with a clock, and the report that names the ranks that
  * did not come.
  *
- * Owes: all waiting of comm goes through sunup__wait. It spins for what a message takes, then
- * yields, then sleeps, so that more ranks than cores make progress with any MPI. After timeout_s in
- * which no message landed it raises E_HANG.
+ * Owes: all waiting of comm goes through sunup__wait and sunup__node_meet. They spin for what a
+ * message takes, then yield, then sleep, so that more ranks than cores make progress with any MPI.
+ * After timeout_s in which nobody came they raise E_HANG.
  *
  * Who is absent: the ranks whose messages are outstanding. On this node a record in shared memory
  * says more: a rank whose process is stopped or gone is the cause, else one that has begun the
@@ -63,6 +63,11 @@ void sunup__leave(sunup_comm *comm)
     atomic_store_explicit(&r->inside, 0, memory_order_release);
 }
 
+static bool has_come(const struct record *r, uint64_t meeting)
+{
+    return atomic_load_explicit(&r->meetings, memory_order_acquire) >= meeting;
+}
+
 /* --- the report --- */
 
 /* The state letter of a process (proc_pid_stat(5)), 0: gone, '?': not to be seen from here. */
@@ -119,14 +124,21 @@ static enum verdict verdict_of(const sunup_comm *comm, const struct record *r, u
     return begun(r) == fewest && fewest < comm->sequence ? BEHIND : FINE;
 }
 
-/* Fills verdict[ranks], returns the strongest. Of other nodes only the messages are known. */
-static enum verdict judge(const struct flight *f, char *verdict)
+/* Who is awaited: the ranks of messages under way, or (f NULL) those who do not come to a meeting of the node. */
+static void find_late(const sunup_comm *comm, const struct flight *f, char *verdict)
 {
-    const sunup_comm *comm = f->comm;
+    for (int i = 0; f != NULL && i < f->room; i++)
+        if (f->peer[i] >= 0) verdict[f->peer[i]] = LATE;
+    for (int i = 0; f == NULL && i < comm->node_ranks; i++)
+        if (!has_come(&comm->records[i], comm->meetings)) verdict[comm->records[i].rank] = LATE;
+}
+
+/* Raises verdict[ranks] by what the records say, returns the strongest. Of other nodes only the messages are
+ * known. */
+static enum verdict judge(const sunup_comm *comm, char *verdict)
+{
     enum verdict worst = LATE;
     uint64_t fewest = comm->sequence;
-    for (int i = 0; i < f->room; i++)
-        if (f->peer[i] >= 0) verdict[f->peer[i]] = LATE;
     for (int i = 0; comm->records && i < comm->node_ranks; i++)
         if (begun(&comm->records[i]) < fewest) fewest = begun(&comm->records[i]);
     for (int i = 0; comm->records && i < comm->node_ranks; i++) {
@@ -153,12 +165,12 @@ static void describe(const sunup_comm *comm, int rank, struct text *t)
                 sunup__now_s() - rec->since_s);
 }
 
-static void list(const struct flight *f, struct text *t)
+static void list(const sunup_comm *comm, const struct flight *f, struct text *t)
 {
-    const sunup_comm *comm = f->comm;
     char *verdict = sunup__alloc((size_t)comm->ranks);
     if (!verdict) return;
-    const enum verdict worst = judge(f, verdict);
+    find_late(comm, f, verdict);
+    const enum verdict worst = judge(comm, verdict);
     int named = 0, more = 0;
     for (int r = 0; r < comm->ranks; r++) {
         const bool elsewhere = !record_of(comm, r);
@@ -174,11 +186,10 @@ static void list(const struct flight *f, struct text *t)
     sunup__free(verdict);
 }
 
-static sunup_status hang(struct flight *f, double waited_s)
+static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited_s)
 {
-    sunup_comm *comm = f->comm;
     struct text t = {0};
-    list(f, &t);
+    list(comm, f, &t);
     comm->broken = SUNUP_E_HANG;
     const sunup_status status = sunup__raise(
         comm->ctx, SUNUP_E_HANG,
@@ -209,22 +220,36 @@ static void rest(const sunup_comm *comm, double waited_s)
  * about the others. */
 #define OWN_ABSENCE_S 0.5
 
+struct wait {
+    double start_s, now_s, absent_s;
+};
+
+static struct wait wait_from_now(void)
+{
+    const double now_s = sunup__now_s();
+    return (struct wait){now_s, now_s, 0};
+}
+
+static double waited(struct wait *w)
+{
+    const double gap_s = sunup__now_s() - w->now_s;
+    w->now_s += gap_s;
+    if (gap_s > OWN_ABSENCE_S) w->absent_s += gap_s;
+    return w->now_s - w->start_s - w->absent_s;
+}
+
 sunup_status sunup__wait(struct flight *f, int *landed)
 {
-    const double start_s = sunup__now_s();
-    double now_s = start_s, absent_s = 0;
+    struct wait w = wait_from_now();
     *landed = 0;
     while (f->left > 0) {
         TRY(sunup__poll(f, landed));
-        const double gap_s = sunup__now_s() - now_s;
-        now_s += gap_s;
-        if (gap_s > OWN_ABSENCE_S) absent_s += gap_s;
+        const double waited_s = waited(&w);
         if (*landed > 0) break;
-        const double waited_s = now_s - start_s - absent_s;
-        if (waited_s > f->comm->options.timeout_s) return hang(f, waited_s);
+        if (waited_s > f->comm->options.timeout_s) return hang(f->comm, f, waited_s);
         rest(f->comm, waited_s);
     }
-    f->comm->wait_s += now_s - start_s;
+    f->comm->wait_s += w.now_s - w.start_s;
     return SUNUP_OK;
 }
 
@@ -232,5 +257,22 @@ sunup_status sunup__wait_all(struct flight *f)
 {
     int landed;
     while (f->left > 0) TRY(sunup__wait(f, &landed));
+    return SUNUP_OK;
+}
+
+/* The exchange, unlike a store, waits for what went past the caches. */
+sunup_status sunup__node_meet(sunup_comm *comm)
+{
+    struct wait w = wait_from_now();
+    comm->meetings++;
+    (void)atomic_exchange(&comm->records[comm->node_rank].meetings, comm->meetings);
+    for (int r = 0; r < comm->node_ranks; r++) {
+        while (!has_come(&comm->records[r], comm->meetings)) {
+            const double waited_s = waited(&w);
+            if (waited_s > comm->options.timeout_s) return hang(comm, NULL, waited_s);
+            rest(comm, waited_s);
+        }
+    }
+    comm->wait_s += w.now_s - w.start_s;
     return SUNUP_OK;
 }

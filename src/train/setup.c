@@ -297,10 +297,13 @@ static sunup_status make_optimizer(sunup_trainer *t)
                                    &t->optimizer);
 }
 
-/* The gradients' sum beside the exchange: none where that holds it, two where batches are added. */
+/* The gradients' sum beside the exchange: none where that holds it, two where batches are added. Before there is an
+ * exchange, as if it could not hold it for several ranks. */
 static int64_t sums_needed(const sunup_trainer *t)
 {
-    return t->o.accumulate > 1 ? 2 : sunup_comm_ranks(t->comm) > 1 ? 1 : 0;
+    if (t->o.accumulate > 1) return 2;
+    const bool holds = t->exchange != NULL && sunup__exchange_is_shared(t->exchange);
+    return sunup_comm_ranks(t->comm) > 1 && !holds;
 }
 
 int64_t sunup__trainer_bytes(const sunup_trainer *t)

@@ -1,9 +1,9 @@
 /* sum_ranks.c - the sum over shards on any number of ranks, against the plain recursion of
  * tree_sum.h, bit by bit.
  *
- * For shards S >= ranks, n in {0, 1, ranks - 1, ranks, 1000, 100003}, three bucket sizes, f32 and
- * f64, 1 and 2 threads, terms that cancel at 2^60. Each exchange runs twice, and results lie one
- * element off their alignment.
+ * For shards S >= ranks, n in {0, 1, ranks - 1, ranks, 1000, 100003}, in shared memory and by
+ * messages of two bucket sizes, f32 and f64, 1 and 2 threads, terms that cancel at 2^60. Each
+ * exchange runs twice, and results lie one element off their alignment.
  */
 #include "base/memory.h"
 #include "base/system.h"
@@ -118,6 +118,7 @@ static void sweep_with_buckets(struct problem *p, int64_t bucket_bytes)
     sunup_comm_options options = sunup_comm_defaults();
     options.timeout_s = 60;
     options.bucket_bytes = bucket_bytes;
+    options.messages = true;
     MUST(&p->job, sunup_comm_create(p->job.ctx, &options, &p->job.comm) == SUNUP_OK);
     MUST(&p->job, sunup_comm_ranks(p->job.comm) == p->job.ranks);
     sweep(p);
