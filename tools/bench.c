@@ -1,4 +1,4 @@
-/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `... model RUN.yaml...`, `... profile RUN.yaml...`.
+/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `model RUN.yaml...`, `profile RUN.yaml...`, `comm SIZE...`.
  *
  * A time alone is no verdict: every row shows its share of what bounds it on this machine, measured in
  * this process, and its ratio to other ways to do the same. docs/benchmarks.md tells how to read it.
@@ -11,23 +11,26 @@ static sunup_status rows(struct bench *b)
 {
     static const struct {
         const char *name;
+        const char *needs;
         sunup_status (*run)(struct bench *b, const char *operand);
-    } parts[] = {{"kernel", NULL},
-                 {"model", bench_model},
-                 {"profile", bench_profile},
-                 {"serve", bench_serve}};
+        sunup_status (*run_all)(struct bench *b);
+    } parts[] = {{"kernel", "a problem or a list of problems", NULL, bench_kernel},
+                 {"comm", "sizes in bytes, such as 64K or 4M", NULL, bench_comm},
+                 {"model", "a run file", bench_model, NULL},
+                 {"profile", "a run file", bench_profile, NULL},
+                 {"serve", "a run file", bench_serve, NULL}};
     struct command *c = b->c;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         if (strcmp(c->operand[0], parts[p].name) != 0) continue;
         CHECK(c->n_operands > 1, c->ctx, E_ARGUMENT, "sunup bench %s needs %s", c->operand[0],
-              parts[p].run == NULL ? "a problem or a list of problems" : "a run file");
-        if (parts[p].run == NULL) return bench_kernel(b);
+              parts[p].needs);
+        if (parts[p].run_all != NULL) return parts[p].run_all(b);
         for (int i = 1; i < c->n_operands; i++) TRY(parts[p].run(b, c->operand[i]));
         return SUNUP_OK;
     }
     RAISE(c->ctx, E_ARGUMENT,
-          "sunup bench times 'kernel PROBLEM|LIST...', 'model RUN.yaml...' or 'profile RUN.yaml...', "
-          "not '%s'",
+          "sunup bench times 'kernel PROBLEM|LIST...', 'model RUN.yaml...', 'profile RUN.yaml...' or "
+          "'comm SIZE...', not '%s'",
           c->operand[0]);
 }
 
@@ -35,7 +38,8 @@ int verb_bench(struct command *c)
 {
     struct bench b = {.c = c, .rows = json_array()};
     const sunup_status status = rows(&b);
-    if (status == SUNUP_OK && c->json)
+    const bool first = c->comm == NULL || sunup_comm_rank(c->comm) == 0;
+    if (status == SUNUP_OK && c->json && first)
         print_json(json_pack("{s:s, s:f, s:f, s:O}", "isa", sunup_context_isa(c->ctx),
                              "peak_flops_per_s", b.top.flops_per_s, "copy_bytes_per_s",
                              b.top.copy_bytes_per_s, "rows", b.rows));

@@ -6,6 +6,7 @@
  * bench_model.c     training steps of run files, against PyTorch's
  * bench_profile.c   where the time of a training step goes
  * bench_serve.c     our side of that race, a process of its own
+ * bench_comm.c      sums over ranks
  */
 #ifndef SUNUP_BENCH_H
 #define SUNUP_BENCH_H
@@ -36,5 +37,6 @@ sunup_status bench_model(struct bench *b, const char *run_file);
 sunup_status bench_profile(struct bench *b, const char *run_file);
 sunup_status bench_serve(struct bench *b, const char *run_file);
 sunup_status bench_kernel(struct bench *b); /* all operands after the first */
+sunup_status bench_comm(struct bench *b);   /* the same */
 
 #endif

@@ -83,6 +83,7 @@ struct session {
     sunup_data *train, *eval;
     sunup_trainer *trainer;
 };
+sunup_status session_ranks(struct command *c);                    /* only the ranks, and their cores */
 sunup_status session_open(struct command *c, struct session *s);  /* both of the next */
 sunup_status session_load(struct command *c, struct session *s);  /* all but the trainer */
 sunup_status session_start(struct command *c, struct session *s); /* the trainer */

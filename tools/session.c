@@ -3,13 +3,6 @@
 
 #include "comm/comm.h"
 
-static sunup_status open_ranks(struct command *c, const struct run_file *r)
-{
-    sunup_comm_options o = sunup_comm_defaults();
-    o.timeout_s = r->timeout_s;
-    o.bucket_bytes = (int64_t)r->bucket_bytes;
-    return sunup_comm_create(c->ctx, &o, &c->comm);
-}
 
 /* Cores are shared by the ranks of a node unless the user has said how many threads each gets. */
 static void share_cores(struct command *c)
@@ -19,6 +12,18 @@ static void share_cores(struct command *c)
     if (c->ctx->options.threads > 0 || ranks <= 1) return;
     const int each = c->ctx->threads / ranks;
     c->ctx->threads = each > 0 ? each : 1;
+}
+
+static sunup_status open_ranks(struct command *c, const sunup_comm_options *o)
+{
+    TRY(sunup_comm_create(c->ctx, o, &c->comm));
+    share_cores(c);
+    return SUNUP_OK;
+}
+
+sunup_status session_ranks(struct command *c)
+{
+    return open_ranks(c, NULL);
 }
 
 static sunup_status open_parts(struct command *c, struct session *s)
@@ -34,8 +39,10 @@ sunup_status session_load(struct command *c, struct session *s)
     *s = (struct session){0};
     TRY(run_file_load(c, c->operand[0], &s->run));
     if (c->comm == NULL) {
-        TRY(open_ranks(c, &s->run));
-        share_cores(c);
+        sunup_comm_options o = sunup_comm_defaults();
+        o.timeout_s = s->run.timeout_s;
+        o.bucket_bytes = (int64_t)s->run.bucket_bytes;
+        TRY(open_ranks(c, &o));
     }
     return sunup_comm_agree(c->comm, open_parts(c, s));
 }

@@ -64,6 +64,10 @@ sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site);
 sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *what);
 /* Ranks on this node and this rank's number there: for thread counts and binding. */
 void sunup__comm_node(const sunup_comm *comm, int *node_rank, int *node_ranks);
+/* MPI's own sum of x [n] over the ranks, in place, and the version of MPI: for comparison only. It waits for a lost
+ * rank without a word. */
+sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n);
+const char *sunup__comm_library(const sunup_comm *comm);
 /* True if the environment says that this process was started by an MPI launcher. */
 bool sunup__launched_by_mpi(void);
 /* End the whole job at once with this exit status (the program only, after E_HANG or E_PEER). */

@@ -93,11 +93,6 @@ static sunup_status check_sum(sunup_comm *comm, int shards, int64_t n)
     return SUNUP_OK;
 }
 
-static bool may_share(const sunup_comm *comm)
-{
-    return comm->ranks > 1 && comm->node_ranks == comm->ranks && !comm->options.messages;
-}
-
 /* Rows of their own for this rank, and messages. */
 static sunup_status allocate_private(struct exchange *x, int rows)
 {
@@ -115,7 +110,7 @@ static sunup_status allocate(struct exchange *x)
 {
     const int rows = rows_needed(x->sum.shards, x->from, x->to);
     const int64_t bytes = row_bytes(&x->sum);
-    if (may_share(x->comm)) TRY(sunup__shared_create(x->comm, rows * bytes, &x->shared));
+    if (sunup__one_node(x->comm)) TRY(sunup__shared_create(x->comm, rows * bytes, &x->shared));
     if (!sunup__exchange_is_shared(x)) return allocate_private(x, rows);
     for (int i = 0; i < rows; i++) x->rows.row[i] = x->shared.block[x->comm->rank] + i * bytes;
     return sunup__node_sum_create(x->comm, &x->sum, &x->shared, bytes, &x->node);

@@ -70,6 +70,12 @@ sunup_status sunup__poll(struct flight *f, int *landed); /* no waiting; may see 
 /* --- watchdog.c --- */
 enum { SITE_TEXT = 88, HOST_TEXT = 64 };
 
+/* What each rank shows the others when they meet. */
+struct card {
+    int32_t kind, status;
+    int64_t n, detail;
+    uint64_t sequence, value;
+};
 /* What a rank tells the others of its node about itself, in shared memory that it alone writes. */
 struct record {
     _Alignas(64) _Atomic uint64_t sequence; /* collectives begun */
@@ -79,6 +85,7 @@ struct record {
     uint64_t pid_space;   /* where pid is valid (containers) */
     double since_s;       /* monotonic clock of entering or leaving */
     char site[SITE_TEXT]; /* of the last collective begun */
+    struct card card[2];  /* of this meeting and the one before, which some may still read */
 };
 void sunup__watch_start(struct record *mine, int rank);
 void sunup__enter(sunup_comm *comm, const char *site);
@@ -107,12 +114,6 @@ struct call {
     int64_t n;      /* elements or bytes */
     int64_t detail; /* shards or root    */
     const char *site;
-};
-/* What each rank shows the others when they meet. */
-struct card {
-    int32_t kind, status;
-    int64_t n, detail;
-    uint64_t sequence, value;
 };
 /* Enter a collective: all ranks' cards are in comm->cards after it. E_SHAPE naming the ranks if
  * they do not call the same; the first status that is not OK, on all ranks, if a rank came with
@@ -186,5 +187,11 @@ struct sunup_comm {
     char (*hosts)[HOST_TEXT]; /* [ranks], NULL until known */
     struct wire *wire;        /* NULL: one rank, MPI untouched */
 };
+
+/* All ranks are on this node and use its memory. */
+static inline bool sunup__one_node(const sunup_comm *comm)
+{
+    return comm->ranks > 1 && comm->node_ranks == comm->ranks && !comm->options.messages;
+}
 
 #endif

@@ -5,7 +5,8 @@
  * failure before data moves, all return the same status, and the next collective is in step again;
  * and a rank that does not come is known by name.
  *
- * Cost: ranks - 1 messages a rank and one latency. The direct form is chosen because whoever is
+ * Cost: ranks - 1 messages a rank and one latency; on one node a line written and one read for each
+ * other rank. The direct form is chosen because whoever is
  * missing is exactly who is absent; a tree would hide that behind its partners.
  */
 #include <inttypes.h>
@@ -93,10 +94,21 @@ static sunup_status check_calls(sunup_comm *comm)
     return status;
 }
 
+static sunup_status show_on_node(sunup_comm *comm)
+{
+    const int side = (int)((comm->meetings + 1) % 2);
+    comm->records[comm->node_rank].card[side] = comm->cards[comm->rank];
+    TRY(sunup__node_meet(comm));
+    for (int r = 0; r < comm->ranks; r++) comm->cards[r] = comm->records[r].card[side];
+    return SUNUP_OK;
+}
+
 /* Ranks come to know the cards of all. The flight's first `ranks` numbers are receives, the next
- * ones sends. */
+ * ones sends. Until the ranks have greeted each other they do not know that all share the node's
+ * memory. */
 static sunup_status show_cards(sunup_comm *comm)
 {
+    if (comm->hosts != NULL && sunup__one_node(comm)) return show_on_node(comm);
     const int64_t bytes = sizeof *comm->cards;
     for (int i = 1; i < comm->ranks; i++) {
         const int peer = (comm->rank + i) % comm->ranks; /* not all to rank 0 first */

@@ -46,7 +46,10 @@ void sunup__watch_start(struct record *mine, int rank)
 void sunup__enter(sunup_comm *comm, const char *site)
 {
     comm->sequence++;
-    snprintf(comm->site, SITE_TEXT, "%s", site ? site : "an unnamed collective");
+    const char *name = site ? site : "an unnamed collective";
+    const size_t length = strnlen(name, SITE_TEXT - 1); /* snprintf takes as long as a meeting */
+    memcpy(comm->site, name, length);
+    comm->site[length] = '\0';
     if (!comm->records) return;
     struct record *r = &comm->records[comm->node_rank];
     memcpy(r->site, comm->site, SITE_TEXT);

@@ -14,6 +14,7 @@
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -147,6 +148,29 @@ void sunup__wire_abort(sunup_comm *comm, int exit_status)
     (void)signal(SIGALRM, leave_now);
     (void)alarm(2);
     MPI_Abort(comm->wire->all, exit_status);
+}
+
+/* --- for comparison --- */
+
+sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n)
+{
+    for (int64_t at = 0; at < n; at += WIRE_MAX / 4) {
+        const int64_t part = n - at < WIRE_MAX / 4 ? n - at : WIRE_MAX / 4;
+        TRY_MPI(comm,
+                MPI_Allreduce(MPI_IN_PLACE, x + at, (int)part, MPI_FLOAT, MPI_SUM, comm->wire->all),
+                "MPI_Allreduce");
+    }
+    return SUNUP_OK;
+}
+
+const char *sunup__comm_library(const sunup_comm *comm)
+{
+    static char name[MPI_MAX_LIBRARY_VERSION_STRING];
+    int n = 0;
+    if (comm->wire == NULL) return "no MPI";
+    MPI_Get_library_version(name, &n);
+    name[strcspn(name, ",\n")] = '\0'; /* the rest tells where and when it was built */
+    return name;
 }
 
 /* --- messages --- */

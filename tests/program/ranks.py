@@ -19,6 +19,23 @@ class Ranks(common.Case):
             bucket = (256, 100000)[ranks % 2]
             got = self.train(*steps, "--set", f"bucket_bytes={bucket}", ranks=ranks, env={"SUNUP_THREADS": "1"})
             self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), ranks)
+        got = self.train(*steps, ranks=2, env={"SUNUP_THREADS": "1", "SUNUP_MESSAGES": "1"})
+        self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), "messages")
+
+    def test_bench_of_sums(self):
+        ranks = 2 if common.MPICH else 3
+        done = self.sunup("bench", "comm", "4", "1000", "64K", "--seconds", "0.01", "--json", ranks=ranks)
+        rows = json.loads(done.stdout)["rows"]
+        self.assertEqual([(row["bytes"], row["ranks"]) for row in rows], [(n, ranks) for n in (4, 1000, 65536)])
+        for row in rows:
+            self.assertEqual(set(row["ways"]), {"shared", "messages", "MPI_Allreduce", "copy"})
+            for way in row["ways"].values():
+                self.assertTrue(0 < way["call_s"] <= way["total_s"])
+        self.assertIn("shared", self.sunup("bench", "comm", "4K", "--seconds", "0.01", ranks=2).stdout)
+        for operand, says in ("2", "is no size"), ("4X", "is no size"), ("", "is no size"):
+            self.assertIn(says, self.sunup("bench", "comm", operand, ranks=2, status=1).stderr)
+        self.assertIn("needs ranks", self.sunup("bench", "comm", "4K", status=1).stderr)
+        self.assertIn("needs sizes", self.sunup("bench", "comm", status=1).stderr)
 
     def test_stopped_on_four_resumed_on_three(self):
         before, after = (2, 1) if common.MPICH else (4, 3)
