@@ -218,6 +218,7 @@ sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *
 {
     const double before_s = x->comm->wait_s;
     const struct call call = sum_call(&x->sum, site);
+    if (x->node != NULL) sunup__node_sum_show(x->node);
     sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
     if (status == SUNUP_OK) {
         status = sum_up(x, sum);

@@ -68,7 +68,7 @@ sunup_status sunup__receive(struct flight *f, int number, const struct message *
 sunup_status sunup__poll(struct flight *f, int *landed); /* no waiting; may see none */
 
 /* --- watchdog.c --- */
-enum { SITE_TEXT = 88, HOST_TEXT = 64 };
+enum { SITE_TEXT = 88, HOST_TEXT = 64, SHOWN_BYTES = 2048 };
 
 /* What each rank shows the others when they meet. */
 struct card {
@@ -86,6 +86,7 @@ struct record {
     double since_s;       /* monotonic clock of entering or leaving */
     char site[SITE_TEXT]; /* of the last collective begun */
     struct card card[2];  /* of this meeting and the one before, which some may still read */
+    char shown[2][SHOWN_BYTES]; /* a small sum's terms, beside them */
 };
 void sunup__watch_start(struct record *mine, int rank);
 void sunup__enter(sunup_comm *comm, const char *site);
@@ -158,6 +159,8 @@ struct node_sum;
 sunup_status sunup__node_sum_create(sunup_comm *comm, const struct sum *sum, const struct shared *rows,
                                     int64_t row_bytes, struct node_sum **s);
 void sunup__node_sum_destroy(struct node_sum **s);
+/* Before the meet: small terms are shown with the card. */
+void sunup__node_sum_show(const struct node_sum *s);
 /* Afterwards the first row of every rank is the total. Between meet and leave. */
 sunup_status sunup__node_sum_run(struct node_sum *s);
 

@@ -4,7 +4,8 @@
  * Each rank owns a slice of the elements. It reads the slice's partial sums where their owners wrote them, adds them
  * in the tree's order in its first cache, and writes the total over the first partial sum of every rank. Nobody else
  * reads or writes that slice of any row, so nothing is copied in or out and one meeting of the ranks, after it, is
- * enough: the meeting before it is the collective's own.
+ * enough: the meeting before it is the collective's own. Small sums do without the second: their terms are shown in
+ * the first, and each rank adds all of them.
  *
  * Owes: totals whose bits depend on the shards only, those of buckets.c. Slices and pieces decide where an element is
  * added, never in which order.
@@ -38,10 +39,13 @@ struct node_sum {
     sunup_comm *comm;
     struct sum sum;
     int parts, slots;
-    char **part;       /* [parts] rows of all ranks, as mapped here */
-    char **total;      /* [ranks] the row of each that the total is written over */
-    struct fold *fold; /* [parts - 1] */
-    char *room;        /* [threads][slots][PIECE] */
+    char **part;        /* [parts] rows of all ranks, as mapped here */
+    bool small;         /* the terms of every rank fit beside its card: */
+    char **shown[2];    /* [parts] where they are at odd and at even meetings */
+    int own_first, own; /* partial sums of this rank */
+    char **total;       /* [ranks] the row of each that the total is written over */
+    struct fold *fold;  /* [parts - 1] */
+    char *room;         /* [threads][slots][PIECE] */
 };
 
 static int64_t room_bytes(const struct node_sum *s)
@@ -69,24 +73,41 @@ static bool lay_out_folds(struct node_sum *s, const struct addition *add)
     return true;
 }
 
+/* Rows [0, own) of rank r follow the parts of the ranks before it. */
+static void add_rows(struct node_sum *s, int r, int own, char *rows, int64_t row_bytes)
+{
+    const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
+    if (r == s->comm->rank) {
+        s->own_first = s->parts;
+        s->own = own;
+    }
+    s->small = s->small && own * bytes <= SHOWN_BYTES;
+    for (int i = 0; i < own; i++) {
+        for (int side = 0; side < 2 && s->small; side++)
+            s->shown[side][s->parts] = s->comm->records[r].shown[side] + i * bytes;
+        s->part[s->parts++] = rows + i * row_bytes;
+    }
+    s->total[r] = rows;
+}
+
 static sunup_status lay_out(struct node_sum *s, const struct shared *rows, int64_t row_bytes)
 {
     const int ranks = s->comm->ranks, shards = s->sum.shards;
-    struct subtree *node = sunup__alloc((size_t)shards * sizeof *node); /* parts <= shards */
-    s->part = sunup__alloc((size_t)shards * sizeof *s->part);
-    s->total = sunup__alloc((size_t)ranks * sizeof *s->total);
+    const size_t pointers = (size_t)shards * sizeof(char *); /* parts <= shards */
+    struct subtree *node = sunup__alloc((size_t)shards * sizeof *node);
     struct addition *add = sunup__alloc((size_t)shards * sizeof *add);
+    s->part = sunup__alloc(pointers);
+    for (int side = 0; side < 2; side++) s->shown[side] = sunup__alloc(pointers);
+    s->total = sunup__alloc((size_t)ranks * sizeof *s->total);
     s->fold = sunup__alloc((size_t)shards * sizeof *s->fold);
-    const bool room = node && s->part && s->total && add && s->fold;
+    s->small = true;
+    const bool room = node && s->part && s->shown[0] && s->shown[1] && s->total && add && s->fold;
     for (int r = 0; room && r < ranks; r++) {
         int from, to, start[TREE_DEPTH], level[TREE_DEPTH];
         sunup__shards_of(shards, ranks, r, &from, &to);
         const int own = sunup__subtrees(shards, from, to, start, level);
-        for (int i = 0; i < own; i++) {
-            node[s->parts] = (struct subtree){start[i], level[i]};
-            s->part[s->parts++] = rows->block[r] + i * row_bytes;
-        }
-        s->total[r] = rows->block[r];
+        for (int i = 0; i < own; i++) node[s->parts + i] = (struct subtree){start[i], level[i]};
+        add_rows(s, r, own, rows->block[r], row_bytes);
     }
     if (room) sunup__tree_additions(shards, s->parts, node, add);
     const bool laid = room && lay_out_folds(s, add);
@@ -121,6 +142,8 @@ void sunup__node_sum_destroy(struct node_sum **s)
     *s = NULL;
     if (x == NULL) return;
     sunup__free(x->part);
+    sunup__free(x->shown[0]);
+    sunup__free(x->shown[1]);
     sunup__free(x->total);
     sunup__free(x->fold);
     sunup__free(x->room);
@@ -149,22 +172,32 @@ static void give(const struct sum *s, int64_t n, const char *from, char *to)
         s->k->f32.stream_rows(1, n, (const float *)(const void *)from, n, (float *)(void *)to, n);
 }
 
-static char *term_at(const struct node_sum *s, struct term t, char *room, int64_t offset)
+static char *term_at(const struct node_sum *s, struct term t, char *const *part, int64_t offset,
+                     char *room)
 {
-    return t.slot >= 0 ? room + t.slot * PIECE * sunup__sum_element(&s->sum)
-                       : s->part[t.part] + offset;
+    const int64_t slot_bytes = PIECE * sunup__sum_element(&s->sum);
+    return t.slot >= 0 ? room + t.slot * slot_bytes : part[t.part] + offset;
+}
+
+/* total = the tree's sum of n elements of all parts. */
+static void fold(const struct node_sum *s, char *const *part, int64_t offset, int64_t n, char *room,
+                 char *total)
+{
+    const int last = s->parts - 2;
+    for (int i = 0; i <= last; i++) {
+        const struct fold *f = &s->fold[i];
+        char *to = i == last ? total : term_at(s, (struct term){-1, f->slot}, part, offset, room);
+        add(&s->sum, n, term_at(s, f->left, part, offset, room),
+            term_at(s, f->right, part, offset, room), to);
+    }
 }
 
 static void sum_piece(const struct node_sum *s, char *room, int64_t at, int64_t n)
 {
     const int64_t offset = at * sunup__sum_element(&s->sum);
-    const int me = s->comm->rank, last = s->parts - 2;
+    const int me = s->comm->rank;
     char *total = s->total[me] + offset;
-    for (int i = 0; i <= last; i++) {
-        const struct fold *f = &s->fold[i];
-        char *to = i == last ? total : term_at(s, (struct term){-1, f->slot}, room, offset);
-        add(&s->sum, n, term_at(s, f->left, room, offset), term_at(s, f->right, room, offset), to);
-    }
+    fold(s, s->part, offset, n, room, total);
     for (int step = 1; step < s->comm->ranks; step++) {
         const int peer = (me + step) % s->comm->ranks; /* not all to one at once */
         give(&s->sum, n, total, s->total[peer] + offset);
@@ -183,8 +216,20 @@ static void sum_share(void *arg, int64_t i)
         sum_piece(s, s->room + i * room_bytes(s), at, least(PIECE, end - at));
 }
 
+void sunup__node_sum_show(const struct node_sum *s)
+{
+    const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
+    char *const *to = s->shown[(s->comm->meetings + 1) % 2] + s->own_first;
+    for (int i = 0; i < s->own && s->small; i++)
+        memcpy(to[i], s->part[s->own_first + i], (size_t)bytes);
+}
+
 sunup_status sunup__node_sum_run(struct node_sum *s)
 {
+    if (s->small) {
+        fold(s, s->shown[s->comm->meetings % 2], 0, s->sum.n, s->room, s->total[s->comm->rank]);
+        return SUNUP_OK;
+    }
     sunup__parallel(s->sum.threads, s->sum.threads, sum_share, s);
     return sunup__node_meet(s->comm);
 }
