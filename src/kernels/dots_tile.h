@@ -15,6 +15,14 @@
  * beside it.
  */
 
+#ifndef __clang__ /* sums are registers only if their loops are gone */
+#define UNROLL _Pragma("GCC unroll 16")
+#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define UNROLL /* with a check at every access, clang would take minutes */
+#else
+#define UNROLL _Pragma("clang loop unroll(full)")
+#endif
+
 typedef void (*tile_fn)(const struct gemm_f32 *g, int64_t r0, int64_t from);
 
 static inline __attribute__((always_inline)) void add_products(const struct gemm_f32 *g,
@@ -71,6 +79,7 @@ static inline __attribute__((always_inline)) void tile(const struct gemm_f32 *g,
                                                        int64_t from, const int R, const int N)
 {
     VEC acc[LANES];
+    UNROLL
     for (int i = 0; i < LANES; i++) acc[i] = ZERO();
     for (int64_t i = 0; i < g->batch; i++)
         add_products(g, g->a + (g->a_at ? g->a_at[i] : 0) + r0 * g->a_row,

@@ -17,8 +17,11 @@
  * weights are more than what they are applied to. All that decides no bit: an element's sum runs
  * over passes, then (t, r, s, channel).
  *
- * Ceiling: multiply-adds, of which 90 to 95 % are reached from 32 channels on; 70 to 80 % where sums
- * are shorter than 30 terms; memory for 1x1 to few columns.
+ * Sums of few terms to whole vectors of columns go a row of targets at a time to gemm_terms, which
+ * stores from registers and so needs no tiles, asking or copies here.
+ *
+ * Ceiling: multiply-adds, of which 90 to 95 % are reached from 32 channels on, and by gemm_terms; 70
+ * to 80 % where other sums are shorter than 30 terms; memory for 1x1 to few columns.
  * Source: Georganas et al. 2020, section 3.2 (convolution as batch-reduce GEMM over taps).
  */
 #include "device/cpu/conv_sweep.h"
@@ -41,7 +44,10 @@ enum {
     TILES_TERMS = 16 << 10, /* terms of those tiles' rows, all together                         */
     FAR = 256 << 10,        /* elements that the L2 does not hold                               */
     SHARED = 96 << 10,      /* elements of the source that several sweeps share                 */
-    STREAM = 6 << 20        /* elements that no cache holds until they are read                 */
+    STREAM = 6 << 20,       /* elements that no cache holds until they are read                 */
+    BRIEF_TERMS = 48,       /* of a sum by gemm_terms; or in a row of taps                      */
+    BRIEF_ROW = 16,
+    BRIEF_WEIGHTS = 8 << 10 /* that stay in the first level                                     */
 };
 /* Points a multiple of 4 KB apart share one set of 8 lines of a 32 KB L1, where a tile reads 14 at
  * a time: 1x1 convolutions of 1024 channels lost 20 %. */
@@ -65,6 +71,23 @@ static int64_t whole_tap(const struct conv_sweep *w, double *outside)
     return whole;
 }
 
+/* Sums of few terms, or of few to a row of taps, for which the gemm leaf sets out again and again:
+ * one list of all terms, whose weights stay in the first level. Zen 5: 1.1 to 1.7 times. One vector
+ * of columns needs one channel, whose points are loaded for several taps, or sums so short that
+ * memory is all. */
+static bool brief_pays(const struct conv_sweep *w)
+{
+    const struct conv_space *s = &w->space;
+    const struct conv_part part = {.samples = s->samples_most, .rows = s->rows_most};
+    const int64_t row = w->taps[2].n * w->k, terms = w->taps[0].n * w->taps[1].n * row;
+    if (w->dots || s->skip || s->across || terms == 0) return false;
+    const bool few = terms <= BRIEF_TERMS || row <= BRIEF_ROW;
+    const bool lanes =
+        w->n == LINE ? terms <= LINE || s->channels * s->stride[2] == 1 : w->n % (2 * LINE) == 0;
+    return few && lanes && terms * w->n <= BRIEF_WEIGHTS &&
+           sunup__conv_rows(s, &part, w->c_pitch).m >= LINE;
+}
+
 void sunup__conv_sweep_space(struct conv_sweep *w)
 {
     struct conv_space *s = &w->space;
@@ -80,6 +103,7 @@ void sunup__conv_sweep_space(struct conv_sweep *w)
     sunup__conv_space_plan(s);
     const int64_t targets = s->samples * s->target[0] * s->target[1] * s->target[2];
     w->far = targets * (w->n * w->groups + s->channels) >= FAR;
+    w->brief = brief_pays(w);
 }
 
 /* The weights of 16 columns are more likely to stay in the L1 through the passes, unless the 28 rows
@@ -89,6 +113,7 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
     const struct conv_space *s = &w->space;
     const struct conv_part part = {.samples = s->samples_most, .rows = s->rows_most};
     const int64_t rows = sunup__conv_rows(s, &part, w->c_pitch).m;
+    if (w->brief) return w->n;
     if (rows <= SHORT_ROWS) return 2 * WIDTH;
     return s->skip && rows > LINE && s->stride[2] * s->channels <= NEAR ? LINE : WIDTH;
 }
@@ -111,6 +136,7 @@ static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattere
 void sunup__conv_sweep_plan(struct conv_sweep *w)
 {
     const int64_t one = most(1, w->taps[0].n * w->taps[1].n * w->k * w->b.width), s = w->taps[2].n;
+    w->brief = w->brief && w->b.n == 1; /* another sweep of the run may have chosen panels */
     const bool all = w->dots || w->space.across;
     w->together = all ? most(1, s) : w->space.skip ? 1 : most(1, least(s, PANELS_MOST / one));
     w->passes = most(1, ceil_div(s, w->together)) + (w->first_pass < 0);
@@ -167,7 +193,8 @@ void sunup__conv_pack_dots(const struct conv_panels *b, int64_t k, const int64_t
 /* Entries of a product's batch at most. */
 static int64_t entries(const struct conv_sweep *w)
 {
-    return w->taps[0].n * w->taps[1].n * (w->joined ? 1 : w->together);
+    const int64_t rows = w->taps[0].n * w->taps[1].n;
+    return w->brief ? rows * w->together * w->k : rows * (w->joined ? 1 : w->together);
 }
 
 /* A task's memory: lists of a batch, targets before they are streamed, halo; floats. */
@@ -178,7 +205,7 @@ static int64_t lists_room(const struct conv_sweep *w)
 
 static int64_t stream_room(const struct conv_sweep *w)
 {
-    return w->stream ? w->tile * w->b.width : 0;
+    return w->stream && !w->brief ? w->tile * w->b.width : 0;
 }
 
 int64_t sunup__conv_slot(const struct conv_sweep *sweep, int n)
@@ -231,23 +258,33 @@ static bool same(struct stretch a, struct stretch b)
     return a.from == b.from && a.to == b.to;
 }
 
+/* The entries of one tap: a source point `at` from the first one, and its weights. */
+static void list_tap(struct walk *k, int64_t at, int64_t weights)
+{
+    const struct conv_sweep *w = k->w;
+    const int64_t n = w->brief ? w->k : 1;
+    if (k->batch == 0) k->tap = at;
+    for (int64_t p = 0; p < n; p++) {
+        k->a_at[k->batch] = at + p - k->tap;
+        k->b_at[k->batch++] = weights + p * w->b.row;
+    }
+}
+
 static void list_taps(struct walk *k)
 {
     const struct conv_sweep *w = k->w;
     const struct stretch d = k->listed[0], h = k->listed[1], taps = k->listed[2];
+    const struct conv_taps *axis = w->taps;
     const int64_t *pitch = w->space.pitch + 1, *b = w->b.tap;
-    const int64_t end = w->joined ? least(taps.from + 1, taps.to) : taps.to;
+    const int64_t end = w->joined && !w->brief ? least(taps.from + 1, taps.to) : taps.to;
     k->batch = 0;
     for (int64_t t = d.from; t < d.to; t++) {
         for (int64_t r = h.from; r < h.to; r++) {
-            for (int64_t s = taps.from; s < end; s++) {
-                const int64_t at = w->taps[0].at[t] * pitch[0] + w->taps[1].at[r] * pitch[1] +
-                                   w->taps[2].at[s] * pitch[2];
-                if (k->batch == 0) k->tap = at;
-                k->a_at[k->batch] = at - k->tap;
-                k->b_at[k->batch++] = w->taps[0].weight[t] * b[0] + w->taps[1].weight[r] * b[1] +
-                                      w->taps[2].weight[s] * b[2];
-            }
+            for (int64_t s = taps.from; s < end; s++)
+                list_tap(
+                    k,
+                    axis[0].at[t] * pitch[0] + axis[1].at[r] * pitch[1] + axis[2].at[s] * pitch[2],
+                    axis[0].weight[t] * b[0] + axis[1].weight[r] * b[1] + axis[2].weight[s] * b[2]);
         }
     }
 }
@@ -362,6 +399,20 @@ static void multiply_dots(const struct walk *k, struct gemm_f32 *g, struct stret
     k->r->leaves->gemm_dots(g);
 }
 
+static void multiply_terms(const struct walk *k, struct gemm_f32 *g, int64_t group, int64_t at,
+                           float *c)
+{
+    const struct conv_sweep *w = k->w;
+    g->m = k->rows.m;
+    g->n = w->n;
+    g->k = 1;
+    g->a = k->a + (at + group * w->a_group);
+    g->b = k->r->weights + group * w->b.group;
+    g->c = c + group * w->c_group;
+    g->bias = k->r->bias ? k->r->bias + group * w->n : NULL;
+    k->r->leaves->gemm_terms(g, w->stream);
+}
+
 /* The cut that begins at row `from`; target: of the run along W, if it is one. */
 static struct cut cut_at(const struct walk *k, int64_t from, int64_t target)
 {
@@ -411,8 +462,12 @@ static void sweep_row(struct walk *k, const int64_t index[3])
         if (cut.rows.to <= cut.rows.from || (g.batch == 0 && k->adds)) continue;
         const int64_t first = g.batch > 0 ? at + k->tap : 0;
         if (w->dots) multiply_dots(k, &g, cut.rows, first, c);
-        for (int64_t group = 0; group < w->groups && !w->dots; group++)
-            multiply(k, &g, cut.rows, group, first, c);
+        for (int64_t group = 0; group < w->groups && !w->dots; group++) {
+            if (w->brief)
+                multiply_terms(k, &g, group, first, c);
+            else
+                multiply(k, &g, cut.rows, group, first, c);
+        }
     }
 }
 

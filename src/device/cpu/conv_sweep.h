@@ -21,10 +21,12 @@ struct conv_panels {
 };
 struct conv_panels sunup__conv_panels_packed(int64_t n, int64_t k, const int64_t taps[3],
                                              int64_t width);
-/* Few columns of long sums are dot products, by the leaf gemm_dots. */
+/* Few columns of long sums are dot products, by the leaf gemm_dots; of one tap, which memory bounds,
+ * those of a vector, too. */
 static inline bool conv_dots_pay(const struct window *w, int64_t n, int64_t k)
 {
-    return w->groups == 1 && n <= 4 && 16 * n <= w->taps[0] * w->taps[1] * w->taps[2] * k;
+    const int64_t taps = w->taps[0] * w->taps[1] * w->taps[2];
+    return w->groups == 1 && n <= 4 && (taps == 1 ? 16 : 16 * n) <= taps * k;
 }
 /* Its weights: from [tap][k][n] or, turned, from [tap][n][k] with the taps along W backwards. */
 struct conv_panels sunup__conv_panels_dots(int64_t n, int64_t k, const int64_t taps[3]);
@@ -40,6 +42,7 @@ struct conv_sweep {
     bool dots;                   /* few columns: gemm_dots                              */
     bool joined;                 /* neighbours along W are one long k                   */
     int64_t c_first, c_pitch[4]; /* of the target memory: first target, N D H W         */
+    bool brief;                  /* few terms: gemm_terms; from sunup__conv_sweep_space        */
     /* from sunup__conv_sweep_plan */
     int64_t together, first_pass; /* taps along W of one pass; the one that sees all, or -1 */
     int64_t passes;
