@@ -78,8 +78,8 @@ typedef void (*sunup_log_fn)(void *arg, sunup_log_level level, const char *line)
 /// How products (convolution, linear, matmul) are computed; all else is the same in each.
 typedef enum sunup_numerics {
     SUNUP_NUMERICS_FAST,    /* the default: convolutions also by Winograd's way, fewer multiplications,
-                               errors of some 1e-6; a matrix times a vector also as dot products, their
-                               terms in any order                                                      */
+                               errors of some 1e-6; a matrix times a vector also as dot products, a few
+                               rows times a large matrix in chunks: their terms in another order        */
     SUNUP_NUMERICS_EXACT,   /* every product as it is written, in the operands' type                   */
     SUNUP_NUMERICS_BF16     /* as fast, and f32 operands of linear, matmul and conv rounded to bf16, with
                                sums in f32, where the processor is faster so; weights stay f32         */

@@ -25,6 +25,9 @@ sunup_status sunup__make_conv_weight_grad_turned(struct device *d, const struct 
 /* A matrix times a vector as dot products, where numerics allow it; product_dots.c. */
 bool sunup__product_dots_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_product_dots(struct device *d, const struct node *n, struct step *s);
+/* A few rows times a large matrix, summed in chunks, where numerics allow it; product_chunks.c. */
+bool sunup__product_chunks_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_product_chunks(struct device *d, const struct node *n, struct step *s);
 /* Only where numerics are bf16 and the processor multiplies it faster. */
 bool sunup__product_bf16_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, struct step *s);

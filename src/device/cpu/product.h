@@ -36,4 +36,7 @@ struct product sunup__product_of(const struct node *n);
  * multiply-adds over p. */
 void sunup__product_cut(struct product *p, int threads);
 
+/* Rows of B in a chunk of product_chunks.c: its partial sums are added in order of the chunks. */
+int64_t sunup__product_chunk_rows(const struct product *p);
+
 #endif

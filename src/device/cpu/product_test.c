@@ -5,7 +5,8 @@
  * Sizes are awkward and reach every decision of product_cut.c: B packed or in place, from memory in
  * short steps or not, A copied because its rows collide, one column computed as a row, items that
  * cross matrices, no sums at all. Any number of threads must agree. Workspaces start as NaN; bytes
- * behind C and the workspace must survive. Dot products must give the bits of their leaf.
+ * behind C and the workspace must survive. Dot products must give the bits of their leaf, chunks
+ * those of the leaf on each chunk, added in order.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,6 +76,14 @@ static const struct sizes vectors[] = {
 /* Columns or rows of other strides, and sums that are too short. */
 static const struct sizes no_vectors[] = {
     {1, 517, 103, 1, TA}, {1, 1, 103, 517, 0}, {1, 2, 103, 517, TB}, {1, 517, 20, 1, 0}};
+
+/* Few rows and a B of 16 MB: one tile and two, blocks of all depths, a shorter last chunk. */
+static const struct sizes chunked[] = {{1, 1, 4100, 1030, LINEAR}, {1, 4, 33000, 130, 0},
+                                       {1, 7, 4096, 1024, LINEAR}, {1, 14, 2000, 2101, TA},
+                                       {1, 20, 21003, 200, LINEAR}, {1, 24, 32101, 131, TA}};
+/* Too many rows, a small B, a transposed one. */
+static const struct sizes not_chunked[] = {
+    {1, 25, 21003, 200, 0}, {1, 8, 2003, 200, 0}, {1, 8, 21003, 200, TB}};
 
 static float *draw(int64_t n, uint64_t which)
 {
@@ -150,6 +159,40 @@ static float *dots(const struct sizes *s, const struct kernels *k, void *const *
     return c;
 }
 
+/* Each chunk by the leaf, then added in order. */
+static float *by_chunks(const struct sizes *s, const struct kernels *k, void *const *in)
+{
+    const struct product p = {.m = s->m, .n = s->n, .k = s->k};
+    const int64_t rows = sunup__product_chunk_rows(&p), a_col = s->flags & TA ? s->m : 1;
+    float *c = guarded(s->m * s->n * (int64_t)sizeof(float));
+    float *part = guarded(s->m * s->n * (int64_t)sizeof(float));
+    for (int64_t from = 0; from < s->k; from += rows) {
+        const struct gemm_f32 g = {.m = s->m,
+                                   .n = s->n,
+                                   .k = least(rows, s->k - from),
+                                   .batch = 1,
+                                   .a = (const float *)in[0] + from * a_col,
+                                   .a_row = s->flags & TA ? 1 : s->k,
+                                   .a_col = a_col,
+                                   .b = (const float *)in[1] + from * s->n,
+                                   .b_row = s->n,
+                                   .c = part,
+                                   .c_row = s->n};
+        k->f32.gemm(&g);
+        for (int64_t i = 0; i < s->m * s->n; i++) c[i] = from > 0 ? c[i] + part[i] : part[i];
+    }
+    for (int64_t i = 0; in[2] && i < s->m * s->n; i++) c[i] += ((const float *)in[2])[i % s->n];
+    sunup__free(part);
+    return c;
+}
+
+static float *wanted(const char *kind, const struct sizes *s, const struct kernels *k,
+                     void *const *in)
+{
+    if (strcmp(kind, "_dots") == 0) return dots(s, k, in);
+    return (strcmp(kind, "_chunks") == 0 ? by_chunks : whole)(s, k, in);
+}
+
 /* The first of f32 whose name holds `kind`. */
 static const struct maker *find_maker(const struct device *d, const struct node *n,
                                       const char *kind)
@@ -169,7 +212,7 @@ static void check_bits(const struct device *cpu, const struct node *n, const str
     const int64_t bytes = s->batch * s->m * s->n * (int64_t)sizeof(float);
     const struct maker *maker = find_maker(cpu, n, kind);
     if (!maker) fail_msg("no maker *%s for %s", kind, n->op->name);
-    float *want = (strcmp(kind, "_dots") == 0 ? dots : whole)(s, cpu->kernels, in);
+    float *want = wanted(kind, s, cpu->kernels, in);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         struct device d = *cpu;
         d.threads = threads[i];
@@ -192,8 +235,9 @@ static void check_bits(const struct device *cpu, const struct node *n, const str
     sunup__free(want);
 }
 
-/* kind NULL: no maker of dot products may take it. */
-static void check_problem(sunup_context *ctx, const struct sizes *s, const char *kind)
+/* No maker of kind `no` may take it, if there is no `kind`. */
+static void check_problem(sunup_context *ctx, const struct sizes *s, const char *kind,
+                          const char *no)
 {
     struct device *cpu;
     assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
@@ -206,7 +250,7 @@ static void check_problem(sunup_context *ctx, const struct sizes *s, const char 
     if (kind)
         check_bits(cpu, n, s, in, kind);
     else
-        assert_null(find_maker(cpu, n, "_dots"));
+        assert_null(find_maker(cpu, n, no));
     for (int i = 0; i < 3; i++) sunup__free(in[i]);
     sunup_graph_destroy(&g);
 }
@@ -223,7 +267,7 @@ static void blocks_have_the_bits_of_the_whole(void **state)
         sunup_context *ctx;
         assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
         for (size_t j = 0; j < sizeof problems / sizeof *problems; j++)
-            check_problem(ctx, &problems[j], "");
+            check_problem(ctx, &problems[j], "", NULL);
         sunup_context_destroy(&ctx);
     }
 }
@@ -241,9 +285,31 @@ static void vectors_have_the_bits_of_dots(void **state)
             sunup_context *ctx;
             assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
             for (size_t j = 0; j < sizeof vectors / sizeof *vectors; j++)
-                check_problem(ctx, &vectors[j], fast ? "_dots" : NULL);
+                check_problem(ctx, &vectors[j], fast ? "_dots" : NULL, "_dots");
             for (size_t j = 0; j < sizeof no_vectors / sizeof *no_vectors; j++)
-                check_problem(ctx, &no_vectors[j], NULL);
+                check_problem(ctx, &no_vectors[j], NULL, "_dots");
+            sunup_context_destroy(&ctx);
+        }
+    }
+}
+
+static void chunks_have_the_bits_of_their_sums(void **state)
+{
+    (void)state;
+    unsetenv("SUNUP_ISA");
+    for (int i = 1; sunup__isa_name(i); i++) {
+        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
+        for (int fast = 0; fast < 2; fast++) {
+            sunup_context_options o = sunup_context_defaults();
+            o.isa = sunup__isa_name(i);
+            o.numerics = fast ? SUNUP_NUMERICS_FAST : SUNUP_NUMERICS_EXACT;
+            const bool made = fast && !sunup__level3_far();
+            sunup_context *ctx;
+            assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
+            for (size_t j = 0; j < sizeof chunked / sizeof *chunked; j++)
+                check_problem(ctx, &chunked[j], made ? "_chunks" : NULL, "_chunks");
+            for (size_t j = 0; j < sizeof not_chunked / sizeof *not_chunked; j++)
+                check_problem(ctx, &not_chunked[j], NULL, "_chunks");
             sunup_context_destroy(&ctx);
         }
     }
@@ -283,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_have_the_bits_of_the_whole),
                                        cmocka_unit_test(vectors_have_the_bits_of_dots),
+                                       cmocka_unit_test(chunks_have_the_bits_of_their_sums),
                                        cmocka_unit_test(items_cover_every_element)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

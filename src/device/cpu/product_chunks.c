@@ -1,0 +1,192 @@
+/* product_chunks.c - a few rows times a large matrix from memory, read as one run.
+ *
+ * Owes: linear or matmul of up to 24 rows and a plain B of 16 MB and more, if the numerics allow
+ * the terms of a sum to be added in another order and the third level is close. Memory gives its
+ * full rate only to runs as long as can be: two threads that each read half of every row got 34
+ * GB/s where halves of B got 57 (rows of 200, Zen 5), but a sum that is one chain leaves no other
+ * way to share B. So k is cut into chunks, each with a partial C, added in order at the end. Their
+ * number follows from m and k alone, and within a chunk an element is one chain: no bit depends on
+ * threads.
+ *
+ * A chunk goes in blocks of whole rows of B, used where they are. Each call of the leaf brings a
+ * stretch of the next block to the caches, line by line in order, by the leaf's own asking: it asks
+ * for a line each step of each tile, and a call has two lines of B a step; with a single tile half
+ * of the stretch is fetched before the call. A's part of the block is copied: its rows, k apart,
+ * may meet in one set of the first level.
+ *
+ * Ceiling: one reading of B. On Zen 5 one row of 4096 x 4096 runs at 80 to 105 % of a copy's rate,
+ * 1.2 to 1.9 times product_brgemm.c; 20 rows of 77360 x 200 at 60 to 70 %, 1.7 to 2.6 times. A B
+ * that the third level holds gains nothing from long runs, and loses nothing.
+ */
+#include "base/system.h"
+#include "device/cpu/ahead.h"
+#include "device/cpu/makers.h"
+#include "device/cpu/product.h"
+
+enum {
+    ROWS_MOST = 24, /* from there on products bound */
+    FEWEST_COLUMNS = 128,
+    MOST_COLUMNS = 8192,      /* blocks of eight rows, two of them in half of 1 MB */
+    LEAST_ELEMENTS = 4 << 20, /* of B: from memory */
+    CHUNKS_MOST = 32,         /* cores that take all a memory gives */
+    CHUNKS_LEAST = 8,
+    ROWS_PER_C = 16, /* of a chunk, for each row of C: the partial ones are a small part of B */
+    BLOCK = 1 << 16, /* elements of a block of B */
+    DEEPEST = 32,    /* its rows */
+    ADD_ELEMENTS = 2048
+};
+
+struct chunks {
+    struct product p;
+    int64_t n, rows; /* chunks; rows of B in one, but for the last */
+    int64_t depth;
+};
+
+struct run {
+    const struct chunks *t;
+    const struct leaves_f32 *leaves;
+    const float *a, *b, *bias;
+    float *c, *partial;
+};
+
+/* ---- products ---- */
+
+/* A's columns [p0, p0 + n), and the same of the next block fetched. */
+static void copy_a(const struct run *r, int64_t p0, int64_t n, float *to)
+{
+    const struct product *p = &r->t->p;
+    const float *from = r->a + p0 * p->a_col;
+    for (int64_t i = 0; i < p->m; i++, from += p->a_row, to += r->t->depth) {
+        for (int64_t s = 0; s < n; s++) to[s] = from[s * p->a_col];
+        __builtin_prefetch(from + n * p->a_col);
+        __builtin_prefetch(from + (2 * n - 1) * p->a_col);
+    }
+}
+
+/* The next block's share of a call; a single tile leaves half of it to be fetched here. */
+static void ask(struct ahead *next, struct gemm_f32 *g)
+{
+    enum { ONE_TILE = 14 };
+    if (g->m <= ONE_TILE) {
+        const int64_t half = least(g->k * LINE, next->n[0]);
+        for (int64_t i = 0; i < half; i += LINE) __builtin_prefetch(next->x[0] + i, 0, 2);
+        next->x[0] += half;
+        next->n[0] -= half;
+    }
+    ask_ahead(next, g);
+}
+
+/* Rows [p0, p0 + n) of B; what follows is asked for even if it is another chunk's: often this
+ * thread's next one. */
+static void run_block(const struct run *r, int64_t p0, int64_t n, struct gemm_f32 *g, float *c)
+{
+    const struct product *p = &r->t->p;
+    const float *b = r->b + p0 * p->n;
+    struct ahead next = {{b + n * p->n}, {least(r->t->depth, p->k - p0 - n) * p->n}};
+    g->k = n;
+    for (int64_t j = 0; j < p->n; j += PANEL) {
+        g->n = least(PANEL, p->n - j);
+        g->b = b + j;
+        g->c = c + j;
+        ask(&next, g);
+        r->leaves->gemm(g);
+    }
+}
+
+static void run_chunk(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const struct chunks *t = r->t;
+    const struct product *p = &t->p;
+    const int64_t from = i * t->rows, to = least(p->k, from + t->rows);
+    float *c = i == 0 ? r->c : r->partial + (i - 1) * p->m * p->n;
+    _Alignas(64) float a[ROWS_MOST * DEEPEST];
+    struct gemm_f32 g = {
+        .m = p->m, .batch = 1, .a = a, .a_row = t->depth, .a_col = 1, .b_row = p->n, .c_row = p->n};
+    for (int64_t p0 = from; p0 < to; p0 += t->depth) {
+        const int64_t n = least(t->depth, to - p0);
+        copy_a(r, p0, n, a);
+        g.accumulate = p0 > from;
+        run_block(r, p0, n, &g, c);
+    }
+}
+
+/* To the first chunk's sums, which lie in C. */
+static void add_up(void *arg, int64_t part)
+{
+    const struct run *r = arg;
+    const struct product *p = &r->t->p;
+    const int64_t n = p->m * p->n, from = part * ADD_ELEMENTS, to = least(n, from + ADD_ELEMENTS);
+    for (int64_t k = 0; k < r->t->n - 1; k++)
+        r->leaves->add_to(to - from, r->partial + k * n + from, r->c + from);
+    if (!r->bias) return;
+    for (int64_t i = from, j = from % p->n; i < to; i++, j = j + 1 < p->n ? j + 1 : 0)
+        r->c[i] += r->bias[j];
+}
+
+static sunup_status run(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    const struct chunks *t = s->data;
+    struct run r = {t,
+                    &s->device->kernels->f32,
+                    s->in[0],
+                    s->in[1],
+                    s->node->n_in > 2 ? s->in[2] : NULL,
+                    s->out[0],
+                    s->workspace};
+    sunup__parallel(s->device->threads, t->n, run_chunk, &r);
+    sunup__parallel(s->device->threads, ceil_div(t->p.m * t->p.n, ADD_ELEMENTS), add_up, &r);
+    return SUNUP_OK;
+}
+
+/* ---- making ---- */
+
+static void end(struct step *s)
+{
+    sunup__free(s->data);
+    s->data = NULL;
+}
+
+int64_t sunup__product_chunk_rows(const struct product *p)
+{
+    enum { FEWEST = 128 };
+    const int64_t least_rows = p->m * ROWS_PER_C < FEWEST ? FEWEST : p->m * ROWS_PER_C;
+    const int64_t chunks = least(CHUNKS_MOST, p->k / least_rows);
+    return chunks > 0 ? ceil_div(p->k, chunks) : p->k;
+}
+
+bool sunup__product_chunks_can(const struct device *d, const struct node *n)
+{
+    if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT || n->out[0]->dtype != SUNUP_F32 ||
+        sunup__level3_far())
+        return false;
+    const struct product p = sunup__product_of(n);
+    return p.batch == 1 && p.m > 0 && p.m <= ROWS_MOST && p.b_col == 1 && p.n >= FEWEST_COLUMNS &&
+           p.n <= MOST_COLUMNS && p.k * p.n >= LEAST_ELEMENTS &&
+           ceil_div(p.k, sunup__product_chunk_rows(&p)) >= CHUNKS_LEAST;
+}
+
+/* Few rows have next to no work that would cover a burst of requests: their blocks are smaller. */
+static int64_t depth(const struct product *p)
+{
+    enum { FEW_ROWS = 4, SHALLOW = 8 };
+    const int64_t block = p->m <= FEW_ROWS ? BLOCK / 2 : BLOCK;
+    const int64_t deep = least(DEEPEST, block / p->n / SHALLOW * SHALLOW);
+    return deep < SHALLOW ? SHALLOW : deep;
+}
+
+sunup_status sunup__make_product_chunks(struct device *d, const struct node *n, struct step *s)
+{
+    struct chunks *t = sunup__alloc(sizeof *t);
+    CHECK(t != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    *t = (struct chunks){.p = sunup__product_of(n)};
+    t->rows = sunup__product_chunk_rows(&t->p);
+    t->n = ceil_div(t->p.k, t->rows);
+    t->depth = depth(&t->p);
+    s->data = t;
+    s->run = run;
+    s->end = end;
+    s->workspace_bytes = (t->n - 1) * t->p.m * t->p.n * (int64_t)sizeof(float);
+    return SUNUP_OK;
+}
