@@ -38,6 +38,16 @@
 #include "base/integers.h"
 #include "kernels/kernels.h"
 
+#ifndef UNROLL /* see gemm_tile.h */
+#ifndef __clang__
+#define UNROLL _Pragma("GCC unroll 32")
+#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define UNROLL
+#else
+#define UNROLL _Pragma("clang loop unroll(full)")
+#endif
+#endif
+
 enum { MAX_TAPS = 1024, MOST_AHEAD = 16 };
 
 struct run {
@@ -215,27 +225,62 @@ static inline void call_ahead(const struct run *r, const float *x)
     for (int64_t i = 0; i < r->calls; i++) __builtin_prefetch(x + r->ahead[i], 0, 2);
 }
 
+/* The maximum or the mean of WIDE vectors of channels of a window at once: sums that need not wait
+ * for each other, and lines that lie side by side, where those of one, some KiB apart, share
+ * a set of the first level. Zen 5, two threads: mean of 7x7 at 16x7x7x2048 105 -> 45 us. */
+enum { WIDE = 8, WIDE_FLOATS = WIDE * LANES };
+static inline __attribute__((always_inline)) void reduce_wide(const struct run *r, const float *x,
+                                                              float *y, const bool largest)
+{
+    VEC all[WIDE];
+    UNROLL
+    for (int v = 0; v < WIDE; v++) {
+        all[v] = largest ? SPLAT(-INFINITY) : ZERO();
+        call_ahead(r, x + v * LANES);
+    }
+    for (int64_t t = 0; t < r->taps; t++) {
+        const float *tap = x + r->tap[t];
+        UNROLL
+        for (int v = 0; v < WIDE; v++) {
+            const VEC now = LOAD(tap + v * LANES);
+            all[v] = largest ? LARGER(all[v], now) : ADD(all[v], now);
+        }
+    }
+    UNROLL
+    for (int v = 0; v < WIDE; v++)
+        STORE(y + v * LANES, largest ? all[v] : DIV(all[v], SPLAT(r->divisor)));
+}
+
+static inline __attribute__((always_inline)) void reduce_run(const struct run *r, const float *x,
+                                                             float *y, const bool largest)
+{
+    const int64_t wide = r->c / WIDE_FLOATS * WIDE_FLOATS;
+    y += r->out;
+    for (int64_t i = 0; i < r->count; i++, x += r->step, y += r->c) {
+        for (int64_t j = 0; j < wide; j += WIDE_FLOATS) reduce_wide(r, x + j, y + j, largest);
+        EACH_FLOAT(r->c - wide, {
+            const float *from = x + wide + j;
+            VEC all = largest ? SPLAT(-INFINITY) : ZERO();
+            call_ahead(r, from);
+            for (int64_t t = 0; t < r->taps; t++) {
+                const VEC now = GET(from + r->tap[t]);
+                all = largest ? LARGER(all, now) : ADD(all, now);
+            }
+            PUT(y + wide + j, largest ? all : DIV(all, SPLAT(r->divisor)));
+        });
+    }
+}
+
 static void max_run(const struct run *r, const float *x, const float *dy, float *y)
 {
     (void)dy;
-    EACH_VECTOR(r, {
-        VEC best = SPLAT(-INFINITY);
-        call_ahead(r, x + in);
-        for (int64_t t = 0; t < r->taps; t++) best = LARGER(best, GET(x + in + r->tap[t]));
-        PUT(y + out, best);
-    })
+    reduce_run(r, x, y, true);
 }
 
 static void mean_run(const struct run *r, const float *x, const float *dy, float *y)
 {
-    const VEC divisor = SPLAT(r->divisor);
     (void)dy;
-    EACH_VECTOR(r, {
-        VEC sum = ZERO();
-        call_ahead(r, x + in);
-        for (int64_t t = 0; t < r->taps; t++) sum = ADD(sum, GET(x + in + r->tap[t]));
-        PUT(y + out, DIV(sum, divisor));
-    })
+    reduce_run(r, x, y, false);
 }
 
 static void mean_grad_run(const struct run *r, const float *x, const float *dy, float *dx)

@@ -111,6 +111,7 @@ static const char *const problems[] = {"w1c1",
                                        "h4w200c48r3s3stride2pad1",
                                        "w90c20s5stride2pad2",
                                        "h1w1c40",
+                                       "h9w8c155r3s3stride2pad1,count",
                                        NULL};
 const struct leaf_check sunup__check_max_pool = {"max_pool", problems, run_max};
 const struct leaf_check sunup__check_max_pool_grad = {"max_pool_grad", problems, run_max_grad};
