@@ -22,16 +22,7 @@
  * parts to another pitch cost what it gained.
  */
 #include "kernels/kernels.h"
-
-#ifndef UNROLL /* see gemm_tile.h */
-#ifndef __clang__
-#define UNROLL _Pragma("GCC unroll 32")
-#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define UNROLL
-#else
-#define UNROLL _Pragma("clang loop unroll(full)")
-#endif
-#endif
+#include "kernels/unroll.h"
 
 #define INLINE static inline __attribute__((always_inline))
 

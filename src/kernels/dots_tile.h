@@ -15,13 +15,7 @@
  * beside it.
  */
 
-#ifndef __clang__ /* sums are registers only if their loops are gone */
-#define UNROLL _Pragma("GCC unroll 16")
-#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define UNROLL /* with a check at every access, clang would take minutes */
-#else
-#define UNROLL _Pragma("clang loop unroll(full)")
-#endif
+#include "kernels/unroll.h"
 
 typedef void (*tile_fn)(const struct gemm_f32 *g, int64_t r0, int64_t from);
 

@@ -16,16 +16,7 @@
  * addresses would not fit the general registers. Source: Georganas et al., "High-performance deep
  * learning via a single building block", 2020.
  */
-
-#ifndef UNROLL /* tiles are registers only if their loops are gone */
-#ifndef __clang__
-#define UNROLL _Pragma("GCC unroll 32")
-#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define UNROLL /* with a check at every access, clang would take minutes */
-#else
-#define UNROLL _Pragma("clang loop unroll(full)")
-#endif
-#endif
+#include "kernels/unroll.h"
 
 #ifndef LINE_FLOATS
 #define LINE_FLOATS 16 /* of a line of the caches */

@@ -37,16 +37,7 @@
 
 #include "base/integers.h"
 #include "kernels/kernels.h"
-
-#ifndef UNROLL /* see gemm_tile.h */
-#ifndef __clang__
-#define UNROLL _Pragma("GCC unroll 32")
-#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define UNROLL
-#else
-#define UNROLL _Pragma("clang loop unroll(full)")
-#endif
-#endif
+#include "kernels/unroll.h"
 
 enum { MAX_TAPS = 1024, MOST_AHEAD = 16 };
 

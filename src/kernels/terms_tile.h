@@ -16,14 +16,7 @@
  * tile computes: 3 terms reach the memory's rate. Rows that remain overlap those before them, and
  * are computed twice to the same bits.
  */
-
-#ifndef __clang__
-#define UNROLL _Pragma("GCC unroll 32")
-#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#define UNROLL /* with a check at every access, clang would take minutes */
-#else
-#define UNROLL _Pragma("clang loop unroll(full)")
-#endif
+#include "kernels/unroll.h"
 
 static inline __attribute__((always_inline)) void finish(const struct gemm_f32 *g, int64_t r0,
                                                          int64_t j0, bool stream, VEC *acc,

@@ -78,8 +78,8 @@ static const struct sizes no_vectors[] = {
     {1, 517, 103, 1, TA}, {1, 1, 103, 517, 0}, {1, 2, 103, 517, TB}, {1, 517, 20, 1, 0}};
 
 /* Few rows and a B of 16 MB: one tile and two, blocks of all depths, a shorter last chunk. */
-static const struct sizes chunked[] = {{1, 1, 4100, 1030, LINEAR}, {1, 4, 33000, 130, 0},
-                                       {1, 7, 4096, 1024, LINEAR}, {1, 14, 2000, 2101, TA},
+static const struct sizes chunked[] = {{1, 1, 4100, 1030, LINEAR},  {1, 4, 33000, 130, 0},
+                                       {1, 7, 4096, 1024, LINEAR},  {1, 14, 2000, 2101, TA},
                                        {1, 20, 21003, 200, LINEAR}, {1, 24, 32101, 131, TA}};
 /* Too many rows, a small B, a transposed one. */
 static const struct sizes not_chunked[] = {
@@ -255,64 +255,46 @@ static void check_problem(sunup_context *ctx, const struct sizes *s, const char 
     sunup_graph_destroy(&g);
 }
 
-static void blocks_have_the_bits_of_the_whole(void **state)
+/* All of `list` at every level; where `kind` is NULL, none is taken by makers of kind `no`. */
+static void check_list(sunup_numerics numerics, const struct sizes *list, size_t n,
+                       const char *kind, const char *no)
 {
-    (void)state;
-    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
+    unsetenv("SUNUP_ISA"); /* these tests go through the levels themselves */
     for (int i = 1; sunup__isa_name(i); i++) {
         if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
         sunup_context_options o = sunup_context_defaults();
         o.isa = sunup__isa_name(i);
-        o.numerics = SUNUP_NUMERICS_EXACT; /* fast ones take dot products for vectors */
+        o.numerics = numerics;
         sunup_context *ctx;
         assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
-        for (size_t j = 0; j < sizeof problems / sizeof *problems; j++)
-            check_problem(ctx, &problems[j], "", NULL);
+        for (size_t j = 0; j < n; j++) check_problem(ctx, &list[j], kind, no);
         sunup_context_destroy(&ctx);
     }
+}
+
+#define LIST(list) list, sizeof(list) / sizeof *(list)
+
+static void blocks_have_the_bits_of_the_whole(void **state)
+{
+    (void)state;
+    check_list(SUNUP_NUMERICS_EXACT, LIST(problems), "", NULL);
 }
 
 static void vectors_have_the_bits_of_dots(void **state)
 {
     (void)state;
-    unsetenv("SUNUP_ISA");
-    for (int i = 1; sunup__isa_name(i); i++) {
-        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
-        for (int fast = 0; fast < 2; fast++) {
-            sunup_context_options o = sunup_context_defaults();
-            o.isa = sunup__isa_name(i);
-            o.numerics = fast ? SUNUP_NUMERICS_FAST : SUNUP_NUMERICS_EXACT;
-            sunup_context *ctx;
-            assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
-            for (size_t j = 0; j < sizeof vectors / sizeof *vectors; j++)
-                check_problem(ctx, &vectors[j], fast ? "_dots" : NULL, "_dots");
-            for (size_t j = 0; j < sizeof no_vectors / sizeof *no_vectors; j++)
-                check_problem(ctx, &no_vectors[j], NULL, "_dots");
-            sunup_context_destroy(&ctx);
-        }
-    }
+    check_list(SUNUP_NUMERICS_FAST, LIST(vectors), "_dots", "_dots");
+    check_list(SUNUP_NUMERICS_FAST, LIST(no_vectors), NULL, "_dots");
+    check_list(SUNUP_NUMERICS_EXACT, LIST(vectors), NULL, "_dots");
 }
 
 static void chunks_have_the_bits_of_their_sums(void **state)
 {
     (void)state;
-    unsetenv("SUNUP_ISA");
-    for (int i = 1; sunup__isa_name(i); i++) {
-        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
-        for (int fast = 0; fast < 2; fast++) {
-            sunup_context_options o = sunup_context_defaults();
-            o.isa = sunup__isa_name(i);
-            o.numerics = fast ? SUNUP_NUMERICS_FAST : SUNUP_NUMERICS_EXACT;
-            const bool made = fast && !sunup__level3_far();
-            sunup_context *ctx;
-            assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
-            for (size_t j = 0; j < sizeof chunked / sizeof *chunked; j++)
-                check_problem(ctx, &chunked[j], made ? "_chunks" : NULL, "_chunks");
-            for (size_t j = 0; j < sizeof not_chunked / sizeof *not_chunked; j++)
-                check_problem(ctx, &not_chunked[j], NULL, "_chunks");
-            sunup_context_destroy(&ctx);
-        }
-    }
+    const char *kind = sunup__level3_far() ? NULL : "_chunks";
+    check_list(SUNUP_NUMERICS_FAST, LIST(chunked), kind, "_chunks");
+    check_list(SUNUP_NUMERICS_FAST, LIST(not_chunked), NULL, "_chunks");
+    check_list(SUNUP_NUMERICS_EXACT, LIST(chunked), NULL, "_chunks");
 }
 
 /* Whatever the sizes, items must cover C and fit their slots. */
