@@ -30,7 +30,10 @@ static inline int64_t column_repeat(int64_t c, int64_t rows)
 static inline const float *column_spread(float *to, const float *from, int64_t c, int64_t repeat)
 {
     if (repeat <= 1 || !from) return from;
-    for (int64_t i = 0; i < repeat; i++) memcpy(to + i * c, from, (size_t)c * sizeof *to);
+    const int64_t all = repeat * c;
+    memcpy(to, from, (size_t)c * sizeof *to);
+    for (int64_t have = c; have < all; have *= 2) /* a call for each repetition took longer than the sums */
+        memcpy(to + have, to, (size_t)(all - have < have ? all - have : have) * sizeof *to);
     return to;
 }
 
