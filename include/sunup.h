@@ -77,16 +77,14 @@ typedef void (*sunup_log_fn)(void *arg, sunup_log_level level, const char *line)
 
 /// How products (convolution, linear, matmul) are computed; all else is the same in each.
 typedef enum sunup_numerics {
-    SUNUP_NUMERICS_FAST,    /* the default: convolutions also by Winograd's way, fewer multiplications,
-                               errors of some 1e-6; a matrix times a vector also as dot products, a few
-                               rows times a large matrix in chunks: their terms in another order        */
+    SUNUP_NUMERICS_FAST,    /* the default: also Winograd convolution, errors of some 1e-6; sums of a few
+                               rows times a matrix in another order                                     */
     SUNUP_NUMERICS_EXACT,   /* every product as it is written, in the operands' type                   */
     SUNUP_NUMERICS_BF16     /* as fast, and f32 operands of linear, matmul and conv rounded to bf16, with
                                sums in f32, where the processor is faster so; weights stay f32         */
 } sunup_numerics;
 
-/// "fast", "exact", "bf16".
-SUNUP_API const char *sunup_numerics_name(sunup_numerics numerics);
+SUNUP_API const char *sunup_numerics_name(sunup_numerics numerics); /* "fast", "exact", "bf16" */
 
 typedef struct sunup_context_options {
     size_t size;            /* sizeof of this struct; set by sunup_context_defaults                    */
@@ -407,8 +405,7 @@ typedef struct sunup_comm_options {
     size_t size;
     double timeout_s;       /* 300 (SUNUP_TIMEOUT overrides): then the absent ranks are named, E_HANG    */
     int64_t bucket_bytes;   /* 4 MiB: pieces in which gradients travel                                  */
-    bool messages;          /* false (SUNUP_MESSAGES=1 overrides): else ranks of one node send messages
-                               as between nodes, instead of sharing memory; the same bits, slower       */
+    bool messages;          /* false (SUNUP_MESSAGES=1): a node's ranks share no memory; same bits, slower */
 } sunup_comm_options;
 SUNUP_API sunup_comm_options sunup_comm_defaults(void);
 /// All ranks of the job if this process was started by mpiexec or srun (or MPI is initialised already), else one

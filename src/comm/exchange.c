@@ -232,8 +232,8 @@ sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *
 
 void *sunup__exchange_total(struct exchange *x)
 {
-    return x->rows
-        .row[0]; /* one rank's only partial sum is the total; else node.c wrote it there */
+    /* Of one rank its only partial sum; else node.c wrote the total over the first. */
+    return x->rows.row[0];
 }
 
 double sunup__exchange_wait_s(const struct exchange *x)

@@ -286,6 +286,7 @@ static void vectors_have_the_bits_of_dots(void **state)
     check_list(SUNUP_NUMERICS_FAST, LIST(vectors), "_dots", "_dots");
     check_list(SUNUP_NUMERICS_FAST, LIST(no_vectors), NULL, "_dots");
     check_list(SUNUP_NUMERICS_EXACT, LIST(vectors), NULL, "_dots");
+    check_list(SUNUP_NUMERICS_EXACT, LIST(no_vectors), NULL, "_dots");
 }
 
 static void chunks_have_the_bits_of_their_sums(void **state)
@@ -295,6 +296,7 @@ static void chunks_have_the_bits_of_their_sums(void **state)
     check_list(SUNUP_NUMERICS_FAST, LIST(chunked), kind, "_chunks");
     check_list(SUNUP_NUMERICS_FAST, LIST(not_chunked), NULL, "_chunks");
     check_list(SUNUP_NUMERICS_EXACT, LIST(chunked), NULL, "_chunks");
+    check_list(SUNUP_NUMERICS_EXACT, LIST(not_chunked), NULL, "_chunks");
 }
 
 /* Whatever the sizes, items must cover C and fit their slots. */
