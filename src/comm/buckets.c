@@ -176,14 +176,6 @@ void sunup__buckets_destroy(struct buckets **b)
 
 /* --- numbers --- */
 
-void sunup__sum_add(const struct sum *s, int64_t n, const char *x, char *y)
-{
-    if (s->f64)
-        s->k->f64.add_to(n, (const double *)(const void *)x, (double *)(void *)y);
-    else
-        s->k->f32.add_to(n, (const float *)(const void *)x, (float *)(void *)y);
-}
-
 struct slice_work {
     const struct buckets *b;
     char *total;

@@ -24,6 +24,10 @@
 
 struct kernels;
 
+struct slice {
+    int64_t at, n;
+};
+
 /* --- the tree (tree.c; no MPI) --- */
 /* [from, to) of the shards that rank owns. */
 void sunup__shards_of(int shards, int ranks, int rank, int *from, int *to);

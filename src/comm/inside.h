@@ -1,10 +1,10 @@
 /* inside.h - what the files of comm share and nobody else sees.
  *
- * From bottom to top: tree.c (which sums, in which order), wire.c (messages; the only file that
- * knows MPI), watchdog.c (waiting, and the report when it is in vain), small.c (meet and the small
- * collectives), shared.c (memory that a node's ranks share), node.c (partial sums there), buckets.c
- * (partial sums over the wire), exchange.c (a rank's own shards, and the public sum), comm.c (create
- * and destroy).
+ * From bottom to top: tree.c (which sums, in which order), sum.c (additions), wire.c and messages.c
+ * (the only files that know MPI), watchdog.c (waiting, and the report when it is in vain), small.c
+ * (meet and the small collectives), shared.c (memory that a node's ranks share), node.c (partial sums
+ * there), routes.c and stages.c (partial sums over the wire: which way, and on it), buckets.c (the
+ * same, straight), exchange.c (a rank's own shards, and the public sum), comm.c (create and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -32,13 +32,19 @@ int sunup__tree_push(int shards, struct subtree *stack, int *depth, struct subtr
 struct addition {
     int into, from;
 };
+/* The additions that turn n nodes, ascending and side by side, into the fewest: each adds a node's sum
+ * to one below it. kept [TREE_DEPTH]: where the sums that are left lie, ascending; returns their
+ * number k, after n - k additions. */
+int sunup__tree_merge(int shards, int n, const struct subtree *node, struct addition *add,
+                      int *kept);
 /* The n - 1 additions that turn n nodes, ascending and together the whole tree, into the total at
  * node 0. */
 void sunup__tree_additions(int shards, int n, const struct subtree *node, struct addition *add);
 
 /* --- wire.c --- */
 #define WIRE_MAX ((int64_t)1 << 30) /* bytes of a message: MPI counts in int */
-enum { TAG_BUCKETS = 8192, TAG_DATA = 32766, TAG_MEET = 32767 }; /* MPI grants tags up to 32767 */
+/* MPI grants tags up to 32767. Below TAG_BUCKETS those of buckets.c, then LANES times as many for stages. */
+enum { TAG_BUCKETS = 8192, LANES = 2, TAG_DATA = 32766, TAG_MEET = 32767 };
 
 struct wire;                    /* MPI's handles */
 bool sunup__wire_running(void); /* MPI is initialised and not finalised */
@@ -47,6 +53,7 @@ sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f);
 void sunup__wire_close(sunup_comm *comm); /* touches MPI only if the communicator is whole */
 void sunup__wire_abort(sunup_comm *comm, int exit_status);
 
+/* --- messages.c --- */
 struct message {
     int peer, tag;
     void *data;
@@ -145,7 +152,9 @@ static inline int64_t sunup__sum_element(const struct sum *s)
 {
     return s->f64 ? 8 : 4;
 }
-void sunup__sum_add(const struct sum *s, int64_t n, const char *x, char *y); /* y += x */
+/* sum.c: y += x, y = x; x and y are apart or the same. */
+void sunup__sum_add(const struct sum *s, int64_t n, const char *x, char *y);
+void sunup__sum_copy(const struct sum *s, int64_t n, const char *x, char *y);
 /* Elements that a thread takes at once: a few rows of them stay in its cache. */
 enum { SUM_CHUNK = 4096 };
 static inline int64_t sunup__sum_chunks(int64_t n)
@@ -163,6 +172,84 @@ void sunup__node_sum_destroy(struct node_sum **s);
 void sunup__node_sum_show(const struct node_sum *s);
 /* Afterwards the first row of every rank is the total. Between meet and leave. */
 sunup_status sunup__node_sum_run(struct node_sum *s);
+
+/* --- routes.c --- */
+/* Members [members] of an exchange: ranks of the communicator, ascending in the shards that they
+ * stand for, [from[i], from[i + 1]); all together own all shards. A member may stand for a node. */
+struct group {
+    int members, me;
+    const int *rank; /* [members] */
+    const int *from; /* [members + 1] */
+};
+
+/* Stage j is among members that differ in digit j only; digit 0, the lowest, tells neighbours apart. The
+ * product of the radices is the number of members. */
+enum { ROUTE_STAGES = 32 };
+struct route {
+    const char *name;
+    int stages, radix[ROUTE_STAGES];
+};
+/* What the choice of a route supposes of a network. */
+struct network {
+    double latency_s;       /* of a message, from send to receive */
+    double message_s;       /* of a rank's time for each          */
+    double bytes_per_s;     /* that a member sends to neighbours  */
+    double far_bytes_per_s; /* and beyond them, when all do   */
+    int neighbours;         /* members next to each other that have the better links */
+};
+struct network sunup__network_defaults(void);
+int sunup__routes(void); /* how many there are, in the order of algorithms.def */
+/* False if that route does not exist for so many members; the first always does. */
+bool sunup__route(int number, int members, const struct network *net, struct route *r);
+/* Predicted seconds of a bucket of `bytes`, summed and brought back. */
+double sunup__route_s(const struct route *r, const struct network *net, const struct group *g,
+                      int shards, int64_t bytes);
+/* The route of the least predicted time. */
+void sunup__route_choose(const struct network *net, const struct group *g, int shards,
+                         int64_t bytes, struct route *r);
+
+/* --- stages.c --- */
+struct stages;
+struct stages_options {
+    const struct sum *sum;     /* copied */
+    const struct group *group; /* read at creation only */
+    const struct route *route;
+    /* Where a slice may end: the last such place <= at (ascending in at, 0 for 0). NULL: anywhere. The end
+     * of the n elements is always such a place. */
+    int64_t (*cut)(const void *arg, int64_t at);
+    const void *cut_arg;
+    int64_t bucket_bytes; /* at least; more among many members */
+    int lane;             /* < LANES: exchanges of other lanes may be under way at the same time */
+};
+/* All members call everything with the same sizes, and start buckets in the same order. Nothing is allocated
+ * after creation. Each call that moves data stands between meet and leave. */
+sunup_status sunup__stages_create(sunup_comm *comm, const struct stages_options *o,
+                                  struct stages **st);
+void sunup__stages_destroy(struct stages **st);
+/* Landing memory of the member that needs most. */
+int64_t sunup__stages_bytes(const struct stages_options *o);
+int sunup__stages_buckets(const struct stages *st);
+/* Bucket b's elements: its rows must be complete before it is started. */
+struct slice sunup__stages_bucket(const struct stages *st, int b);
+/* The elements of bucket b that member owns; none: n = 0. */
+struct slice sunup__stages_slice(const struct stages *st, int b, int member);
+
+/* rows: one for each own subtree, [n] each, ascending, overwritten. total [n]: valid in the own slices
+ * afterwards, and it may be one of the rows. */
+sunup_status sunup__stages_reduce(struct stages *st, char *const *rows, char *total);
+/* data [n]: the own slices to all members, theirs to their places. */
+sunup_status sunup__stages_share(struct stages *st, char *data);
+/* Both, bucket by bucket: total [n] is the sum on all members. */
+sunup_status sunup__stages_sum(struct stages *st, char *const *rows, char *total);
+
+/* The same without waiting: begin, start each bucket once, and progress until all are done. */
+enum stages_work { STAGES_REDUCE, STAGES_SHARE, STAGES_SUM };
+/* data: total of a reduce or sum. rows: NULL for a share. */
+void sunup__stages_begin(struct stages *st, enum stages_work work, char *const *rows, char *data);
+sunup_status sunup__stages_start(struct stages *st, int bucket);
+/* done: every bucket is. */
+sunup_status sunup__stages_progress(struct stages *st, bool *done);
+sunup_status sunup__stages_finish(struct stages *st); /* waits */
 
 /* --- buckets.c --- */
 struct buckets;

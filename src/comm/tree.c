@@ -64,16 +64,23 @@ int sunup__tree_push(int shards, struct subtree *stack, int *depth, struct subtr
     return merges;
 }
 
-void sunup__tree_additions(int shards, int n, const struct subtree *node, struct addition *add)
+int sunup__tree_merge(int shards, int n, const struct subtree *node, struct addition *add,
+                      int *kept)
 {
     struct subtree stack[TREE_DEPTH];
-    int at[TREE_DEPTH]; /* where the sum of each node on the stack lies */
-    int depth = 0, done = 0;
+    int depth = 0, done = 0; /* kept[i]: where the sum of the i-th node on the stack lies */
     for (int i = 0; i < n; i++) {
-        at[depth] = i;
+        kept[depth] = i;
         const int top = depth;
         const int merges = sunup__tree_push(shards, stack, &depth, node[i]);
         for (int m = 0; m < merges; m++)
-            add[done++] = (struct addition){at[top - 1 - m], at[top - m]};
+            add[done++] = (struct addition){kept[top - 1 - m], kept[top - m]};
     }
+    return depth;
+}
+
+void sunup__tree_additions(int shards, int n, const struct subtree *node, struct addition *add)
+{
+    int kept[TREE_DEPTH];
+    (void)sunup__tree_merge(shards, n, node, add, kept);
 }

@@ -1,32 +1,24 @@
-/* wire.c - point-to-point messages by MPI: the only file that knows it (wire_none.c stands in where
- * it is absent).
+/* wire.c - start and end of MPI; with messages.c the only file that knows it (wire_none.c stands in
+ * for both where it is absent).
  *
- * Owes: a duplicated communicator of our own, non-blocking sends and receives polled by
- * MPI_Testsome, and memory shared with the ranks of this node for the watchdog. MPI's own
- * collectives are used to set up and to close only, because they wait without a word for a rank
- * that is lost.
+ * Owes: a duplicated communicator of our own, and memory shared with the ranks of this node for the
+ * watchdog. MPI's own collectives are used to set up and to close only, because they wait without a
+ * word for a rank that is lost.
  *
  * Needs MPI 3.0 and MPI_THREAD_FUNNELED. Once the communicator is broken MPI is never called again
  * except to abort: MPI_Finalize would wait for the lost rank.
  */
 #ifdef SUNUP_HAVE_MPI
 
-#include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "comm/inside.h"
+#include "comm/wire.h"
 
-struct wire {
-    MPI_Comm all, node;
-    MPI_Win window;
-    bool finalize; /* MPI was initialised by us */
-};
-
-static sunup_status failed(sunup_comm *comm, int code, const char *what)
+sunup_status sunup__wire_failed(sunup_comm *comm, int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int n;
@@ -35,12 +27,6 @@ static sunup_status failed(sunup_comm *comm, int code, const char *what)
     RAISE(comm->ctx, E_PEER, "rank %d of %d: %s failed in \"%s\": %s", comm->rank, comm->ranks,
           what, comm->site, text);
 }
-
-#define TRY_MPI(comm, call, what)                                                                  \
-    do {                                                                                           \
-        const int code_ = (call);                                                                  \
-        if (code_ != MPI_SUCCESS) return failed((comm), code_, (what));                            \
-    } while (0)
 
 /* --- open and close --- */
 
@@ -173,86 +159,6 @@ const char *sunup__comm_library(const sunup_comm *comm)
     MPI_Get_library_version(name, &n);
     name[strcspn(name, ",\n")] = '\0'; /* the rest tells where and when it was built */
     return name;
-}
-
-/* --- messages --- */
-
-sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f)
-{
-    *f = (struct flight){.comm = comm, .room = room};
-    const size_t n = (size_t)room;
-    MPI_Request *requests = sunup__alloc(n * sizeof *requests);
-    f->requests = requests;
-    f->statuses = sunup__alloc(n * sizeof(MPI_Status));
-    f->peer = sunup__alloc(n * sizeof *f->peer);
-    f->landed = sunup__alloc(n * sizeof *f->landed);
-    if (!f->requests || !f->statuses || !f->peer || !f->landed) {
-        sunup__flight_end(f);
-        RAISE(comm->ctx, E_MEMORY, "no memory for %d messages under way", room);
-    }
-    for (int i = 0; i < room; i++) {
-        requests[i] = MPI_REQUEST_NULL;
-        f->peer[i] = -1;
-    }
-    return SUNUP_OK;
-}
-
-void sunup__flight_end(struct flight *f)
-{
-    sunup__free(f->requests);
-    sunup__free(f->statuses);
-    sunup__free(f->peer);
-    sunup__free(f->landed);
-    *f = (struct flight){0};
-}
-
-static void under_way(struct flight *f, int number, int peer)
-{
-    f->peer[number] = peer;
-    f->left++;
-}
-
-sunup_status sunup__send(struct flight *f, int number, const struct message *m)
-{
-    MPI_Request *r = f->requests;
-    TRY_MPI(f->comm,
-            MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, m->tag, f->comm->wire->all,
-                      &r[number]),
-            "MPI_Isend");
-    under_way(f, number, m->peer);
-    return SUNUP_OK;
-}
-
-sunup_status sunup__receive(struct flight *f, int number, const struct message *m)
-{
-    MPI_Request *r = f->requests;
-    TRY_MPI(f->comm,
-            MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, m->tag, f->comm->wire->all,
-                      &r[number]),
-            "MPI_Irecv");
-    under_way(f, number, m->peer);
-    return SUNUP_OK;
-}
-
-static sunup_status message_failed(struct flight *f, int landed)
-{
-    const MPI_Status *status = f->statuses;
-    int i = 0;
-    while (i < landed - 1 && status[i].MPI_ERROR == MPI_SUCCESS) i++;
-    char what[64];
-    snprintf(what, sizeof what, "a message to or from rank %d", f->peer[f->landed[i]]);
-    return failed(f->comm, status[i].MPI_ERROR, what);
-}
-
-sunup_status sunup__poll(struct flight *f, int *landed)
-{
-    const int code = MPI_Testsome(f->room, f->requests, landed, f->landed, f->statuses);
-    if (code == MPI_ERR_IN_STATUS) return message_failed(f, *landed);
-    if (code != MPI_SUCCESS) return failed(f->comm, code, "MPI_Testsome");
-    if (*landed == MPI_UNDEFINED) *landed = 0;
-    for (int i = 0; i < *landed; i++) f->peer[f->landed[i]] = -1;
-    f->left -= *landed;
-    return SUNUP_OK;
 }
 
 #endif
