@@ -285,7 +285,13 @@ sunup_status sunup__plan_clock(sunup_plan *plan)
     return SUNUP_OK;
 }
 
-/* Watched by the device, or timed. */
+void sunup__plan_watch(sunup_plan *plan, void (*passed)(void *arg, int step), void *arg)
+{
+    plan->passed = passed;
+    plan->passed_arg = arg;
+}
+
+/* Watched by the device or by the caller, or timed. */
 static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
 {
     struct device *d = p->device;
@@ -297,6 +303,7 @@ static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
         TRY(s->run(s, key));
         if (p->step_s != NULL) p->step_s[i] += sunup__now_s() - from_s;
         if (d->ops->after != NULL) TRY(d->ops->after(d, s));
+        if (p->passed != NULL) p->passed(p->passed_arg, i);
     }
     return SUNUP_OK;
 }
@@ -306,7 +313,8 @@ sunup_status sunup_plan_run(sunup_plan *plan, sunup_random_key key)
     if (plan == NULL) return SUNUP_E_ARGUMENT;
     const struct device_ops *ops = plan->device->ops;
     if (!plan->ready) TRY(get_ready(plan));
-    if (plan->step_s != NULL || ops->begin != NULL || ops->before != NULL || ops->after != NULL)
+    if (plan->step_s != NULL || ops->begin != NULL || ops->before != NULL || ops->after != NULL ||
+        plan->passed != NULL)
         TRY(run_watched(plan, &key));
     else
         for (int i = 0; i < plan->n_steps; i++) TRY(plan->steps[i].run(&plan->steps[i], &key));

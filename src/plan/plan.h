@@ -55,7 +55,9 @@ struct sunup_plan {
     int n_regions;
     bool dry;   /* described only: has no memory                     */
     double *step_s; /* [n_steps] seconds of each since sunup__plan_clock; NULL: not timed */
-    bool ready;     /* all sources are known to be filled                */
+    void (*passed)(void *arg, int step); /* after each step of a run; NULL: nobody asks  */
+    void *passed_arg;
+    bool ready; /* all sources are known to be filled                */
     bool ran;
     struct arena scratch; /* of the stages; ends with create                   */
     bool *wanted;         /* [n_placed] scratch: is an output                  */
@@ -76,6 +78,11 @@ sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *o
 /* From now on each run adds the time of each step to step_s, which starts at 0. Two readings of the clock a
  * step, so a plan of short steps takes a little longer. */
 sunup_status sunup__plan_clock(sunup_plan *plan);
+/* From now on passed(arg, i) is called after step i of each run, between the tasks of the threads: there comm takes
+ * what is complete. NULL: nobody asks. */
+void sunup__plan_watch(sunup_plan *plan, void (*passed)(void *arg, int step), void *arg);
+/* The step that writes an output; -1: none does. */
+int sunup__plan_writer(const sunup_plan *plan, const sunup_value *v);
 /* Address of a value of the plan (source or output), NULL if it has none. A source counts as filled
  * from then on. */
 void *sunup__plan_address(const sunup_plan *plan, const sunup_value *v);

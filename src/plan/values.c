@@ -62,6 +62,19 @@ void *sunup__plan_address(const sunup_plan *p, const sunup_value *v)
     return at->memory;
 }
 
+int sunup__plan_writer(const sunup_plan *p, const sunup_value *v)
+{
+    const struct placed *at = external(p, v);
+    if (at == NULL) return -1;
+    int i = p->n_steps - 1;
+    for (; i >= 0; i--) {
+        const struct node *n = p->steps[i].node;
+        for (int o = 0; o < n->n_out; o++)
+            if (p->placed[n->out[o]->id].root == at->root) return i;
+    }
+    return i;
+}
+
 void sunup__plan_patch(sunup_plan *p, int root, void *memory)
 {
     for (int i = p->slot_from[root]; i < p->slot_from[root + 1]; i++) *p->slots[i].at = memory;
