@@ -454,7 +454,8 @@ typedef struct sunup_tensor {
     sunup_shape shape;
     void *data; /* dense */
 } sunup_tensor;
-/// Number of parameters (trained tensors), of states, and the i-th, parameters first. *t borrows the model.
+/// Number of parameters (trained tensors), of states, and the i-th, parameters first. *t borrows the model; its data
+/// stay where they are until a trainer of the model is created or destroyed.
 SUNUP_API int sunup_model_parameters(const sunup_model *model);
 SUNUP_API int sunup_model_states(const sunup_model *model);
 SUNUP_API sunup_status sunup_model_tensor(const sunup_model *model, int i, sunup_tensor *t);
@@ -574,8 +575,8 @@ typedef struct sunup_metrics {
     double step_s, data_s, comm_s; /* wall time of the step and of the waits inside it                 */
 } sunup_metrics;
 
-/// Collective over comm (NULL: one rank). BORROW model, data, comm. Fails if ranks > shards, shards does not
-/// divide batch, batch > samples, or the predicted memory does not fit.
+/// Collective over comm (NULL: one rank). BORROW model, data, comm: destroy them after it. Fails if ranks > shards,
+/// shards does not divide batch, batch > samples, the predicted memory does not fit, or the model has a trainer.
 SUNUP_API sunup_status sunup_trainer_create(sunup_model *model, sunup_data *data, sunup_comm *comm,
                                             const sunup_train_options *options, sunup_trainer **trainer);
 SUNUP_API void sunup_trainer_destroy(sunup_trainer **trainer);

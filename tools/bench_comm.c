@@ -67,8 +67,8 @@ static sunup_status call(struct comm_bench *t, int way, const float **result)
         return SUNUP_OK;
     }
     sunup__exchange_push(v->x);
-    TRY(sunup__exchange_finish(v->x, "bench", v->out));
-    if (v->out == NULL) *result = sunup__exchange_total(v->x);
+    TRY(sunup__exchange_reduce(v->x, "bench"));
+    *result = sunup__exchange_total(v->x);
     return SUNUP_OK;
 }
 
@@ -128,14 +128,14 @@ static sunup_status open_ways(struct comm_bench *t)
 {
     const int ranks = sunup_comm_ranks(t->comm), threads = sunup_context_threads(t->b->c->ctx);
     const size_t bytes = (size_t)t->n * sizeof(float);
-    TRY(sunup__exchange_create(t->comm, t->k, threads, ranks, t->n, false, &t->v[SHARED].x));
-    TRY(sunup__exchange_create(t->messages, t->k, threads, ranks, t->n, false, &t->v[MESSAGES].x));
-    if (!sunup__exchange_is_shared(t->v[SHARED].x)) t->v[SHARED].out = sunup__alloc_aligned(bytes);
-    t->v[MESSAGES].out = sunup__alloc_aligned(bytes);
+    const struct exchange_options o = {
+        .k = t->k, .threads = threads, .shards = ranks, .n = t->n};
+    TRY(sunup__exchange_create(t->comm, &o, &t->v[SHARED].x));
+    TRY(sunup__exchange_create(t->messages, &o, &t->v[MESSAGES].x));
     t->v[MPI].in = sunup__alloc_aligned(bytes);
     t->v[COPY].in = sunup__alloc_aligned(bytes);
     t->v[COPY].out = sunup__alloc_aligned(bytes);
-    const bool room = t->v[MESSAGES].out && t->v[MPI].in && t->v[COPY].in && t->v[COPY].out;
+    const bool room = t->v[MPI].in && t->v[COPY].in && t->v[COPY].out;
     sunup_status mine = SUNUP_OK;
     if (!room)
         mine =

@@ -5,6 +5,9 @@
  * so first step and peak memory are its own and the rounds interleave: ours, peer, ours, peer. A
  * peer's mode is compared with our times of the same rounds only. PyTorch gets every help that is known:
  * its threads are pinned and glibc keeps freed memory, which is worth up to 1.4x to it.
+ *
+ * --ranks N: both sides as N ranks that share the machine's cores: ours started by mpiexec (or the words of
+ * $SUNUP_MPIEXEC), with a shard a rank at least, theirs by DistributedDataParallel over Gloo.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -95,6 +98,29 @@ static void end_racer(struct racer *r)
 
 /* ---- a race ---- */
 
+/* The words that start several ranks, before the program's own; returns how many. */
+static int launcher(const struct command *c, const char **argv, char *words, char *ranks)
+{
+    int n = 0;
+    if (c->ranks <= 1) return 0;
+    const char *given = getenv("SUNUP_MPIEXEC");
+    (void)snprintf(words, PATH_ROOM, "%s", given != NULL ? given : "mpiexec");
+    (void)snprintf(ranks, 32, "%lld", (long long)c->ranks);
+    for (char *w = strtok(words, " "); w != NULL && n < MOST_ARGUMENTS / 2; w = strtok(NULL, " "))
+        argv[n++] = w;
+    argv[n++] = "-n";
+    argv[n++] = ranks;
+    return n;
+}
+
+static int add_setting(const char **argv, int at, const char *text)
+{
+    if (at + 2 >= MOST_ARGUMENTS) return at;
+    argv[at] = "--set";
+    argv[at + 1] = text;
+    return at + 2;
+}
+
 static sunup_status start_ours(struct race *r)
 {
     struct command *c = r->b->c;
@@ -102,12 +128,14 @@ static sunup_status start_ours(struct race *r)
     const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     CHECK(n > 0, c->ctx, E_UNSUPPORTED, "this program cannot find itself to start it again");
     self[n] = '\0';
-    const char *argv[MOST_ARGUMENTS] = {self, "bench", "serve", r->run_file};
-    int at = 4;
-    for (int i = 0; i < c->n_set && at + 2 < MOST_ARGUMENTS; i++) {
-        argv[at++] = "--set";
-        argv[at++] = c->set[i];
-    }
+    const char *argv[MOST_ARGUMENTS] = {NULL};
+    char words[PATH_ROOM], ranks[32], shards[32];
+    int at = launcher(c, argv, words, ranks);
+    const char *const serve[] = {self, "bench", "serve", r->run_file, NULL};
+    for (int i = 0; serve[i] != NULL; i++) argv[at++] = serve[i];
+    (void)snprintf(shards, sizeof shards, "shards=%lld", (long long)c->ranks);
+    if (c->ranks > 1) at = add_setting(argv, at, shards);
+    for (int i = 0; i < c->n_set; i++) at = add_setting(argv, at, c->set[i]);
     r->ours.peer.name = "sunup";
     TRY(start_racer(c->ctx, &r->ours, argv, NULL));
     double step_s;
@@ -200,11 +228,14 @@ static sunup_status race_mode(struct race *r, const char *python, const char *sc
     static const char *const settings[] = {"OMP_PROC_BIND=true", "MALLOC_MMAP_MAX_=0",
                                            "MALLOC_TRIM_THRESHOLD_=8589934592",
                                            "MALLOC_TOP_PAD_=67108864", NULL};
-    char threads[16], text[64];
+    char threads[32], ranks[32], text[64];
+    const int64_t n = r->b->c->ranks > 1 ? r->b->c->ranks : 1,
+                  each = sunup_context_threads(r->b->c->ctx) / n;
     const bool bf16 = sunup_context_numerics(r->b->c->ctx) == SUNUP_NUMERICS_BF16;
-    (void)snprintf(threads, sizeof threads, "%d", sunup_context_threads(r->b->c->ctx));
+    (void)snprintf(threads, sizeof threads, "%lld", (long long)(each > 0 ? each : 1));
+    (void)snprintf(ranks, sizeof ranks, "%lld", (long long)n);
     (void)snprintf(text, sizeof text, "%s%s", mode, bf16 ? "+bf16" : "");
-    const char *const argv[] = {python, script, r->name, text, threads, NULL};
+    const char *const argv[] = {python, script, r->name, text, threads, ranks, NULL};
     r->theirs.peer.name = "PyTorch";
     sunup_status status = start_racer(r->b->c->ctx, &r->theirs, argv, settings);
     if (status == SUNUP_OK) status = run_rounds(r);

@@ -1,23 +1,29 @@
 /* bench_serve.c - `sunup bench serve RUN.yaml`: a training that makes steps when asked.
  *
  * It speaks as bench/models/pytorch.py does, so that bench_model.c treats both alike: first a line about
- * the start, then for each line with a number of steps their times and the memory used so far.
+ * the start, then for each line with a number of steps their times and the memory used so far. Of several
+ * ranks the first one listens and speaks; its times are all ranks', since a step ends together.
  */
 #include <stdlib.h>
 
 #include "base/system.h"
 #include "bench.h"
+#include "comm/comm.h"
 #include "train/train.h"
 
-static void say(json_t *j)
+static void say(const struct command *c, json_t *j)
 {
+    if (sunup_comm_rank(c->comm) > 0) {
+        json_decref(j);
+        return;
+    }
     (void)json_dumpf(j, stdout, JSON_COMPACT);
     (void)printf("\n");
     (void)fflush(stdout);
     json_decref(j);
 }
 
-static sunup_status steps(struct session *s, int64_t n)
+static sunup_status steps(const struct command *c, struct session *s, int64_t n)
 {
     json_t *times = json_array();
     for (int64_t i = 0; i < n; i++) {
@@ -29,8 +35,24 @@ static sunup_status steps(struct session *s, int64_t n)
         }
         (void)json_array_append_new(times, json_real(sunup__now_s() - from_s));
     }
-    say(json_pack("{s:o, s:I}", "times_s", times, "peak_bytes", (json_int_t)sunup__memory_peak()));
+    say(c, json_pack("{s:o, s:I}", "times_s", times, "peak_bytes", (json_int_t)sunup__memory_peak()));
     return SUNUP_OK;
+}
+
+/* The next number of steps, to all ranks; 0 at the end. */
+static sunup_status listen(struct command *c, int64_t *n)
+{
+    char line[64];
+    *n = 0;
+    sunup_status mine = SUNUP_OK;
+    if (sunup_comm_rank(c->comm) == 0 && fgets(line, sizeof line, stdin) != NULL) {
+        *n = strtol(line, NULL, 10);
+        if (*n < 1 || *n > 1000000)
+            mine = sunup__raise(c->ctx, SUNUP_E_ARGUMENT,
+                                "a number of steps was expected, not '%s'", line);
+    }
+    TRY(sunup_comm_agree(c->comm, mine));
+    return sunup__comm_broadcast(c->comm, n, sizeof *n, 0, "number of steps");
 }
 
 static sunup_status serve(struct command *c, struct session *s)
@@ -41,17 +63,15 @@ static sunup_status serve(struct command *c, struct session *s)
     TRY(session_start(c, s));
     TRY(sunup_trainer_step(s->trainer, NULL));
     const sunup_plan_info p = sunup_plan_describe(sunup__trainer_plan(s->trainer));
-    say(json_pack("{s:f, s:s, s:f, s:s}", "first_step_s", sunup__now_s() - c->start_s, "version",
-                  sunup_version(), "flops", p.flops * s->run.o.shards, "numerics",
-                  sunup_numerics_name(sunup_context_numerics(c->ctx))));
-    char line[64];
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        const long n = strtol(line, NULL, 10);
-        CHECK(n >= 1 && n <= 1000000, c->ctx, E_ARGUMENT,
-              "a number of steps was expected, not '%s'", line);
-        TRY(steps(s, n));
+    say(c, json_pack("{s:f, s:s, s:f, s:s}", "first_step_s", sunup__now_s() - c->start_s, "version",
+                     sunup_version(), "flops", p.flops * s->run.o.shards, "numerics",
+                     sunup_numerics_name(sunup_context_numerics(c->ctx))));
+    for (;;) {
+        int64_t n;
+        TRY(listen(c, &n));
+        if (n == 0) return SUNUP_OK;
+        TRY(steps(c, s, n));
     }
-    return SUNUP_OK;
 }
 
 sunup_status bench_serve(struct bench *b, const char *run_file)

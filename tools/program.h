@@ -25,7 +25,7 @@ struct command {
     int n_set;
     bool json, quiet, resume, cold;
     const char *resume_path; /* NULL: the newest */
-    const char *weights, *input, *output, *tuning, *csv, *html, *modes;
+    const char *weights, *input, *output, *tuning, *csv, *html, *modes, *node;
     int64_t batch, ranks, steps, repeats;
     double seconds, start_s; /* start_s: clock at the program's start */
     sunup_context *ctx;

@@ -58,7 +58,8 @@ static void introduce(struct command *c, struct session *s)
                  "%.0f MB a rank\n\n",
                  (long long)sunup_data_samples(s->train), (long long)s->run.o.batch,
                  s->run.o.shards, sunup_comm_ranks(c->comm), sunup_context_threads(c->ctx),
-                 sunup_context_isa(c->ctx), 1e-6 * (double)sunup__trainer_bytes(s->trainer));
+                 sunup_context_isa(c->ctx),
+                 1e-6 * (double)sunup__trainer_bytes(s->trainer, sunup_comm_ranks(c->comm)));
     show_epoch_head();
     (void)fflush(stdout);
 }
@@ -66,7 +67,8 @@ static void introduce(struct command *c, struct session *s)
 /* The run as it is, beside its results. */
 static void keep_run_file(struct command *c, const struct session *s)
 {
-    if (s->run.o.run_dir == NULL || sunup__make_folder(c->ctx, s->run.o.run_dir) != SUNUP_OK) return;
+    if (s->run.o.run_dir == NULL || sunup__make_folder(c->ctx, s->run.o.run_dir) != SUNUP_OK)
+        return;
     struct text path = {0};
     sunup__text(&path, "%s/run.yaml", s->run.o.run_dir);
     FILE *f = path.s != NULL ? fopen(path.s, "w") : NULL;

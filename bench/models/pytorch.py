@@ -1,17 +1,20 @@
-"""pytorch.py MODEL MODE - the same network and step in PyTorch, run on demand: the peer of `sunup bench model`.
+"""pytorch.py MODEL MODE [THREADS [RANKS]] - the same network and step in PyTorch, run on demand: the peer of `sunup bench model`.
 
 MODE: words joined by +: eager, channels_last, compile, bf16 (autocast). Each line on standard input is a number of
 steps; the answer is one line of JSON with their times. The first line out says how long the start took. Batches are
 made up and wait in memory, so that PyTorch's loader is not what is timed; as in sunup, the optimizer's own fused form
-is used where it has one.
+is used where it has one. With RANKS > 1 the batch is shared out among so many processes of DistributedDataParallel
+over Gloo, each with THREADS threads and pinned to cores of its own.
 """
 import time
 
 born = time.time()
 import contextlib
 import json
+import os
 import resource
 import sys
+import tempfile
 
 import torch
 from torch import nn
@@ -170,9 +173,26 @@ unknown = modes - {"eager", "channels_last", "compile", "bf16"}
 if unknown:
     sys.exit("pytorch.py: no mode " + ", ".join(sorted(unknown)))
 torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
+ranks, rank = int(sys.argv[4]) if len(sys.argv) > 4 else 1, 0
+if ranks > 1:
+    import torch.distributed as dist
+    meeting = tempfile.mktemp()
+    while rank + 1 < ranks and os.fork() == 0:  # a child is the next rank and makes the one after it
+        rank += 1
+    cores = sorted(os.sched_getaffinity(0))
+    each = max(1, len(cores) // ranks)
+    os.sched_setaffinity(0, cores[rank * each % len(cores):][:each])
+    dist.init_process_group("gloo", init_method="file://" + meeting, rank=rank, world_size=ranks)
 torch.manual_seed(0)
 net = build()
-batches = [batch_of() for _ in range(4)]
+
+
+def share(t):
+    """This rank's part of the batch."""
+    return t if ranks == 1 else t[len(t) * rank // ranks:len(t) * (rank + 1) // ranks].clone()
+
+
+batches = [(tuple(share(x) for x in inputs), share(target)) for inputs, target in (batch_of() for _ in range(4))]
 if "channels_last" in modes:
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -182,7 +202,8 @@ if "channels_last" in modes:
         p.data = last(p.data)
     batches = [(tuple(last(x) for x in inputs), target) for inputs, target in batches]
 optimizer = optimizer_of(net.parameters())
-run = torch.compile(net) if "compile" in modes else net
+run = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=True) if ranks > 1 else net
+run = torch.compile(run) if "compile" in modes else run
 autocast = torch.autocast("cpu", torch.bfloat16) if "bf16" in modes else contextlib.nullcontext()
 done = 0
 
@@ -201,8 +222,25 @@ def step():
     return time.perf_counter() - start
 
 
+def say(**what):
+    if rank == 0:
+        print(json.dumps(what), flush=True)
+
+
+def listen():
+    """Numbers of steps, to all ranks."""
+    while True:
+        line = sys.stdin.readline() if rank == 0 else ""
+        n = torch.tensor([int(line) if line else 0])
+        if ranks > 1:
+            dist.broadcast(n, 0)
+        if n.item() == 0:
+            return
+        yield n.item()
+
+
 step()
-print(json.dumps({"first_step_s": time.time() - born, "version": "PyTorch " + torch.__version__}), flush=True)
-for line in sys.stdin:
-    times = [step() for _ in range(int(line))]
-    print(json.dumps({"times_s": times, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
+say(first_step_s=time.time() - born, version="PyTorch " + torch.__version__)
+for n in listen():
+    times = [step() for _ in range(n)]
+    say(times_s=times, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

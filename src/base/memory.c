@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { ALIGN = 64, HUGE_FROM = 4 << 20, HUGE_ALIGN = 2 << 20, ARENA_BLOCK = 64 << 10 };
 
@@ -79,6 +80,14 @@ char *sunup__strdup(const char *s)
 void sunup__free(void *p)
 {
     if (p != NULL) free(header_of(p)->start);
+}
+
+void sunup__release_pages(void *p)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = header_of(p)->bytes;
+    const size_t before = (page - (uintptr_t)p % page) % page; /* not a page of its own */
+    if (bytes < before + page) return;
+    (void)madvise((char *)p + before, (bytes - before) / page * page, MADV_DONTNEED);
 }
 
 int64_t sunup__allocations(void)

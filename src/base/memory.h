@@ -15,6 +15,8 @@ sunup__alloc_aligned(size_t bytes); /* 64-byte aligned, not zeroed; huge pages a
 void *sunup__realloc(void *p, size_t bytes);
 char *sunup__strdup(const char *s); /* NULL in, NULL out                 */
 void sunup__free(void *p);          /* what any of the above returned    */
+/* p's contents are lost, and its pages are the system's until they are written again. */
+void sunup__release_pages(void *p);
 
 int64_t sunup__allocations(void);         /* made so far by this process       */
 void sunup__fail_allocation(int64_t nth); /* the nth from now fails; < 0: none */

@@ -90,8 +90,17 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
 struct hello {
     char host[HOST_TEXT];
     int64_t bucket_bytes;
-    int32_t messages;
+    int32_t messages, node_rank, node_ranks;
 };
+
+/* Nodes of equally many ranks, each with neighbouring ranks; 0: there are others. */
+static int count_nodes(const sunup_comm *c, const struct hello *all)
+{
+    const int each = all[0].node_ranks;
+    for (int r = 0; r < c->ranks; r++)
+        if (all[r].node_ranks != each || all[r].node_rank != r % each) return 0;
+    return c->ranks / each;
+}
 
 static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
 {
@@ -106,12 +115,16 @@ static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
               all[r].messages, r, all[0].messages);
         memcpy(c->hosts[r], all[r].host, HOST_TEXT);
     }
+    c->nodes = count_nodes(c, all);
     return SUNUP_OK;
 }
 
 static sunup_status greet(sunup_comm *c)
 {
-    struct hello mine = {.bucket_bytes = c->options.bucket_bytes, .messages = c->options.messages};
+    struct hello mine = {.bucket_bytes = c->options.bucket_bytes,
+                         .messages = c->options.messages,
+                         .node_rank = c->node_rank,
+                         .node_ranks = c->node_ranks};
     if (gethostname(mine.host, sizeof mine.host - 1))
         snprintf(mine.host, sizeof mine.host, "a node");
     struct hello *all = sunup__alloc((size_t)c->ranks * sizeof *all);
@@ -167,7 +180,7 @@ static sunup_status create(sunup_context *ctx, const sunup_comm_options *options
     sunup_comm *c = sunup__alloc(sizeof *c);
     CHECK(c, ctx, E_MEMORY, "no memory for a communicator");
     c->ctx = ctx;
-    c->ranks = c->node_ranks = 1;
+    c->ranks = c->node_ranks = c->nodes = 1;
     snprintf(c->site, SITE_TEXT, "start");
     sunup_status status = read_options(c, options);
     const int expected = launched_ranks();

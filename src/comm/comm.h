@@ -35,27 +35,88 @@ void sunup__shards_of(int shards, int ranks, int rank, int *from, int *to);
  * number (<= 64). */
 int sunup__subtrees(int shards, int from, int to, int *start, int *level);
 
-/* Streaming accumulation of one rank's shards. */
+/* Streaming accumulation of one rank's shards, and the exchange of what they add up to.
+ *
+ * The n elements are a head, of which each rank owns slices, and a tail that every rank needs whole. A step:
+ *
+ *     slot, push        for every own shard, in ascending order; ready, where a shard's first elements are
+ *                       complete before the rest, so that they can travel
+ *     reduce            total: the sums of the own slices of the head, and the tail
+ *     combine           as often as wanted: integers added over all ranks
+ *     (the caller makes new data of its slices, calling give for each piece)
+ *     share             data: all slices are on all ranks
+ *
+ * All ranks make the same calls with the same sizes. */
 struct exchange;
-/* n elements f32 (f64 if f64). sum: [n] out, the total on every rank after finish. Memory:
- * (subtrees + log2 of the block + 1) * n. All ranks call it, with the same arguments. */
-sunup_status sunup__exchange_create(sunup_comm *comm, const struct kernels *k, int threads,
-                                    int shards, int64_t n, bool f64, struct exchange **x);
+struct exchange_options {
+    const struct kernels *k;
+    int threads, shards;
+    int64_t n, head; /* elements; head = 0: an all-reduce, the total is whole on every rank */
+    int64_t data_n;  /* elements of data, >= head; what lies beyond head is the rank's own affair */
+    bool f64;
+    /* Where a slice may end: the last such place <= at (ascending in at, 0 for 0). NULL: anywhere. */
+    int64_t (*cut)(const void *arg, int64_t at);
+    const void *cut_arg;
+};
+/* Memory: (subtrees + log2 of the block + 1) * n + data_n elements. */
+sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,
+                                    struct exchange **x);
 void sunup__exchange_destroy(struct exchange **x);
-/* The ranks see each other's rows: the total can stay in the exchange. So it can on one rank. */
-bool sunup__exchange_is_shared(const struct exchange *x);
 /* Predicted memory of a rank whose rows are not shared, with the default bucket_bytes. */
-int64_t sunup__exchange_bytes(int shards, int ranks, int64_t n, bool f64);
+int64_t sunup__exchange_bytes(const struct exchange_options *o, int ranks);
+/* The slices of the head that `rank` owns, ascending, some may be empty; returns their number. Valid until the next
+ * question about another rank. */
+int sunup__exchange_slices(struct exchange *x, int rank, const struct slice **slices);
+/* [data_n], 64-byte aligned, zeroed at creation; it lives as long as the exchange. */
+void *sunup__exchange_data(struct exchange *x);
 /* Where the next own shard's terms must be written ([n], not zeroed). */
 void *sunup__exchange_slot(struct exchange *x);
+/* The first n elements of the slot are complete and will not be written again; n ascends. Between the tasks of a
+ * computation: it sends what can go, lands what has come, and does not wait. An error is reduce's. */
+void sunup__exchange_ready(struct exchange *x, int64_t n);
 /* The slot is full: add it in. Call for every own shard in ascending order. */
 void sunup__exchange_push(struct exchange *x);
-/* After all own shards: exchange. site: what this is ("step 12 gradients"), for reports. sum: [n]; NULL,
- * on one rank or where rows are shared: nothing is copied, and the total is where exchange_total says. */
-sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *sum);
-/* The total after a finish with NULL, until the next slot is filled. */
+/* After all own shards. site: what this is ("step 12 gradients"), for reports. */
+sunup_status sunup__exchange_reduce(struct exchange *x, const char *site);
+/* [n]: valid in the own slices and the tail after reduce, until the next slot is filled. */
 void *sunup__exchange_total(struct exchange *x);
-double sunup__exchange_wait_s(const struct exchange *x); /* of the last finish */
+/* words [n] summed over the ranks, in place: integers, so in any order. */
+sunup_status sunup__exchange_combine(struct exchange *x, const char *site, int64_t n, int64_t *words);
+/* The piece [at, at + n) of data, within an own slice, is new and still in cache: it may travel now. Any thread. */
+void sunup__exchange_give(struct exchange *x, int64_t at, int64_t n);
+sunup_status sunup__exchange_share(struct exchange *x, const char *site);
+/* The slices of a flat array of which each rank has its own, one behind the other (mine), to the whole, all [head], on
+ * rank root; all is NULL elsewhere. Elements as the exchange's. */
+sunup_status sunup__exchange_collect(struct exchange *x, const char *site, int root, const void *mine,
+                                     void *all);
+double sunup__exchange_wait_s(const struct exchange *x); /* waited since creation */
+
+/* --- what an exchange will cost (predict.c; no MPI) --- */
+/* What the choice of a route supposes of a network. */
+struct network {
+    double latency_s;       /* of a message, from send to receive */
+    double message_s;       /* of a rank's time for each          */
+    double bytes_per_s;     /* that a rank sends to neighbours    */
+    double far_bytes_per_s; /* and beyond them, when all do       */
+    int neighbours;         /* nodes next to each other that have the better links */
+};
+struct network sunup__network_defaults(void);
+struct machine {
+    int ranks, node_ranks; /* of the job; of each node, 1: every rank is alone */
+    double bytes_per_s;    /* that a rank reads or writes in its node's memory */
+    struct network net;
+};
+struct exchange_cost {
+    const char *route;   /* of the head's buckets between nodes, "" on one node */
+    int buckets;
+    double bucket_s;     /* of a bucket: memory of the node and the link, busy one after the other */
+    double latency_s;    /* of the last bucket, beside that */
+    double share_s;      /* of all buckets on the way back */
+    double sent_bytes;   /* by a rank to other nodes, in a step */
+    double memory_bytes; /* of the exchange on a rank */
+};
+sunup_status sunup__exchange_predict(sunup_context *ctx, const struct exchange_options *o,
+                                     const struct machine *m, struct exchange_cost *cost);
 
 /* --- small collectives, all with watchdog --- */
 sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,

@@ -65,10 +65,14 @@ static void streaming_needs_no_allocation(void **state)
 {
     const struct fixture *f = *state;
     enum { N = 10001, SHARDS = 13 };
-    static double sum[N];
+    const struct exchange_options o = {
+        .k = &f->kernels, .threads = 2, .shards = SHARDS, .n = N, .head = N / 2, .data_n = N, .f64 = true};
     struct exchange *x;
-    assert_int_equal(sunup__exchange_create(f->comm, &f->kernels, 2, SHARDS, N, true, &x),
-                     SUNUP_OK);
+    assert_int_equal(sunup__exchange_create(f->comm, &o, &x), SUNUP_OK);
+    const struct slice *own;
+    assert_int_equal(sunup__exchange_slices(x, 0, &own), 1);
+    assert_true(own->at == 0 && own->n == N / 2);
+    for (int i = 0; i < N; i++) assert_true(((double *)sunup__exchange_data(x))[i] == 0);
     const int64_t before = sunup__allocations();
     for (int step = 0; step < 2; step++) {
         for (int s = 0; s < SHARDS; s++) {
@@ -78,10 +82,14 @@ static void streaming_needs_no_allocation(void **state)
             sunup__exchange_push(x);
         }
         assert_null(sunup__exchange_slot(x));
-        assert_int_equal(sunup__exchange_finish(x, "step", step == 0 ? sum : NULL), SUNUP_OK);
-        for (int i = 0; i < N; i++) assert_true(sum[i] == 78.0 * i);
+        int64_t words[2] = {3, -step};
+        assert_int_equal(sunup__exchange_reduce(x, "step"), SUNUP_OK);
+        assert_int_equal(sunup__exchange_combine(x, "words", 2, words), SUNUP_OK);
+        assert_true(words[0] == 3 && words[1] == -step);
         const double *total = sunup__exchange_total(x);
         for (int i = 0; i < N; i++) assert_true(total[i] == 78.0 * i);
+        sunup__exchange_give(x, 0, N / 2);
+        assert_int_equal(sunup__exchange_share(x, "data"), SUNUP_OK);
     }
     assert_int_equal(sunup__allocations(), before);
     sunup__exchange_destroy(&x);
@@ -92,29 +100,35 @@ static void wrong_number_of_shards(void **state)
 {
     const struct fixture *f = *state;
     struct exchange *x;
-    float sum = 0;
-    assert_int_equal(sunup__exchange_create(f->comm, &f->kernels, 1, 2, 1, false, &x), SUNUP_OK);
+    struct exchange_options o = {.k = &f->kernels, .threads = 1, .shards = 2, .n = 1};
+    assert_int_equal(sunup__exchange_create(f->comm, &o, &x), SUNUP_OK);
     sunup__exchange_push(x);
-    assert_int_equal(sunup__exchange_finish(x, "too few", &sum), SUNUP_E_INTERNAL);
+    assert_int_equal(sunup__exchange_reduce(x, "too few"), SUNUP_E_INTERNAL);
     for (int i = 0; i < 3; i++) sunup__exchange_push(x);
-    assert_int_equal(sunup__exchange_finish(x, "too many", &sum), SUNUP_E_INTERNAL);
+    assert_int_equal(sunup__exchange_reduce(x, "too many"), SUNUP_E_INTERNAL);
     sunup__exchange_destroy(&x);
-    assert_int_equal(sunup__exchange_create(f->comm, &f->kernels, 1, 0, 1, false, &x),
-                     SUNUP_E_ARGUMENT);
+    o.shards = 0;
+    assert_int_equal(sunup__exchange_create(f->comm, &o, &x), SUNUP_E_ARGUMENT);
     assert_null(x);
-    assert_int_equal(sunup__exchange_create(f->comm, &f->kernels, 1, 1, -1, false, &x),
-                     SUNUP_E_ARGUMENT);
+    o = (struct exchange_options){.k = &f->kernels, .threads = 1, .shards = 1, .n = -1};
+    assert_int_equal(sunup__exchange_create(f->comm, &o, &x), SUNUP_E_ARGUMENT);
+    o.n = 4;
+    o.head = 5;
+    assert_int_equal(sunup__exchange_create(f->comm, &o, &x), SUNUP_E_INTERNAL);
 }
 
-/* 8 shards in a row: three sums of the counter and the slot. One shard a rank: its slot and what
- * lands. */
+/* 8 shards in a row: three sums of the counter and the slot. One shard a rank: its slot and
+ * what lands in three stages. */
 static void predicted_memory(void **state)
 {
     (void)state;
-    assert_int_equal(sunup__exchange_bytes(8, 1, 1024, false), 4 * 4096);
-    assert_int_equal(sunup__exchange_bytes(8, 1, 1024, true), 4 * 8192);
-    assert_int_equal(sunup__exchange_bytes(8, 8, 1024, false), 4096 + 7 * 576);
-    assert_true(sunup__exchange_bytes(8, 3, 1 << 24, false) < 6 * (INT64_C(4) << 24));
+    struct exchange_options o = {.shards = 8, .n = 1024, .data_n = 16};
+    assert_int_equal(sunup__exchange_bytes(&o, 1), 4 * 4096 + 64);
+    assert_int_equal(sunup__exchange_bytes(&o, 8), 4096 + 64 + 2048 + 1024 + 512);
+    o.f64 = true;
+    assert_int_equal(sunup__exchange_bytes(&o, 1), 4 * 8192 + 128);
+    o = (struct exchange_options){.shards = 8, .n = 1 << 24};
+    assert_true(sunup__exchange_bytes(&o, 3) < 7 * (INT64_C(4) << 24));
 }
 
 static void every_allocation_may_fail(void **state)
@@ -123,9 +137,10 @@ static void every_allocation_may_fail(void **state)
     int failures = 0;
     for (;; failures++) {
         struct exchange *x = NULL;
+        const struct exchange_options o = {
+            .k = &f->kernels, .threads = 1, .shards = 8, .n = 100, .head = 50, .data_n = 50};
         sunup__fail_allocation(failures);
-        const sunup_status status =
-            sunup__exchange_create(f->comm, &f->kernels, 1, 8, 100, false, &x);
+        const sunup_status status = sunup__exchange_create(f->comm, &o, &x);
         sunup__fail_allocation(-1);
         if (status == SUNUP_OK) {
             sunup__exchange_destroy(&x);
@@ -134,7 +149,7 @@ static void every_allocation_may_fail(void **state)
         assert_int_equal(status, SUNUP_E_MEMORY);
         assert_null(x);
     }
-    assert_in_range(failures, 4, 20);
+    assert_in_range(failures, 3, 20);
 }
 
 static void small_collectives_alone(void **state)

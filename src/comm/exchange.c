@@ -1,168 +1,106 @@
-/* exchange.c - a rank's own shards into partial sums as they come, and the sum of them over all
- * ranks.
+/* exchange.c - a rank's own shards into partial sums as they come, the sum of them over all ranks,
+ * slice by slice, and what is made of the slices back to all.
  *
- * Owes: the streaming accumulation. Rows form a stack that mirrors the tree's: the next shard is
- * written into the row on top, and pushing it merges siblings downwards, as carries run in a binary
- * counter. What is left after the last own shard are the maximal subtrees of the block. If all ranks
- * are on one node the rows lie in memory that they share, and node.c adds them up where they are; else
- * buckets.c exchanges them. No allocation after creation.
+ * rows.c adds the shards up as they come. Then:
  *
- * All merges of a push run chunk by chunk, so a row that was just summed is still in cache for the
- * next merge.
+ *   one rank      its one row is the total
+ *   one node      rows and data lie in memory that the ranks share: node.c adds the rows up where they
+ *                 are, and new data are written where they are wanted
+ *   messages      stages.c exchanges rows and data between all ranks
+ *   nodes         node.c makes the rows of a node from those of its ranks, each rank for a part of
+ *                 every bucket; stages.c exchanges these parts between ranks of the same place in their
+ *                 nodes, and what comes in is written to the others of the node
+ *
+ * By messages, buckets leave as soon as the last own shard's terms are complete there (ready), while
+ * the rest is still computed. No allocation in a step.
  */
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
-#include "comm/inside.h"
+#include "comm/exchange.h"
 
-/* A stack of nodes and of the rows that hold their sums. */
-struct rows {
-    struct subtree node[TREE_DEPTH];
-    char *row[TREE_DEPTH];
-    int depth;
-};
+/* --- questions --- */
 
-struct exchange {
-    sunup_comm *comm;
-    struct sum sum;
-    int from, to, next; /* own shards, and the one awaited */
-    struct rows rows;
-    struct shared shared;  /* the rows of all ranks of one node */
-    struct node_sum *node; /* adds those */
-    char *memory;          /* the rows where they are not shared: */
-    struct buckets *buckets;
-    double wait_s;
-};
-
-/* --- accumulation --- */
-
-struct merge_work {
-    const struct sum *sum;
-    char *const *top; /* the topmost row; the others lie below it */
-    int merges;
-};
-
-static void merge_chunk(void *arg, int64_t i)
+int sunup__exchange_slices(struct exchange *x, int rank, const struct slice **slices)
 {
-    const struct merge_work *w = arg;
-    const int64_t at = i * SUM_CHUNK, left = w->sum->n - at;
-    const int64_t n = left < SUM_CHUNK ? left : SUM_CHUNK, offset = at * sunup__sum_element(w->sum);
-    for (int m = 0; m < w->merges; m++)
-        sunup__sum_add(w->sum, n, w->top[-m] + offset, w->top[-m - 1] + offset);
+    const bool me = rank == x->comm->rank;
+    if (!me) sunup__exchange_find_slices(x, rank, x->others);
+    *slices = me ? x->own : x->others;
+    return x->buckets;
 }
 
-/* The row at the stack's top holds shard: merge. */
-static void push(const struct sum *s, struct rows *r, int shard)
+void *sunup__exchange_data(struct exchange *x)
 {
-    struct merge_work w = {s, &r->row[r->depth], 0};
-    w.merges = sunup__tree_push(s->shards, r->node, &r->depth, (struct subtree){shard, 0});
-    if (w.merges > 0) sunup__parallel(s->threads, sunup__sum_chunks(s->n), merge_chunk, &w);
+    return x->data;
 }
 
-/* Rows needed to accumulate [from, to). */
-static int rows_needed(int shards, int from, int to)
+void *sunup__exchange_total(struct exchange *x)
 {
-    struct subtree node[TREE_DEPTH];
-    int depth = 0, most = 0;
-    for (int i = from; i < to; i++) {
-        if (depth + 1 > most) most = depth + 1;
-        sunup__tree_push(shards, node, &depth, (struct subtree){i, 0});
+    return x->total;
+}
+
+double sunup__exchange_wait_s(const struct exchange *x)
+{
+    return x->comm->wait_s;
+}
+
+/* --- what leaves early --- */
+
+/* Of this step the first `n` elements are complete here. */
+static uint64_t mark(const struct exchange *x, int64_t n)
+{
+    return x->steps * (uint64_t)(x->o.n + 1) + (uint64_t)n;
+}
+
+static bool complete_on_node(const struct exchange *x, int64_t n)
+{
+    for (int i = 0; x->node != NULL && i < x->comm->node_ranks; i++)
+        if (atomic_load_explicit(sunup__exchange_complete(x, i), memory_order_acquire) < mark(x, n)) return false;
+    return true;
+}
+
+/* Start the buckets whose rows are complete on all ranks of the node, of the first n elements. */
+static sunup_status start_buckets(struct exchange *x, int64_t n)
+{
+    for (; x->started < x->buckets; x->started++) {
+        const struct slice b = x->bucket[x->started];
+        if (b.at + b.n > n || !complete_on_node(x, b.at + b.n)) return SUNUP_OK;
+        if (x->started == 0) {
+            char *const *row;
+            (void)sunup__exchange_rows(x, &row);
+            sunup__stages_begin(x->head, STAGES_REDUCE, row, x->total);
+        }
+        if (x->node != NULL) sunup__node_sum_run(x->node, x->part[x->started]);
+        TRY(sunup__stages_start(x->head, x->started));
     }
-    return most;
-}
-
-static int64_t row_bytes(const struct sum *s)
-{
-    return (s->n * sunup__sum_element(s) + 63) / 64 * 64;
-}
-
-/* --- create and destroy --- */
-
-static sunup_status check_sum(sunup_comm *comm, int shards, int64_t n)
-{
-    CHECK(shards >= 1, comm->ctx, E_ARGUMENT, "a sum over %d shards; there must be at least one",
-          shards);
-    CHECK(comm->ranks <= shards, comm->ctx, E_ARGUMENT,
-          "%d ranks share %d shards, so some would have nothing to do: start at most %d ranks, or "
-          "raise shards "
-          "(it is part of the run's definition)",
-          comm->ranks, shards, shards);
-    CHECK(n >= 0 && n < (int64_t)1 << 48, comm->ctx, E_ARGUMENT, "a sum of %lld elements",
-          (long long)n);
     return SUNUP_OK;
 }
 
-/* Rows of their own for this rank, and messages. */
-static sunup_status allocate_private(struct exchange *x, int rows)
+static void say_complete(struct exchange *x, int64_t n)
 {
-    const int64_t bytes = row_bytes(&x->sum);
-    x->memory = sunup__alloc_aligned((size_t)(rows * bytes));
-    CHECK(x->memory, x->comm->ctx, E_MEMORY,
-          "no memory for %d partial sums of %lld bytes: %d shards on %d ranks; more ranks or fewer "
-          "shards need less",
-          rows, (long long)bytes, x->sum.shards, x->comm->ranks);
-    for (int i = 0; i < rows; i++) x->rows.row[i] = x->memory + i * bytes;
-    return sunup__buckets_create(x->comm, &x->sum, &x->buckets);
+    if (x->node != NULL)
+        atomic_store_explicit(sunup__exchange_complete(x, x->comm->node_rank), mark(x, n), memory_order_release);
 }
 
-static sunup_status allocate(struct exchange *x)
+static void merge_up_to(struct exchange *x, int64_t n)
 {
-    const int rows = rows_needed(x->sum.shards, x->from, x->to);
-    const int64_t bytes = row_bytes(&x->sum);
-    if (sunup__one_node(x->comm)) TRY(sunup__shared_create(x->comm, rows * bytes, &x->shared));
-    if (!sunup__exchange_is_shared(x)) return allocate_private(x, rows);
-    for (int i = 0; i < rows; i++) x->rows.row[i] = x->shared.block[x->comm->rank] + i * bytes;
-    return sunup__node_sum_create(x->comm, &x->sum, &x->shared, bytes, &x->node);
+    sunup__rows_merge(&x->sum, &x->rows, x->next, (struct slice){x->merged, n - x->merged});
+    x->merged = n;
 }
 
-sunup_status sunup__exchange_create(sunup_comm *comm, const struct kernels *k, int threads,
-                                    int shards, int64_t n, bool f64, struct exchange **out)
+void sunup__exchange_ready(struct exchange *x, int64_t n)
 {
-    *out = NULL;
-    TRY(check_sum(comm, shards, n));
-    struct exchange *x = sunup__alloc(sizeof *x);
-    CHECK(x, comm->ctx, E_MEMORY, "no memory for the exchange of %lld elements", (long long)n);
-    x->comm = comm;
-    x->sum = (struct sum){threads, shards, n, f64, k};
-    sunup__shards_of(shards, comm->ranks, comm->rank, &x->from, &x->to);
-    x->next = x->from;
-    *out = x;
-    const sunup_status status = allocate(x);
-    if (status != SUNUP_OK) sunup__exchange_destroy(out);
-    return status;
-}
-
-/* On a broken communicator a message may still be reading the rows: they are left to the end of the
- * process. */
-void sunup__exchange_destroy(struct exchange **x)
-{
-    if (!*x) return;
-    sunup__buckets_destroy(&(*x)->buckets);
-    sunup__node_sum_destroy(&(*x)->node);
-    sunup__shared_end(&(*x)->shared);
-    if ((*x)->comm->broken == SUNUP_OK) sunup__free((*x)->memory);
-    sunup__free(*x);
-    *x = NULL;
-}
-
-bool sunup__exchange_is_shared(const struct exchange *x)
-{
-    return x->shared.block != NULL;
-}
-
-int64_t sunup__exchange_bytes(int shards, int ranks, int64_t n, bool f64)
-{
-    const struct sum s = {.shards = shards, .n = n, .f64 = f64};
-    int most = 0;
-    for (int r = 0; r < ranks; r++) {
-        int from, to;
-        sunup__shards_of(shards, ranks, r, &from, &to);
-        const int needed = rows_needed(shards, from, to);
-        if (needed > most) most = needed;
+    if (x->head == NULL || x->next != x->to - 1 || x->early != SUNUP_OK) return;
+    if (least(n, x->o.head) > x->merged) {
+        merge_up_to(x, least(n, x->o.head));
+        say_complete(x, x->merged);
     }
-    return most * row_bytes(&s) +
-           sunup__buckets_bytes(&s, ranks, sunup_comm_defaults().bucket_bytes);
+    bool done = false;
+    x->early = start_buckets(x, x->merged);
+    if (x->early == SUNUP_OK && x->started > 0) x->early = sunup__stages_progress(x->head, &done);
 }
 
 /* --- a step --- */
@@ -174,104 +112,229 @@ void *sunup__exchange_slot(struct exchange *x)
 
 void sunup__exchange_push(struct exchange *x)
 {
-    if (x->next < x->to) push(&x->sum, &x->rows, x->next);
+    if (x->next < x->to) {
+        merge_up_to(x, x->sum.n);
+        sunup__rows_push(&x->sum, &x->rows, x->next);
+    }
+    x->merged = 0;
     x->next++;
+    if (x->next == x->to) say_complete(x, x->sum.n);
 }
 
 static sunup_status all_pushed(const struct exchange *x)
 {
+    if (x->early != SUNUP_OK) return x->early;
     CHECK(x->next == x->to, x->comm->ctx, E_INTERNAL,
           "%d shards were added on rank %d, which owns %d", x->next - x->from, x->comm->rank,
           x->to - x->from);
     return SUNUP_OK;
 }
 
-static struct call sum_call(const struct sum *s, const char *site)
+/* From own memory to that of the node's other ranks, the slice of n elements at `at` of what begins at from. */
+static void give_to_node(const struct exchange *x, const struct shared *to, const char *from,
+                         struct slice s)
 {
-    return (struct call){s->f64 ? CALL_SUM_F64 : CALL_SUM_F32, s->n, s->shards, site};
+    const int ranks = x->comm->node_ranks;
+    const int64_t offset = s.at * sunup__sum_element(&x->sum);
+    for (int step = 1; step < ranks && s.n > 0; step++) {
+        const int peer = (x->comm->node_rank + step) % ranks; /* not all to one at once */
+        sunup__give(&x->sum, s.n, from + offset, to->block[peer] + offset);
+    }
 }
 
-struct copy {
-    const struct exchange *x;
-    char *to;
-};
-
-static void copy_chunk(void *arg, int64_t i)
+/* This rank's part of the tail, for all ranks of the node: piece by piece, so that a total leaves while it is in
+ * the cache. */
+static void sum_tail_on_node(struct exchange *x)
 {
-    const struct copy *c = arg;
-    const int64_t n = c->x->sum.n, element = sunup__sum_element(&c->x->sum), at = i * SUM_CHUNK;
-    const int64_t left = n - at < SUM_CHUNK ? n - at : SUM_CHUNK;
-    memcpy(c->to + at * element, c->x->rows.row[0] + at * element, (size_t)(left * element));
+    const int64_t at = x->o.head + x->tail_part.at, piece = 8 * SUM_CHUNK * x->sum.threads;
+    for (int64_t done = 0; done < x->tail_part.n; done += piece) {
+        const struct slice s = {at + done, least(piece, x->tail_part.n - done)};
+        sunup__node_sum_run(x->node, s);
+        give_to_node(x, &x->shared, x->total, s);
+    }
 }
 
-static sunup_status sum_up(struct exchange *x, char *sum)
+/* Without a head the call ends only when the totals of all ranks are there. */
+static sunup_status sum_on_node(struct exchange *x)
 {
-    if (sunup__exchange_is_shared(x)) TRY(sunup__node_sum_run(x->node));
-    if (x->comm->ranks > 1 && x->buckets != NULL)
-        return sunup__buckets_run(x->buckets, x->rows.row, sum);
-    struct copy c = {x, sum};
-    if (sum != NULL) sunup__parallel(x->sum.threads, sunup__sum_chunks(x->sum.n), copy_chunk, &c);
+    if (sunup__node_sum_is_small(x->node)) {
+        sunup__node_sum_small(x->node);
+        return SUNUP_OK;
+    }
+    if (x->buckets > 0) sunup__node_sum_run(x->node, x->part[0]);
+    sum_tail_on_node(x);
+    return x->o.head > 0 ? SUNUP_OK : sunup__node_meet(x->comm);
+}
+
+static sunup_status sum_tail_over_wire(struct exchange *x)
+{
+    const struct slice mine = {x->o.head + x->tail_part.at, x->tail_part.n};
+    if (x->node != NULL) sunup__node_sum_run(x->node, mine);
+    TRY(sunup__stages_sum(x->tail, x->tail_row, x->total + x->o.head * sunup__sum_element(&x->sum)));
+    if (x->node == NULL) return SUNUP_OK;
+    give_to_node(x, &x->shared, x->total, mine);
+    return x->o.head > 0 ? SUNUP_OK : sunup__node_meet(x->comm);
+}
+
+static sunup_status sum_over_wire(struct exchange *x)
+{
+    TRY(start_buckets(x, x->o.head));
+    if (x->buckets > 0) TRY(sunup__stages_finish(x->head));
+    return x->tail != NULL ? sum_tail_over_wire(x) : SUNUP_OK;
+}
+
+static sunup_status sum_up(struct exchange *x)
+{
+    if (sunup__over_wire(x)) return sum_over_wire(x);
+    return x->node != NULL ? sum_on_node(x) : SUNUP_OK;
+}
+
+/* If the ranks do not agree to go on, messages that left early stay under way: nothing may follow them. */
+static void end_early(struct exchange *x, sunup_status status)
+{
+    if (status != SUNUP_OK && x->started > 0) x->comm->broken = status;
+    x->early = SUNUP_OK;
+    x->started = 0;
+    x->next = x->from;
+    x->merged = 0;
+    x->rows.depth = 0;
+    x->steps++;
+}
+
+sunup_status sunup__exchange_reduce(struct exchange *x, const char *site)
+{
+    const struct call call = sunup__sum_call(&x->sum, site);
+    if (x->node != NULL && sunup__node_sum_is_small(x->node)) sunup__node_sum_show(x->node);
+    sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
+    if (status == SUNUP_OK) {
+        status = sum_up(x);
+        sunup__leave(x->comm);
+    }
+    end_early(x, status);
+    return status;
+}
+
+static sunup_status room_for_words(struct exchange *x, int64_t n)
+{
+    if (n <= x->words_room) return SUNUP_OK;
+    sunup__free(x->words);
+    x->words_room = 0;
+    x->words = sunup__alloc((size_t)(x->comm->ranks * n) * sizeof *x->words);
+    CHECK(x->words != NULL, x->comm->ctx, E_MEMORY, "no memory for %lld integers of %d ranks",
+          (long long)n, x->comm->ranks);
+    x->words_room = n;
     return SUNUP_OK;
 }
 
-sunup_status sunup__exchange_finish(struct exchange *x, const char *site, void *sum)
+static void add_words(const struct exchange *x, int64_t n, int64_t *words)
 {
-    const double before_s = x->comm->wait_s;
-    const struct call call = sum_call(&x->sum, site);
-    if (x->node != NULL) sunup__node_sum_show(x->node);
-    sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
-    if (status == SUNUP_OK) {
-        status = sum_up(x, sum);
-        sunup__leave(x->comm);
+    memset(words, 0, (size_t)n * sizeof *words);
+    for (int r = 0; r < x->comm->ranks; r++)
+        for (int64_t i = 0; i < n; i++) words[i] += x->words[r * n + i];
+}
+
+/* Beside the cards of one meeting. */
+static sunup_status combine_shown(struct exchange *x, const char *site, int64_t n, int64_t *words)
+{
+    sunup_comm *comm = x->comm;
+    const size_t bytes = (size_t)n * sizeof *words;
+    memcpy(comm->records[comm->rank].shown[(comm->meetings + 1) % 2], words, bytes);
+    TRY(sunup__meet(comm, &(struct call){CALL_COMBINE, n, 0, site}, SUNUP_OK, 0));
+    for (int r = 0; r < comm->ranks; r++)
+        memcpy(x->words + r * n, comm->records[r].shown[comm->meetings % 2], bytes);
+    sunup__leave(comm);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__exchange_combine(struct exchange *x, const char *site, int64_t n, int64_t *words)
+{
+    const int64_t bytes = n * (int64_t)sizeof *words;
+    if (x->comm->ranks == 1) return SUNUP_OK;
+    if (n > x->words_room) TRY(sunup_comm_agree(x->comm, room_for_words(x, n)));
+    if (sunup__one_node(x->comm) && bytes <= SHOWN_BYTES)
+        TRY(combine_shown(x, site, n, words));
+    else
+        TRY(sunup__comm_gather(x->comm, words, bytes, x->words, site));
+    add_words(x, n, words);
+    return SUNUP_OK;
+}
+
+/* --- new data --- */
+
+void sunup__exchange_give(struct exchange *x, int64_t at, int64_t n)
+{
+    if (x->node != NULL) give_to_node(x, &x->news, x->data, (struct slice){at, n});
+}
+
+/* What came in for the node; the own slice has been given piece by piece. */
+static void give_parts(const struct exchange *x)
+{
+    for (int b = 0; b < x->buckets; b++) {
+        const struct slice part = x->part[b], own = x->own[b];
+        const int64_t own_end = own.at + own.n, end = part.at + part.n;
+        give_to_node(x, &x->news, x->data, (struct slice){part.at, own.at - part.at});
+        give_to_node(x, &x->news, x->data, (struct slice){own_end, end - own_end});
     }
-    x->next = x->from;
-    x->rows.depth = 0;
-    x->wait_s = x->comm->wait_s - before_s;
+}
+
+static sunup_status share_over_wire(struct exchange *x)
+{
+    if (x->head != NULL) TRY(sunup__stages_share(x->head, x->data));
+    if (x->node == NULL) return SUNUP_OK;
+    give_parts(x);
+    return sunup__node_meet(x->comm);
+}
+
+sunup_status sunup__exchange_share(struct exchange *x, const char *site)
+{
+    TRY(sunup__meet(x->comm, &(struct call){CALL_SHARE, x->o.head, 0, site}, SUNUP_OK, 0));
+    const sunup_status status = sunup__over_wire(x) ? share_over_wire(x) : SUNUP_OK;
+    sunup__leave(x->comm);
     return status;
 }
 
-void *sunup__exchange_total(struct exchange *x)
-{
-    /* Of one rank its only partial sum; else node.c wrote the total over the first. */
-    return x->rows.row[0];
-}
+/* --- slices to one rank --- */
 
-double sunup__exchange_wait_s(const struct exchange *x)
+static sunup_status pass_on(struct exchange *x, int from, int to, int64_t bytes, char *data)
 {
-    return x->wait_s;
-}
-
-/* --- the public sum --- */
-
-/* Everything that may fail on one rank alone, before the ranks meet. */
-static sunup_status prepare(sunup_comm *comm, struct kernels *k, struct sum *s, struct buckets **b)
-{
-    TRY(check_sum(comm, s->shards, s->n));
-    CHECK(sunup__kernels_init(k, sunup__cpu_flags(), comm->ctx->options.isa), comm->ctx,
-          E_UNSUPPORTED, "this processor has no instruction set \"%s\"", comm->ctx->options.isa);
-    s->k = k;
-    return sunup__buckets_create(comm, s, b);
-}
-
-sunup_status sunup_comm_sum_shards(sunup_comm *comm, int shards, int64_t n, float *terms,
-                                   float *sum)
-{
-    struct kernels k;
-    struct sum s = {.threads = comm->ctx->threads, .shards = shards, .n = n};
-    struct buckets *b = NULL;
-    const struct call call = sum_call(&s, "sunup_comm_sum_shards");
-    sunup_status status = sunup__meet(comm, &call, prepare(comm, &k, &s, &b), 0);
-    if (status == SUNUP_OK) {
-        struct rows rows = {.depth = 0};
-        int from, to;
-        sunup__shards_of(shards, comm->ranks, comm->rank, &from, &to);
-        for (int i = from; i < to; i++) {
-            rows.row[rows.depth] = (char *)(terms + (i - from) * n);
-            push(&s, &rows, i);
-        }
-        status = sunup__buckets_run(b, rows.row, (char *)sum);
-        sunup__leave(comm);
+    struct flight *f = &x->comm->flight;
+    for (int64_t at = 0; at < bytes; at += WIRE_MAX) {
+        const int64_t n = least(WIRE_MAX, bytes - at);
+        if (x->comm->rank == from)
+            TRY(sunup__send(f, 0, &(struct message){to, TAG_DATA, data + at, n}));
+        else
+            TRY(sunup__receive(f, 0, &(struct message){from, TAG_DATA, data + at, n}));
+        TRY(sunup__wait_all(f));
     }
-    sunup__buckets_destroy(&b);
+    return SUNUP_OK;
+}
+
+/* The slices of one rank, which root and that rank know of. */
+static sunup_status collect_from(struct exchange *x, int rank, int root, char *mine, char *all)
+{
+    const int64_t element = sunup__sum_element(&x->sum);
+    const struct slice *s;
+    const int n = sunup__exchange_slices(x, rank, &s);
+    for (int i = 0; i < n; i++) {
+        char *whole = all != NULL ? all + s[i].at * element : NULL;
+        if (rank == root)
+            memcpy(whole, mine, (size_t)(s[i].n * element));
+        else
+            TRY(pass_on(x, rank, root, s[i].n * element, x->comm->rank == rank ? mine : whole));
+        if (x->comm->rank == rank) mine += s[i].n * element;
+    }
+    return SUNUP_OK;
+}
+
+sunup_status sunup__exchange_collect(struct exchange *x, const char *site, int root,
+                                     const void *mine, void *all)
+{
+    const int me = x->comm->rank;
+    sunup_status status = SUNUP_OK;
+    TRY(sunup__meet(x->comm, &(struct call){CALL_COLLECT, x->o.head, root, site}, SUNUP_OK, 0));
+    for (int r = 0; r < x->comm->ranks && status == SUNUP_OK; r++)
+        if (me == root || me == r) status = collect_from(x, r, root, (char *)mine, all);
+    sunup__leave(x->comm);
     return status;
 }
+

@@ -3,8 +3,9 @@
  * From bottom to top: tree.c (which sums, in which order), sum.c (additions), wire.c and messages.c
  * (the only files that know MPI), watchdog.c (waiting, and the report when it is in vain), small.c
  * (meet and the small collectives), shared.c (memory that a node's ranks share), node.c (partial sums
- * there), routes.c and stages.c (partial sums over the wire: which way, and on it), buckets.c (the
- * same, straight), exchange.c (a rank's own shards, and the public sum), comm.c (create and destroy).
+ * there), routes.c and stages.c (partial sums over the wire: which way, and on it), rows.c (a
+ * rank's own shards), exchange_layout.c and exchange.c (sums and what is made of them), sum_shards.c (the
+ * public sum), comm.c (create and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -37,13 +38,10 @@ struct addition {
  * number k, after n - k additions. */
 int sunup__tree_merge(int shards, int n, const struct subtree *node, struct addition *add,
                       int *kept);
-/* The n - 1 additions that turn n nodes, ascending and together the whole tree, into the total at
- * node 0. */
-void sunup__tree_additions(int shards, int n, const struct subtree *node, struct addition *add);
 
 /* --- wire.c --- */
 #define WIRE_MAX ((int64_t)1 << 30) /* bytes of a message: MPI counts in int */
-/* MPI grants tags up to 32767. Below TAG_BUCKETS those of buckets.c, then LANES times as many for stages. */
+/* MPI grants tags up to 32767. LANES times TAG_BUCKETS are those of stages. */
 enum { TAG_BUCKETS = 8192, LANES = 2, TAG_DATA = 32766, TAG_MEET = 32767 };
 
 struct wire;                    /* MPI's handles */
@@ -115,6 +113,9 @@ enum call_kind {
     CALL_GATHER,
     CALL_SUM_F32,
     CALL_SUM_F64,
+    CALL_COMBINE,
+    CALL_SHARE,
+    CALL_COLLECT,
     CALL_END
 };
 struct call {
@@ -131,13 +132,13 @@ sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status
 
 /* --- shared.c --- */
 struct shared {
-    int ranks;
+    int ranks;      /* of this node */
     char **block;   /* [ranks] each rank's block as mapped here; NULL: not shared */
     int64_t *bytes; /* [ranks] */
-    bool whole;     /* all ranks have mapped all blocks */
+    bool whole;     /* all ranks of all nodes have mapped the blocks of their node */
 };
-/* A block of `bytes` (this rank's; others may want other sizes), zeroed. All ranks call it, and all must be on
- * one node. OK with block NULL if the system keeps them apart. */
+/* A block of `bytes` (this rank's; others may want other sizes), zeroed. All ranks call it, where sunup__by_nodes.
+ * OK with block NULL if a system keeps its ranks apart. */
 sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s);
 void sunup__shared_end(struct shared *s); /* of the own mapping only: others may go on */
 
@@ -164,14 +165,37 @@ static inline int64_t sunup__sum_chunks(int64_t n)
 
 /* --- node.c --- */
 struct node_sum;
-/* rows: each rank's block begins with its partial sums, row_bytes apart, ascending. */
+/* rows: each rank's block begins with its partial sums, row_bytes apart, ascending. n: of a row. */
 sunup_status sunup__node_sum_create(sunup_comm *comm, const struct sum *sum, const struct shared *rows,
                                     int64_t row_bytes, struct node_sum **s);
 void sunup__node_sum_destroy(struct node_sum **s);
-/* Before the meet: small terms are shown with the card. */
+/* The subtrees that the node's partial sums add up to (one if all ranks are here) and where their sums will be:
+ * row[i] [n], ascending; returns their number. Row 0 is this rank's first unless nothing is added there. */
+int sunup__node_sum_rows(const struct node_sum *s, char *const **row);
+/* One node: the total fits beside the cards of a meeting. Before it, show; after it, run, on every rank. */
+bool sunup__node_sum_is_small(const struct node_sum *s);
 void sunup__node_sum_show(const struct node_sum *s);
-/* Afterwards the first row of every rank is the total. Between meet and leave. */
-sunup_status sunup__node_sum_run(struct node_sum *s);
+void sunup__node_sum_small(const struct node_sum *s);
+/* Add up the elements of a slice, which no other rank of the node does; all of them have pushed. */
+void sunup__node_sum_run(struct node_sum *s, struct slice mine);
+/* Copy elements past the caches, to memory that another rank reads next. */
+void sunup__give(const struct sum *s, int64_t n, const char *from, char *to);
+
+/* --- rows.c --- */
+/* A stack of nodes and of the rows that hold their sums. */
+struct rows {
+    struct subtree node[TREE_DEPTH];
+    char *row[TREE_DEPTH];
+    int depth;
+};
+/* The row at the stack's top holds elements s of `shard`: merge them downwards. Then, once all are merged, push. */
+void sunup__rows_merge(const struct sum *sum, const struct rows *r, int shard, struct slice s);
+void sunup__rows_push(const struct sum *sum, struct rows *r, int shard);
+int sunup__rows_needed(int shards, int from, int to); /* to accumulate [from, to) */
+
+/* --- sum_shards.c --- */
+sunup_status sunup__check_sum(sunup_comm *comm, int shards, int64_t n);
+struct call sunup__sum_call(const struct sum *s, const char *site);
 
 /* --- routes.c --- */
 /* Members [members] of an exchange: ranks of the communicator, ascending in the shards that they
@@ -189,24 +213,35 @@ struct route {
     const char *name;
     int stages, radix[ROUTE_STAGES];
 };
-/* What the choice of a route supposes of a network. */
-struct network {
-    double latency_s;       /* of a message, from send to receive */
-    double message_s;       /* of a rank's time for each          */
-    double bytes_per_s;     /* that a member sends to neighbours  */
-    double far_bytes_per_s; /* and beyond them, when all do   */
-    int neighbours;         /* members next to each other that have the better links */
-};
-struct network sunup__network_defaults(void);
+/* Those with whom rank me exchanges: all ranks, or, each > 1, of each neighbouring `each` ranks (a node's) the one at
+ * its place, for all of them. False without memory. */
+bool sunup__group_create(int ranks, int me, int shards, int each, struct group *g);
+void sunup__group_end(struct group *g);
 int sunup__routes(void); /* how many there are, in the order of algorithms.def */
 /* False if that route does not exist for so many members; the first always does. */
 bool sunup__route(int number, int members, const struct network *net, struct route *r);
+/* Of a bucket of `bytes` on its way to the slices, or (share) back: what each member waits for the first byte of the
+ * stages, what its link is busy, what it sends. */
+struct way_cost {
+    double latency_s, busy_s, bytes;
+};
+struct way_cost sunup__route_cost(const struct route *r, const struct network *net, const struct group *g, int shards,
+                                  int64_t bytes, bool share);
 /* Predicted seconds of a bucket of `bytes`, summed and brought back. */
 double sunup__route_s(const struct route *r, const struct network *net, const struct group *g,
                       int shards, int64_t bytes);
 /* The route of the least predicted time. */
 void sunup__route_choose(const struct network *net, const struct group *g, int shards,
                          int64_t bytes, struct route *r);
+
+/* --- layout.c --- */
+/* Where a slice may end: the last such place <= at. at NULL: anywhere. */
+struct cuts {
+    int64_t (*at)(const void *arg, int64_t at);
+    const void *arg;
+};
+/* Part i of d of a range, whose ends stay. */
+struct slice sunup__part(const struct cuts *c, struct slice range, int64_t i, int64_t d);
 
 /* --- stages.c --- */
 struct stages;
@@ -219,6 +254,9 @@ struct stages_options {
     int64_t (*cut)(const void *arg, int64_t at);
     const void *cut_arg;
     int64_t bucket_bytes; /* at least; more among many members */
+    /* The buckets themselves, if range is not NULL: each a range of the n elements. */
+    int ranges;
+    const struct slice *range;
     int lane;             /* < LANES: exchanges of other lanes may be under way at the same time */
 };
 /* All members call everything with the same sizes, and start buckets in the same order. Nothing is allocated
@@ -231,8 +269,9 @@ int64_t sunup__stages_bytes(const struct stages_options *o);
 int sunup__stages_buckets(const struct stages *st);
 /* Bucket b's elements: its rows must be complete before it is started. */
 struct slice sunup__stages_bucket(const struct stages *st, int b);
-/* The elements of bucket b that member owns; none: n = 0. */
+/* The elements of bucket b that member owns, and of any range that were one; none: n = 0. */
 struct slice sunup__stages_slice(const struct stages *st, int b, int member);
+struct slice sunup__stages_part(const struct stages *st, struct slice range, int member);
 
 /* rows: one for each own subtree, [n] each, ascending, overwritten. total [n]: valid in the own slices
  * afterwards, and it may be one of the rows. */
@@ -251,20 +290,13 @@ sunup_status sunup__stages_start(struct stages *st, int bucket);
 sunup_status sunup__stages_progress(struct stages *st, bool *done);
 sunup_status sunup__stages_finish(struct stages *st); /* waits */
 
-/* --- buckets.c --- */
-struct buckets;
-sunup_status sunup__buckets_create(sunup_comm *comm, const struct sum *s, struct buckets **b);
-void sunup__buckets_destroy(struct buckets **b);
-/* mine: [own subtrees] rows of n partial sums, ascending, overwritten; sum: [n] out. Between meet
- * and leave. */
-sunup_status sunup__buckets_run(struct buckets *b, char *const *mine, char *sum);
-int64_t sunup__buckets_bytes(const struct sum *s, int ranks, int64_t bucket_bytes);
 
 /* --- comm.c --- */
 struct sunup_comm {
     sunup_context *ctx;
     sunup_comm_options options;
     int rank, ranks, node_rank, node_ranks;
+    int nodes;                /* of node_ranks neighbouring ranks each; 0: not so */
     bool crowded;             /* more ranks than cores on this node */
     uint64_t meetings;        /* of the node, begun */
     sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
@@ -282,6 +314,16 @@ struct sunup_comm {
 static inline bool sunup__one_node(const sunup_comm *comm)
 {
     return comm->ranks > 1 && comm->node_ranks == comm->ranks && !comm->options.messages;
+}
+/* Each node has several ranks, equally many and neighbours, which use its memory. */
+static inline bool sunup__by_nodes(const sunup_comm *comm)
+{
+    return comm->nodes > 0 && comm->node_ranks > 1 && !comm->options.messages;
+}
+/* The rank of this node's rank i, where nodes have equally many. */
+static inline int sunup__node_peer(const sunup_comm *comm, int i)
+{
+    return comm->rank - comm->node_rank + i;
 }
 
 #endif

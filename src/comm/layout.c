@@ -11,6 +11,8 @@
  *
  * Cost: memory and time for (peers x rows) of each stage, log-like but for a direct route.
  */
+#include <string.h>
+
 #include "comm/stages.h"
 
 /* A message of fewer bytes costs mostly its latency. */
@@ -19,34 +21,56 @@ enum { LEAST_SLICE_BYTES = 4096 };
 /* --- elements --- */
 
 /* The last place of the range that is <= at and where a slice may end. */
-static int64_t cut(const struct layout *l, struct slice range, int64_t at)
+static int64_t cut(const struct cuts *c, struct slice range, int64_t at)
 {
     if (at >= range.at + range.n) return range.at + range.n;
-    const int64_t place = l->cut ? l->cut(l->cut_arg, at) : at;
+    const int64_t place = c->at ? c->at(c->arg, at) : at;
     return place > range.at ? place : range.at;
 }
 
-struct slice sunup__layout_part(const struct layout *l, struct slice range, int i, int d)
+struct slice sunup__part(const struct cuts *c, struct slice range, int64_t i, int64_t d)
 {
-    const int64_t from = cut(l, range, range.at + range.n * i / d);
-    return (struct slice){from, cut(l, range, range.at + range.n * (i + 1) / d) - from};
+    const int64_t from = cut(c, range, range.at + range.n * i / d);
+    return (struct slice){from, cut(c, range, range.at + range.n * (i + 1) / d) - from};
 }
 
 struct slice sunup__layout_bucket(const struct layout *l, int bucket)
 {
-    return sunup__layout_part(l, (struct slice){0, l->sum.n}, bucket, l->buckets);
+    if (l->range != NULL) return l->range[bucket];
+    return sunup__part(&l->cuts, (struct slice){0, l->sum.n}, bucket, l->buckets);
 }
 
-static sunup_status split_into_buckets(sunup_context *ctx, struct layout *l, int members)
+static sunup_status count_buckets(sunup_context *ctx, struct layout *l, int64_t bucket_bytes,
+                                  int members)
 {
     const int64_t least = (int64_t)LEAST_SLICE_BYTES * members;
-    int64_t n = (l->bucket_bytes > least ? l->bucket_bytes : least) / l->element;
+    int64_t n = (bucket_bytes > least ? bucket_bytes : least) / l->element;
     if (n > WIRE_MAX / l->element) n = WIRE_MAX / l->element;
     const int64_t buckets = (l->sum.n + n - 1) / n;
     CHECK(buckets <= INT32_MAX, ctx, E_ARGUMENT,
           "%lld elements in buckets of %lld are too many buckets; raise bucket_bytes",
           (long long)l->sum.n, (long long)n);
     l->buckets = (int)buckets;
+    return SUNUP_OK;
+}
+
+static bool copy_ranges(struct layout *l, const struct stages_options *o)
+{
+    const size_t bytes = (size_t)o->ranges * sizeof *o->range;
+    struct slice *range = sunup__arena_alloc(&l->memory, bytes);
+    if (range) memcpy(range, o->range, bytes);
+    l->range = range;
+    l->buckets = o->ranges;
+    return range != NULL;
+}
+
+static sunup_status lay_out_buckets(sunup_context *ctx, struct layout *l,
+                                    const struct stages_options *o)
+{
+    if (o->range == NULL)
+        TRY(count_buckets(ctx, l, o->bucket_bytes, o->group->members));
+    else
+        CHECK(copy_ranges(l, o), ctx, E_MEMORY, "no memory for %d buckets", o->ranges);
     l->slots = l->buckets < SLOTS ? l->buckets : SLOTS;
     for (int b = 0; b < l->buckets; b++)
         CHECK(sunup__layout_bucket(l, b).n <= WIRE_MAX / l->element, ctx, E_UNSUPPORTED,
@@ -149,7 +173,7 @@ static void lay_out_landing(struct layout *l)
     for (int b = 0; b < l->buckets; b++) {
         struct slice range = sunup__layout_bucket(l, b);
         for (int j = 0; j < l->stages; j++) {
-            range = sunup__layout_part(l, range, l->stage[j].digit, l->stage[j].radix);
+            range = sunup__part(&l->cuts, range, l->stage[j].digit, l->stage[j].radix);
             if (range.n > most[j]) most[j] = range.n;
         }
     }
@@ -166,10 +190,9 @@ sunup_status sunup__layout(sunup_context *ctx, const struct stages_options *o, s
     *l = (struct layout){.sum = *o->sum,
                          .element = sunup__sum_element(o->sum),
                          .bucket_bytes = o->bucket_bytes,
-                         .cut = o->cut,
-                         .cut_arg = o->cut_arg,
+                         .cuts = {o->cut, o->cut_arg},
                          .stages = o->route->stages};
-    TRY(split_into_buckets(ctx, l, o->group->members));
+    TRY(lay_out_buckets(ctx, l, o));
     if (lay_out_stages(l, o) != SUNUP_OK)
         RAISE(ctx, E_MEMORY,
               "no memory to plan the exchange of %d members and %d shards on the route %s; try one "

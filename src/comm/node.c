@@ -1,18 +1,16 @@
-/* node.c - partial sums of all ranks into the total on every rank, where all ranks are on one node and see each
- * other's partial sums (shared.c).
+/* node.c - partial sums of a node's ranks into one row, or the fewest rows that the tree allows, where the ranks see
+ * each other's partial sums (shared.c). If all ranks are on the node the one row is the total.
  *
- * Each rank owns a slice of the elements. It reads the slice's partial sums where their owners wrote them, adds them
- * in the tree's order in its first cache, and writes the total over the first partial sum of every rank. Nobody else
- * reads or writes that slice of any row, so nothing is copied in or out and one meeting of the ranks, after it, is
- * enough: the meeting before it is the collective's own. Small sums do without the second: their terms are shown in
- * the first, and each rank adds all of them.
+ * Each rank adds up slices of its own: it reads their partial sums where their owners wrote them, adds them in the
+ * tree's order in its first cache, and writes the sums into rows of its own. Nobody else reads or writes those slices
+ * of any row, so nothing is copied in or out. Small sums on one node need not even that: their terms are shown in the
+ * meeting that begins the collective, and each rank adds all of them.
  *
- * Owes: totals whose bits depend on the shards only, those of buckets.c. Slices and pieces decide where an element is
- * added, never in which order.
+ * Owes: sums whose bits depend on the shards only. Slices and pieces decide where an element is added, never in which
+ * order.
  *
- * Ceiling: a rank reads (parts / ranks) n elements and writes n, at the speed of memory or, up to some MB, of the
- * caches. Writes to others go past the caches: a line that another core has read takes ten times as long to be written
- * in the usual way where cores do not share a cache, and its owner reads it from memory next either way.
+ * Ceiling: reads of (parts / ranks) n elements and writes of n / ranks a rank, at the speed of memory or, up to some
+ * MB, of the caches.
  */
 #include <string.h>
 
@@ -21,30 +19,30 @@
 #include "base/system.h"
 #include "comm/inside.h"
 
-enum {
-    PIECE = 2048, /* elements that are added at once */
-    LINE = 16     /* slices end on cache lines */
-};
+enum { PIECE = 2048 }; /* elements that are added at once */
 
-/* One addition of the tree on a piece: slot = left + right, each a partial sum (part >= 0) or a slot. */
+/* One addition of the tree on a piece: left + right, each a partial sum (slot < 0) or a slot, into a row (row >= 0) or
+ * a slot. */
 struct term {
     int part, slot;
 };
 struct fold {
     struct term left, right;
-    int slot;
+    int row, slot;
 };
 
 struct node_sum {
     sunup_comm *comm;
     struct sum sum;
-    int parts, slots;
-    char **part;        /* [parts] rows of all ranks, as mapped here */
+    int64_t row_bytes;
+    int parts, rows, slots, folds;
+    char **part;        /* [parts] partial sums of the node's ranks, as mapped here */
+    char **row;         /* [rows] the node's sums */
+    char *more;         /* those that do not fit into a row of this rank */
     bool small;         /* the terms of every rank fit beside its card: */
     char **shown[2];    /* [parts] where they are at odd and at even meetings */
     int own_first, own; /* partial sums of this rank */
-    char **total;       /* [ranks] the row of each that the total is written over */
-    struct fold *fold;  /* [parts - 1] */
+    struct fold *fold;  /* [folds] */
     char *room;         /* [threads][slots][PIECE] */
 };
 
@@ -53,67 +51,113 @@ static int64_t room_bytes(const struct node_sum *s)
     return s->slots * PIECE * sunup__sum_element(&s->sum);
 }
 
-/* Which slot each addition leaves its sum in: a stack, since the tree merges neighbours. */
-static bool lay_out_folds(struct node_sum *s, const struct addition *add)
-{
-    int *slot_of = sunup__alloc((size_t)s->parts * sizeof *slot_of), used = 0;
-    if (slot_of == NULL) return false;
-    for (int i = 0; i < s->parts; i++) slot_of[i] = -1;
-    for (int i = 0; i < s->parts - 1; i++) {
-        const int into = add[i].into, from = add[i].from;
-        struct fold *f = &s->fold[i];
-        f->left = (struct term){into, slot_of[into]};
-        f->right = (struct term){from, slot_of[from]};
-        if (slot_of[from] >= 0) used--; /* the topmost slot: it is free again */
-        if (slot_of[into] < 0) slot_of[into] = used++;
-        f->slot = slot_of[into];
-        if (used > s->slots) s->slots = used;
-    }
-    sunup__free(slot_of);
-    return true;
-}
+/* --- create and destroy --- */
 
-/* Rows [0, own) of rank r follow the parts of the ranks before it. */
-static void add_rows(struct node_sum *s, int r, int own, char *rows, int64_t row_bytes)
+/* Partial sums [0, own) of the node's rank i follow those of the ranks before it. */
+static void add_parts(struct node_sum *s, int i, int own, char *first)
 {
     const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
-    if (r == s->comm->rank) {
+    if (i == s->comm->node_rank) {
         s->own_first = s->parts;
         s->own = own;
     }
     s->small = s->small && own * bytes <= SHOWN_BYTES;
-    for (int i = 0; i < own; i++) {
+    for (int p = 0; p < own; p++) {
         for (int side = 0; side < 2 && s->small; side++)
-            s->shown[side][s->parts] = s->comm->records[r].shown[side] + i * bytes;
-        s->part[s->parts++] = rows + i * row_bytes;
+            s->shown[side][s->parts] = s->comm->records[i].shown[side] + p * bytes;
+        s->part[s->parts++] = first + p * s->row_bytes;
     }
-    s->total[r] = rows;
 }
 
-static sunup_status lay_out(struct node_sum *s, const struct shared *rows, int64_t row_bytes)
+/* What becomes of each part: whether its sum is added to another's, the last addition into it (-1: none), and, while
+ * folds are laid out, the slot of its sum so far. */
+struct fate {
+    bool ends;
+    int last, slot, row;
+};
+
+/* A sum may overwrite a row of this rank only if that row is one of its terms; else it gets one of its own. */
+static sunup_status lay_out_rows(struct node_sum *s, struct fate *fate)
 {
-    const int ranks = s->comm->ranks, shards = s->sum.shards;
+    int more = 0, own = 0;
+    for (int p = 0; p <= s->own_first; p++)
+        if (!fate[p].ends) own = p;
+    for (int p = 0; p < s->parts; p++) more += !fate[p].ends && fate[p].last >= 0 && p != own;
+    s->more = sunup__alloc_aligned((size_t)(more * s->row_bytes));
+    if (s->more == NULL) return SUNUP_E_MEMORY;
+    for (int p = 0, used = 0; p < s->parts; p++) {
+        if (fate[p].ends) continue;
+        fate[p].row = s->rows;
+        char **row = &s->row[s->rows++];
+        if (fate[p].last < 0)
+            *row = s->part[p];
+        else
+            *row = p == own ? s->part[s->own_first] : s->more + used++ * s->row_bytes;
+    }
+    return SUNUP_OK;
+}
+
+/* Slots are a stack, since the tree merges neighbours. */
+static void lay_out_folds(struct node_sum *s, const struct addition *add, struct fate *fate)
+{
+    int used = 0;
+    for (int i = 0; i < s->folds; i++) {
+        struct fate *into = &fate[add[i].into], *from = &fate[add[i].from];
+        struct fold *f = &s->fold[i];
+        *f = (struct fold){{add[i].into, into->slot}, {add[i].from, from->slot}, -1, -1};
+        used -= from->slot >= 0;
+        if (!into->ends && into->last == i) {
+            used -= into->slot >= 0;
+            f->row = into->row;
+            continue;
+        }
+        if (into->slot < 0) into->slot = used++;
+        f->slot = into->slot;
+        s->slots = used > s->slots ? used : s->slots;
+    }
+}
+
+static sunup_status lay_out_sums(struct node_sum *s, const struct addition *add)
+{
+    struct fate *fate = sunup__alloc((size_t)s->parts * sizeof *fate);
+    if (fate == NULL) return SUNUP_E_MEMORY;
+    for (int p = 0; p < s->parts; p++) fate[p] = (struct fate){false, -1, -1, -1};
+    for (int i = 0; i < s->folds; i++) {
+        fate[add[i].into].last = i;
+        fate[add[i].from].ends = true;
+    }
+    const sunup_status status = lay_out_rows(s, fate);
+    if (status == SUNUP_OK) lay_out_folds(s, add, fate);
+    sunup__free(fate);
+    return status;
+}
+
+static sunup_status lay_out(struct node_sum *s, const struct shared *rows)
+{
+    const sunup_comm *comm = s->comm;
+    const int shards = s->sum.shards;
     const size_t pointers = (size_t)shards * sizeof(char *); /* parts <= shards */
     struct subtree *node = sunup__alloc((size_t)shards * sizeof *node);
     struct addition *add = sunup__alloc((size_t)shards * sizeof *add);
     s->part = sunup__alloc(pointers);
+    s->row = sunup__alloc(pointers);
     for (int side = 0; side < 2; side++) s->shown[side] = sunup__alloc(pointers);
-    s->total = sunup__alloc((size_t)ranks * sizeof *s->total);
     s->fold = sunup__alloc((size_t)shards * sizeof *s->fold);
-    s->small = true;
-    const bool room = node && s->part && s->shown[0] && s->shown[1] && s->total && add && s->fold;
-    for (int r = 0; room && r < ranks; r++) {
+    s->small = sunup__one_node(comm);
+    const bool room = node && s->part && s->row && s->shown[0] && s->shown[1] && add && s->fold;
+    for (int i = 0; room && i < comm->node_ranks; i++) {
         int from, to, start[TREE_DEPTH], level[TREE_DEPTH];
-        sunup__shards_of(shards, ranks, r, &from, &to);
+        sunup__shards_of(shards, comm->ranks, sunup__node_peer(comm, i), &from, &to);
         const int own = sunup__subtrees(shards, from, to, start, level);
-        for (int i = 0; i < own; i++) node[s->parts + i] = (struct subtree){start[i], level[i]};
-        add_rows(s, r, own, rows->block[r], row_bytes);
+        for (int p = 0; p < own; p++) node[s->parts + p] = (struct subtree){start[p], level[p]};
+        add_parts(s, i, own, rows->block[i]);
     }
-    if (room) sunup__tree_additions(shards, s->parts, node, add);
-    const bool laid = room && lay_out_folds(s, add);
+    int kept[TREE_DEPTH];
+    if (room) s->folds = s->parts - sunup__tree_merge(shards, s->parts, node, add, kept);
+    const sunup_status status = room ? lay_out_sums(s, add) : SUNUP_E_MEMORY;
     sunup__free(node);
     sunup__free(add);
-    return laid ? SUNUP_OK : SUNUP_E_MEMORY;
+    return status;
 }
 
 sunup_status sunup__node_sum_create(sunup_comm *comm, const struct sum *sum,
@@ -125,7 +169,8 @@ sunup_status sunup__node_sum_create(sunup_comm *comm, const struct sum *sum,
     if (s != NULL) {
         s->comm = comm;
         s->sum = *sum;
-        status = lay_out(s, rows, row_bytes);
+        s->row_bytes = row_bytes;
+        status = lay_out(s, rows);
     }
     if (status == SUNUP_OK) {
         s->room = sunup__alloc_aligned((size_t)(sum->threads * room_bytes(s)));
@@ -142,12 +187,19 @@ void sunup__node_sum_destroy(struct node_sum **s)
     *s = NULL;
     if (x == NULL) return;
     sunup__free(x->part);
+    sunup__free(x->row);
+    sunup__free(x->more);
     sunup__free(x->shown[0]);
     sunup__free(x->shown[1]);
-    sunup__free(x->total);
     sunup__free(x->fold);
     sunup__free(x->room);
     sunup__free(x);
+}
+
+int sunup__node_sum_rows(const struct node_sum *s, char *const **row)
+{
+    *row = s->row;
+    return s->rows;
 }
 
 /* --- a sum --- */
@@ -163,8 +215,7 @@ static void add(const struct sum *s, int64_t n, const char *left, const char *ri
                             (const float *)(const void *)right, NULL, NULL);
 }
 
-/* Past the caches to memory that another rank reads next. */
-static void give(const struct sum *s, int64_t n, const char *from, char *to)
+void sunup__give(const struct sum *s, int64_t n, const char *from, char *to)
 {
     if (s->f64)
         s->k->f64.stream_rows(1, n, (const double *)(const void *)from, n, (double *)(void *)to, n);
@@ -172,64 +223,64 @@ static void give(const struct sum *s, int64_t n, const char *from, char *to)
         s->k->f32.stream_rows(1, n, (const float *)(const void *)from, n, (float *)(void *)to, n);
 }
 
-static char *term_at(const struct node_sum *s, struct term t, char *const *part, int64_t offset,
-                     char *room)
+static const char *term_at(const struct node_sum *s, struct term t, char *const *part,
+                           int64_t offset, const char *room)
 {
     const int64_t slot_bytes = PIECE * sunup__sum_element(&s->sum);
     return t.slot >= 0 ? room + t.slot * slot_bytes : part[t.part] + offset;
 }
 
-/* total = the tree's sum of n elements of all parts. */
-static void fold(const struct node_sum *s, char *const *part, int64_t offset, int64_t n, char *room,
-                 char *total)
+/* The sums of n elements of all parts into their rows. */
+static void fold(const struct node_sum *s, char *const *part, int64_t offset, int64_t n, char *room)
 {
-    const int last = s->parts - 2;
-    for (int i = 0; i <= last; i++) {
+    const int64_t slot_bytes = PIECE * sunup__sum_element(&s->sum);
+    for (int i = 0; i < s->folds; i++) {
         const struct fold *f = &s->fold[i];
-        char *to = i == last ? total : term_at(s, (struct term){-1, f->slot}, part, offset, room);
+        char *to = f->row >= 0 ? s->row[f->row] + offset : room + f->slot * slot_bytes;
         add(&s->sum, n, term_at(s, f->left, part, offset, room),
             term_at(s, f->right, part, offset, room), to);
     }
 }
 
-static void sum_piece(const struct node_sum *s, char *room, int64_t at, int64_t n)
+struct work {
+    const struct node_sum *s;
+    struct slice mine;
+};
+
+/* Thread i's part of the slice, which ends on cache lines. */
+static void sum_part(void *arg, int64_t i)
 {
-    const int64_t offset = at * sunup__sum_element(&s->sum);
-    const int me = s->comm->rank;
-    char *total = s->total[me] + offset;
-    fold(s, s->part, offset, n, room, total);
-    for (int step = 1; step < s->comm->ranks; step++) {
-        const int peer = (me + step) % s->comm->ranks; /* not all to one at once */
-        give(&s->sum, n, total, s->total[peer] + offset);
-    }
+    enum { LINE = 16 };
+    const struct work *w = arg;
+    const struct node_sum *s = w->s;
+    const int64_t lines = ceil_div(w->mine.n, LINE), threads = s->sum.threads;
+    const int64_t end = w->mine.at + least(w->mine.n, lines * (i + 1) / threads * LINE);
+    for (int64_t at = w->mine.at + lines * i / threads * LINE; at < end; at += PIECE)
+        fold(s, s->part, at * sunup__sum_element(&s->sum), least(PIECE, end - at),
+             s->room + i * room_bytes(s));
 }
 
-/* Thread i's share of the own slice. */
-static void sum_share(void *arg, int64_t i)
+void sunup__node_sum_run(struct node_sum *s, struct slice mine)
 {
-    const struct node_sum *s = arg;
-    const int64_t shares = (int64_t)s->comm->ranks * s->sum.threads,
-                  share = (int64_t)s->comm->rank * s->sum.threads + i;
-    const int64_t lines = ceil_div(s->sum.n, LINE),
-                  end = least(s->sum.n, lines * (share + 1) / shares * LINE);
-    for (int64_t at = lines * share / shares * LINE; at < end; at += PIECE)
-        sum_piece(s, s->room + i * room_bytes(s), at, least(PIECE, end - at));
+    struct work w = {s, mine};
+    if (s->folds > 0) sunup__parallel(s->sum.threads, s->sum.threads, sum_part, &w);
+}
+
+/* --- small sums --- */
+
+bool sunup__node_sum_is_small(const struct node_sum *s)
+{
+    return s->small;
 }
 
 void sunup__node_sum_show(const struct node_sum *s)
 {
     const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
     char *const *to = s->shown[(s->comm->meetings + 1) % 2] + s->own_first;
-    for (int i = 0; i < s->own && s->small; i++)
-        memcpy(to[i], s->part[s->own_first + i], (size_t)bytes);
+    for (int i = 0; i < s->own; i++) memcpy(to[i], s->part[s->own_first + i], (size_t)bytes);
 }
 
-sunup_status sunup__node_sum_run(struct node_sum *s)
+void sunup__node_sum_small(const struct node_sum *s)
 {
-    if (s->small) {
-        fold(s, s->shown[s->comm->meetings % 2], 0, s->sum.n, s->room, s->total[s->comm->rank]);
-        return SUNUP_OK;
-    }
-    sunup__parallel(s->sum.threads, s->sum.threads, sum_share, s);
-    return sunup__node_meet(s->comm);
+    fold(s, s->shown[s->comm->meetings % 2], 0, s->sum.n, s->room);
 }

@@ -13,9 +13,33 @@
  * A large prime factor of the number of members costs as many messages in one stage: 10,007 nodes are a
  * worse choice than 10,000.
  */
+#include "base/memory.h"
 #include "comm/inside.h"
 
 enum { WIDE = 8 };
+
+/* --- the group --- */
+
+bool sunup__group_create(int ranks, int me, int shards, int each, struct group *g)
+{
+    const int members = ranks / each;
+    int *rank = sunup__alloc((size_t)(2 * members + 1) * sizeof *rank);
+    if (rank == NULL) return false;
+    int *from = rank + members, to;
+    for (int i = 0; i < members; i++) {
+        rank[i] = i * each + me % each;
+        sunup__shards_of(shards, ranks, i * each, &from[i], &to);
+    }
+    from[members] = shards;
+    *g = (struct group){members, me / each, rank, from};
+    return true;
+}
+
+void sunup__group_end(struct group *g)
+{
+    sunup__free((void *)(uintptr_t)g->rank);
+    *g = (struct group){0};
+}
 
 /* --- the routes: stages, 0 if there is no such --- */
 
@@ -129,21 +153,32 @@ static int most_rows(const struct group *g, int shards, int width)
     return most;
 }
 
+struct way_cost sunup__route_cost(const struct route *r, const struct network *net,
+                                  const struct group *g, int shards, int64_t bytes, bool share)
+{
+    struct way_cost c = {0};
+    double range = (double)bytes;
+    int width = 1;
+    for (int j = 0; j < r->stages; j++) {
+        const int rows = share ? 1 : most_rows(g, shards, width);
+        const double messages = (double)rows * (r->radix[j] - 1);
+        width *= r->radix[j];
+        range /= r->radix[j];
+        const bool near = net->neighbours % width == 0;
+        c.latency_s += net->latency_s;
+        c.bytes += messages * range;
+        c.busy_s += messages * (2 * net->message_s +
+                                range / (near ? net->bytes_per_s : net->far_bytes_per_s));
+    }
+    return c;
+}
+
 double sunup__route_s(const struct route *r, const struct network *net, const struct group *g,
                       int shards, int64_t bytes)
 {
-    double total_s = 0, range = (double)bytes;
-    int width = 1;
-    for (int j = 0; j < r->stages; j++) {
-        const int d = r->radix[j], sent = d - 1, rows = most_rows(g, shards, width);
-        width *= d;
-        range /= d;
-        const bool near = net->neighbours % width == 0;
-        const double per_s = near ? net->bytes_per_s : net->far_bytes_per_s;
-        total_s += 2 * net->latency_s;
-        total_s += (rows + 1) * sent * (2 * net->message_s + range / per_s);
-    }
-    return total_s;
+    const struct way_cost there = sunup__route_cost(r, net, g, shards, bytes, false),
+                          back = sunup__route_cost(r, net, g, shards, bytes, true);
+    return there.latency_s + there.busy_s + back.latency_s + back.busy_s;
 }
 
 void sunup__route_choose(const struct network *net, const struct group *g, int shards,

@@ -50,14 +50,15 @@ static char *map_block(const struct offer *o)
     return at;
 }
 
+/* offers: of this node. */
 static bool map_all(const sunup_comm *comm, const struct offer *offers, struct shared *s)
 {
-    for (int r = 0; r < comm->ranks; r++)
-        if (offers[r].bytes == 0) return false;
-    for (int r = 0; r < comm->ranks; r++) {
-        s->bytes[r] = offers[r].bytes;
-        if (r != comm->rank) s->block[r] = map_block(&offers[r]);
-        if (s->block[r] == NULL) return false;
+    for (int i = 0; i < s->ranks; i++)
+        if (offers[i].bytes == 0) return false;
+    for (int i = 0; i < s->ranks; i++) {
+        s->bytes[i] = offers[i].bytes;
+        if (i != comm->node_rank) s->block[i] = map_block(&offers[i]);
+        if (s->block[i] == NULL) return false;
     }
     return true;
 }
@@ -74,7 +75,7 @@ static sunup_status exchange_offers(sunup_comm *comm, struct offer mine, struct 
     if (status == SUNUP_OK)
         status = sunup__comm_gather(comm, &mine, sizeof mine, offers, "offer shared memory");
     if (status == SUNUP_OK) {
-        const uint8_t all = map_all(comm, offers, s);
+        const uint8_t all = map_all(comm, offers + sunup__node_peer(comm, 0), s);
         status = sunup__comm_gather(comm, &all, 1, mapped, "map shared memory");
     }
     for (int r = 0; status == SUNUP_OK && r < comm->ranks; r++)
@@ -86,13 +87,13 @@ static sunup_status exchange_offers(sunup_comm *comm, struct offer mine, struct 
 
 sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s)
 {
-    *s = (struct shared){.ranks = comm->ranks};
-    s->block = sunup__alloc((size_t)comm->ranks * sizeof *s->block);
-    s->bytes = sunup__alloc((size_t)comm->ranks * sizeof *s->bytes);
+    *s = (struct shared){.ranks = comm->node_ranks};
+    s->block = sunup__alloc((size_t)s->ranks * sizeof *s->block);
+    s->bytes = sunup__alloc((size_t)s->ranks * sizeof *s->bytes);
     struct offer mine = {.file = -1};
     if (s->block != NULL && s->bytes != NULL)
-        mine = make_block(bytes > 0 ? bytes : 1, &s->block[comm->rank]);
-    if (mine.bytes > 0) s->bytes[comm->rank] = mine.bytes;
+        mine = make_block(bytes > 0 ? bytes : 1, &s->block[comm->node_rank]);
+    if (mine.bytes > 0) s->bytes[comm->node_rank] = mine.bytes;
     const sunup_status status = exchange_offers(comm, mine, s);
     if (mine.file >= 0) (void)close(mine.file); /* all others have opened it, or never will */
     if (status != SUNUP_OK || !s->whole) sunup__shared_end(s);
@@ -101,8 +102,8 @@ sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared
 
 void sunup__shared_end(struct shared *s)
 {
-    for (int r = 0; s->block != NULL && s->bytes != NULL && r < s->ranks; r++)
-        if (s->block[r] != NULL) (void)munmap(s->block[r], (size_t)s->bytes[r]);
+    for (int i = 0; s->block != NULL && s->bytes != NULL && i < s->ranks; i++)
+        if (s->block[i] != NULL) (void)munmap(s->block[i], (size_t)s->bytes[i]);
     sunup__free(s->block);
     sunup__free(s->bytes);
     *s = (struct shared){0};

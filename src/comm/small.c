@@ -40,6 +40,16 @@ static const char *call_text(const struct card *c, char *room)
     case CALL_GATHER:
         snprintf(room, CALL_TEXT, "a gather of %" PRId64 " bytes a rank", c->n);
         break;
+    case CALL_COMBINE:
+        snprintf(room, CALL_TEXT, "a sum of %" PRId64 " integers", c->n);
+        break;
+    case CALL_SHARE:
+        snprintf(room, CALL_TEXT, "a share of %" PRId64 " elements", c->n);
+        break;
+    case CALL_COLLECT:
+        snprintf(room, CALL_TEXT, "a collection of %" PRId64 " elements on rank %" PRId64, c->n,
+                 c->detail);
+        break;
     case CALL_BROADCAST:
         snprintf(room, CALL_TEXT, "a broadcast of %" PRId64 " bytes from rank %" PRId64, c->n,
                  c->detail);

@@ -126,22 +126,26 @@ struct slice sunup__stages_bucket(const struct stages *st, int b)
     return sunup__layout_bucket(&st->layout, b);
 }
 
-struct slice sunup__stages_slice(const struct stages *st, int b, int member)
+struct slice sunup__stages_part(const struct stages *st, struct slice range, int member)
 {
-    struct slice range = sunup__layout_bucket(&st->layout, b);
     for (int j = 0; j < st->layout.stages; j++) {
         const int radix = st->layout.stage[j].radix;
-        range = sunup__layout_part(&st->layout, range, member % radix, radix);
+        range = sunup__part(&st->layout.cuts, range, member % radix, radix);
         member /= radix;
     }
     return range;
+}
+
+struct slice sunup__stages_slice(const struct stages *st, int b, int member)
+{
+    return sunup__stages_part(st, sunup__layout_bucket(&st->layout, b), member);
 }
 
 static void find_ranges(const struct layout *l, struct slot *k)
 {
     k->range[0] = sunup__layout_bucket(l, k->bucket);
     for (int j = 0; j < l->stages; j++)
-        k->range[j + 1] = sunup__layout_part(l, k->range[j], l->stage[j].digit, l->stage[j].radix);
+        k->range[j + 1] = sunup__part(&l->cuts, k->range[j], l->stage[j].digit, l->stage[j].radix);
 }
 
 /* --- messages --- */
@@ -221,7 +225,7 @@ static sunup_status send_rows(struct stages *st, struct slot *k, int j)
     const struct stage *s = &l->stage[j];
     for (int step = 1; step < s->radix; step++) {
         const int i = peer_after(s, step);
-        const struct slice part = sunup__layout_part(l, k->range[j], i, s->radix);
+        const struct slice part = sunup__part(&l->cuts, k->range[j], i, s->radix);
         const int64_t offset = (part.at - k->range[j].at) * l->element;
         for (int r = 0; r < sunup__stage_own(s); r++)
             TRY(send(st, k, (struct parcel){s->peer[i], k->row[r] + offset, part.n}));
@@ -309,7 +313,7 @@ static sunup_status receive_parts(struct stages *st, struct slot *k, int j)
     k->awaited[j] = 0;
     for (int step = 1; step < s->radix; step++) {
         const int i = peer_after(s, step);
-        const struct slice part = sunup__layout_part(l, k->range[j], i, s->radix);
+        const struct slice part = sunup__part(&l->cuts, k->range[j], i, s->radix);
         char *to = st->data + part.at * l->element;
         TRY(receive(st, k, number++, (struct parcel){s->peer[i], to, part.n}));
         if (part.n > 0) k->awaited[j]++;

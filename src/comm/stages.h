@@ -21,8 +21,8 @@ struct stage {
 struct layout {
     struct sum sum;
     int64_t element, bucket_bytes; /* of an element; at least of a bucket */
-    int64_t (*cut)(const void *arg, int64_t at);
-    const void *cut_arg;
+    struct cuts cuts;
+    const struct slice *range; /* [buckets], NULL: they are equal parts */
     int own_rows, most_rows, most_kept;
     int stages, buckets, slots;
     struct stage stage[ROUTE_STAGES];
@@ -38,8 +38,6 @@ enum { SLOTS = 4 };
 sunup_status sunup__layout(sunup_context *ctx, const struct stages_options *o, struct layout *l);
 void sunup__layout_end(struct layout *l);
 struct slice sunup__layout_bucket(const struct layout *l, int bucket);
-/* Part i of d. */
-struct slice sunup__layout_part(const struct layout *l, struct slice range, int i, int d);
 
 static inline int sunup__stage_own(const struct stage *s)
 {

@@ -78,9 +78,3 @@ int sunup__tree_merge(int shards, int n, const struct subtree *node, struct addi
     }
     return depth;
 }
-
-void sunup__tree_additions(int shards, int n, const struct subtree *node, struct addition *add)
-{
-    int kept[TREE_DEPTH];
-    (void)sunup__tree_merge(shards, n, node, add, kept);
-}

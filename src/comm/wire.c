@@ -12,6 +12,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,6 +57,23 @@ static sunup_status start_mpi(sunup_comm *comm)
     return SUNUP_OK;
 }
 
+/* SUNUP_NODE_RANKS=n: ranks of a node as if they were on nodes of n, so that one machine can test what many do. */
+static sunup_status cut_node(sunup_comm *comm)
+{
+    const char *most = getenv("SUNUP_NODE_RANKS");
+    if (most == NULL) return SUNUP_OK;
+    const int each = atoi(most);
+    CHECK(each >= 1, comm->ctx, E_ARGUMENT,
+          "SUNUP_NODE_RANKS is \"%s\"; it must be a number of ranks, 1 or more", most);
+    struct wire *w = comm->wire;
+    MPI_Comm whole = w->node;
+    int rank;
+    MPI_Comm_rank(whole, &rank);
+    TRY_MPI(comm, MPI_Comm_split(whole, rank / each, rank, &w->node), "MPI_Comm_split");
+    MPI_Comm_free(&whole);
+    return SUNUP_OK;
+}
+
 /* What the ranks of a node ask for is contiguous, in their order (MPI 3.0, 11.2.3), but begins at any
  * address: the first rank asks for a line more, so that the records can begin on one. */
 static sunup_status share_records(sunup_comm *comm)
@@ -68,6 +86,7 @@ static sunup_status share_records(sunup_comm *comm)
     TRY_MPI(comm,
             MPI_Comm_split_type(w->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &w->node),
             "MPI_Comm_split_type");
+    TRY(cut_node(comm));
     MPI_Comm_rank(w->node, &comm->node_rank);
     MPI_Comm_size(w->node, &comm->node_ranks);
     if (comm->node_rank == 0) bytes += LINE;

@@ -3,7 +3,7 @@
  * Owes: the discovery of parameters and states (by building once, batch 1, training), their flat array, their first
  * values, and that every later graph asks for the same ones.
  * Leaves: what the network is to the build callback; files to weights.c; use to predict.c and the trainer.
- * Invariant: tensors do not move as long as the model lives; what lies between them is zero.
+ * Invariant: tensors move only with sunup__model_move; what lies between them is zero.
  */
 #include "model/model.h"
 
@@ -135,6 +135,24 @@ static void lay_out(sunup_model *m)
     m->n_flat = at;
 }
 
+/* The flat array is at `memory` from now on. */
+static void settle(sunup_model *m, void *memory)
+{
+    const int64_t width = sunup_dtype_bytes(m->dtype);
+    m->flat = memory;
+    for (int i = 0; i < m->n_parameters + m->n_states; i++)
+        m->tensors[i].t.data = (char *)memory + m->tensors[i].at * width;
+}
+
+void sunup__model_move(sunup_model *m, void *memory)
+{
+    void *to = memory ? memory : m->home;
+    memcpy(to, m->flat, (size_t)(m->n_flat * sunup_dtype_bytes(m->dtype)));
+    sunup__predictor_end(&m->predictor); /* it knows the old addresses */
+    settle(m, to);
+    if (to != m->home) sunup__release_pages(m->home);
+}
+
 static sunup_status allocate(sunup_model *m)
 {
     const int64_t width = sunup_dtype_bytes(m->dtype);
@@ -142,12 +160,11 @@ static sunup_status allocate(sunup_model *m)
     CHECK(m->n_flat * width <= sunup__memory_available(), m->ctx, E_MEMORY,
           "%s: %lld weights need %.1f MB, but %.1f MB are free", m->source, (long long)m->n_flat,
           1e-6 * (double)(m->n_flat * width), 1e-6 * (double)sunup__memory_available());
-    m->flat = sunup__alloc_aligned((size_t)(m->n_flat * width));
-    CHECK(m->flat, m->ctx, E_MEMORY, "%s: no memory for %lld weights (%lld bytes)", m->source,
+    m->home = sunup__alloc_aligned((size_t)(m->n_flat * width));
+    CHECK(m->home, m->ctx, E_MEMORY, "%s: no memory for %lld weights (%lld bytes)", m->source,
           (long long)m->n_flat, (long long)(m->n_flat * width));
-    memset(m->flat, 0, (size_t)(m->n_flat * width));
-    for (int i = 0; i < m->n_parameters + m->n_states; i++)
-        m->tensors[i].t.data = (char *)m->flat + m->tensors[i].at * width;
+    memset(m->home, 0, (size_t)(m->n_flat * width));
+    settle(m, m->home);
     return SUNUP_OK;
 }
 
@@ -219,10 +236,9 @@ void sunup_model_destroy(sunup_model **model)
     sunup_model *m = *model;
     *model = NULL;
     if (!m) return;
-    sunup_plan_destroy(&m->predictor.plan);
-    sunup_graph_destroy(&m->predictor.graph);
+    sunup__predictor_end(&m->predictor);
     if (m->end_arg) m->end_arg(m->arg);
-    sunup__free(m->flat);
+    sunup__free(m->home);
     sunup__arena_end(&m->arena);
     sunup__free(m);
 }

@@ -2,6 +2,7 @@
  *
  * Weights live in one flat array: parameters in reverse order of making (the order in which backward finishes them,
  * so that a bucket of neighbours is complete early), each 64-byte aligned, then states. Gradients use the same order.
+ * While a trainer of the model exists the array is where ranks exchange it.
  */
 #ifndef SUNUP_MODEL_H
 #define SUNUP_MODEL_H
@@ -26,7 +27,8 @@ struct sunup_model {
     struct model_tensor *tensors; /* parameters, then states, in order of making; .at says where */
     int n_parameters, n_states;
     int64_t n_flat_parameters, n_flat; /* elements: parameters (padded), all */
-    void *flat;
+    void *flat; /* home, or where a trainer keeps the weights */
+    void *home; /* the model's own memory for them */
     uint64_t seed;
     const char *source; /* YAML path or "C"; for records */
     struct predictor {  /* the last plan of sunup_model_predict, kept for the next call */
@@ -53,6 +55,10 @@ int64_t sunup__model_elements(const sunup_model *m); /* trained numbers, without
 /* The model's tensor of a parameter or state value, by name; NULL if it has none. */
 struct model_tensor *sunup__model_find(const sunup_model *m, const char *name);
 sunup_status sunup__model_reset(sunup_model *m, uint64_t seed); /* initial weights */
+/* The weights move to memory (n_flat elements, 64-byte aligned), NULL: back home, which cannot fail. Addresses of
+ * tensors are new, and home takes no room meanwhile. */
+void sunup__model_move(sunup_model *m, void *memory);
+void sunup__predictor_end(struct predictor *p);
 
 /* YAML, read through base/yaml.h, which run files use too (read.c, layers.def): the model under the key `model`; other
  * keys are not looked at. name: for messages. */

@@ -249,6 +249,38 @@ static void predicts(void **state)
     sunup_model_destroy(&m);
 }
 
+static void moves_and_comes_home(void **state)
+{
+    (void)state;
+    sunup_model *m = mlp(2, 1);
+    float x[4] = {1, -2, 3, 0.5F}, before[2], after[2];
+    const sunup_tensor in = {"x", SUNUP_F32, {2, {1, 4}}, x};
+    void *const home = m->flat,
+                *elsewhere = sunup__alloc_aligned((size_t)m->n_flat * sizeof(float));
+    const uint64_t hash = sunup_model_hash(m);
+    assert_int_equal(sunup_model_predict(m, 1, 1, &in, before), SUNUP_OK);
+    sunup__model_move(m, elsewhere);
+    assert_ptr_equal(m->flat, elsewhere);
+    for (int i = 0; i < m->n_parameters + m->n_states; i++)
+        assert_ptr_equal(m->tensors[i].t.data, (float *)elsewhere + m->tensors[i].at);
+    assert_true(sunup_model_hash(m) == hash);
+    memset(home, 0xff, sizeof(float)); /* nobody looks there */
+    float *bias = sunup__model_find(m, "fc2.bias")->t.data;
+    const float was = bias[0];
+    bias[0] = was + 1;
+    assert_int_equal(sunup_model_predict(m, 1, 1, &in, after), SUNUP_OK);
+    assert_true(fabs((double)(after[0] - before[0]) - 1) < 1e-5 && after[1] == before[1]);
+    sunup__model_move(m, NULL);
+    sunup__free(elsewhere);
+    assert_ptr_equal(m->flat, home);
+    bias = sunup__model_find(m, "fc2.bias")->t.data;
+    bias[0] = was;
+    assert_true(sunup_model_hash(m) == hash);
+    assert_int_equal(sunup_model_predict(m, 1, 1, &in, after), SUNUP_OK);
+    assert_memory_equal(after, before, sizeof after);
+    sunup_model_destroy(&m);
+}
+
 static void predicts_from_two_inputs(void **state)
 {
     (void)state;
@@ -403,6 +435,7 @@ int main(void)
         cmocka_unit_test(keeps_weights_in_a_file),
         cmocka_unit_test(refuses_weights_that_do_not_fit),
         cmocka_unit_test(predicts),
+        cmocka_unit_test(moves_and_comes_home),
         cmocka_unit_test(predicts_from_two_inputs),
         cmocka_unit_test(sums_itself_up),
         cmocka_unit_test(refuses_bad_networks),

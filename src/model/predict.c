@@ -18,7 +18,7 @@ struct request {
     float *out;
 };
 
-static void forget(struct predictor *p)
+void sunup__predictor_end(struct predictor *p)
 {
     sunup_plan_destroy(&p->plan);
     sunup_graph_destroy(&p->graph);
@@ -52,7 +52,7 @@ static sunup_status prepare(sunup_model *m, int64_t batch)
 {
     struct predictor *p = &m->predictor;
     if (p->batch == batch) return SUNUP_OK;
-    forget(p);
+    sunup__predictor_end(p);
     TRY(sunup__model_graph(m, batch, false, &p->graph));
     sunup_value *y = sunup_graph_find(p->graph, "output");
     TRY(check_output(m, y, batch));

@@ -13,11 +13,12 @@
 #include "base/system.h"
 #include "optim/optimizer.h"
 
+/* square: of each tensor's gradient, then of its weights. */
 static double lars_ratio(const struct step_job *job, int s)
 {
     const struct optimizer *opt = job->opt;
-    const double w = sqrt(opt->square_w[s]);
-    const double g = fabs(job->u.grad_scale) * sqrt(opt->square_g[s]);
+    const double w = sqrt(opt->square[opt->n_segments + s]);
+    const double g = fabs(job->u.grad_scale) * sqrt(opt->square[s]);
     if (opt->segments[s].vector || w == 0 || g == 0) return 1;
     return opt->o.trust * w / (g + opt->o.weight_decay * w + opt->o.eps);
 }
@@ -25,7 +26,6 @@ static double lars_ratio(const struct step_job *job, int s)
 void sunup__lars_rates(struct step_job *job)
 {
     struct optimizer *opt = job->opt;
-    sunup__optimizer_squares(job, job->w, opt->square_w);
     for (int s = 0; s < opt->n_segments; s++) opt->rate[s] = job->u.lr * lars_ratio(job, s);
 }
 
@@ -37,24 +37,28 @@ static void descend_task(void *arg, int64_t i)
     const struct chunk c = opt->chunks[i];
     const double imm[2] = {opt->rate[c.segment], 0};
     if (opt->f64) {
-        double *w = (double *)job->w + c.at, *r = (double *)opt->direction + c.at;
+        double *w = (double *)job->w + c.at, *r = (double *)opt->direction + c.own;
         opt->kernels->f64.pointwise(PW_affine, c.n, r, r, NULL, NULL, imm);
         opt->kernels->f64.pointwise(PW_sub, c.n, w, w, r, NULL, imm);
     } else {
-        float *w = (float *)job->w + c.at, *r = (float *)opt->direction + c.at;
+        float *w = (float *)job->w + c.at, *r = (float *)opt->direction + c.own;
         opt->kernels->f32.pointwise(PW_affine, c.n, r, r, NULL, NULL, imm);
         opt->kernels->f32.pointwise(PW_sub, c.n, w, w, r, NULL, imm);
     }
+    sunup__give(job, &c);
 }
 
-void sunup__lamb_update(struct step_job *job)
+sunup_status sunup__lamb_update(struct step_job *job)
 {
     struct optimizer *opt = job->opt;
-    sunup__optimizer_squares(job, job->w, opt->square_w);
-    sunup__optimizer_squares(job, opt->direction, opt->square_r);
-    for (int s = 0; s < opt->n_segments; s++) {
-        const double w = sqrt(opt->square_w[s]), r = sqrt(opt->square_r[s]);
+    const int n = opt->n_segments;
+    sunup__squares_by_tensor(job, job->w, false, opt->sums);
+    sunup__squares_by_tensor(job, opt->direction, true, opt->sums + n);
+    TRY(sunup__combine_squares(job, 2 * n));
+    for (int s = 0; s < n; s++) {
+        const double w = sqrt(opt->square[s]), r = sqrt(opt->square[n + s]);
         opt->rate[s] = job->u.lr * (w > 0 && r > 0 ? w / r : 1);
     }
     sunup__parallel(opt->threads, opt->n_chunks, descend_task, job);
+    return SUNUP_OK;
 }

@@ -40,6 +40,15 @@ static struct kernels kernels(const char *isa)
     return k;
 }
 
+/* Over everything. */
+static sunup_status create(const sunup_optimizer_options *o, const struct kernels *k, bool f64,
+                           struct optimizer **opt)
+{
+    const struct optimizer_job job = {
+        .k = k, .threads = 2, .f64 = f64, .n = FLAT, .n_segments = 2, .segments = segments};
+    return sunup__optimizer_create(ctx, o, &job, opt);
+}
+
 static int flat_index(int i)
 {
     return i < GOLDEN_MATRIX ? i : VECTOR_AT + i - GOLDEN_MATRIX;
@@ -84,13 +93,13 @@ static void run_golden(const struct golden_optimizer *c, const char *isa, bool f
     const struct kernels k = kernels(isa);
     const double bound = f64 ? 1e-14 : FLT_EPSILON;
     struct optimizer *opt;
-    assert_int_equal(sunup__optimizer_create(ctx, &k, 2, &c->o, f64, FLAT, 2, segments, &opt),
-                     SUNUP_OK);
+    assert_int_equal(create(&c->o, &k, f64, &opt), SUNUP_OK);
     spread(golden_weights, 1, -7, f64, w);
     for (int step = 0; step < GOLDEN_STEPS; step++) {
         spread(golden_gradients + step * GOLDEN_COUNT, 4, NAN, f64, g);
-        assert_int_equal(sunup__optimizer_step(opt, sunup__optimizer_lr(opt), 0.25, g, w, &norm),
-                         SUNUP_OK);
+        assert_int_equal(
+            sunup__optimizer_step(opt, sunup__optimizer_lr(opt), 0.25, g, w, NULL, &norm),
+            SUNUP_OK);
         if (step > 0 && step < GOLDEN_STEPS - 1) continue;
         const double *golden = (f64 ? c->f64 : c->f32) + (step > 0 ? GOLDEN_COUNT : 0);
         const double d = distance(w, f64, golden);
@@ -126,14 +135,15 @@ static void run_large(const sunup_optimizer_options *o, int threads, float *w)
                                     {"c", 50064, 2 * 16 - 1, false}};
     static float g[N];
     const struct kernels k = kernels(NULL);
+    const struct optimizer_job job = {
+        .k = &k, .threads = threads, .n = N, .n_segments = 4, .segments = large};
     struct optimizer *opt;
     double norm;
-    assert_int_equal(sunup__optimizer_create(ctx, &k, threads, o, false, N, 4, large, &opt),
-                     SUNUP_OK);
+    assert_int_equal(sunup__optimizer_create(ctx, o, &job, &opt), SUNUP_OK);
     for (int i = 0; i < N; i++) w[i] = sinf((float)i);
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < N; i++) g[i] = cosf((float)(i * (step + 1)));
-        assert_int_equal(sunup__optimizer_step(opt, 0.01, 1, g, w, &norm), SUNUP_OK);
+        assert_int_equal(sunup__optimizer_step(opt, 0.01, 1, g, w, NULL, &norm), SUNUP_OK);
     }
     sunup__optimizer_destroy(&opt);
 }
@@ -163,11 +173,9 @@ static void a_step_allocates_nothing(void **state)
     for (int i = 0; i < OPTIMIZERS; i++) {
         struct optimizer *opt;
         double norm;
-        assert_int_equal(sunup__optimizer_create(ctx, &k, 2, &golden_optimizers[i].o, false, FLAT,
-                                                 2, segments, &opt),
-                         SUNUP_OK);
+        assert_int_equal(create(&golden_optimizers[i].o, &k, false, &opt), SUNUP_OK);
         const int64_t before = sunup__allocations();
-        assert_int_equal(sunup__optimizer_step(opt, 0.1, 1, g, w, &norm), SUNUP_OK);
+        assert_int_equal(sunup__optimizer_step(opt, 0.1, 1, g, w, NULL, &norm), SUNUP_OK);
         assert_int_equal(sunup__allocations(), before);
         sunup__optimizer_destroy(&opt);
     }
@@ -183,10 +191,9 @@ static void says_where_a_gradient_is_not_finite(void **state)
         struct optimizer *opt;
         double norm;
         memcpy(before, w, sizeof w);
-        assert_int_equal(sunup__optimizer_create(ctx, &k, 1, NULL, false, FLAT, 2, segments, &opt),
-                         SUNUP_OK);
+        assert_int_equal(create(NULL, &k, false, &opt), SUNUP_OK);
         g[VECTOR_AT + 1] = (float)bad[i];
-        assert_int_equal(sunup__optimizer_step(opt, 0.1, 1, g, w, &norm), SUNUP_E_NAN);
+        assert_int_equal(sunup__optimizer_step(opt, 0.1, 1, g, w, NULL, &norm), SUNUP_E_NAN);
         assert_non_null(strstr(sunup_error(ctx), "'fc.bias'"));
         assert_memory_equal(w, before, sizeof w);
         assert_int_equal(sunup__optimizer_steps(opt), 0);
@@ -204,19 +211,18 @@ static void moments_carry_on(void **state)
     float g[FLAT] = {0.5F, -1}, w[FLAT] = {3, 4}, v[FLAT];
     struct optimizer *a, *b;
     double norm;
-    sunup__optimizer_create(ctx, &k, 1, &o, false, FLAT, 2, segments, &a);
-    sunup__optimizer_create(ctx, &k, 1, &o, false, FLAT, 2, segments, &b);
+    create(&o, &k, false, &a);
+    create(&o, &k, false, &b);
     assert_int_equal(sunup__optimizer_moments(a), 2);
     assert_string_equal(sunup__optimizer_moment_name(a, 0), "momentum_buffer");
     assert_string_equal(sunup__optimizer_moment_name(a, 1), "square_avg");
-    sunup__optimizer_step(a, 0.1, 1, g, w, &norm);
+    sunup__optimizer_step(a, 0.1, 1, g, w, NULL, &norm);
     assert_true(fabs(norm - sqrt(1.25)) < 1e-15);
     memcpy(v, w, sizeof w);
-    for (int i = 0; i < 2; i++)
-        memcpy(sunup__optimizer_moment(b, i), sunup__optimizer_moment(a, i), sizeof v);
+    for (int i = 0; i < 2; i++) sunup__optimizer_set_moment(b, i, sunup__optimizer_moment(a, i));
     sunup__optimizer_set_steps(b, sunup__optimizer_steps(a));
-    sunup__optimizer_step(a, 0.1, 1, g, w, &norm);
-    sunup__optimizer_step(b, 0.1, 1, g, v, &norm);
+    sunup__optimizer_step(a, 0.1, 1, g, w, NULL, &norm);
+    sunup__optimizer_step(b, 0.1, 1, g, v, NULL, &norm);
     assert_memory_equal(w, v, sizeof w);
     sunup__optimizer_destroy(&a);
     sunup__optimizer_destroy(&b);
@@ -226,8 +232,7 @@ static void refuses(sunup_optimizer_options o, const char *part)
 {
     const struct kernels k = kernels(NULL);
     struct optimizer *opt;
-    assert_int_equal(sunup__optimizer_create(ctx, &k, 1, &o, false, FLAT, 2, segments, &opt),
-                     SUNUP_E_ARGUMENT);
+    assert_int_equal(create(&o, &k, false, &opt), SUNUP_E_ARGUMENT);
     assert_null(opt);
     if (!strstr(sunup_error(ctx), part)) fail_msg("'%s' lacks '%s'", sunup_error(ctx), part);
 }
@@ -269,7 +274,7 @@ static void survives_no_memory(void **state)
     int nth = 0;
     for (; nth < 50 && status != SUNUP_OK; nth++) {
         sunup__fail_allocation(nth);
-        status = sunup__optimizer_create(ctx, &k, 1, &o, true, FLAT, 2, segments, &opt);
+        status = create(&o, &k, true, &opt);
         sunup__fail_allocation(-1);
         assert_true(status == SUNUP_OK || (status == SUNUP_E_MEMORY && opt == NULL));
     }

@@ -1,9 +1,9 @@
 /* optimizer.c - one update of flat arrays: norm, clipping, then the type's leaf over fixed chunks.
  *
- * Owes: the step and the memory of the moments. Leaves: formulas to the update leaves, tensor-wise rates to
- * layerwise.c, the options' meaning to options.c.
- * Invariant: a step allocates nothing, and its bits depend on options, segments, g, w and moments only. If the
- * gradient's norm is not finite, nothing has been written.
+ * Owes: the step and the memory of the moments. Leaves: formulas to the update leaves, who owns which chunk to
+ * chunks.c, norms to norms.c, tensor-wise rates to layerwise.c, the options' meaning to options.c.
+ * Invariant: a step allocates nothing, and its bits depend on options, segments, g, w and moments only, not on slices.
+ * If the gradient's norm is not finite, nothing has been written.
  * Source: torch.optim, torch.nn.utils.clip_grad_norm_ (max / (norm + 1e-6), never above 1).
  */
 #include <math.h>
@@ -30,63 +30,21 @@
 
 /* --------------------------------------------------------------------------- making --- */
 
-static int64_t chunks_of(int64_t n)
+/* What steps write beside weights and moments. */
+static bool make_room(struct optimizer *opt)
 {
-    return (n + CHUNK - 1) / CHUNK;
-}
-
-static sunup_status check_segments(sunup_context *ctx, int64_t n, int n_segments,
-                                   const struct segment *s)
-{
-    for (int i = 0; i < n_segments; i++) {
-        CHECK(s[i].at >= 0 && s[i].n >= 0 && s[i].n <= n - s[i].at, ctx, E_ARGUMENT,
-              "optimizer: tensor '%s' takes [%lld, +%lld) of %lld elements", s[i].name,
-              (long long)s[i].at, (long long)s[i].n, (long long)n);
-    }
-    return SUNUP_OK;
-}
-
-static void cut_chunks(struct optimizer *opt)
-{
-    int64_t c = 0;
-    for (int s = 0; s < opt->n_segments; s++) {
-        const struct segment *segment = &opt->segments[s];
-        for (int64_t i = 0; i < segment->n; i += CHUNK) {
-            const int64_t left = segment->n - i;
-            opt->chunks[c++] = (struct chunk){s, segment->at + i, left < CHUNK ? left : CHUNK};
-        }
-    }
-}
-
-/* The segments given, or one that spans everything. */
-static bool copy_segments(struct optimizer *opt, int n_segments, const struct segment *segments)
-{
-    const struct segment whole = {"all weights", 0, opt->n, false};
-    const struct segment *from = n_segments > 0 ? segments : &whole;
-    opt->n_segments = n_segments > 0 ? n_segments : 1;
-    const size_t count = (size_t)opt->n_segments;
-    opt->segments = sunup__alloc(count * sizeof *opt->segments);
-    if (!opt->segments) return false;
-    for (int s = 0; s < opt->n_segments; s++) {
-        char *name = sunup__strdup(from[s].name);
-        if (!name) return false;
-        opt->segments[s] = (struct segment){name, from[s].at, from[s].n, from[s].vector};
-        opt->n_chunks += chunks_of(from[s].n);
-    }
-    opt->chunks = sunup__alloc((size_t)opt->n_chunks * sizeof *opt->chunks);
+    const size_t n = (size_t)opt->n_segments;
     opt->partial = sunup__alloc((size_t)opt->n_chunks * sizeof *opt->partial);
-    opt->square_g = sunup__alloc(4 * count * sizeof(double));
-    if (!opt->chunks || !opt->partial || !opt->square_g) return false;
-    opt->square_w = opt->square_g + count;
-    opt->square_r = opt->square_w + count;
-    opt->rate = opt->square_r + count;
-    cut_chunks(opt);
-    return true;
+    opt->sums = sunup__alloc((sunup__layerwise(opt) ? 2 * n : 1) * sizeof *opt->sums);
+    opt->bad = sunup__alloc(n * sizeof *opt->bad);
+    opt->square = sunup__alloc(3 * n * sizeof *opt->square);
+    opt->rate = opt->square ? opt->square + 2 * n : NULL;
+    return opt->partial && opt->sums && opt->bad && opt->square;
 }
 
-static bool add_flat(const struct optimizer *opt, void **data)
+static bool add_array(const struct optimizer *opt, void **data)
 {
-    const size_t bytes = (size_t)opt->n * (opt->f64 ? sizeof(double) : sizeof(float));
+    const size_t bytes = (size_t)opt->n_own * (opt->f64 ? sizeof(double) : sizeof(float));
     *data = sunup__alloc_aligned(bytes);
     if (*data) memset(*data, 0, bytes);
     return *data != NULL;
@@ -122,41 +80,57 @@ static void name_moments(struct optimizer *opt)
 static bool make_moments(struct optimizer *opt)
 {
     name_moments(opt);
-    for (int i = 0; i < MAX_MOMENTS; i++) {
+    for (int i = 0; i < OPTIMIZER_MOMENTS; i++) {
         if (!opt->moments[i].name) continue;
-        if (!add_flat(opt, &opt->moments[i].data)) return false;
+        if (!add_array(opt, &opt->moments[i].data)) return false;
         opt->n_moments++;
     }
-    return opt->type != OPT_LAMB || add_flat(opt, &opt->direction);
+    return opt->type != OPT_LAMB || add_array(opt, &opt->direction);
 }
 
-sunup_status sunup__optimizer_create(sunup_context *ctx, const struct kernels *k, int threads,
-                                     const sunup_optimizer_options *o, bool f64, int64_t n,
-                                     int n_segments, const struct segment *segments,
-                                     struct optimizer **opt)
+sunup_status sunup__optimizer_arrays(sunup_context *ctx, const sunup_optimizer_options *o,
+                                     int *arrays)
+{
+    struct optimizer opt = {.o = o ? *o : sunup_optimizer_defaults()};
+    TRY(sunup__optimizer_resolve(ctx, &opt.o, &opt.type));
+    name_moments(&opt);
+    *arrays = opt.type == OPT_LAMB;
+    for (int i = 0; i < OPTIMIZER_MOMENTS; i++) *arrays += opt.moments[i].name != NULL;
+    return SUNUP_OK;
+}
+
+static sunup_status fill(struct optimizer *opt, const struct optimizer_job *job)
+{
+    const sunup_status status = sunup__optimizer_chunks(opt, job);
+    if (status == SUNUP_OK && make_room(opt) && make_moments(opt)) return SUNUP_OK;
+    CHECK(status != SUNUP_OK && status != SUNUP_E_MEMORY, opt->ctx, E_MEMORY,
+          "no memory for the %s optimizer's moments of %lld weights", opt->o.type,
+          (long long)opt->n_own);
+    return status;
+}
+
+sunup_status sunup__optimizer_create(sunup_context *ctx, const sunup_optimizer_options *o,
+                                     const struct optimizer_job *job, struct optimizer **opt)
 {
     *opt = NULL;
     sunup_optimizer_options options = o ? *o : sunup_optimizer_defaults();
     enum optimizer_type type;
     TRY(sunup__optimizer_resolve(ctx, &options, &type));
-    TRY(check_segments(ctx, n, n_segments, segments));
     struct optimizer *made = sunup__alloc(sizeof *made);
-    if (made) {
-        *made = (struct optimizer){.ctx = ctx,
-                                   .kernels = k,
-                                   .threads = threads,
-                                   .type = type,
-                                   .o = options,
-                                   .f64 = f64,
-                                   .n = n};
-    }
-    if (!made || !copy_segments(made, n_segments, segments) || !make_moments(made)) {
+    CHECK(made, ctx, E_MEMORY, "no memory for the %s optimizer", options.type);
+    *made = (struct optimizer){.ctx = ctx,
+                               .kernels = job->k,
+                               .threads = job->threads,
+                               .type = type,
+                               .o = options,
+                               .f64 = job->f64,
+                               .n = job->n};
+    const sunup_status status = fill(made, job);
+    if (status == SUNUP_OK)
+        *opt = made;
+    else
         sunup__optimizer_destroy(&made);
-        RAISE(ctx, E_MEMORY, "no memory for the %s optimizer's moments of %lld weights",
-              options.type, (long long)n);
-    }
-    *opt = made;
-    return SUNUP_OK;
+    return status;
 }
 
 void sunup__optimizer_destroy(struct optimizer **opt)
@@ -165,38 +139,19 @@ void sunup__optimizer_destroy(struct optimizer **opt)
     *opt = NULL;
     if (!o) return;
     for (int s = 0; o->segments && s < o->n_segments; s++) sunup__free((void *)o->segments[s].name);
-    for (int i = 0; i < MAX_MOMENTS; i++) sunup__free(o->moments[i].data);
+    for (int i = 0; i < OPTIMIZER_MOMENTS; i++) sunup__free(o->moments[i].data);
     sunup__free(o->segments);
+    sunup__free(o->slices);
     sunup__free(o->chunks);
     sunup__free(o->partial);
-    sunup__free(o->square_g);
+    sunup__free(o->sums);
+    sunup__free(o->bad);
+    sunup__free(o->square);
     sunup__free(o->direction);
     sunup__free(o);
 }
 
 /* --------------------------------------------------------------------------- a step --- */
-
-static void square_task(void *arg, int64_t i)
-{
-    const struct step_job *job = arg;
-    struct optimizer *opt = job->opt;
-    if (opt->f64)
-        squares_f64(job, opt->chunks[i], &opt->partial[i]);
-    else
-        squares_f32(job, opt->chunks[i], &opt->partial[i]);
-}
-
-double sunup__optimizer_squares(struct step_job *job, const void *x, double *squares)
-{
-    struct optimizer *opt = job->opt;
-    job->x = x;
-    sunup__parallel(opt->threads, opt->n_chunks, square_task, job);
-    double total = 0;
-    for (int s = 0; s < opt->n_segments; s++) squares[s] = 0;
-    for (int64_t i = 0; i < opt->n_chunks; i++) squares[opt->chunks[i].segment] += opt->partial[i];
-    for (int s = 0; s < opt->n_segments; s++) total += squares[s];
-    return total;
-}
 
 /* lars puts the tensor's rate where v = momentum v + rate (g + decay w) has it, and steps by v itself. */
 static struct update lars_constants(const struct step_job *job, int segment)
@@ -213,12 +168,13 @@ static void update_task(void *arg, int64_t i)
 {
     const struct step_job *job = arg;
     const struct optimizer *opt = job->opt;
-    const struct chunk c = opt->chunks[i];
-    const struct update u = opt->type == OPT_LARS ? lars_constants(job, c.segment) : job->u;
+    const struct chunk *c = &opt->chunks[i];
+    const struct update u = opt->type == OPT_LARS ? lars_constants(job, c->segment) : job->u;
     if (opt->f64)
         update_f64(job, &u, c);
     else
         update_f32(job, &u, c);
+    if (opt->type != OPT_LAMB) sunup__give(job, c);
 }
 
 static struct update constants(const struct optimizer *opt, double lr, double grad_scale)
@@ -245,28 +201,21 @@ static struct update constants(const struct optimizer *opt, double lr, double gr
     };
 }
 
-static sunup_status not_finite(const struct optimizer *opt)
-{
-    int s = 0;
-    while (s < opt->n_segments - 1 && isfinite(opt->square_g[s])) s++;
-    RAISE(opt->ctx, E_NAN,
-          "the gradient of '%s' is not finite at update %lld; no weight was changed. Try a lower "
-          "lr, a longer warm-up or clip_norm, and look for log(0) or a division by 0",
-          opt->segments[s].name, (long long)opt->t);
-}
-
 sunup_status sunup__optimizer_step(struct optimizer *opt, double lr, double grad_scale,
-                                   const void *g, void *w, double *norm)
+                                   const void *g, void *w, const struct optimizer_ranks *ranks,
+                                   double *norm)
 {
-    struct step_job job = {.opt = opt, .g = g, .w = w};
-    *norm = fabs(grad_scale) * sqrt(sunup__optimizer_squares(&job, g, opt->square_g));
-    if (!isfinite(*norm)) return not_finite(opt);
+    struct step_job job = {.opt = opt, .g = g, .w = w, .ranks = ranks};
+    double squares;
+    TRY(sunup__gradient_squares(&job, &squares));
+    *norm = fabs(grad_scale) * sqrt(squares);
+    if (!isfinite(*norm)) return sunup__gradient_not_finite(&job);
     const double limit = opt->o.clip_norm / (*norm + 1e-6);
     const double clip = opt->o.clip_norm > 0 && limit < 1 ? limit : 1;
     job.u = constants(opt, lr, grad_scale * clip);
     if (opt->type == OPT_LARS) sunup__lars_rates(&job);
     sunup__parallel(opt->threads, opt->n_chunks, update_task, &job);
-    if (opt->type == OPT_LAMB) sunup__lamb_update(&job);
+    if (opt->type == OPT_LAMB) TRY(sunup__lamb_update(&job));
     opt->t++;
     return SUNUP_OK;
 }
@@ -306,7 +255,18 @@ const char *sunup__optimizer_moment_name(const struct optimizer *opt, int i)
     return moment_at(opt, i)->name;
 }
 
-void *sunup__optimizer_moment(struct optimizer *opt, int i)
+const void *sunup__optimizer_moment(const struct optimizer *opt, int i)
 {
     return moment_at(opt, i)->data;
+}
+
+void sunup__optimizer_set_moment(struct optimizer *opt, int i, const void *whole)
+{
+    const int64_t width = opt->f64 ? sizeof(double) : sizeof(float);
+    char *to = moment_at(opt, i)->data;
+    for (int s = 0; s < opt->n_slices; s++) {
+        const struct slice *slice = &opt->slices[s];
+        memcpy(to, (const char *)whole + slice->at * width, (size_t)(slice->n * width));
+        to += slice->n * width;
+    }
 }

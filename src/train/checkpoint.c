@@ -2,7 +2,8 @@
  *
  * Holds: weights and states under their names, moments as "optimizer.<moment>", and as metadata the run's definition
  * (batch, shards, accumulate, seed) and position (step, evaluations done, memory of the schedule). Nothing depends on
- * ranks, so any number of them may resume. Rank 0 writes, atomically; all ranks learn whether it worked.
+ * ranks, so any number of them may resume. Rank 0 collects the slices of the moments and writes, atomically; all ranks
+ * learn whether it worked. When it has read a file, each rank takes its slices of what rank 0 sends.
  *
  * Invariant: a file that can be read is whole (its checksum is verified before anything is taken from it).
  */
@@ -67,24 +68,28 @@ static struct position position_of(const sunup_trainer *t)
                              .scale = t->schedule.scale};
 }
 
+static int weight_count(const sunup_trainer *t)
+{
+    return t->model->n_parameters + t->model->n_states;
+}
+
 static int tensor_count(const sunup_trainer *t)
 {
-    return t->model->n_parameters + t->model->n_states + sunup__optimizer_moments(t->optimizer);
+    return weight_count(t) + sunup__optimizer_moments(t->optimizer);
 }
 
-/* Tensor i of the checkpoint as it lies in memory. name: room for a moment's name. */
-static sunup_tensor tensor_of(sunup_trainer *t, int i, char name[64])
+/* Tensor i of the checkpoint; a moment has no data, as this rank has slices of it only. name: room for its name. */
+static sunup_tensor tensor_of(const sunup_trainer *t, int i, char name[64])
 {
-    const int n = t->model->n_parameters + t->model->n_states;
+    const int n = weight_count(t);
     if (i < n) return t->model->tensors[i].t;
     (void)snprintf(name, 64, "optimizer.%s", sunup__optimizer_moment_name(t->optimizer, i - n));
-    return (sunup_tensor){.name = name,
-                          .dtype = t->model->dtype,
-                          .shape = SUNUP_SHAPE(t->model->n_flat_parameters),
-                          .data = sunup__optimizer_moment(t->optimizer, i - n)};
+    return (sunup_tensor){
+        .name = name, .dtype = t->model->dtype, .shape = SUNUP_SHAPE(t->model->n_flat_parameters)};
 }
 
-static sunup_status write_all(sunup_trainer *t, const char *path, struct arena *a)
+static sunup_status write_all(sunup_trainer *t, const char *path,
+                              const struct whole_moments *moments, struct arena *a)
 {
     const int n = tensor_count(t);
     struct position p = position_of(t);
@@ -98,6 +103,8 @@ static sunup_status write_all(sunup_trainer *t, const char *path, struct arena *
     CHECK(tensors && names && keys && values && numbers, t->ctx, E_MEMORY, "no memory to write %s",
           path);
     for (int i = 0; i < n; i++) tensors[i] = tensor_of(t, i, names[i]);
+    for (int i = weight_count(t); i < n; i++)
+        tensors[i].data = (void *)moments->data[i - weight_count(t)]; /* only read */
     for (int i = 0; i < ENTRIES; i++) {
         keys[i] = e[i].key;
         values[i] = numbers[i];
@@ -113,11 +120,16 @@ static sunup_status write_all(sunup_trainer *t, const char *path, struct arena *
 
 sunup_status sunup_trainer_save(sunup_trainer *t, const char *path)
 {
+    struct whole_moments moments = {0};
     struct arena a = {0};
-    sunup_status mine = SUNUP_OK;
-    if (sunup_comm_rank(t->comm) == 0) mine = write_all(t, path, &a);
+    sunup_status status = sunup__moments_collect(t, &moments);
+    if (status == SUNUP_OK) {
+        const bool mine = sunup_comm_rank(t->comm) == 0;
+        status = sunup_comm_agree(t->comm, mine ? write_all(t, path, &moments, &a) : SUNUP_OK);
+    }
     sunup__arena_end(&a);
-    return sunup_comm_agree(t->comm, mine);
+    sunup__moments_end(&moments, status);
+    return status;
 }
 
 static sunup_status read_entry(sunup_trainer *t, const char *path, const struct tensors *file,
@@ -184,33 +196,38 @@ static sunup_status check_tensors(sunup_trainer *t, const char *path, const stru
     return SUNUP_OK;
 }
 
-/* Everything is verified before the first number of the trainer is changed. */
+static void take_position(sunup_trainer *t, const struct position *p)
+{
+    t->step = p->step;
+    t->evaluated = p->evaluated;
+    sunup__optimizer_set_steps(t->optimizer, p->updates);
+    t->schedule.bad = p->bad;
+    t->schedule.best = p->best;
+    t->schedule.scale = p->scale;
+}
+
+/* Everything is verified before the first number of the trainer is changed. Moments stay in the file. */
 static sunup_status take(sunup_trainer *t, const char *path, const struct tensors *file)
 {
     struct position p;
     TRY(read_position(t, path, file, &p));
     TRY(check_tensors(t, path, file));
-    for (int i = 0; i < tensor_count(t); i++) {
-        char name[64];
-        const sunup_tensor ours = tensor_of(t, i, name);
-        const int64_t bytes = sunup__elements(&ours.shape) * sunup_dtype_bytes(ours.dtype);
-        memcpy(ours.data, tensor_in(file, ours.name)->data, (size_t)bytes);
+    for (int i = 0; i < weight_count(t); i++) {
+        const sunup_tensor *ours = &t->model->tensors[i].t;
+        const int64_t bytes = sunup__elements(&ours->shape) * sunup_dtype_bytes(ours->dtype);
+        memcpy(ours->data, tensor_in(file, ours->name)->data, (size_t)bytes);
     }
-    t->step = p.step;
-    t->evaluated = p.evaluated;
-    sunup__optimizer_set_steps(t->optimizer, p.updates);
-    t->schedule.bad = p.bad;
-    t->schedule.best = p.best;
-    t->schedule.scale = p.scale;
+    take_position(t, &p);
     return SUNUP_OK;
 }
 
-static sunup_status restore_from(sunup_trainer *t, const char *path)
+/* file: stays for the moments; nothing in it after a failure. */
+static sunup_status restore_from(sunup_trainer *t, const char *path, struct tensors *file)
 {
-    struct tensors file = {0};
-    TRY(sunup__tensors_read(t->ctx, path, &file));
-    const sunup_status status = take(t, path, &file);
-    sunup__tensors_end(&file);
+    *file = (struct tensors){0};
+    TRY(sunup__tensors_read(t->ctx, path, file));
+    const sunup_status status = take(t, path, file);
+    if (status != SUNUP_OK) sunup__tensors_end(file);
     return status;
 }
 
@@ -251,14 +268,16 @@ static void name_checkpoint(struct text *path, const char *folder, int64_t step)
 
 /* The newest that can be read; older ones serve if it is damaged. Tried on rank 0; the others take its choice. */
 static sunup_status restore_newest(sunup_trainer *t, const char *folder, int64_t *steps,
-                                   struct text *path)
+                                   struct tensors *file)
 {
     const int n = list_checkpoints(folder, steps);
     sunup_status last = SUNUP_E_FILE;
     for (int i = 0; i < n; i++) {
-        name_checkpoint(path, folder, steps[i]);
-        CHECK(path->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
-        last = restore_from(t, path->s);
+        struct text path = {0};
+        name_checkpoint(&path, folder, steps[i]);
+        CHECK(path.s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
+        last = restore_from(t, path.s, file);
+        sunup__free(path.s);
         if (last != SUNUP_E_FORMAT && last != SUNUP_E_FILE) return last;
         sunup__log(t->ctx, SUNUP_LOG_WARN, "checkpoint passed over: %s", sunup_error(t->ctx));
     }
@@ -266,47 +285,53 @@ static sunup_status restore_newest(sunup_trainer *t, const char *folder, int64_t
     return last;
 }
 
-static sunup_status restore_locally(sunup_trainer *t, const char *path)
+static sunup_status restore_locally(sunup_trainer *t, const char *path, struct tensors *file)
 {
-    if (path != NULL) return restore_from(t, path);
+    if (path != NULL) return restore_from(t, path, file);
     CHECK(t->o.run_dir != NULL, t->ctx, E_ARGUMENT, "no run folder to resume from (run_dir)");
-    struct text folder = {0}, name = {0};
+    struct text folder = {0};
     int64_t *steps = sunup__alloc(MAX_KEPT * sizeof *steps);
     folder_of(t->o.run_dir, &folder);
     sunup_status status = SUNUP_E_MEMORY;
-    if (steps != NULL && folder.s != NULL) status = restore_newest(t, folder.s, steps, &name);
+    if (steps != NULL && folder.s != NULL) status = restore_newest(t, folder.s, steps, file);
     sunup__free(steps);
     sunup__free(folder.s);
-    sunup__free(name.s);
     return status;
 }
 
+/* Where moment i lies in rank 0's file; NULL on other ranks. */
+static void *moment_in(const sunup_trainer *t, int i, const struct tensors *file)
+{
+    char name[64];
+    (void)tensor_of(t, weight_count(t) + i, name);
+    return sunup_comm_rank(t->comm) == 0 ? tensor_in(file, name)->data : NULL;
+}
+
 /* Rank 0's state goes to all: the others need not see the file. */
-static sunup_status broadcast(sunup_trainer *t)
+static sunup_status broadcast(sunup_trainer *t, const struct tensors *file)
 {
     struct position p = position_of(t);
     TRY(sunup__comm_broadcast(t->comm, &p, sizeof p, 0, "position of a checkpoint"));
-    t->step = p.step;
-    t->evaluated = p.evaluated;
-    sunup__optimizer_set_steps(t->optimizer, p.updates);
-    t->schedule.bad = p.bad;
-    t->schedule.best = p.best;
-    t->schedule.scale = p.scale;
-    for (int i = 0; i < tensor_count(t); i++) {
-        char name[64];
-        const sunup_tensor ours = tensor_of(t, i, name);
-        const int64_t bytes = sunup__elements(&ours.shape) * sunup_dtype_bytes(ours.dtype);
-        TRY(sunup__comm_broadcast(t->comm, ours.data, bytes, 0, "tensors of a checkpoint"));
+    take_position(t, &p);
+    for (int i = 0; i < weight_count(t); i++) {
+        const sunup_tensor *ours = &t->model->tensors[i].t;
+        const int64_t bytes = sunup__elements(&ours->shape) * sunup_dtype_bytes(ours->dtype);
+        TRY(sunup__comm_broadcast(t->comm, ours->data, bytes, 0, "tensors of a checkpoint"));
     }
+    for (int i = 0; i < sunup__optimizer_moments(t->optimizer); i++)
+        TRY(sunup__moment_spread(t, i, moment_in(t, i, file)));
     return SUNUP_OK;
 }
 
 sunup_status sunup_trainer_restore(sunup_trainer *t, const char *path)
 {
+    struct tensors file = {0};
     sunup_status mine = SUNUP_OK;
-    if (sunup_comm_rank(t->comm) == 0) mine = restore_locally(t, path);
-    TRY(sunup_comm_agree(t->comm, mine));
-    TRY(broadcast(t));
+    if (sunup_comm_rank(t->comm) == 0) mine = restore_locally(t, path, &file);
+    sunup_status status = sunup_comm_agree(t->comm, mine);
+    if (status == SUNUP_OK) status = broadcast(t, &file);
+    if (!sunup__late_messages(status)) sunup__tensors_end(&file);
+    TRY(status);
     t->claimed = true;
     sunup__record_rewind(t->recorder, t->step);
     return sunup__train_rewind(t);

@@ -153,7 +153,7 @@ static sunup_status evaluate_batches(struct evaluation *e)
 }
 
 /* Sum the shards' terms over all ranks; a rank that failed says so in its terms. */
-static sunup_status finish(struct evaluation *e, sunup_status mine, double *sum)
+static sunup_status finish(struct evaluation *e, sunup_status mine, const double **sum)
 {
     sunup_trainer *t = e->t;
     for (int s = t->from; s < t->to; s++) {
@@ -162,8 +162,9 @@ static sunup_status finish(struct evaluation *e, sunup_status mine, double *sum)
         memcpy(sunup__exchange_slot(e->exchange), terms, (size_t)e->n * sizeof *terms);
         sunup__exchange_push(e->exchange);
     }
-    TRY(sunup__exchange_finish(e->exchange, "sum of an evaluation", sum));
-    return sum[SUM_FAILED] != 0 ? sunup_comm_agree(t->comm, mine) : SUNUP_OK;
+    TRY(sunup__exchange_reduce(e->exchange, "sum of an evaluation"));
+    *sum = sunup__exchange_total(e->exchange);
+    return (*sum)[SUM_FAILED] != 0 ? sunup_comm_agree(t->comm, mine) : SUNUP_OK;
 }
 
 static sunup_status keep_confusion(struct evaluation *e, const double *sum)
@@ -195,11 +196,12 @@ static sunup_status keep_mistakes(struct evaluation *e)
     return SUNUP_OK;
 }
 
-static sunup_status run(struct evaluation *e, double *sum, sunup_metrics *metrics)
+static sunup_status run(struct evaluation *e, sunup_metrics *metrics)
 {
     sunup_trainer *t = e->t;
     const double start = sunup__now_s();
-    TRY(finish(e, evaluate_batches(e), sum));
+    const double *sum;
+    TRY(finish(e, evaluate_batches(e), &sum));
     if (e->classes > 0) {
         TRY(keep_confusion(e, sum));
         TRY(keep_mistakes(e));
@@ -229,7 +231,7 @@ static sunup_status find_classes(struct evaluation *e)
     return SUNUP_OK;
 }
 
-static sunup_status prepare(struct evaluation *e, double **sum)
+static sunup_status prepare(struct evaluation *e)
 {
     sunup_trainer *t = e->t;
     CHECK(sunup_data_samples(e->data) >= 1, t->ctx, E_ARGUMENT,
@@ -237,10 +239,10 @@ static sunup_status prepare(struct evaluation *e, double **sum)
     TRY(find_classes(e));
     e->n = SUMS + (int64_t)e->classes * e->classes;
     e->terms = sunup__alloc((size_t)((t->to - t->from) * e->n) * sizeof *e->terms);
-    *sum = sunup__alloc((size_t)e->n * sizeof **sum);
-    CHECK(e->terms != NULL && *sum != NULL, t->ctx, E_MEMORY, "no memory for an evaluation");
-    TRY(sunup__exchange_create(t->comm, t->kernels, t->threads, t->o.shards, e->n, true,
-                               &e->exchange));
+    CHECK(e->terms != NULL, t->ctx, E_MEMORY, "no memory for an evaluation");
+    const struct exchange_options sums = {
+        .k = t->kernels, .threads = t->threads, .shards = t->o.shards, .n = e->n, .f64 = true};
+    TRY(sunup__exchange_create(t->comm, &sums, &e->exchange));
     const struct stream_options o = {.batch = t->o.batch,
                                      .shards = t->o.shards,
                                      .from = t->from,
@@ -252,12 +254,10 @@ static sunup_status prepare(struct evaluation *e, double **sum)
 sunup_status sunup_trainer_evaluate(sunup_trainer *t, sunup_data *data, sunup_metrics *metrics)
 {
     struct evaluation e = {.t = t, .data = data};
-    double *sum = NULL;
-    sunup_status status = prepare(&e, &sum);
-    if (status == SUNUP_OK) status = run(&e, sum, metrics);
+    sunup_status status = prepare(&e);
+    if (status == SUNUP_OK) status = run(&e, metrics);
     sunup__stream_destroy(&e.stream);
     sunup__exchange_destroy(&e.exchange);
     sunup__free(e.terms);
-    sunup__free(sum);
     return status;
 }

@@ -159,6 +159,16 @@ static sunup_status add_gradients(sunup_trainer *t, struct pass *p)
     return SUNUP_OK;
 }
 
+sunup_status sunup__pass_bind_weights(const sunup_trainer *t, const struct pass *p)
+{
+    for (int i = 0; i < t->model->n_parameters + t->model->n_states; i++) {
+        sunup_value *v = sunup_graph_find(p->graph, t->model->tensors[i].t.name);
+        if (sunup__plan_address(p->plan, v) != NULL)
+            TRY(sunup_plan_bind(p->plan, v, t->model->tensors[i].t.data));
+    }
+    return SUNUP_OK;
+}
+
 static sunup_status compile(sunup_trainer *t, struct pass *p)
 {
     const int n = (p->training ? t->model->n_parameters : 0) + p->n_averages;
@@ -175,12 +185,7 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
           "the loss is not a single number");
     const struct plan_options o = {.memory_bytes = p->training ? t->o.memory_bytes : 0};
     TRY(sunup__plan_create(p->graph, n_outputs, outputs, &o, &p->plan));
-    for (int i = 0; i < t->model->n_parameters + t->model->n_states; i++) {
-        sunup_value *v = sunup_graph_find(p->graph, t->model->tensors[i].t.name);
-        if (sunup__plan_address(p->plan, v) != NULL)
-            TRY(sunup_plan_bind(p->plan, v, t->model->tensors[i].t.data));
-    }
-    return SUNUP_OK;
+    return sunup__pass_bind_weights(t, p);
 }
 
 static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct pass *p)
@@ -250,6 +255,8 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
           "%d ranks cannot share %d shards; start at most %d ranks or raise shards (which changes "
           "the run)",
           ranks, o->shards, o->shards);
+    CHECK(t->model->flat == t->model->home, t->ctx, E_ARGUMENT,
+          "the model has a trainer already; destroy it before another one is created");
     CHECK(samples >= 1, t->ctx, E_ARGUMENT, "the data hold no sample");
     CHECK(o->batch <= samples, t->ctx, E_ARGUMENT,
           "a batch of %lld is larger than the data (%lld samples)", (long long)o->batch,
@@ -279,47 +286,10 @@ static sunup_status lay_out_terms(sunup_trainer *t)
     return SUNUP_OK;
 }
 
-/* Optimizer over the parameters of the flat array, in its order. */
-static sunup_status make_optimizer(sunup_trainer *t)
-{
-    const sunup_model *m = t->model;
-    struct segment *s = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *s);
-    CHECK(s != NULL, t->ctx, E_MEMORY, "no memory for %d parameters", m->n_parameters);
-    for (int i = 0; i < m->n_parameters; i++) {
-        const struct model_tensor *p = &m->tensors[m->n_parameters - 1 - i]; /* ascending offsets */
-        s[i] = (struct segment){.name = p->t.name,
-                                .at = p->at,
-                                .n = sunup__elements(&p->t.shape),
-                                .vector = p->t.shape.n <= 1};
-    }
-    return sunup__optimizer_create(t->ctx, t->kernels, t->threads, &t->o.optimizer,
-                                   m->dtype == SUNUP_F64, m->n_flat_parameters, m->n_parameters, s,
-                                   &t->optimizer);
-}
-
-/* The gradients' sum beside the exchange: none where that holds it, two where batches are added. Before there is an
- * exchange, as if it could not hold it for several ranks. */
-static int64_t sums_needed(const sunup_trainer *t)
-{
-    if (t->o.accumulate > 1) return 2;
-    const bool holds = t->exchange != NULL && sunup__exchange_is_shared(t->exchange);
-    return sunup_comm_ranks(t->comm) > 1 && !holds;
-}
-
-int64_t sunup__trainer_bytes(const sunup_trainer *t)
-{
-    const int64_t element = sunup_dtype_bytes(t->model->dtype);
-    const int64_t moments = t->optimizer != NULL ? sunup__optimizer_moments(t->optimizer) : 2;
-    const sunup_plan_info plan = sunup_plan_describe(t->pass->plan);
-    const int64_t exchange = sunup__exchange_bytes(t->o.shards, sunup_comm_ranks(t->comm),
-                                                   t->terms.n, t->model->dtype == SUNUP_F64);
-    return plan.arena_bytes + exchange +
-           element * (t->model->n_flat + sums_needed(t) * t->terms.n + moments * t->model->n_flat);
-}
-
 static sunup_status check_memory(sunup_trainer *t)
 {
-    const int64_t want = sunup__trainer_bytes(t), have = sunup__memory_available();
+    const int64_t want = sunup__trainer_bytes(t, sunup_comm_ranks(t->comm)),
+                  have = sunup__memory_available();
     CHECK(want <= have, t->ctx, E_MEMORY,
           "this run needs about %.1f MB a rank, and %.1f MB are free; lower batch, or raise shards "
           "or ranks",
@@ -391,20 +361,15 @@ sunup_status sunup__train_setup(sunup_trainer *t)
     TRY(sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true, &t->pass));
     TRY(lay_out_terms(t));
     TRY(count_steps(t));
-    TRY(make_optimizer(t));
+    TRY(sunup__list_parameters(t));
     /* max_steps ends a run early; its learning rates are those of the whole run. */
     CHECK(t->total_steps >= 1, t->ctx, E_ARGUMENT, "epochs %g of %lld steps is not one step",
           t->o.epochs, (long long)t->steps_per_epoch);
+    TRY(check_memory(t));
+    TRY(sunup__share_weights(t));
     const double whole = floor(t->o.epochs * (double)t->steps_per_epoch + 1e-9);
     const double lr = sunup__optimizer_lr(t->optimizer);
     TRY(sunup__schedule_create(t->ctx, &t->o.schedule, lr, whole, &t->schedule));
-    TRY(check_memory(t));
-    TRY(sunup__exchange_create(t->comm, t->kernels, t->threads, t->o.shards, t->terms.n,
-                               t->model->dtype == SUNUP_F64, &t->exchange));
-    const int64_t bytes = sums_needed(t) * t->terms.n * sunup_dtype_bytes(t->model->dtype);
-    if (bytes > 0) t->sum_room = sunup__alloc_aligned((size_t)bytes);
-    CHECK(bytes == 0 || t->sum_room != NULL, t->ctx, E_MEMORY,
-          "no memory for the sum of %lld terms", (long long)t->terms.n);
     TRY(sunup__train_rewind(t));
     return compare_ranks(t);
 }

@@ -1,7 +1,7 @@
 /* train.h - the loop and what it leaves behind: checkpoints, metrics, events, the report.
  *
- * Files: trainer.c (a step: the whole flow), run.c (a whole run), create.c and setup.c (before it), evaluate.c,
- * checkpoint.c, nonfinite.c, record.c (JSON Lines), tensorboard.c (event file), report.c (one HTML file).
+ * Files: trainer.c (a step: the whole flow), run.c (a whole run), create.c, setup.c and slices.c (before it),
+ * evaluate.c, checkpoint.c, nonfinite.c, record.c (JSON Lines), tensorboard.c (event file), report.c (one HTML file).
  */
 #ifndef SUNUP_TRAIN_H
 #define SUNUP_TRAIN_H
@@ -38,8 +38,9 @@ const struct confusion *
 sunup__trainer_confusion(const sunup_trainer *t); /* of the last evaluation */
 /* Path of the newest checkpoint of a run folder; E_FILE if there is none. */
 sunup_status sunup__checkpoint_newest(sunup_context *ctx, const char *run_dir, struct text *path);
-/* Predicted bytes on this rank: weights, gradients, moments, exchange, plan arena. The data are in memory before. */
-int64_t sunup__trainer_bytes(const sunup_trainer *t);
+/* Predicted bytes of a rank of `ranks`: weights, gradients, moments, exchange, plan arena. The data are in memory
+ * before. */
+int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks);
 
 /* Measure the makers of the training pass on a batch of the data; the winners go to a tuning file. */
 sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path);

@@ -116,6 +116,28 @@ static void regression_finds_the_truth(void **state)
     end(&p);
 }
 
+/* The weights are the trainer's while it lives, and the model's again after it. */
+static void weights_come_back(void **state)
+{
+    (void)state;
+    struct problem p = {0};
+    const sunup_train_options o = options();
+    sunup_trainer *second;
+    assert_int_equal(start(&p, build, &o), SUNUP_OK);
+    assert_int_equal(sunup_trainer_create(p.model, p.data, NULL, &o, &second), SUNUP_E_ARGUMENT);
+    assert_null(second);
+    assert_non_null(strstr(sunup_error(p.ctx), "has a trainer already"));
+    assert_int_equal(sunup_trainer_step(p.trainer, NULL), SUNUP_OK);
+    const uint64_t hash = sunup_model_hash(p.model);
+    sunup_trainer_destroy(&p.trainer);
+    assert_true(sunup_model_hash(p.model) == hash);
+    assert_int_equal(sunup_trainer_create(p.model, p.data, NULL, &o, &p.trainer), SUNUP_OK);
+    assert_true(sunup_model_hash(p.model) == hash);
+    assert_int_equal(sunup_trainer_step(p.trainer, NULL), SUNUP_OK);
+    assert_true(sunup_model_hash(p.model) != hash);
+    end(&p);
+}
+
 static void a_loss_of_its_own(void **state)
 {
     (void)state;
@@ -233,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regression_finds_the_truth),
+        cmocka_unit_test(weights_come_back),
         cmocka_unit_test(a_loss_of_its_own),
         cmocka_unit_test(accumulation_is_a_larger_batch),
         cmocka_unit_test(threads_do_not_matter),

@@ -1,7 +1,8 @@
 /* trainer.c - the verbs of training, the whole flow from a batch to new weights.
  *
  *   stream -> shards of this rank -> plan (forward, backward) -> exchange (one sum over all shards)
- *          -> optimizer -> weights; averages -> states; records, evaluations, checkpoints
+ *          -> optimizer -> weights of the own slices -> exchange -> all weights; averages -> states; records,
+ *          evaluations, checkpoints
  *
  * A step is a function of (weights, moments, seed, step) and of the run's definition (batch, shards, data); ranks
  * and threads only decide who computes what. What is needed to build this is in setup.c.
@@ -25,11 +26,6 @@ static void put_number(void *p, int64_t i, bool f64, double x)
         ((double *)p)[i] = x;
     else
         ((float *)p)[i] = (float)x;
-}
-
-static bool is_f64(const sunup_trainer *t)
-{
-    return t->model->dtype == SUNUP_F64;
 }
 
 static void *element(const sunup_trainer *t, void *flat, int64_t at)
@@ -89,65 +85,122 @@ static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard
     double loss = 0, correct = 0;
     TRY(scalar(t, t->pass->loss, &loss));
     if (t->pass->correct != NULL) TRY(scalar(t, t->pass->correct, &correct));
-    put_number(slot, t->terms.extras + EXTRA_LOSS, is_f64(t), loss);
-    put_number(slot, t->terms.extras + EXTRA_CORRECT, is_f64(t), correct);
-    put_number(slot, t->terms.extras + EXTRA_STOP, is_f64(t), t->stop ? 1 : 0);
+    put_number(slot, t->terms.extras + EXTRA_LOSS, sunup__train_f64(t), loss);
+    put_number(slot, t->terms.extras + EXTRA_CORRECT, sunup__train_f64(t), correct);
+    put_number(slot, t->terms.extras + EXTRA_STOP, sunup__train_f64(t), t->stop ? 1 : 0);
     sunup__exchange_push(t->exchange);
     return SUNUP_OK;
 }
 
-struct step_sums { /* of the batches of one step */
-    double loss, correct, data_s, comm_s;
+/* A step under way, as the optimizer's calls for other ranks see it. */
+struct step_work {
+    sunup_trainer *t;
+    const struct batch *batch;
+    sunup_status mine;  /* of this rank's shards of the batch */
+    bool seen;          /* what all shards of the batch say beside their gradients: */
+    sunup_status found; /* no step is made if it is not OK */
+    double loss, correct, data_s;
     bool stop;
 };
+
+static const char *name_site(const struct step_work *s, const char *what, char site[64])
+{
+    (void)snprintf(site, 64, "%s, step %lld", what, (long long)s->t->step);
+    return site;
+}
 
 /* A rank that cannot compute its shards still takes part in the exchange, with zeros and a mark; then all know. */
 static void push_failure(sunup_trainer *t)
 {
     void *slot = sunup__exchange_slot(t->exchange);
     memset(slot, 0, (size_t)(t->terms.n * sunup_dtype_bytes(t->model->dtype)));
-    put_number(slot, t->terms.extras + EXTRA_FAILED, is_f64(t), 1);
+    put_number(slot, t->terms.extras + EXTRA_FAILED, sunup__train_f64(t), 1);
     sunup__exchange_push(t->exchange);
 }
 
-/* One batch: the sum over all shards on all ranks in `room`; NULL: in the exchange. */
-static sunup_status sum_batch(sunup_trainer *t, void *room, struct step_sums *sums)
+/* One batch: its sum over all shards comes into the exchange. */
+static sunup_status sum_batch(struct step_work *s)
 {
+    sunup_trainer *t = s->t;
     const double asked = sunup__now_s();
-    const struct batch *b;
-    sunup_status mine = sunup__stream_next(t->stream, &b);
-    sums->data_s += sunup__now_s() - asked;
-    for (int s = t->from; s < t->to; s++) {
-        if (mine == SUNUP_OK) mine = run_shard(t, b, s);
-        if (mine != SUNUP_OK) push_failure(t);
+    s->mine = sunup__stream_next(t->stream, &s->batch);
+    s->data_s += sunup__now_s() - asked;
+    for (int i = t->from; i < t->to; i++) {
+        if (s->mine == SUNUP_OK) s->mine = run_shard(t, s->batch, i);
+        if (s->mine != SUNUP_OK) push_failure(t);
     }
+    s->seen = false;
     char site[64];
-    (void)snprintf(site, sizeof site, "sum of gradients, step %lld", (long long)t->step);
-    TRY(sunup__exchange_finish(t->exchange, site, room));
-    const void *total = room != NULL ? room : sunup__exchange_total(t->exchange);
-    if (number_at(total, t->terms.extras + EXTRA_FAILED, is_f64(t)) != 0)
-        return sunup_comm_agree(t->comm, mine);
-    sums->comm_s += sunup__exchange_wait_s(t->exchange);
-    const double loss = number_at(total, t->terms.extras + EXTRA_LOSS, is_f64(t)) / t->o.shards;
-    if (!isfinite(loss)) return sunup__train_find_nan(t, b);
-    sums->loss += loss;
-    sums->correct += number_at(total, t->terms.extras + EXTRA_CORRECT, is_f64(t)) / t->o.shards;
-    sums->stop = sums->stop || number_at(total, t->terms.extras + EXTRA_STOP, is_f64(t)) > 0;
+    return sunup__exchange_reduce(t->exchange, name_site(s, "sum of gradients", site));
+}
+
+/* All ranks see the same, and so agree. */
+static sunup_status see_batch(struct step_work *s)
+{
+    sunup_trainer *t = s->t;
+    const void *total = sunup__exchange_total(t->exchange);
+    const bool f64 = sunup__train_f64(t);
+    if (number_at(total, t->terms.extras + EXTRA_FAILED, f64) != 0)
+        return sunup_comm_agree(t->comm, s->mine);
+    const double loss = number_at(total, t->terms.extras + EXTRA_LOSS, f64) / t->o.shards;
+    if (!isfinite(loss)) return sunup__train_find_nan(t, s->batch);
+    s->loss += loss;
+    s->correct += number_at(total, t->terms.extras + EXTRA_CORRECT, f64) / t->o.shards;
+    s->stop = s->stop || number_at(total, t->terms.extras + EXTRA_STOP, f64) > 0;
     return SUNUP_OK;
 }
 
-static sunup_status sum_batches(sunup_trainer *t, struct step_sums *sums)
+/* After the first combine of a batch its tail is whole: a batch that failed ends here, before anything was used. */
+static sunup_status combine(void *work, int64_t n, int64_t *words)
 {
-    TRY(sum_batch(t, t->sum_room, sums));
-    t->sum = t->sum_room != NULL ? t->sum_room : sunup__exchange_total(t->exchange);
-    for (int i = 1; i < t->o.accumulate; i++) {
-        void *more = element(t, t->sum, t->terms.n); /* setup makes room for two */
-        TRY(sum_batch(t, more, sums));
-        if (is_f64(t))
-            t->kernels->f64.add_to(t->terms.n, more, t->sum);
-        else
-            t->kernels->f32.add_to(t->terms.n, more, t->sum);
+    struct step_work *s = work;
+    char site[64];
+    TRY(sunup__exchange_combine(s->t->exchange, name_site(s, "norm of gradients", site), n, words));
+    if (s->seen) return SUNUP_OK;
+    s->seen = true;
+    s->found = see_batch(s);
+    return s->found;
+}
+
+static void give(void *work, int64_t at, int64_t n)
+{
+    const struct step_work *s = work;
+    sunup__exchange_give(s->t->exchange, at, n);
+}
+
+static void add_piece(const sunup_trainer *t, const void *total, struct slice piece, bool first)
+{
+    const void *x = (const char *)total + piece.at * sunup_dtype_bytes(t->model->dtype);
+    void *y = element(t, t->sum_room, piece.at);
+    if (first)
+        memcpy(y, x, (size_t)(piece.n * sunup_dtype_bytes(t->model->dtype)));
+    else if (sunup__train_f64(t))
+        t->kernels->f64.add_to(piece.n, x, y);
+    else
+        t->kernels->f32.add_to(piece.n, x, y);
+}
+
+/* The own slices and the tail of the batch's sum to those of the batches before. */
+static void add_batch(sunup_trainer *t, bool first)
+{
+    const void *total = sunup__exchange_total(t->exchange);
+    const int64_t head = t->parameters.n;
+    for (int i = 0; i < t->parameters.n_slices; i++)
+        add_piece(t, total, t->parameters.slices[i], first);
+    add_piece(t, total, (struct slice){head, t->terms.n - head}, first);
+}
+
+static sunup_status sum_batches(struct step_work *s)
+{
+    sunup_trainer *t = s->t;
+    for (int i = 0; i < t->o.accumulate; i++) {
+        int64_t nothing = 0;
+        TRY(sum_batch(s));
+        if (t->sum_room == NULL) continue;
+        TRY(combine(s, 1, &nothing));
+        add_batch(t, i == 0);
     }
+    t->sum = t->sum_room != NULL ? t->sum_room : sunup__exchange_total(t->exchange);
     return SUNUP_OK;
 }
 
@@ -160,49 +213,60 @@ static void update_states(sunup_trainer *t)
         struct model_tensor *state = sunup__model_find(t->model, averages[i].state->name);
         const double momentum = averages[i].momentum;
         for (int64_t j = 0; j < sunup__elements(&state->t.shape); j++) {
-            const double mean = number_at(t->sum, t->terms.average_at[i] + j, is_f64(t)) * scale;
-            const double old = number_at(state->t.data, j, is_f64(t));
-            put_number(state->t.data, j, is_f64(t), (1 - momentum) * old + momentum * mean);
+            const double mean =
+                number_at(t->sum, t->terms.average_at[i] + j, sunup__train_f64(t)) * scale;
+            const double old = number_at(state->t.data, j, sunup__train_f64(t));
+            put_number(state->t.data, j, sunup__train_f64(t),
+                       (1 - momentum) * old + momentum * mean);
         }
     }
 }
 
-static sunup_status update_weights(sunup_trainer *t, double lr, double *norm)
+static sunup_status update_weights(struct step_work *s, double lr, double *norm)
 {
+    sunup_trainer *t = s->t;
+    const struct optimizer_ranks ranks = {combine, give, s};
     const double scale = 1.0 / ((double)t->o.shards * t->o.accumulate);
     const sunup_status status =
-        sunup__optimizer_step(t->optimizer, lr, scale, t->sum, t->model->flat, norm);
-    if (status == SUNUP_E_NAN)
+        sunup__optimizer_step(t->optimizer, lr, scale, t->sum, t->model->flat, &ranks, norm);
+    if (status == SUNUP_E_NAN && s->found == SUNUP_OK)
         RAISE(t->ctx, E_NAN, "step %lld: %s; the weights are those before this step",
               (long long)t->step, sunup_error(t->ctx));
     return status;
 }
 
+static sunup_status share_weights(const struct step_work *s)
+{
+    char site[64];
+    return sunup__exchange_share(s->t->exchange, name_site(s, "new weights", site));
+}
+
 sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
 {
     if (t->step >= t->total_steps) return SUNUP_E_END;
-    const double start = sunup__now_s();
-    struct step_sums sums = {0};
-    TRY(sum_batches(t, &sums));
+    const double start = sunup__now_s(), waited_s = sunup__exchange_wait_s(t->exchange);
+    struct step_work s = {.t = t};
+    TRY(sum_batches(&s));
     const double lr = sunup__schedule_lr(&t->schedule, t->step);
     double norm = 0;
-    TRY(update_weights(t, lr, &norm));
+    TRY(update_weights(&s, lr, &norm));
     update_states(t);
+    TRY(share_weights(&s));
     t->step++;
     if (t->o.hash_steps > 0 && t->step % t->o.hash_steps == 0)
         TRY(sunup__comm_compare(t->comm, sunup_model_hash(t->model), "weights"));
-    if (sums.stop) t->stop = 1;
+    if (s.stop) t->stop = 1;
     if (metrics != NULL)
-        *metrics = (sunup_metrics){
-            .step = t->step,
-            .epoch = (double)t->step / (double)t->steps_per_epoch,
-            .loss = sums.loss / t->o.accumulate,
-            .accuracy = t->pass->correct != NULL ? sums.correct / t->o.accumulate : NAN,
-            .lr = lr,
-            .grad_norm = norm,
-            .step_s = sunup__now_s() - start,
-            .data_s = sums.data_s,
-            .comm_s = sums.comm_s};
+        *metrics = (sunup_metrics){.step = t->step,
+                                   .epoch = (double)t->step / (double)t->steps_per_epoch,
+                                   .loss = s.loss / t->o.accumulate,
+                                   .accuracy =
+                                       t->pass->correct != NULL ? s.correct / t->o.accumulate : NAN,
+                                   .lr = lr,
+                                   .grad_norm = norm,
+                                   .step_s = sunup__now_s() - start,
+                                   .data_s = s.data_s,
+                                   .comm_s = sunup__exchange_wait_s(t->exchange) - waited_s};
     return SUNUP_OK;
 }
 

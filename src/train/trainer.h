@@ -45,10 +45,12 @@ struct sunup_trainer {
     struct pass *pass; /* training */
     struct terms terms;
     struct stream *stream;
-    struct exchange *exchange;
-    void *sum;      /* [terms.n] of the step: in sum_room or in the exchange */
-    void *sum_room; /* one rank with one batch a step needs none             */
-    void *bound; /* the slot that the plan's outputs point into */
+    struct exchange *exchange; /* holds the model's weights, too */
+    void *sum;      /* [terms.n] of the step, own slices and tail: in sum_room or in the exchange */
+    void *sum_room; /* where batches are added up; NULL if a step has one */
+    void *bound;    /* the slot that the plan's outputs point into */
+    struct optimizer_job parameters; /* what is updated, here in the own slices */
+    int n_arrays;                    /* that the optimizer keeps of them */
     struct optimizer *optimizer;
     struct schedule schedule;
     struct arena arena;
@@ -66,15 +68,39 @@ struct sunup_trainer {
     volatile sig_atomic_t stop;
 };
 
+static inline bool sunup__train_f64(const sunup_trainer *t)
+{
+    return t->model->dtype == SUNUP_F64;
+}
+
 /* setup.c */
 sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
                                 bool training, struct pass **pass);
 void sunup__pass_destroy(struct pass **pass);
+sunup_status sunup__pass_bind_weights(const sunup_trainer *t, const struct pass *p);
 sunup_status sunup__pass_load(const struct pass *p, void *const *fields);
 sunup_status sunup__train_check_options(sunup_trainer *t);
 sunup_status sunup__train_setup(sunup_trainer *t);
 sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
 uint64_t sunup__train_kernels(const sunup_trainer *t);
+/* slices.c */
+sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer will update */
+/* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
+sunup_status sunup__share_weights(sunup_trainer *t);
+/* All moments as they are written: each whole, on rank 0. */
+struct whole_moments {
+    const void *data[OPTIMIZER_MOMENTS];
+    void *room[OPTIMIZER_MOMENTS]; /* own memory of data, or NULL */
+};
+sunup_status sunup__moments_collect(const sunup_trainer *t, struct whole_moments *m);
+void sunup__moments_end(struct whole_moments *m, sunup_status status);
+/* Moment i from rank 0 (NULL elsewhere) to all ranks, which take their slices. */
+sunup_status sunup__moment_spread(sunup_trainer *t, int i, void *whole);
+/* Memory of a collective that failed so must stay: a late message may still arrive in it. */
+static inline bool sunup__late_messages(sunup_status status)
+{
+    return status == SUNUP_E_HANG || status == SUNUP_E_PEER;
+}
 /* nonfinite.c: say which layer made the first number that is not finite, on which rank; returns E_NAN. */
 sunup_status sunup__train_find_nan(sunup_trainer *t, const struct batch *b);
 /* checkpoint.c */

@@ -22,6 +22,23 @@ class Ranks(common.Case):
         got = self.train(*steps, ranks=2, env={"SUNUP_THREADS": "1", "SUNUP_MESSAGES": "1"})
         self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), "messages")
 
+    def test_slices_change_no_bit(self):
+        """Each rank updates its slices: norms over all of them, added batches, checkpoints with the same bytes."""
+        self.write("net.yaml", common.NET.replace("    - dropout", "    - linear: {out_features: 200}\n    - dropout"))
+        for kind, accumulate in ("adam", 1), ("rmsprop", 2), ("lars", 1), ("lamb", 2):
+            options = ["--set", f"optimizer.type={kind}", "--set", "optimizer.lr=0.01", "--set", "max_steps=9",
+                       "--set", "optimizer.clip_norm=0.3", "--set", f"accumulate={accumulate}"]
+            if kind != "lars":
+                options += ["--set", "optimizer.momentum=0"]
+            want = {}
+            for ranks in (0, 2) if common.MPICH else (0, 2, 3, 7):
+                got = self.train(*options, ranks=ranks, env={"SUNUP_THREADS": "1"})
+                files = {f.name: f.read_bytes() for f in self.run_dir.glob("checkpoints/*")}
+                self.assertTrue(files)
+                want = want or {"hash": got["hash"], "files": files}
+                self.assertEqual(got["hash"], want["hash"], (kind, ranks))
+                self.assertTrue(files == want["files"], (kind, ranks))
+
     def test_bench_of_sums(self):
         ranks = 2 if common.MPICH else 3
         done = self.sunup("bench", "comm", "4", "1000", "64K", "--seconds", "0.01", "--json", ranks=ranks)

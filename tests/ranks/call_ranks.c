@@ -117,21 +117,21 @@ static void forgotten_shard(struct job *job)
 {
     struct kernels k;
     struct exchange *x;
-    double sum = 0;
+    const struct exchange_options o = {.k = &k, .threads = 1, .shards = 8, .n = 1, .f64 = true};
     int from, to;
     sunup__shards_of(8, job->ranks, job->rank, &from, &to);
     MUST(job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
-    MUST(job, sunup__exchange_create(job->comm, &k, 1, 8, 1, true, &x) == SUNUP_OK);
+    MUST(job, sunup__exchange_create(job->comm, &o, &x) == SUNUP_OK);
     for (int again = 0; again < 2; again++) {
         const int end = again == 0 && job->rank == job->ranks - 1 ? to - 1 : to;
         for (int i = from; i < end; i++) {
             *(double *)sunup__exchange_slot(x) = i;
             sunup__exchange_push(x);
         }
-        const sunup_status status = sunup__exchange_finish(x, "step", &sum);
+        const sunup_status status = sunup__exchange_reduce(x, "step");
         MUST(job, status == (again == 0 ? SUNUP_E_INTERNAL : SUNUP_OK));
     }
-    MUST(job, sum == 28);
+    MUST(job, *(const double *)sunup__exchange_total(x) == 28);
     sunup__exchange_destroy(&x);
 }
 
@@ -142,7 +142,7 @@ static void no_memory(struct job *job)
     if (job->rank == job->ranks - 1) sunup__fail_allocation(0);
     MUST(job, sunup_comm_sum_shards(job->comm, 8, 10, terms, sum) == SUNUP_E_MEMORY);
     sunup__fail_allocation(-1);
-    MUST(job, error_says(job, "no memory for the exchange of 10 elements"));
+    MUST(job, error_says(job, "no memory for the exchange of "));
     MUST(job, sunup_comm_sum_shards(job->comm, 8, 10, terms, sum) == SUNUP_OK);
 }
 

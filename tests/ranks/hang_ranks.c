@@ -33,7 +33,6 @@ static void stop_anywhere(const struct job *job)
 
 static sunup_status train(struct job *job, struct exchange *x, const char *mode)
 {
-    static float sum[N];
     char site[64];
     int from, to;
     const bool anywhere = strcmp(mode, "anywhere") == 0;
@@ -49,7 +48,7 @@ static sunup_status train(struct job *job, struct exchange *x, const char *mode)
             raise(SIGSTOP);
         }
         snprintf(site, sizeof site, "gradients of step %d", step);
-        const sunup_status status = sunup__exchange_finish(x, site, sum);
+        const sunup_status status = sunup__exchange_reduce(x, site);
         if (status != SUNUP_OK) return status;
     }
     return SUNUP_OK;
@@ -61,9 +60,10 @@ int main(int argc, char **argv)
     struct job job;
     struct kernels k;
     struct exchange *x;
+    const struct exchange_options o = {.k = &k, .threads = 1, .shards = SHARDS, .n = N};
     begin(&job, 1);
     MUST(&job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
-    MUST(&job, sunup__exchange_create(job.comm, &k, 1, SHARDS, N, false, &x) == SUNUP_OK);
+    MUST(&job, sunup__exchange_create(job.comm, &o, &x) == SUNUP_OK);
     MUST(&job, train(&job, x, mode) == SUNUP_E_HANG);
     printf("report: %s\n", sunup_error(job.ctx));
     fflush(stdout);

@@ -3,8 +3,9 @@
  *
  * For shards S >= ranks, n in {0, 1, ranks - 1, ranks, 1000, 100003}, in shared memory and by
  * messages of two bucket sizes, f32 and f64, 1 and 2 threads, terms that cancel at 2^60. Each
- * exchange runs twice, and results lie one element off their alignment.
+ * exchange runs twice; slices, what is shared of them and what one rank collects are checked too.
  */
+#include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "kernels/kernels.h"
@@ -46,37 +47,109 @@ static void fill_terms(int shard, int64_t n, bool f64, void *slot)
     }
 }
 
-static void step(struct problem *p, struct exchange *x, int shards, int64_t n, bool f64)
+static void must_be(struct problem *p, bool f64, const void *x, int64_t at, int64_t n)
+{
+    const int64_t bytes = f64 ? 8 : 4;
+    const void *right = f64 ? (void *)(p->right.f64 + at) : (void *)(p->right.f32 + at);
+    MUST(&p->job, memcmp((const char *)x + at * bytes, right, (size_t)(n * bytes)) == 0);
+}
+
+/* Each rank's slices, which together are the head. */
+static void check_slices(struct problem *p, struct exchange *x, const struct exchange_options *o)
+{
+    const struct slice *s;
+    int64_t owned = 0;
+    for (int r = 0; r < p->job.ranks; r++) {
+        const int n = sunup__exchange_slices(x, r, &s);
+        for (int i = 0; i < n; i++) {
+            owned += s[i].n;
+            MUST(&p->job, s[i].at >= 0 && s[i].n >= 0 && s[i].at + s[i].n <= o->head);
+            MUST(&p->job, s[i].at == 0 || o->cut == NULL || o->cut(o->cut_arg, s[i].at) == s[i].at);
+            if (r == p->job.rank) must_be(p, o->f64, sunup__exchange_total(x), s[i].at, s[i].n);
+        }
+    }
+    MUST(&p->job, owned == o->head);
+}
+
+/* Data made of the slices' totals are the head's total on all ranks; so is what one rank collects. */
+static void spread(struct problem *p, struct exchange *x, const struct exchange_options *o)
+{
+    const struct slice *s;
+    const int64_t bytes = o->f64 ? 8 : 4;
+    const int n = sunup__exchange_slices(x, p->job.rank, &s), root = p->job.ranks - 1;
+    char *data = sunup__exchange_data(x), *mine = malloc((size_t)(o->head * bytes) + 1);
+    char *end = mine;
+    for (int i = 0; i < n; i++) {
+        const size_t size = (size_t)(s[i].n * bytes);
+        const char *total = (const char *)sunup__exchange_total(x) + s[i].at * bytes;
+        memcpy(data + s[i].at * bytes, total, size);
+        memcpy(end, total, size);
+        end += size;
+        sunup__exchange_give(x, s[i].at, s[i].n);
+    }
+    MUST(&p->job, sunup__exchange_share(x, "new data") == SUNUP_OK);
+    must_be(p, o->f64, data, 0, o->head);
+    char *all = p->job.rank == root ? malloc((size_t)(o->head * bytes) + 1) : NULL;
+    MUST(&p->job, sunup__exchange_collect(x, "moments", root, mine, all) == SUNUP_OK);
+    if (all != NULL) must_be(p, o->f64, all, 0, o->head);
+    free(all);
+    free(mine);
+}
+
+/* early: terms may leave before the shard is pushed. */
+static void step(struct problem *p, struct exchange *x, const struct exchange_options *o, bool early)
 {
     int from, to;
-    sunup__shards_of(shards, p->job.ranks, p->job.rank, &from, &to);
+    sunup__shards_of(o->shards, p->job.ranks, p->job.rank, &from, &to);
     for (int i = from; i < to; i++) {
         void *slot = sunup__exchange_slot(x);
         MUST(&p->job, slot);
-        fill_terms(i, n, f64, slot);
+        fill_terms(i, o->n, o->f64, slot);
+        for (int64_t n = 1; early && n < 2 * o->n; n *= 3) sunup__exchange_ready(x, least(n, o->n));
         sunup__exchange_push(x);
     }
     MUST(&p->job, !sunup__exchange_slot(x));
-    void *out = f64 ? (void *)(p->out64 + 1) : (void *)(p->out32 + 1);
-    const void *right = f64 ? (void *)p->right.f64 : (void *)p->right.f32;
-    const size_t bytes = (size_t)n * (f64 ? 8 : 4);
-    memset(out, 0xff, bytes);
-    const int64_t allocations = sunup__allocations();
-    MUST(&p->job, sunup__exchange_finish(x, "a step", out) == SUNUP_OK);
-    MUST(&p->job, sunup__allocations() == allocations);
-    MUST(&p->job, memcmp(out, right, bytes) == 0);
+    int64_t words[3] = {p->job.rank, -p->job.rank, INT64_C(1) << 40};
+    MUST(&p->job, sunup__exchange_reduce(x, "a step") == SUNUP_OK);
+    MUST(&p->job, o->head == 0 || sunup__exchange_combine(x, "words", 3, words) == SUNUP_OK);
+    const int64_t ranks = p->job.ranks, all = ranks * (ranks - 1) / 2;
+    MUST(&p->job, o->head == 0 || (words[0] == all && words[1] == -all && words[2] == ranks << 40));
+    must_be(p, o->f64, sunup__exchange_total(x), o->head, o->n - o->head);
+    check_slices(p, x, o);
+    if (o->head > 0) spread(p, x, o);
     MUST(&p->job, sunup__exchange_wait_s(x) >= 0);
 }
 
-static void streaming(struct problem *p, int shards, int64_t n, bool f64, int threads)
+static int64_t cut_at_odd_places(const void *arg, int64_t at)
+{
+    (void)arg;
+    return at / 37 * 37;
+}
+
+/* Two steps in turn, the second without an allocation and with terms that leave early. */
+static void streaming(struct problem *p, struct exchange_options o)
 {
     struct exchange *x;
-    MUST(&p->job,
-         sunup__exchange_create(p->job.comm, &p->kernels, threads, shards, n, f64, &x) == SUNUP_OK);
-    step(p, x, shards, n, f64);
-    step(p, x, shards, n, f64);
+    o.k = &p->kernels;
+    o.data_n = o.head + 5;
+    MUST(&p->job, sunup__exchange_create(p->job.comm, &o, &x) == SUNUP_OK);
+    step(p, x, &o, false);
+    const int64_t allocations = sunup__allocations();
+    step(p, x, &o, true);
+    MUST(&p->job, sunup__allocations() == allocations);
     sunup__exchange_destroy(&x);
     MUST(&p->job, !x);
+}
+
+/* As one sum for all; with a head that ends anywhere; with slices cut at places of the caller's. */
+static void streaming_ways(struct problem *p, int shards, int64_t n, bool f64, int threads)
+{
+    struct exchange_options o = {.threads = threads, .shards = shards, .n = n, .f64 = f64};
+    streaming(p, o);
+    o.head = n - n / 3;
+    streaming(p, o);
+    o.cut = cut_at_odd_places;
+    streaming(p, o);
 }
 
 static void in_place(struct problem *p, int shards, int64_t n)
@@ -102,8 +175,8 @@ static void sweep(struct problem *p)
         if (shards < ranks) continue;
         make_reference(p, shards);
         for (int i = 0; i < N_SIZES; i++) {
-            streaming(p, shards, sizes[i], false, 1 + i % 2);
-            streaming(p, shards, sizes[i], true, 1 + i % 2);
+            streaming_ways(p, shards, sizes[i], false, 1 + i % 2);
+            streaming_ways(p, shards, sizes[i], true, 1 + i % 2);
             in_place(p, shards, sizes[i]);
         }
         const uint64_t hash = sunup__hash(p->out32 + 1, N_MOST * sizeof(float), 0);

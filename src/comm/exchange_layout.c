@@ -1,0 +1,268 @@
+/* exchange_layout.c - creates an exchange: its memory, which elements are whose, and the stages that its
+ * messages take.
+ *
+ * Owes: slices that tile the head and end only where the caller allows, the same on all ranks. Leaves the
+ * running to exchange.c, the rows of a node to node.c, messages to stages.c.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/integers.h"
+#include "base/memory.h"
+#include "comm/exchange.h"
+
+enum { LINE = 16, LEAST_SLICE_BYTES = 4096 }; /* a message of fewer bytes costs mostly its latency */
+
+/* --- memory --- */
+
+static int64_t row_bytes(const struct sum *s)
+{
+    return round_up(s->n * sunup__sum_element(s), 64);
+}
+
+static int64_t data_bytes(const struct exchange_options *o)
+{
+    return round_up(o->data_n * (o->f64 ? 8 : 4), 64);
+}
+
+static struct sum sum_of(const struct exchange_options *o)
+{
+    return (struct sum){o->threads, o->shards, o->n, o->f64, o->k};
+}
+
+static void lay_rows(struct exchange *x, char *first)
+{
+    const int64_t bytes = row_bytes(&x->sum);
+    for (int i = 0; i < TREE_DEPTH; i++) x->rows.row[i] = first + i * bytes;
+    x->total = first; /* of one rank its only partial sum; else the total may overwrite the first */
+}
+
+static sunup_status allocate_private(struct exchange *x, int rows)
+{
+    const int64_t bytes = row_bytes(&x->sum);
+    x->memory = sunup__alloc_aligned((size_t)(rows * bytes + data_bytes(&x->o)));
+    CHECK(x->memory, x->comm->ctx, E_MEMORY,
+          "no memory for %d partial sums of %lld bytes: %d shards on %d ranks; more ranks or fewer "
+          "shards need less",
+          rows, (long long)bytes, x->sum.shards, x->comm->ranks);
+    lay_rows(x, x->memory);
+    x->data = x->memory + rows * bytes;
+    memset(x->data, 0, (size_t)data_bytes(&x->o));
+    return SUNUP_OK;
+}
+
+/* Behind the rows lies what the rank has complete. */
+static int64_t shared_bytes(const struct exchange *x, int rows)
+{
+    return rows * row_bytes(&x->sum) + (int64_t)sizeof(_Atomic uint64_t);
+}
+
+_Atomic uint64_t *sunup__exchange_complete(const struct exchange *x, int node_rank)
+{
+    char *end = x->shared.block[node_rank] + x->shared.bytes[node_rank];
+    return (_Atomic uint64_t *)(void *)(end - sizeof(_Atomic uint64_t));
+}
+
+static sunup_status allocate_shared(struct exchange *x, int rows)
+{
+    TRY(sunup__shared_create(x->comm, shared_bytes(x, rows), &x->shared));
+    if (x->shared.block == NULL) return SUNUP_OK;
+    TRY(sunup__shared_create(x->comm, data_bytes(&x->o), &x->news));
+    if (x->news.block == NULL) {
+        sunup__shared_end(&x->shared);
+        return SUNUP_OK;
+    }
+    lay_rows(x, x->shared.block[x->comm->node_rank]);
+    x->data = x->news.block[x->comm->node_rank];
+    return sunup__node_sum_create(x->comm, &x->sum, &x->shared, row_bytes(&x->sum), &x->node);
+}
+
+/* --- whose elements --- */
+
+static int64_t cut_at_line(const void *arg, int64_t at)
+{
+    (void)arg;
+    return at / LINE * LINE;
+}
+
+static struct cuts cuts_of(const struct exchange *x)
+{
+    if (x->o.cut != NULL) return (struct cuts){x->o.cut, x->o.cut_arg};
+    return (struct cuts){cut_at_line, NULL};
+}
+
+/* What of a bucket a rank of the node passes on. */
+static struct slice part_of(const struct exchange *x, struct slice bucket, int node_rank)
+{
+    const struct cuts c = cuts_of(x);
+    return x->node != NULL ? sunup__part(&c, bucket, node_rank, x->comm->node_ranks) : bucket;
+}
+
+void sunup__exchange_find_slices(const struct exchange *x, int rank, struct slice *slices)
+{
+    const int each = x->node != NULL ? x->comm->node_ranks : 1;
+    for (int b = 0; b < x->buckets; b++) {
+        const struct slice part = part_of(x, x->bucket[b], rank % each);
+        slices[b] = x->head != NULL ? sunup__stages_part(x->head, part, rank / each) : part;
+    }
+}
+
+/* In one piece where no message is sent. */
+static sunup_status cut_buckets(struct exchange *x)
+{
+    const int64_t element = sunup__sum_element(&x->sum), ranks = x->comm->ranks;
+    const int64_t bytes = most(x->comm->options.bucket_bytes, LEAST_SLICE_BYTES * ranks);
+    const int64_t n = least(bytes, WIRE_MAX) / element;
+    const int64_t count = sunup__over_wire(x) ? ceil_div(x->o.head, n) : x->o.head > 0;
+    CHECK(count < INT32_MAX, x->comm->ctx, E_ARGUMENT,
+          "%lld elements in buckets of %lld are too many buckets; raise bucket_bytes",
+          (long long)x->o.head, (long long)n);
+    x->buckets = (int)count;
+    x->bucket = sunup__alloc((size_t)(4 * count + 1) * sizeof *x->bucket);
+    CHECK(x->bucket, x->comm->ctx, E_MEMORY, "no memory for %lld buckets", (long long)count);
+    x->part = x->bucket + count;
+    x->own = x->part + count;
+    x->others = x->own + count;
+    const struct cuts c = cuts_of(x);
+    for (int b = 0; b < x->buckets; b++) {
+        x->bucket[b] = sunup__part(&c, (struct slice){0, x->o.head}, b, count);
+        x->part[b] = part_of(x, x->bucket[b], x->comm->node_rank);
+    }
+    const struct cuts lines = {cut_at_line, NULL};
+    const struct slice tail = {0, x->o.n - x->o.head};
+    x->tail_part = tail;
+    if (x->node != NULL)
+        x->tail_part = sunup__part(&lines, tail, x->comm->node_rank, x->comm->node_ranks);
+    return SUNUP_OK;
+}
+
+static sunup_status make_stages(struct exchange *x, const struct group *g)
+{
+    const struct network net = sunup__network_defaults();
+    const struct cuts c = cuts_of(x);
+    const int64_t element = sunup__sum_element(&x->sum);
+    struct route route;
+    struct stages_options o = {.sum = &x->sum,
+                               .group = g,
+                               .route = &route,
+                               .cut = c.at,
+                               .cut_arg = c.arg,
+                               .ranges = x->buckets,
+                               .range = x->part};
+    if (x->o.head > 0) {
+        sunup__route_choose(&net, g, x->sum.shards, x->part[0].n * element, &route);
+        TRY(sunup__stages_create(x->comm, &o, &x->head));
+    }
+    if (x->o.head == x->o.n) return SUNUP_OK;
+    x->tail_sum = x->sum;
+    x->tail_sum.n = x->o.n - x->o.head;
+    sunup__route_choose(&net, g, x->sum.shards, x->tail_part.n * element, &route);
+    o.sum = &x->tail_sum;
+    o.cut = cut_at_line;
+    o.cut_arg = NULL;
+    o.ranges = 1;
+    o.range = &x->tail_part;
+    o.lane = 1;
+    return sunup__stages_create(x->comm, &o, &x->tail);
+}
+
+int sunup__exchange_rows(const struct exchange *x, char *const **row)
+{
+    if (x->node != NULL) return sunup__node_sum_rows(x->node, row);
+    int start[TREE_DEPTH], level[TREE_DEPTH];
+    *row = x->rows.row;
+    return sunup__subtrees(x->sum.shards, x->from, x->to, start, level);
+}
+
+static sunup_status lay_wire(struct exchange *x)
+{
+    struct group g;
+    const int each = x->node != NULL ? x->comm->node_ranks : 1;
+    CHECK(sunup__group_create(x->comm->ranks, x->comm->rank, x->sum.shards, each, &g), x->comm->ctx,
+          E_MEMORY, "no memory for the exchange of %d ranks", x->comm->ranks);
+    const sunup_status status = make_stages(x, &g);
+    sunup__group_end(&g);
+    char *const *row;
+    const int rows = sunup__exchange_rows(x, &row);
+    for (int i = 0; i < rows; i++) x->tail_row[i] = row[i] + x->o.head * sunup__sum_element(&x->sum);
+    return status;
+}
+
+static sunup_status lay_out(struct exchange *x)
+{
+    const int rows = sunup__rows_needed(x->sum.shards, x->from, x->to);
+    if (sunup__by_nodes(x->comm)) TRY(allocate_shared(x, rows));
+    if (x->node == NULL) TRY(allocate_private(x, rows));
+    TRY(cut_buckets(x));
+    if (sunup__over_wire(x)) TRY(lay_wire(x));
+    sunup__exchange_find_slices(x, x->comm->rank, x->own);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,
+                                    struct exchange **out)
+{
+    *out = NULL;
+    TRY(sunup__check_sum(comm, o->shards, o->n));
+    CHECK(o->head >= 0 && o->head <= o->n && o->data_n >= o->head, comm->ctx, E_INTERNAL,
+          "a head of %lld of %lld elements, and data of %lld", (long long)o->head, (long long)o->n,
+          (long long)o->data_n);
+    struct exchange *x = sunup__alloc(sizeof *x);
+    CHECK(x, comm->ctx, E_MEMORY, "no memory for the exchange of %lld elements", (long long)o->n);
+    x->comm = comm;
+    x->o = *o;
+    x->sum = sum_of(o);
+    sunup__shards_of(o->shards, comm->ranks, comm->rank, &x->from, &x->to);
+    x->next = x->from;
+    *out = x;
+    const sunup_status status = lay_out(x);
+    if (status != SUNUP_OK) sunup__exchange_destroy(out);
+    return status;
+}
+
+/* On a broken communicator a message may still be reading the rows: they are left to the end of the
+ * process. */
+void sunup__exchange_destroy(struct exchange **out)
+{
+    struct exchange *x = *out;
+    *out = NULL;
+    if (!x) return;
+    sunup__stages_destroy(&x->head);
+    sunup__stages_destroy(&x->tail);
+    if (x->comm->broken == SUNUP_OK) {
+        sunup__node_sum_destroy(&x->node);
+        sunup__shared_end(&x->shared);
+        sunup__shared_end(&x->news);
+        sunup__free(x->memory);
+    }
+    sunup__free(x->bucket);
+    sunup__free(x->words);
+    sunup__free(x);
+}
+
+/* What lands, if every rank exchanges with all others. */
+static int64_t landing_bytes(const struct sum *s, int ranks)
+{
+    const struct network net = sunup__network_defaults();
+    const int64_t bucket_bytes = sunup_comm_defaults().bucket_bytes;
+    struct route route;
+    struct group g;
+    if (ranks == 1 || !sunup__group_create(ranks, 0, s->shards, 1, &g)) return 0;
+    sunup__route_choose(&net, &g, s->shards, bucket_bytes, &route);
+    const int64_t bytes = sunup__stages_bytes(&(struct stages_options){
+        .sum = s, .group = &g, .route = &route, .bucket_bytes = bucket_bytes});
+    sunup__group_end(&g);
+    return bytes;
+}
+
+int64_t sunup__exchange_bytes(const struct exchange_options *o, int ranks)
+{
+    const struct sum s = sum_of(o);
+    int64_t rows = 0;
+    for (int r = 0; r < ranks; r++) {
+        int from, to;
+        sunup__shards_of(s.shards, ranks, r, &from, &to);
+        rows = most(rows, sunup__rows_needed(s.shards, from, to));
+    }
+    return rows * row_bytes(&s) + data_bytes(o) + landing_bytes(&s, ranks);
+}

@@ -1,0 +1,116 @@
+/* slices.c - what of the weights this rank updates, and whole moments for checkpoints.
+ *
+ * Owes: the exchange, in whose memory the weights live while there is a trainer, and the optimizer over the slices that
+ * it gives this rank; the memory that a rank needs. Between ranks and files moments are whole: they are collected on
+ * rank 0 and spread from there, so a checkpoint does not depend on ranks.
+ * Memory: weights whole on each rank, moments 1/ranks; rank 0 holds whole moments only while a checkpoint is written.
+ */
+#include "base/integers.h"
+#include "base/memory.h"
+#include "train/trainer.h"
+
+/* --- setting up --- */
+
+sunup_status sunup__list_parameters(sunup_trainer *t)
+{
+    const sunup_model *m = t->model;
+    struct segment *s = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *s);
+    CHECK(s != NULL, t->ctx, E_MEMORY, "no memory for %d parameters", m->n_parameters);
+    for (int i = 0; i < m->n_parameters; i++) {
+        const struct model_tensor *p = &m->tensors[m->n_parameters - 1 - i]; /* ascending offsets */
+        s[i] = (struct segment){.name = p->t.name,
+                                .at = p->at,
+                                .n = sunup__elements(&p->t.shape),
+                                .vector = p->t.shape.n <= 1};
+    }
+    t->parameters = (struct optimizer_job){.k = t->kernels,
+                                           .threads = t->threads,
+                                           .f64 = sunup__train_f64(t),
+                                           .n = m->n_flat_parameters,
+                                           .n_segments = m->n_parameters,
+                                           .segments = s};
+    return sunup__optimizer_arrays(t->ctx, &t->o.optimizer, &t->n_arrays);
+}
+
+static struct exchange_options exchange_options(const sunup_trainer *t)
+{
+    return (struct exchange_options){.k = t->kernels,
+                                     .threads = t->threads,
+                                     .shards = t->o.shards,
+                                     .n = t->terms.n,
+                                     .head = t->model->n_flat_parameters,
+                                     .data_n = t->model->n_flat,
+                                     .f64 = sunup__train_f64(t),
+                                     .cut = sunup__optimizer_cut,
+                                     .cut_arg = &t->parameters};
+}
+
+int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)
+{
+    const struct exchange_options o = exchange_options(t);
+    const int64_t slices = ceil_div(o.head, ranks);
+    const int64_t elements = (t->o.accumulate > 1) * o.n + t->n_arrays * slices;
+    return sunup_plan_describe(t->pass->plan).arena_bytes + sunup__exchange_bytes(&o, ranks) +
+           elements * sunup_dtype_bytes(t->model->dtype);
+}
+
+sunup_status sunup__share_weights(sunup_trainer *t)
+{
+    const struct exchange_options o = exchange_options(t);
+    TRY(sunup__exchange_create(t->comm, &o, &t->exchange));
+    sunup__model_move(t->model, sunup__exchange_data(t->exchange));
+    TRY(sunup__pass_bind_weights(t, t->pass));
+    static const struct slice none = {0, 0}; /* a rank may own nothing */
+    const struct slice *own;
+    t->parameters.n_slices = sunup__exchange_slices(t->exchange, sunup_comm_rank(t->comm), &own);
+    t->parameters.slices = t->parameters.n_slices > 0 ? own : &none;
+    TRY(sunup__optimizer_create(t->ctx, &t->o.optimizer, &t->parameters, &t->optimizer));
+    if (t->o.accumulate == 1) return SUNUP_OK;
+    t->sum_room = sunup__alloc_aligned((size_t)(o.n * sunup_dtype_bytes(t->model->dtype)));
+    CHECK(t->sum_room != NULL, t->ctx, E_MEMORY, "no memory for the sum of %lld terms",
+          (long long)o.n);
+    return SUNUP_OK;
+}
+
+/* --- whole moments --- */
+
+/* Memory for the whole of each on rank 0; one rank alone has them whole. */
+static sunup_status make_room(const sunup_trainer *t, struct whole_moments *m)
+{
+    const int64_t bytes = t->model->n_flat_parameters * sunup_dtype_bytes(t->model->dtype);
+    for (int i = 0; i < sunup__optimizer_moments(t->optimizer); i++) {
+        m->data[i] = sunup__optimizer_moment(t->optimizer, i);
+        if (sunup_comm_ranks(t->comm) == 1 || sunup_comm_rank(t->comm) > 0) continue;
+        m->room[i] = sunup__alloc_aligned((size_t)bytes);
+        CHECK(m->room[i] != NULL, t->ctx, E_MEMORY,
+              "no memory to collect a moment of %lld bytes for a checkpoint", (long long)bytes);
+        m->data[i] = m->room[i];
+    }
+    return SUNUP_OK;
+}
+
+sunup_status sunup__moments_collect(const sunup_trainer *t, struct whole_moments *m)
+{
+    TRY(sunup_comm_agree(t->comm, make_room(t, m)));
+    if (sunup_comm_ranks(t->comm) == 1) return SUNUP_OK;
+    for (int i = 0; i < sunup__optimizer_moments(t->optimizer); i++)
+        TRY(sunup__exchange_collect(t->exchange, "moments of a checkpoint", 0,
+                                    sunup__optimizer_moment(t->optimizer, i), m->room[i]));
+    return SUNUP_OK;
+}
+
+void sunup__moments_end(struct whole_moments *m, sunup_status status)
+{
+    for (int i = 0; i < OPTIMIZER_MOMENTS && !sunup__late_messages(status); i++)
+        sunup__free(m->room[i]);
+}
+
+sunup_status sunup__moment_spread(sunup_trainer *t, int i, void *whole)
+{
+    const int64_t bytes = t->model->n_flat_parameters * sunup_dtype_bytes(t->model->dtype);
+    /* The slot for the next shard is free between steps. */
+    void *data = whole != NULL ? whole : sunup__exchange_slot(t->exchange);
+    TRY(sunup__comm_broadcast(t->comm, data, bytes, 0, "moments of a checkpoint"));
+    sunup__optimizer_set_moment(t->optimizer, i, data);
+    return SUNUP_OK;
+}
