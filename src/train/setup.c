@@ -362,6 +362,7 @@ sunup_status sunup__train_setup(sunup_trainer *t)
     TRY(lay_out_terms(t));
     TRY(count_steps(t));
     TRY(sunup__list_parameters(t));
+    TRY(sunup__follow_gradients(t));
     /* max_steps ends a run early; its learning rates are those of the whole run. */
     CHECK(t->total_steps >= 1, t->ctx, E_ARGUMENT, "epochs %g of %lld steps is not one step",
           t->o.epochs, (long long)t->steps_per_epoch);

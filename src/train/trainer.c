@@ -126,9 +126,11 @@ static sunup_status sum_batch(struct step_work *s)
     s->mine = sunup__stream_next(t->stream, &s->batch);
     s->data_s += sunup__now_s() - asked;
     for (int i = t->from; i < t->to; i++) {
+        if (i == t->to - 1) sunup__overlap(t, true);
         if (s->mine == SUNUP_OK) s->mine = run_shard(t, s->batch, i);
         if (s->mine != SUNUP_OK) push_failure(t);
     }
+    sunup__overlap(t, false);
     s->seen = false;
     char site[64];
     return sunup__exchange_reduce(t->exchange, name_site(s, "sum of gradients", site));

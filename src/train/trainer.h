@@ -45,6 +45,7 @@ struct sunup_trainer {
     struct pass *pass; /* training */
     struct terms terms;
     struct stream *stream;
+    int64_t *complete;         /* [steps of the pass] gradients that are final after each */
     struct exchange *exchange; /* holds the model's weights, too */
     void *sum;      /* [terms.n] of the step, own slices and tail: in sum_room or in the exchange */
     void *sum_room; /* where batches are added up; NULL if a step has one */
@@ -87,6 +88,9 @@ uint64_t sunup__train_kernels(const sunup_trainer *t);
 sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer will update */
 /* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
 sunup_status sunup__share_weights(sunup_trainer *t);
+/* overlap.c: in the last own shard of a batch, gradients leave as they are made. */
+sunup_status sunup__follow_gradients(sunup_trainer *t);
+void sunup__overlap(sunup_trainer *t, bool on);
 /* All moments as they are written: each whole, on rank 0. */
 struct whole_moments {
     const void *data[OPTIMIZER_MOMENTS];
