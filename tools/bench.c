@@ -1,4 +1,4 @@
-/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `model RUN.yaml...`, `profile RUN.yaml...`, `comm SIZE...`.
+/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `model RUN.yaml...`, `profile RUN.yaml...`, `comm SIZE|PROBLEM|LIST...`.
  *
  * A time alone is no verdict: every row shows its share of what bounds it on this machine, measured in
  * this process, and its ratio to other ways to do the same. docs/benchmarks.md tells how to read it.
@@ -15,7 +15,7 @@ static sunup_status rows(struct bench *b)
         sunup_status (*run)(struct bench *b, const char *operand);
         sunup_status (*run_all)(struct bench *b);
     } parts[] = {{"kernel", "a problem or a list of problems", NULL, bench_kernel},
-                 {"comm", "sizes in bytes, such as 64K or 4M", NULL, bench_comm},
+                 {"comm", "sizes, problems or lists, such as 64K or broadcast:u8:4MiB", NULL, bench_comm},
                  {"model", "a run file", bench_model, NULL},
                  {"profile", "a run file", bench_profile, NULL},
                  {"serve", "a run file", bench_serve, NULL}};
@@ -30,7 +30,7 @@ static sunup_status rows(struct bench *b)
     }
     RAISE(c->ctx, E_ARGUMENT,
           "sunup bench times 'kernel PROBLEM|LIST...', 'model RUN.yaml...', 'profile RUN.yaml...' or "
-          "'comm SIZE...', not '%s'",
+          "'comm SIZE|PROBLEM|LIST...', not '%s'",
           c->operand[0]);
 }
 

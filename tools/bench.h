@@ -6,7 +6,8 @@
  * bench_model.c     training steps of run files, against PyTorch's
  * bench_profile.c   where the time of a training step goes
  * bench_serve.c     our side of that race, a process of its own
- * bench_comm.c      sums over ranks
+ * bench_comm.c      sums over ranks and other collectives
+ * bench_list.c      lists of problems
  */
 #ifndef SUNUP_BENCH_H
 #define SUNUP_BENCH_H
@@ -32,6 +33,10 @@ sunup_status bench_ceilings(struct bench *b);
 /* flop/s now, about a millisecond; seconds of one copy. */
 double bench_fma(sunup_context *ctx, const struct kernels *k);
 double bench_copy(sunup_context *ctx, const void *from, void *to, int64_t bytes);
+
+/* each for every problem of a list, with its name or "". */
+typedef sunup_status bench_each(void *arg, const char *name, const char *problem);
+sunup_status bench_list(struct bench *b, const char *path, bench_each *each, void *arg);
 
 sunup_status bench_model(struct bench *b, const char *run_file);
 sunup_status bench_profile(struct bench *b, const char *run_file);

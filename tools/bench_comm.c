@@ -1,10 +1,15 @@
-/* bench_comm.c - `mpiexec -n N sunup bench comm SIZE...`: the sum of a vector over all ranks, by each way there is.
+/* bench_comm.c - `mpiexec -n N sunup bench comm SIZE|PROBLEM|LIST...`: collectives, by each way there is.
+ *
+ * A problem is COLLECTIVE:DTYPE:BYTES, such as allreduce:f32:1MiB, or "barrier"; a plain size is a sum of f32. Bytes
+ * are a sum's vector, a broadcast's data, what each rank gives to a gather, what it gives to each other one in an
+ * all-to-all.
  *
  * A loop over one buffer flatters whoever leaves the data in a cache. So the ways take turns, and each call has its
  * whole input written before and its whole result read after it: "call" is the call alone, "total" with both. A time
- * is the slowest rank's, the median over the rounds. Beside them every rank copies a vector of the size at the same
- * time: what a sum in memory must move at least, since each rank reads a vector's worth of terms and writes as much.
+ * is the slowest rank's, the median over the rounds. Beside them every rank copies what the call must move in memory at
+ * least, all at the same time: a sum reads a vector's worth of terms and writes as much.
  */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,77 +20,192 @@
 #include "device/device.h"
 
 enum { ROUNDS_LEAST = 7, ROUNDS_MOST = 200, CALLS_MOST = 256, N_WAYS = 4 };
-#define SECONDS    1.5       /* a size, unless --seconds says else */
+#define SECONDS    1.5       /* a problem, unless --seconds says else */
 #define CALL_BYTES (8 << 20) /* of the calls of a turn, about */
+
+enum { OURS, MESSAGES, MPI, COPY };
+enum { ALLREDUCE = COLLECTIVES };
+
+static const struct kind {
+    const char *name, *ways[N_WAYS];
+} kinds[] = {
+    [COLLECTIVE_broadcast] = {"broadcast", {"sunup", "messages", "MPI_Bcast", "copy"}},
+    [COLLECTIVE_allgather] = {"allgather", {"sunup", "messages", "MPI_Allgather", "copy"}},
+    [COLLECTIVE_alltoall] = {"alltoall", {"sunup", "messages", "MPI_Alltoall", "copy"}},
+    [COLLECTIVE_barrier] = {"barrier", {"sunup", "messages", "MPI_Barrier", "copy"}},
+    [ALLREDUCE] = {"allreduce", {"shared", "messages", "MPI_Allreduce", "copy"}},
+};
+enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
 struct vectors { /* of one way */
     struct exchange *x;
-    float *in, *out; /* private; NULL: in the exchange */
+    char *in, *out; /* private; NULL: in the exchange */
 };
 
 struct comm_bench {
     struct bench *b;
     sunup_comm *comm, *messages;
     const struct kernels *k;
-    int64_t n, calls;
+    const char *problem;
+    int kind;
+    int64_t bytes, calls;
+    int64_t in_blocks, out_blocks, copy_blocks; /* of so many bytes */
     struct vectors v[N_WAYS];
     double call_s[N_WAYS][ROUNDS_MOST], total_s[N_WAYS][ROUNDS_MOST];
     float checksum; /* keeps the reads */
 };
 
-static const char *const way_names[N_WAYS] = {"shared", "messages", "MPI_Allreduce", "copy"};
-enum { SHARED, MESSAGES, MPI, COPY };
+/* ------------------------------------------------------------------------- problems --- */
 
-/* "64K", "4M", "1000": bytes. */
-static sunup_status read_size(const struct command *c, const char *text, int64_t *n)
+/* "64K", "4MiB", "1000", "8B": bytes. */
+static bool read_bytes(const char *text, int64_t *bytes)
 {
+    static const char units[] = "KMG";
     char *end;
     const double value = strtod(text, &end);
-    const double unit = *end == 'K' ? 1024 : *end == 'M' ? 1 << 20 : *end == 'G' ? 1 << 30 : 1;
-    if (unit > 1) end++;
-    CHECK(end != text && *end == '\0' && value * unit >= 4 && value * unit <= 1e11, c->ctx,
-          E_ARGUMENT, "'%s' is no size of a vector: bytes, 4 or more, such as 1000, 64K or 4M",
-          text);
-    *n = (int64_t)(value * unit) / 4;
+    const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
+    const double scale = unit != NULL ? ldexp(1, 10 * (int)(unit - units + 1)) : 1;
+    if (unit != NULL) end++;
+    if (unit != NULL && strcmp(end, "iB") == 0) end += 2;
+    if (unit == NULL && strcmp(end, "B") == 0) end++;
+    if (end == text || *end != '\0' || value * scale < 1 || value * scale > 1e11) return false;
+    *bytes = (int64_t)(value * scale);
+    return true;
+}
+
+static int64_t element_bytes(const char *dtype, size_t n)
+{
+    static const struct {
+        const char *name;
+        int bytes;
+    } dtypes[] = {{"u8", 1}, {"f32", 4}, {"f64", 8}};
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
+        if (strlen(dtypes[i].name) == n && strncmp(dtype, dtypes[i].name, n) == 0) return dtypes[i].bytes;
+    return 0;
+}
+
+/* ":f32:1MiB" */
+static bool read_amount(struct comm_bench *t, const char *text)
+{
+    const size_t n = text[0] == ':' ? strcspn(text + 1, ":") : 0;
+    const int64_t element = element_bytes(text + 1, n);
+    if (n == 0 || text[1 + n] != ':' || element == 0 || !read_bytes(text + n + 2, &t->bytes)) return false;
+    return t->bytes % element == 0 && (t->kind != ALLREDUCE || element == 4);
+}
+
+static void lay_out(struct comm_bench *t)
+{
+    const int ranks = sunup_comm_ranks(t->comm);
+    const bool all = t->kind == COLLECTIVE_allgather || t->kind == COLLECTIVE_alltoall;
+    t->in_blocks = t->kind == COLLECTIVE_alltoall ? ranks : 1;
+    t->out_blocks = all ? ranks : 1;
+    t->copy_blocks = all ? ranks - 1 : 1;
+}
+
+static bool read_collective(struct comm_bench *t, const char *text)
+{
+    const size_t n = strcspn(text, ":");
+    t->bytes = 0;
+    for (t->kind = 0; t->kind < N_KINDS; t->kind++)
+        if (strlen(kinds[t->kind].name) == n && strncmp(text, kinds[t->kind].name, n) == 0) break;
+    if (t->kind == COLLECTIVE_barrier) return text[n] == '\0';
+    return t->kind < N_KINDS && read_amount(t, text + n);
+}
+
+static sunup_status read_problem(struct comm_bench *t, const char *text)
+{
+    t->problem = text;
+    if (isdigit((unsigned char)text[0])) {
+        t->kind = ALLREDUCE;
+        CHECK(read_bytes(text, &t->bytes) && t->bytes >= 4, t->b->c->ctx, E_ARGUMENT,
+              "'%s' is no size of a vector: bytes, 4 or more, such as 1000, 64K or 4M", text);
+        t->bytes -= t->bytes % 4;
+    } else {
+        CHECK(read_collective(t, text), t->b->c->ctx, E_ARGUMENT,
+              "'%s' is no collective: allreduce:f32:BYTES, or broadcast, allgather, alltoall with u8, f32 or f64 and "
+              "a multiple of it (such as broadcast:u8:64KiB), or barrier; a plain size (64K) is a sum of f32",
+              text);
+    }
+    lay_out(t);
     return SUNUP_OK;
 }
 
 /* ------------------------------------------------------------------------- one call --- */
 
-static float *input_of(const struct comm_bench *t, int way)
+static char *input_of(const struct comm_bench *t, int way)
 {
     return t->v[way].x != NULL ? sunup__exchange_slot(t->v[way].x) : t->v[way].in;
 }
 
-static sunup_status call(struct comm_bench *t, int way, const float **result)
+static sunup_status sum(struct comm_bench *t, int way, const char **result)
 {
     struct vectors *v = &t->v[way];
-    *result = v->out != NULL ? v->out : v->in;
-    if (way == MPI) return sunup__comm_mpi_sum(t->comm, v->in, t->n);
-    if (way == COPY) {
-        memcpy(v->out, v->in, (size_t)t->n * sizeof(float));
-        return SUNUP_OK;
-    }
+    if (way == MPI) return sunup__comm_mpi_sum(t->comm, (float *)(void *)v->in, t->bytes / 4);
     sunup__exchange_push(v->x);
     TRY(sunup__exchange_reduce(v->x, "bench"));
     *result = sunup__exchange_total(v->x);
     return SUNUP_OK;
 }
 
-/* Every rank's terms, in whole numbers: their sum is exact in any order. */
-static void write_input(const struct comm_bench *t, float *to)
+static sunup_status call(struct comm_bench *t, int way, const char **result)
 {
-    const float term = (float)(sunup_comm_rank(t->comm) + 1);
-    for (int64_t i = 0; i < t->n; i++) to[i] = term + (float)(i & 7);
+    const struct vectors *v = &t->v[way];
+    sunup_comm *comm = way == MESSAGES ? t->messages : t->comm;
+    *result = v->out != NULL ? v->out : v->in;
+    if (way == COPY) {
+        for (int i = 0; i < t->copy_blocks; i++)
+            memcpy(v->out + i * t->bytes, v->in + i % t->in_blocks * t->bytes, (size_t)t->bytes);
+        return SUNUP_OK;
+    }
+    if (t->kind == ALLREDUCE) return sum(t, way, result);
+    if (way == MPI) return sunup__comm_mpi(comm, (enum collective)t->kind, v->in, t->bytes, v->out);
+    switch (t->kind) {
+    case COLLECTIVE_broadcast:
+        return sunup__comm_broadcast(comm, v->out, t->bytes, 0, "bench");
+    case COLLECTIVE_allgather:
+        return sunup__comm_gather(comm, v->in, t->bytes, v->out, "bench");
+    case COLLECTIVE_alltoall:
+        return sunup__comm_alltoall(comm, v->in, t->bytes, v->out, "bench");
+    default:
+        return sunup__comm_barrier(comm, "bench");
+    }
 }
 
-static float read_result(const struct comm_bench *t, const float *x)
+/* What rank gives to the rank `to`, in whole numbers: sums of them are exact in any order. */
+static float term(int rank, int64_t to, int64_t i)
 {
+    return (float)(rank + 1) + (float)to + (float)(i & 7);
+}
+
+/* Words, and the bytes that are left over, which are rank + 1. */
+static void write_block(char *to, int64_t bytes, int rank, int64_t block)
+{
+    float *x = (float *)(void *)to;
+    for (int64_t i = 0; i < bytes / 4; i++) x[i] = term(rank, block, i);
+    for (int64_t i = bytes / 4 * 4; i < bytes; i++) to[i] = (char)(rank + 1);
+}
+
+static void write_input(const struct comm_bench *t, int way)
+{
+    const int rank = sunup_comm_rank(t->comm);
+    if (t->kind == COLLECTIVE_broadcast && way != COPY) {
+        if (rank == 0) write_block(t->v[way].out, t->bytes, 0, 0);
+        return;
+    }
+    char *to = input_of(t, way);
+    for (int64_t i = 0; i < t->in_blocks; i++) write_block(to + i * t->bytes, t->bytes, rank, i);
+}
+
+static float read_result(const struct comm_bench *t, const char *from)
+{
+    const int64_t bytes = t->out_blocks * t->bytes, n = bytes / 4;
+    const float *x = (const float *)(const void *)from;
     float sum[16] = {0};
     int64_t i = 0;
-    for (; i + 16 <= t->n; i += 16)
+    for (; i + 16 <= n; i += 16)
         for (int j = 0; j < 16; j++) sum[j] += x[i + j];
-    for (; i < t->n; i++) sum[0] += x[i];
+    for (; i < n; i++) sum[0] += x[i];
+    for (i = 4 * n; i < bytes; i++) sum[0] += (float)from[i];
     for (int j = 1; j < 16; j++) sum[0] += sum[j];
     return sum[0];
 }
@@ -96,8 +216,8 @@ static sunup_status turn(struct comm_bench *t, int way, double *call_s, double *
     TRY(sunup__comm_barrier(t->comm, "bench"));
     const double from_s = sunup__now_s();
     for (int64_t i = 0; i < t->calls; i++) {
-        const float *result;
-        write_input(t, input_of(t, way));
+        const char *result;
+        write_input(t, way);
         const double call_from_s = sunup__now_s();
         TRY(call(t, way, &result));
         in_calls += sunup__now_s() - call_from_s;
@@ -108,38 +228,62 @@ static sunup_status turn(struct comm_bench *t, int way, double *call_s, double *
     return SUNUP_OK;
 }
 
+static float right_word(const struct comm_bench *t, int64_t block, int64_t i)
+{
+    const int ranks = sunup_comm_ranks(t->comm);
+    if (t->kind == ALLREDUCE) return (float)(ranks * (ranks + 1) / 2) + (float)(ranks * (i & 7));
+    const int64_t to = t->kind == COLLECTIVE_alltoall ? sunup_comm_rank(t->comm) : 0;
+    return term((int)block, to, i);
+}
+
 static sunup_status check(struct comm_bench *t, int way)
 {
-    const float *result;
-    const int ranks = sunup_comm_ranks(t->comm);
-    write_input(t, input_of(t, way));
+    const char *result;
+    write_input(t, way);
     TRY(call(t, way, &result));
-    for (int64_t i = 0; i < t->n && way != COPY; i++) {
-        const float right = (float)(ranks * (ranks + 1) / 2) + (float)(ranks * (i & 7));
-        CHECK(result[i] == right, t->b->c->ctx, E_INTERNAL, "%s: element %lld is %g, not %g",
-              way_names[way], (long long)i, (double)result[i], (double)right);
+    for (int64_t b = 0; b < t->out_blocks && way != COPY; b++) {
+        const float *x = (const float *)(const void *)(result + b * (t->bytes / 4 * 4));
+        for (int64_t i = 0; i < t->bytes / 4 && t->bytes % 4 == 0; i++)
+            CHECK(x[i] == right_word(t, b, i), t->b->c->ctx, E_INTERNAL, "%s by %s: word %lld is %g, not %g",
+                  t->problem, kinds[t->kind].ways[way], (long long)(b * t->bytes / 4 + i), (double)x[i],
+                  (double)right_word(t, b, i));
     }
     return SUNUP_OK;
 }
 
-/* ------------------------------------------------------------------------- one size --- */
+/* ------------------------------------------------------------------------- one problem --- */
+
+static sunup_status open_sums(struct comm_bench *t)
+{
+    const int ranks = sunup_comm_ranks(t->comm), threads = sunup_context_threads(t->b->c->ctx);
+    const struct exchange_options o = {
+        .k = t->k, .threads = threads, .shards = ranks, .n = t->bytes / 4};
+    TRY(sunup__exchange_create(t->comm, &o, &t->v[OURS].x));
+    return sunup__exchange_create(t->messages, &o, &t->v[MESSAGES].x);
+}
+
+static bool wants_input(const struct comm_bench *t, int way)
+{
+    return way == COPY || (t->v[way].x == NULL && t->kind != COLLECTIVE_broadcast);
+}
+
+static bool wants_output(const struct comm_bench *t, int way)
+{
+    return t->v[way].x == NULL && (way != MPI || t->kind != ALLREDUCE);
+}
 
 static sunup_status open_ways(struct comm_bench *t)
 {
-    const int ranks = sunup_comm_ranks(t->comm), threads = sunup_context_threads(t->b->c->ctx);
-    const size_t bytes = (size_t)t->n * sizeof(float);
-    const struct exchange_options o = {
-        .k = t->k, .threads = threads, .shards = ranks, .n = t->n};
-    TRY(sunup__exchange_create(t->comm, &o, &t->v[SHARED].x));
-    TRY(sunup__exchange_create(t->messages, &o, &t->v[MESSAGES].x));
-    t->v[MPI].in = sunup__alloc_aligned(bytes);
-    t->v[COPY].in = sunup__alloc_aligned(bytes);
-    t->v[COPY].out = sunup__alloc_aligned(bytes);
-    const bool room = t->v[MPI].in && t->v[COPY].in && t->v[COPY].out;
+    if (t->kind == ALLREDUCE) TRY(open_sums(t));
     sunup_status mine = SUNUP_OK;
-    if (!room)
-        mine =
-            sunup__raise(t->b->c->ctx, SUNUP_E_MEMORY, "no memory for vectors of %zu bytes", bytes);
+    const size_t in = (size_t)(t->in_blocks * t->bytes) + 1, out = (size_t)(t->out_blocks * t->bytes) + 1;
+    for (int w = 0; w < N_WAYS; w++) {
+        struct vectors *v = &t->v[w];
+        if (wants_input(t, w)) v->in = sunup__alloc_aligned(in);
+        if (wants_output(t, w)) v->out = sunup__alloc_aligned(out);
+        if ((wants_input(t, w) && v->in == NULL) || (wants_output(t, w) && v->out == NULL))
+            mine = sunup__raise(t->b->c->ctx, SUNUP_E_MEMORY, "no memory for vectors of %zu bytes", in + out);
+    }
     return sunup_comm_agree(t->comm, mine);
 }
 
@@ -199,37 +343,69 @@ static double middle(double *x, int n)
     return x[n / 2];
 }
 
-static void show(struct comm_bench *t, int rounds)
-{
-    const double bytes = 4.0 * (double)t->n, ranks = sunup_comm_ranks(t->comm);
+struct row {
     double call_s[N_WAYS], total_s[N_WAYS], spread[N_WAYS];
-    json_t *ways = json_object();
-    for (int w = 0; w < N_WAYS; w++) {
-        call_s[w] = middle(t->call_s[w], rounds);
-        spread[w] = 0.5 * (t->call_s[w][3 * rounds / 4] - t->call_s[w][rounds / 4]) / call_s[w];
-        total_s[w] = middle(t->total_s[w], rounds);
-        (void)json_object_set_new(ways, way_names[w],
-                                  json_pack("{s:f, s:f, s:f}", "call_s", call_s[w], "spread",
-                                            spread[w], "total_s", total_s[w]));
-    }
-    for (int w = 0; w < N_WAYS && !t->b->c->json; w++)
-        (void)printf(
-            "  %12.0f bytes  %-14s call %10.2f us +-%4.1f %%  total %10.2f us  algbw %7.2f GB/s  "
-            "busbw %7.2f  %4.0f %% of copy  %6.2fx (total %.2fx) shared\n",
-            bytes, way_names[w], 1e6 * call_s[w], 100 * spread[w], 1e6 * total_s[w],
-            1e-9 * bytes / call_s[w], 2e-9 * bytes * (ranks - 1) / ranks / call_s[w],
-            100 * call_s[COPY] / call_s[w], call_s[w] / call_s[SHARED],
-            total_s[w] / total_s[SHARED]);
-    (void)fflush(stdout);
-    (void)json_array_append_new(t->b->rows,
-                                json_pack("{s:f, s:f, s:i, s:o}", "bytes", bytes, "ranks", ranks,
-                                          "rounds", rounds, "ways", ways));
+};
+
+/* Bytes that make the algorithm's rate, and those of them that a rank must send or receive. */
+static double rated_bytes(const struct comm_bench *t)
+{
+    return (double)(t->out_blocks * t->bytes);
 }
 
-static sunup_status time_size(struct comm_bench *t)
+static double bus_share(const struct comm_bench *t)
+{
+    const double ranks = sunup_comm_ranks(t->comm), others = (ranks - 1) / ranks;
+    return t->kind == ALLREDUCE ? 2 * others : t->kind == COLLECTIVE_broadcast ? 1 : others;
+}
+
+static const char *algorithm_of(const struct comm_bench *t, int way)
+{
+    if (t->kind == ALLREDUCE || way > MESSAGES) return "";
+    return sunup__comm_choice(way == OURS ? t->comm : t->messages, (enum collective)t->kind, t->bytes);
+}
+
+static void print_row(const struct comm_bench *t, const struct row *r)
+{
+    for (int w = 0; w < N_WAYS; w++) {
+        (void)printf("  %-22s %-14s %-8s call %10.2f us +-%4.1f %%  total %10.2f us", t->problem,
+                     kinds[t->kind].ways[w], algorithm_of(t, w), 1e6 * r->call_s[w], 100 * r->spread[w],
+                     1e6 * r->total_s[w]);
+        if (t->bytes > 0)
+            (void)printf("  algbw %7.2f GB/s  busbw %7.2f  %4.0f %% of copy", 1e-9 * rated_bytes(t) / r->call_s[w],
+                         1e-9 * rated_bytes(t) * bus_share(t) / r->call_s[w],
+                         100 * r->call_s[COPY] / r->call_s[w]);
+        (void)printf("  %6.2fx (total %.2fx) %s\n", r->call_s[w] / r->call_s[OURS],
+                     r->total_s[w] / r->total_s[OURS], kinds[t->kind].ways[OURS]);
+    }
+    (void)fflush(stdout);
+}
+
+static void show(struct comm_bench *t, int rounds)
+{
+    struct row r;
+    json_t *ways = json_object();
+    for (int w = 0; w < N_WAYS; w++) {
+        r.call_s[w] = middle(t->call_s[w], rounds);
+        r.spread[w] = 0.5 * (t->call_s[w][3 * rounds / 4] - t->call_s[w][rounds / 4]) / r.call_s[w];
+        r.total_s[w] = middle(t->total_s[w], rounds);
+        (void)json_object_set_new(
+            ways, kinds[t->kind].ways[w],
+            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "algorithm", algorithm_of(t, w), "call_s", r.call_s[w],
+                      "spread", r.spread[w], "total_s", r.total_s[w], "algbw_bytes_per_s",
+                      rated_bytes(t) / r.call_s[w], "busbw_bytes_per_s",
+                      rated_bytes(t) * bus_share(t) / r.call_s[w]));
+    }
+    if (!t->b->c->json) print_row(t, &r);
+    (void)json_array_append_new(
+        t->b->rows, json_pack("{s:s, s:f, s:f, s:i, s:o}", "problem", t->problem, "bytes", (double)t->bytes,
+                              "ranks", (double)sunup_comm_ranks(t->comm), "rounds", rounds, "ways", ways));
+}
+
+static sunup_status time_problem(struct comm_bench *t)
 {
     int rounds = 0;
-    const int64_t calls = CALL_BYTES / (4 * t->n);
+    const int64_t bytes = t->out_blocks * t->bytes, calls = bytes > 0 ? CALL_BYTES / bytes : CALLS_MOST;
     t->calls = calls < 1 ? 1 : calls > CALLS_MOST ? CALLS_MOST : calls;
     TRY(open_ways(t));
     for (int w = 0; w < N_WAYS; w++) TRY(check(t, w));
@@ -240,17 +416,26 @@ static sunup_status time_size(struct comm_bench *t)
 
 /* ------------------------------------------------------------------------- the verb --- */
 
-static sunup_status bench_sizes(struct comm_bench *t)
+static sunup_status each_problem(void *arg, const char *name, const char *problem)
 {
-    struct command *c = t->b->c;
+    struct comm_bench *t = arg;
+    (void)name; /* a problem says it all */
+    sunup_status status = read_problem(t, problem);
+    if (status == SUNUP_OK) status = time_problem(t);
+    close_ways(t);
+    return status;
+}
+
+static sunup_status bench_all(struct comm_bench *t)
+{
+    const struct command *c = t->b->c;
     sunup_comm_options o = sunup_comm_defaults();
     o.messages = true;
     TRY(sunup_comm_create(c->ctx, &o, &t->messages));
     for (int i = 1; i < c->n_operands; i++) {
-        sunup_status status = read_size(c, c->operand[i], &t->n);
-        if (status == SUNUP_OK) status = time_size(t);
-        close_ways(t);
-        TRY(status);
+        const char *what = c->operand[i];
+        const bool list = strstr(what, ".txt") != NULL || strchr(what, '/') != NULL;
+        TRY(list ? bench_list(t->b, what, each_problem, t) : each_problem(t, "", what));
     }
     return SUNUP_OK;
 }
@@ -270,7 +455,7 @@ sunup_status bench_comm(struct bench *b)
     if (status == SUNUP_OK && sunup_comm_rank(c->comm) == 0 && !c->json)
         (void)printf("  %d ranks, %d threads each; kernels %s; %s\n", sunup_comm_ranks(c->comm),
                      sunup_context_threads(c->ctx), t->k->isa, sunup__comm_library(c->comm));
-    if (status == SUNUP_OK) status = bench_sizes(t);
+    if (status == SUNUP_OK) status = bench_all(t);
     sunup_comm_destroy(&t->messages);
     sunup__free(t);
     return status;

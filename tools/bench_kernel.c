@@ -131,47 +131,9 @@ static sunup_status bench_problem(struct kernel_bench *k, const char *name, cons
 
 /* ----------------------------------------------------------------------------- lists --- */
 
-static sunup_status bench_line(struct kernel_bench *k, char *line)
+static sunup_status each_problem(void *arg, const char *name, const char *problem)
 {
-    line[strcspn(line, "#\r")] = '\0';
-    char *save, *first = strtok_r(line, " \t", &save);
-    if (first == NULL) return SUNUP_OK;
-    char *second = strtok_r(NULL, " \t", &save), *third = strtok_r(NULL, " \t", &save);
-    CHECK(third == NULL, k->b->c->ctx, E_FORMAT, "'%s': a line is [NAME] PROBLEM", third);
-    return second == NULL ? bench_problem(k, "", first) : bench_problem(k, first, second);
-}
-
-static sunup_status bench_lines(struct kernel_bench *k, const char *path, char *text)
-{
-    int number = 0;
-    for (char *line = text; line != NULL;) {
-        char *end = strchr(line, '\n');
-        if (end != NULL) *end = '\0';
-        number++;
-        const sunup_status status = bench_line(k, line);
-        if (status != SUNUP_OK)
-            return sunup__raise(k->b->c->ctx, status, "%s:%d: %s", path, number,
-                                sunup_error(k->b->c->ctx));
-        line = end != NULL ? end + 1 : NULL;
-    }
-    return SUNUP_OK;
-}
-
-static sunup_status bench_list(struct kernel_bench *k, const char *path)
-{
-    void *data = NULL;
-    size_t bytes = 0;
-    TRY(sunup__file_read(k->b->c->ctx, path, &data, &bytes));
-    char *text = sunup__alloc(bytes + 1);
-    sunup_status status = SUNUP_OK;
-    if (text == NULL)
-        status = sunup__raise(k->b->c->ctx, SUNUP_E_MEMORY, "no memory to read '%s'", path);
-    else
-        memcpy(text, data, bytes);
-    if (status == SUNUP_OK) status = bench_lines(k, path, text);
-    sunup__free(text);
-    sunup__free(data);
-    return status;
+    return bench_problem(arg, name, problem);
 }
 
 static bool is_list(const char *operand)
@@ -221,7 +183,7 @@ static sunup_status run(struct kernel_bench *k)
     TRY(start(k));
     for (int i = 1; i < c->n_operands; i++) {
         const char *what = c->operand[i];
-        TRY(is_list(what) ? bench_list(k, what) : bench_problem(k, "", what));
+        TRY(is_list(what) ? bench_list(k->b, what, each_problem, k) : bench_problem(k, "", what));
     }
     return c->html != NULL ? bench_html(k, c->html) : SUNUP_OK;
 }

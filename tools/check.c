@@ -1,6 +1,6 @@
 /* check.c - `sunup check [PROBLEM...]`: leaves against the reference, ops against their own algebra.
  *
- * Without operands everything is checked. "kernels" and "ops" name the two halves. A problem that names a node
+ * "comm", under mpiexec, is check_comm.c. Without operands everything else is checked. "kernels" and "ops" name the two halves. A problem that names a node
  * ("conv:n2h9w9c8k16r3s3:same", any size) compares every maker that can with the op's own way in f64. Anything else is
  * a filter in the problem language ("gemm", "gemm:m64n48k300", "softmax"): a leaf's name first, then an op's.
  */
@@ -78,6 +78,7 @@ static void each_maker(void *arg, const struct check_result *r)
 
 static sunup_status check(struct command *c, struct tally *t, const char *what)
 {
+    if (strcmp(what, "comm") == 0) return check_comm(c, &t->results, &t->failed);
     const char *filter = strcmp(what, "kernels") == 0 || strcmp(what, "ops") == 0 ? NULL : what;
     if (filter != NULL && is_node(c->ctx, filter)) {
         struct check_report r = {.each = each_maker, .arg = t};
@@ -109,7 +110,8 @@ int verb_check(struct command *c)
     struct tally t = {.json = c->json, .failures = json_array()};
     sunup_status status = SUNUP_OK;
     for (int i = 0; i < n && status == SUNUP_OK; i++) status = check(c, &t, what[i]);
-    if (status == SUNUP_OK && c->json)
+    const bool first = c->comm == NULL || sunup_comm_rank(c->comm) == 0;
+    if (status == SUNUP_OK && c->json && first)
         print_json(json_pack("{s:I, s:I, s:O}", "checked", (json_int_t)t.results, "failed",
                              (json_int_t)t.failed, "failures", t.failures));
     json_decref(t.failures);

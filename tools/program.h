@@ -43,6 +43,8 @@ int verb_predict(struct command *c);
 int verb_summary(struct command *c);
 int verb_plan(struct command *c);
 int verb_check(struct command *c);
+/* check_comm.c: adds what it checked and what failed, on all ranks. */
+sunup_status check_comm(struct command *c, int64_t *checked, int64_t *failed);
 int verb_bench(struct command *c);
 int verb_doctor(struct command *c);
 int verb_config(struct command *c);

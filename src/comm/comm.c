@@ -90,16 +90,19 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
 struct hello {
     char host[HOST_TEXT];
     int64_t bucket_bytes;
-    int32_t messages, node_rank, node_ranks;
+    int32_t messages, node_rank, node_ranks, leader; /* leader: the first rank of its node */
 };
 
-/* Nodes of equally many ranks, each with neighbouring ranks; 0: there are others. */
-static int count_nodes(const sunup_comm *c, const struct hello *all)
+static void list_nodes(sunup_comm *c, const struct hello *all)
 {
-    const int each = all[0].node_ranks;
-    for (int r = 0; r < c->ranks; r++)
-        if (all[r].node_ranks != each || all[r].node_rank != r % each) return 0;
-    return c->ranks / each;
+    c->regular = true;
+    for (int r = 0; r < c->ranks; r++) {
+        const int each = all[0].node_ranks;
+        c->regular = c->regular && all[r].node_ranks == each && all[r].node_rank == r % each;
+        if (all[r].leader != r) continue;
+        if (r == all[c->rank].leader) c->node = c->nodes;
+        c->leaders[c->nodes++] = r;
+    }
 }
 
 static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
@@ -115,7 +118,6 @@ static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
               all[r].messages, r, all[0].messages);
         memcpy(c->hosts[r], all[r].host, HOST_TEXT);
     }
-    c->nodes = count_nodes(c, all);
     return SUNUP_OK;
 }
 
@@ -124,19 +126,22 @@ static sunup_status greet(sunup_comm *c)
     struct hello mine = {.bucket_bytes = c->options.bucket_bytes,
                          .messages = c->options.messages,
                          .node_rank = c->node_rank,
-                         .node_ranks = c->node_ranks};
+                         .node_ranks = c->node_ranks,
+                         .leader = c->records[0].rank};
     if (gethostname(mine.host, sizeof mine.host - 1))
         snprintf(mine.host, sizeof mine.host, "a node");
     struct hello *all = sunup__alloc((size_t)c->ranks * sizeof *all);
     char(*hosts)[HOST_TEXT] = sunup__alloc((size_t)c->ranks * sizeof *hosts);
+    c->leaders = sunup__alloc((size_t)c->ranks * sizeof *c->leaders);
     sunup_status status = SUNUP_OK;
-    if (!all || !hosts)
+    if (!all || !hosts || !c->leaders)
         status =
             sunup__raise(c->ctx, SUNUP_E_MEMORY, "no memory for the names of %d ranks", c->ranks);
     status = sunup_comm_agree(c, status);
     if (status == SUNUP_OK) status = sunup__comm_gather(c, &mine, sizeof mine, all, "start");
     if (status == SUNUP_OK) {
         c->hosts = hosts;
+        list_nodes(c, all);
         status = read_hellos(c, all);
     } else {
         sunup__free(hosts);
@@ -157,18 +162,21 @@ static sunup_status connect(sunup_comm *c, const int *mpi_comm_f, int expected)
     c->cards = sunup__alloc((size_t)c->ranks * sizeof *c->cards);
     CHECK(c->cards, c->ctx, E_MEMORY, "no memory for %d ranks", c->ranks);
     TRY(sunup__flight_create(c, 2 * c->ranks > 32 ? 2 * c->ranks : 32, &c->flight));
-    return greet(c);
+    TRY(greet(c));
+    return sunup__pool_create(c);
 }
 
 static void release(sunup_comm **comm)
 {
     sunup_comm *c = *comm;
+    sunup__shared_end(&c->pool);
     sunup__wire_close(c);
     if (c->flight.left == 0) {
         sunup__flight_end(&c->flight);
         sunup__free(c->cards);
     }
     sunup__free(c->hosts);
+    sunup__free(c->leaders);
     sunup__free(c);
     *comm = NULL;
 }
@@ -180,7 +188,7 @@ static sunup_status create(sunup_context *ctx, const sunup_comm_options *options
     sunup_comm *c = sunup__alloc(sizeof *c);
     CHECK(c, ctx, E_MEMORY, "no memory for a communicator");
     c->ctx = ctx;
-    c->ranks = c->node_ranks = c->nodes = 1;
+    c->ranks = c->node_ranks = 1;
     snprintf(c->site, SITE_TEXT, "start");
     sunup_status status = read_options(c, options);
     const int expected = launched_ranks();

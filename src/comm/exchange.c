@@ -238,10 +238,10 @@ static sunup_status combine_shown(struct exchange *x, const char *site, int64_t 
 {
     sunup_comm *comm = x->comm;
     const size_t bytes = (size_t)n * sizeof *words;
-    memcpy(comm->records[comm->rank].shown[(comm->meetings + 1) % 2], words, bytes);
+    memcpy(sunup__sign(comm, comm->rank, comm->meetings + 1)->shown, words, bytes);
     TRY(sunup__meet(comm, &(struct call){CALL_COMBINE, n, 0, site}, SUNUP_OK, 0));
     for (int r = 0; r < comm->ranks; r++)
-        memcpy(x->words + r * n, comm->records[r].shown[comm->meetings % 2], bytes);
+        memcpy(x->words + r * n, sunup__sign(comm, r, comm->meetings)->shown, bytes);
     sunup__leave(comm);
     return SUNUP_OK;
 }

@@ -2,10 +2,11 @@
  *
  * From bottom to top: tree.c (which sums, in which order), sum.c (additions), wire.c and messages.c
  * (the only files that know MPI), watchdog.c (waiting, and the report when it is in vain), small.c
- * (meet and the small collectives), shared.c (memory that a node's ranks share), node.c (partial sums
- * there), routes.c and stages.c (partial sums over the wire: which way, and on it), rows.c (a
- * rank's own shards), exchange_layout.c and exchange.c (sums and what is made of them), sum_shards.c (the
- * public sum), comm.c (create and destroy).
+ * (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
+ * caller's bytes), collectives.c (which of their algorithms), shared.c (memory that a node's ranks
+ * share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the wire: which
+ * way, and on it), rows.c (a rank's own shards), exchange_layout.c and exchange.c (sums and what is made of
+ * them), sum_shards.c (the public sum), comm.c (create and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -61,6 +62,7 @@ struct message {
 struct flight {
     sunup_comm *comm;
     int room, left;
+    int high;       /* numbers below it are in use: only those are polled */
     int *peer;      /* [room] of a message under way, else -1         */
     int *landed;    /* [room] numbers of those that the last wait saw */
     void *requests; /* [room] MPI_Request                             */
@@ -81,17 +83,23 @@ struct card {
     int64_t n, detail;
     uint64_t sequence, value;
 };
-/* What a rank tells the others of its node about itself, in shared memory that it alone writes. */
+/* What a rank puts up at a meeting of its node. A peer waits for the number and finds the card and the first bytes in
+ * the same cache line: of a small sum nothing else moves between the cores. */
+struct sign {
+    _Alignas(64) _Atomic uint64_t meeting; /* of the node, begun */
+    struct card card;
+    char shown[SHOWN_BYTES]; /* a small collective's data */
+};
+/* What a rank tells the others of its node about itself, in shared memory that it alone writes. The first lines are
+ * read only when a rank is late. */
 struct record {
     _Alignas(64) _Atomic uint64_t sequence; /* collectives begun */
-    _Atomic uint64_t meetings;              /* of the node, begun */
     _Atomic int inside;                     /* of the last collective */
     int rank, pid;
     uint64_t pid_space;   /* where pid is valid (containers) */
-    double since_s;       /* monotonic clock of entering or leaving */
+    double begun_s;       /* monotonic clock of entering it, to some milliseconds */
     char site[SITE_TEXT]; /* of the last collective begun */
-    struct card card[2];  /* of this meeting and the one before, which some may still read */
-    char shown[2][SHOWN_BYTES]; /* a small sum's terms, beside them */
+    struct sign sign[2];  /* of this meeting and the one before, which some may still read */
 };
 void sunup__watch_start(struct record *mine, int rank);
 void sunup__enter(sunup_comm *comm, const char *site);
@@ -103,6 +111,10 @@ sunup_status sunup__wait_all(struct flight *f);
 /* Until all ranks of the node are here: what they wrote before into shared memory can be read. Within a
  * collective that all ranks of the node have entered. */
 sunup_status sunup__node_meet(sunup_comm *comm);
+/* The same, and their cards and what they show can be read. light: nothing was written past the caches. */
+sunup_status sunup__node_show(sunup_comm *comm, const struct card *card, bool light);
+/* Of the rank `index` of the node, at the meeting of that number: the next one (comm->meetings + 1) or the last. */
+struct sign *sunup__sign(const sunup_comm *comm, int index, uint64_t meeting);
 
 /* --- small.c --- */
 enum call_kind {
@@ -111,6 +123,7 @@ enum call_kind {
     CALL_AGREE,
     CALL_BROADCAST,
     CALL_GATHER,
+    CALL_ALLTOALL,
     CALL_SUM_F32,
     CALL_SUM_F64,
     CALL_COMBINE,
@@ -124,8 +137,8 @@ struct call {
     int64_t detail; /* shards or root    */
     const char *site;
 };
-/* Enter a collective: all ranks' cards are in comm->cards after it. E_SHAPE naming the ranks if
- * they do not call the same; the first status that is not OK, on all ranks, if a rank came with
+/* Enter a collective: afterwards all ranks' cards equal this one's (comm->alike) or are in comm->cards. E_SHAPE naming
+ * the ranks if they do not call the same; the first status that is not OK, on all ranks, if a rank came with
  * one. Each OK meeting needs a leave. */
 sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status mine,
                          uint64_t value);
@@ -141,6 +154,32 @@ struct shared {
  * OK with block NULL if a system keeps its ranks apart. */
 sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s);
 void sunup__shared_end(struct shared *s); /* of the own mapping only: others may go on */
+
+/* --- collectives.c: the caller's bytes --- */
+struct transfer {
+    const char *from; /* of an all-to-all: [ranks][bytes] */
+    char *to;         /* broadcast: [bytes], in and out; else [ranks][bytes], of a gather with the own part in place */
+    int64_t bytes;
+    int root;
+};
+typedef sunup_status run_algorithm(sunup_comm *comm, const struct transfer *t); /* between meet and leave */
+typedef void show_algorithm(sunup_comm *comm, const struct transfer *t);        /* before it: writes what others read */
+#define ALGORITHM(collective, name, where, show, run) run_algorithm run;
+#define SHOW(function) show_algorithm function;
+#include "comm/collectives.def"
+struct algorithm;
+/* The algorithm of this call, the same on all ranks that make the same call. */
+const struct algorithm *sunup__choose(const sunup_comm *comm, enum collective what, int64_t bytes);
+sunup_status sunup__run_meeting(sunup_comm *comm); /* cards come to comm->cards, or comm->alike is set */
+/* A block a rank of one node, through which the caller's bytes go (pool.h). All ranks call it. */
+sunup_status sunup__pool_create(sunup_comm *comm);
+/* Blocks that lie in the caller's memory stride apart, one a rank counted from `root`; the bytes end at `end`. */
+struct blocks {
+    char *at;
+    int64_t stride, bytes, end;
+    int root;
+};
+sunup_status sunup__ring(sunup_comm *comm, const struct blocks *b); /* gather.c: each has its own, all get all */
 
 /* --- what is summed --- */
 struct sum {
@@ -296,7 +335,8 @@ struct sunup_comm {
     sunup_context *ctx;
     sunup_comm_options options;
     int rank, ranks, node_rank, node_ranks;
-    int nodes;                /* of node_ranks neighbouring ranks each; 0: not so */
+    int node, nodes, *leaders; /* this rank's node; [nodes] the first rank of each; known with hosts */
+    bool regular;             /* nodes have equally many ranks, which are neighbours */
     bool crowded;             /* more ranks than cores on this node */
     uint64_t meetings;        /* of the node, begun */
     sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
@@ -304,6 +344,12 @@ struct sunup_comm {
     char site[SITE_TEXT];     /* of the one under way */
     double wait_s;            /* spent waiting since creation */
     struct card *cards;       /* [ranks] of the last meeting, the own one among them */
+    bool alike;               /* all of them equal that one, and are not there if it met in rounds */
+    bool light;               /* what the next meeting shows was written by ordinary stores */
+    bool relayed;             /* who is waited for may itself wait for the one that is absent */
+    struct shared pool;       /* of one node; block NULL: there is none */
+    uint64_t turn;            /* pieces that went through the pool */
+    const struct algorithm *forced[COLLECTIVES]; /* NULL: chosen by ranks and bytes */
     struct flight flight;     /* of the small collectives */
     struct record *records;   /* [node_ranks] shared with the node, NULL on one rank */
     char (*hosts)[HOST_TEXT]; /* [ranks], NULL until known */
@@ -318,7 +364,7 @@ static inline bool sunup__one_node(const sunup_comm *comm)
 /* Each node has several ranks, equally many and neighbours, which use its memory. */
 static inline bool sunup__by_nodes(const sunup_comm *comm)
 {
-    return comm->nodes > 0 && comm->node_ranks > 1 && !comm->options.messages;
+    return comm->regular && comm->node_ranks > 1 && !comm->options.messages;
 }
 /* The rank of this node's rank i, where nodes have equally many. */
 static inline int sunup__node_peer(const sunup_comm *comm, int i)

@@ -46,6 +46,7 @@ static void under_way(struct flight *f, int number, int peer)
 {
     f->peer[number] = peer;
     f->left++;
+    if (number >= f->high) f->high = number + 1;
 }
 
 sunup_status sunup__send(struct flight *f, int number, const struct message *m)
@@ -82,12 +83,13 @@ static sunup_status message_failed(struct flight *f, int landed)
 
 sunup_status sunup__poll(struct flight *f, int *landed)
 {
-    const int code = MPI_Testsome(f->room, f->requests, landed, f->landed, f->statuses);
+    const int code = MPI_Testsome(f->high, f->requests, landed, f->landed, f->statuses);
     if (code == MPI_ERR_IN_STATUS) return message_failed(f, *landed);
     if (code != MPI_SUCCESS) return sunup__wire_failed(f->comm, code, "MPI_Testsome");
     if (*landed == MPI_UNDEFINED) *landed = 0;
     for (int i = 0; i < *landed; i++) f->peer[f->landed[i]] = -1;
     f->left -= *landed;
+    if (f->left == 0) f->high = 0;
     return SUNUP_OK;
 }
 

@@ -64,7 +64,8 @@ static void add_parts(struct node_sum *s, int i, int own, char *first)
     s->small = s->small && own * bytes <= SHOWN_BYTES;
     for (int p = 0; p < own; p++) {
         for (int side = 0; side < 2 && s->small; side++)
-            s->shown[side][s->parts] = s->comm->records[i].shown[side] + p * bytes;
+            s->shown[side][s->parts] =
+                sunup__sign(s->comm, i, (uint64_t)side)->shown + p * bytes;
         s->part[s->parts++] = first + p * s->row_bytes;
     }
 }
@@ -277,6 +278,7 @@ void sunup__node_sum_show(const struct node_sum *s)
 {
     const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
     char *const *to = s->shown[(s->comm->meetings + 1) % 2] + s->own_first;
+    s->comm->light = true;
     for (int i = 0; i < s->own; i++) memcpy(to[i], s->part[s->own_first + i], (size_t)bytes);
 }
 

@@ -1,13 +1,13 @@
-/* small.c - how ranks meet, and the small collectives: barrier, compare, agree, gather, broadcast.
+/* small.c - how ranks meet, and what is no more than a meeting: compare and agree.
  *
- * Owes: sunup__meet. Every rank sends every other one a card of 40 bytes that says which collective
+ * Owes: sunup__meet. Every rank shows every other one a card of 40 bytes that says which collective
  * it calls, with which sizes, and whether it is able to. So all ranks know of a mismatch or a
  * failure before data moves, all return the same status, and the next collective is in step again;
  * and a rank that does not come is known by name.
  *
- * Cost: ranks - 1 messages a rank and one latency; on one node a line written and one read for each
- * other rank. The direct form is chosen because whoever is
- * missing is exactly who is absent; a tree would hide that behind its partners.
+ * Cost: on one node a line written and one read for each other rank; else ranks - 1 messages a rank
+ * and one latency. That form is chosen up to some tens of ranks because whoever is missing is exactly
+ * who is absent; rounds.c has the one for many.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +17,6 @@
 #include "comm/inside.h"
 
 enum { NAMED_MOST = 8, CALL_TEXT = 96, ERROR_TEXT = 1024 };
-/* Of a broadcast: whoever has a piece sends it on while the root sends the next one. */
-#define PIECE_BYTES ((int64_t)16 << 20)
 
 /* --- meeting --- */
 
@@ -49,6 +47,9 @@ static const char *call_text(const struct card *c, char *room)
     case CALL_COLLECT:
         snprintf(room, CALL_TEXT, "a collection of %" PRId64 " elements on rank %" PRId64, c->n,
                  c->detail);
+        break;
+    case CALL_ALLTOALL:
+        snprintf(room, CALL_TEXT, "an all-to-all of %" PRId64 " bytes a pair of ranks", c->n);
         break;
     case CALL_BROADCAST:
         snprintf(room, CALL_TEXT, "a broadcast of %" PRId64 " bytes from rank %" PRId64, c->n,
@@ -104,22 +105,21 @@ static sunup_status check_calls(sunup_comm *comm)
     return status;
 }
 
-static sunup_status show_on_node(sunup_comm *comm)
+/* Through the node's memory. */
+sunup_status sunup__meet_node(sunup_comm *comm, const struct transfer *t)
 {
-    const int side = (int)((comm->meetings + 1) % 2);
-    comm->records[comm->node_rank].card[side] = comm->cards[comm->rank];
-    TRY(sunup__node_meet(comm));
-    for (int r = 0; r < comm->ranks; r++) comm->cards[r] = comm->records[r].card[side];
+    (void)t;
+    TRY(sunup__node_show(comm, &comm->cards[comm->rank], comm->light));
+    for (int r = 0; r < comm->ranks; r++)
+        comm->cards[r] = sunup__sign(comm, r, comm->meetings)->card;
     return SUNUP_OK;
 }
 
-/* Ranks come to know the cards of all. The flight's first `ranks` numbers are receives, the next
- * ones sends. Until the ranks have greeted each other they do not know that all share the node's
- * memory. */
-static sunup_status show_cards(sunup_comm *comm)
+/* From each to all. The flight's first `ranks` numbers are receives, the next ones sends. */
+sunup_status sunup__meet_direct(sunup_comm *comm, const struct transfer *t)
 {
-    if (comm->hosts != NULL && sunup__one_node(comm)) return show_on_node(comm);
     const int64_t bytes = sizeof *comm->cards;
+    (void)t;
     for (int i = 1; i < comm->ranks; i++) {
         const int peer = (comm->rank + i) % comm->ranks; /* not all to rank 0 first */
         TRY(sunup__receive(&comm->flight, peer,
@@ -133,32 +133,16 @@ static sunup_status show_cards(sunup_comm *comm)
     return sunup__wait_all(&comm->flight);
 }
 
-/* Binomial tree: rank v (counted from root) gets from v without its lowest bit and gives to v + 2^b
- * below that bit. */
-static sunup_status spread_piece(sunup_comm *comm, char *data, int64_t bytes, int root)
+/* Ranks come to know whether the cards of all are alike, and those of all if they are not. */
+static sunup_status show_cards(sunup_comm *comm)
 {
-    const int ranks = comm->ranks, v = (comm->rank - root + ranks) % ranks;
-    int bit = 1;
-    while (bit < ranks && !(v & bit)) bit <<= 1;
-    if (v) {
-        const int parent = (v - bit + root) % ranks;
-        TRY(sunup__receive(&comm->flight, 0, &(struct message){parent, TAG_DATA, data, bytes}));
-        TRY(sunup__wait_all(&comm->flight));
-    }
-    for (int b = bit >> 1, number = 0; b > 0; b >>= 1) {
-        if (v + b >= ranks) continue;
-        const int child = (v + b + root) % ranks;
-        TRY(sunup__send(&comm->flight, number++, &(struct message){child, TAG_DATA, data, bytes}));
-    }
-    return sunup__wait_all(&comm->flight);
-}
-
-static sunup_status spread(sunup_comm *comm, void *data, int64_t bytes, int root)
-{
-    for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
-        const int64_t n = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
-        TRY(spread_piece(comm, (char *)data + at, n, root));
-    }
+    const struct card *mine = &comm->cards[comm->rank];
+    comm->alike = false;
+    TRY(sunup__run_meeting(comm));
+    if (comm->alike) return SUNUP_OK; /* met in rounds */
+    comm->alike = mine->status == SUNUP_OK;
+    for (int r = 0; r < comm->ranks && comm->alike; r++)
+        comm->alike = memcmp(mine, &comm->cards[r], sizeof *mine) == 0;
     return SUNUP_OK;
 }
 
@@ -170,7 +154,7 @@ static sunup_status check_statuses(sunup_comm *comm, sunup_status mine)
     if (r == comm->ranks) return SUNUP_OK;
     char text[ERROR_TEXT] = "";
     if (r == comm->rank) snprintf(text, sizeof text, "%s", sunup_error(comm->ctx));
-    TRY(spread(comm, text, sizeof text, r));
+    TRY(sunup__broadcast_binomial(comm, &(struct transfer){.to = text, .bytes = sizeof text, .root = r}));
     if (r == comm->rank) return mine;
     return sunup__raise(comm->ctx, (sunup_status)comm->cards[r].status, "rank %d: %s", r,
                         text[0] ? text : sunup_status_text((sunup_status)comm->cards[r].status));
@@ -191,37 +175,28 @@ sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status
         comm->cards[comm->rank] =
             (struct card){(int32_t)call->kind, mine, call->n, call->detail, comm->sequence, value};
         status = show_cards(comm);
-        if (status == SUNUP_OK) status = check_calls(comm);
-        if (status == SUNUP_OK) status = check_statuses(comm, mine);
+        if (status == SUNUP_OK && !comm->alike) status = check_calls(comm);
+        if (status == SUNUP_OK && !comm->alike) status = check_statuses(comm, mine);
     }
+    comm->light = false;
     if (status != SUNUP_OK) sunup__leave(comm);
     return status;
 }
 
-/* --- the small collectives --- */
-
-static sunup_status left(sunup_comm *comm, sunup_status status)
-{
-    sunup__leave(comm);
-    return status;
-}
-
-sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site)
-{
-    TRY(sunup__meet(comm, &(struct call){CALL_BARRIER, 0, 0, site}, SUNUP_OK, 0));
-    return left(comm, SUNUP_OK);
-}
+/* --- no more than a meeting --- */
 
 sunup_status sunup_comm_agree(sunup_comm *comm, sunup_status mine)
 {
     TRY(sunup__meet(comm, &(struct call){CALL_AGREE, 0, 0, "agree on a status"}, mine, 0));
-    return left(comm, SUNUP_OK);
+    sunup__leave(comm);
+    return SUNUP_OK;
 }
 
 sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *what)
 {
     TRY(sunup__meet(comm, &(struct call){CALL_COMPARE, 0, 0, what}, SUNUP_OK, value));
     sunup__leave(comm);
+    if (comm->ranks == 1 || comm->alike) return SUNUP_OK;
     struct text t = {0};
     int odd = 0;
     for (int r = 1; r < comm->ranks; r++) {
@@ -238,49 +213,4 @@ sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *w
                                              odd > NAMED_MOST ? " and more" : "", odd, comm->ranks);
     sunup__free(t.s);
     return status;
-}
-
-sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,
-                                   const char *site)
-{
-    sunup_status mine = SUNUP_OK;
-    if (root < 0 || root >= comm->ranks)
-        mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "broadcast from rank %d of %d", root,
-                            comm->ranks);
-    TRY(sunup__meet(comm, &(struct call){CALL_BROADCAST, bytes, root, site}, mine, 0));
-    return left(comm, comm->ranks > 1 ? spread(comm, data, bytes, root) : SUNUP_OK);
-}
-
-/* [at, at + bytes) of every rank's part, to every rank. */
-static sunup_status gather_piece(sunup_comm *comm, char *all, int64_t stride, int64_t at,
-                                 int64_t bytes)
-{
-    for (int i = 1; i < comm->ranks; i++) {
-        const int peer = (comm->rank + i) % comm->ranks;
-        TRY(sunup__receive(&comm->flight, peer,
-                           &(struct message){peer, TAG_DATA, all + peer * stride + at, bytes}));
-    }
-    for (int i = 1; i < comm->ranks; i++) {
-        const int peer = (comm->rank + i) % comm->ranks;
-        TRY(sunup__send(&comm->flight, comm->ranks + peer,
-                        &(struct message){peer, TAG_DATA, all + comm->rank * stride + at, bytes}));
-    }
-    return sunup__wait_all(&comm->flight);
-}
-
-static sunup_status gather(sunup_comm *comm, char *all, int64_t bytes)
-{
-    for (int64_t at = 0; at < bytes && comm->ranks > 1; at += WIRE_MAX) {
-        const int64_t n = bytes - at < WIRE_MAX ? bytes - at : WIRE_MAX;
-        TRY(gather_piece(comm, all, bytes, at, n));
-    }
-    return SUNUP_OK;
-}
-
-sunup_status sunup__comm_gather(sunup_comm *comm, const void *mine, int64_t bytes, void *all,
-                                const char *site)
-{
-    TRY(sunup__meet(comm, &(struct call){CALL_GATHER, bytes, 0, site}, SUNUP_OK, 0));
-    if (bytes > 0) memmove((char *)all + comm->rank * bytes, mine, (size_t)bytes);
-    return left(comm, gather(comm, all, bytes));
 }

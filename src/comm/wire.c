@@ -10,6 +10,7 @@
  */
 #ifdef SUNUP_HAVE_MPI
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,20 +58,21 @@ static sunup_status start_mpi(sunup_comm *comm)
     return SUNUP_OK;
 }
 
-/* SUNUP_NODE_RANKS=n: ranks of a node as if they were on nodes of n, so that one machine can test what many do. */
-static sunup_status cut_node(sunup_comm *comm)
+/* The ranks that share memory; for tests, SUNUP_NODE_RANKS of them at a time, as if each lot were on a node. */
+static sunup_status find_node(sunup_comm *comm)
 {
-    const char *most = getenv("SUNUP_NODE_RANKS");
-    if (most == NULL) return SUNUP_OK;
-    const int each = atoi(most);
-    CHECK(each >= 1, comm->ctx, E_ARGUMENT,
-          "SUNUP_NODE_RANKS is \"%s\"; it must be a number of ranks, 1 or more", most);
     struct wire *w = comm->wire;
-    MPI_Comm whole = w->node;
+    MPI_Comm machine;
     int rank;
-    MPI_Comm_rank(whole, &rank);
-    TRY_MPI(comm, MPI_Comm_split(whole, rank / each, rank, &w->node), "MPI_Comm_split");
-    MPI_Comm_free(&whole);
+    const char *pretended = getenv("SUNUP_NODE_RANKS");
+    const int lot = pretended != NULL && atoi(pretended) > 0 ? atoi(pretended) : INT_MAX;
+    TRY_MPI(comm, MPI_Comm_split_type(w->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &machine),
+            "MPI_Comm_split_type");
+    MPI_Comm_rank(machine, &rank);
+    TRY_MPI(comm, MPI_Comm_split(machine, rank / lot, comm->rank, &w->node), "MPI_Comm_split");
+    TRY_MPI(comm, MPI_Comm_free(&machine), "MPI_Comm_free");
+    MPI_Comm_rank(w->node, &comm->node_rank);
+    MPI_Comm_size(w->node, &comm->node_ranks);
     return SUNUP_OK;
 }
 
@@ -83,12 +85,7 @@ static sunup_status share_records(sunup_comm *comm)
     char *base;
     MPI_Aint bytes = (MPI_Aint)sizeof *comm->records;
     int unit;
-    TRY_MPI(comm,
-            MPI_Comm_split_type(w->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &w->node),
-            "MPI_Comm_split_type");
-    TRY(cut_node(comm));
-    MPI_Comm_rank(w->node, &comm->node_rank);
-    MPI_Comm_size(w->node, &comm->node_ranks);
+    TRY(find_node(comm));
     if (comm->node_rank == 0) bytes += LINE;
     TRY_MPI(comm, MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, w->node, &base, &w->window),
             "MPI_Win_allocate_shared (is /dev/shm full?)");
@@ -166,6 +163,29 @@ sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n)
         TRY_MPI(comm,
                 MPI_Allreduce(MPI_IN_PLACE, x + at, (int)part, MPI_FLOAT, MPI_SUM, comm->wire->all),
                 "MPI_Allreduce");
+    }
+    return SUNUP_OK;
+}
+
+sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from, int64_t bytes,
+                             void *to)
+{
+    const MPI_Comm all = comm->wire->all;
+    const int n = (int)bytes;
+    CHECK(bytes <= WIRE_MAX, comm->ctx, E_ARGUMENT, "%lld bytes are too many for one call of MPI",
+          (long long)bytes);
+    switch (what) {
+    case COLLECTIVE_broadcast:
+        TRY_MPI(comm, MPI_Bcast(to, n, MPI_BYTE, 0, all), "MPI_Bcast");
+        break;
+    case COLLECTIVE_allgather:
+        TRY_MPI(comm, MPI_Allgather(from, n, MPI_BYTE, to, n, MPI_BYTE, all), "MPI_Allgather");
+        break;
+    case COLLECTIVE_alltoall:
+        TRY_MPI(comm, MPI_Alltoall(from, n, MPI_BYTE, to, n, MPI_BYTE, all), "MPI_Alltoall");
+        break;
+    default:
+        TRY_MPI(comm, MPI_Barrier(all), "MPI_Barrier");
     }
     return SUNUP_OK;
 }

@@ -49,10 +49,37 @@ class Ranks(common.Case):
             for way in row["ways"].values():
                 self.assertTrue(0 < way["call_s"] <= way["total_s"])
         self.assertIn("shared", self.sunup("bench", "comm", "4K", "--seconds", "0.01", ranks=2).stdout)
-        for operand, says in ("2", "is no size"), ("4X", "is no size"), ("", "is no size"):
+        for operand, says in ("2", "is no size"), ("4X", "is no size"), ("", "is no collective"):
             self.assertIn(says, self.sunup("bench", "comm", operand, ranks=2, status=1).stderr)
         self.assertIn("needs ranks", self.sunup("bench", "comm", "4K", status=1).stderr)
         self.assertIn("needs sizes", self.sunup("bench", "comm", status=1).stderr)
+
+    def test_bench_of_collectives(self):
+        problems = ["broadcast:u8:3B", "allgather:f64:64KiB", "alltoall:f32:1KiB", "barrier", "allreduce:f32:1KiB"]
+        (self.folder / "list.txt").write_text("# all\n" + "\n".join(problems[1:]))
+        args = ["bench", "comm", problems[0], "list.txt", "--seconds", "0.01"]
+        rows = json.loads(self.sunup(*args, "--json", ranks=2).stdout)["rows"]
+        self.assertEqual([row["problem"] for row in rows], problems)
+        self.assertEqual([row["bytes"] for row in rows], [3, 65536, 1024, 0, 1024])
+        for row, mpi in zip(rows, ("Bcast", "Allgather", "Alltoall", "Barrier", "Allreduce")):
+            self.assertIn(f"MPI_{mpi}", row["ways"])
+            self.assertEqual(len(row["ways"]), 4)
+        self.assertEqual(rows[1]["ways"]["sunup"]["algorithm"], "shared")
+        self.assertEqual(rows[1]["ways"]["messages"]["algorithm"], "direct")
+        shown = self.sunup(*args, ranks=2).stdout
+        self.assertIn("busbw", shown)
+        self.assertIn("MPI_Barrier", shown)
+        for problem in ("broadcast", "broadcast:f16:4B", "broadcast:f32:6B", "allreduce:f64:8B", "barrier:u8:4B",
+                        "alltoall:u8:0B", "reduce:u8:4B"):
+            self.assertIn("is no collective", self.sunup("bench", "comm", problem, ranks=2, status=1).stderr, problem)
+        (self.folder / "list.txt").write_text("barrier\nbarrier now and then\n")
+        self.assertIn("list.txt:2", self.sunup("bench", "comm", "list.txt", ranks=2, status=1).stderr)
+
+    def test_check_of_collectives(self):
+        found = json.loads(self.sunup("check", "comm", "--json", ranks=2).stdout)
+        self.assertGreater(found["checked"], 500)
+        self.assertEqual(found["failed"], 0)
+        self.assertIn("alltoall", self.sunup("check", "comm", ranks=2).stdout)
 
     def test_stopped_on_four_resumed_on_three(self):
         before, after = (2, 1) if common.MPICH else (4, 3)

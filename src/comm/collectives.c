@@ -1,0 +1,190 @@
+/* collectives.c - the caller's bytes to other ranks: which algorithm a call takes, and the calls themselves.
+ *
+ * Owes: a choice that depends on nothing but the ranks, the bytes and whether all ranks share a node's memory, so that
+ * ranks that make the same call take the same way. collectives.def lists the algorithms, each in the file of its
+ * collective; docs/adding-an-algorithm.md tells how to add one.
+ *
+ * On one node they were measured with two ranks (docs/collectives.md): writing results past the caches, and pieces of
+ * 64 KiB to 512 KiB, made no difference. Between nodes the limits are those that MPICH ships (Thakur, Rabenseifner,
+ * Gropp, 2005); they have not been measured here.
+ */
+#include <string.h>
+
+#include "comm/inside.h"
+#include "comm/pool.h"
+
+struct algorithm {
+    enum collective what;
+    const char *name;
+    enum { ANYWHERE, ONE_NODE, NODES } where;
+    show_algorithm *show;
+    run_algorithm *run;
+};
+
+enum algorithm_number {
+#define ALGORITHM(collective, name, where, show, run) collective##_##name,
+#include "comm/collectives.def"
+    ALGORITHMS
+};
+
+static const struct algorithm algorithms[ALGORITHMS] = {
+#define ALGORITHM(collective, name, where, show, run)                                              \
+    {COLLECTIVE_##collective, #name, where, show, run},
+#include "comm/collectives.def"
+};
+
+/* --- choice --- */
+
+enum {
+    DIRECT_RANKS = 32,             /* messages from each to each are cheap up to here */
+    FEW_RANKS = 4,                 /* trees and rings gain nothing below */
+    SCATTERED_BYTES = 512 << 10,   /* of a broadcast */
+    GATHERED_BYTES = 80 << 10,     /* of all ranks: above, rounds of growing messages lose to a ring */
+    SHARED_BYTES = 4 << 20         /* of all ranks: above, MPI's one copy from process to process wins over two */
+};
+
+static enum algorithm_number fit(const sunup_comm *comm, enum collective what, int64_t bytes)
+{
+    const bool pool = comm->pool.block != NULL, direct = comm->ranks <= DIRECT_RANKS;
+    const bool cached = bytes <= SHARED_BYTES / comm->ranks;
+    switch (what) {
+    case COLLECTIVE_broadcast:
+        if (pool) return broadcast_shared;
+        return comm->ranks > FEW_RANKS && bytes >= SCATTERED_BYTES ? broadcast_scatter : broadcast_binomial;
+    case COLLECTIVE_allgather:
+        if (pool && cached) return allgather_shared;
+        if (comm->ranks > FEW_RANKS && bytes <= GATHERED_BYTES / comm->ranks) return allgather_bruck;
+        return direct ? allgather_direct : allgather_ring;
+    case COLLECTIVE_alltoall:
+        if (pool && cached) return alltoall_shared;
+        return direct ? alltoall_direct : alltoall_pairwise;
+    default: /* until the ranks have greeted each other they do not know that all share the node's memory */
+        if (comm->hosts != NULL && sunup__one_node(comm)) return barrier_node;
+        if (direct) return barrier_direct;
+        return comm->nodes > 1 && comm->nodes < comm->ranks ? barrier_leaders : barrier_rounds;
+    }
+}
+
+const struct algorithm *sunup__choose(const sunup_comm *comm, enum collective what, int64_t bytes)
+{
+    return comm->forced[what] != NULL ? comm->forced[what] : &algorithms[fit(comm, what, bytes)];
+}
+
+/* The i-th algorithm of a collective. */
+static const struct algorithm *algorithm_of(enum collective what, int i)
+{
+    for (int a = 0; a < ALGORITHMS; a++)
+        if (algorithms[a].what == what && i-- == 0) return &algorithms[a];
+    return NULL;
+}
+
+const char *sunup__collective_algorithm(enum collective what, int i)
+{
+    const struct algorithm *a = algorithm_of(what, i);
+    return a != NULL ? a->name : NULL;
+}
+
+const char *sunup__comm_choice(const sunup_comm *comm, enum collective what, int64_t bytes)
+{
+    return sunup__choose(comm, what, bytes)->name;
+}
+
+/* What one node's ranks read they must have met over: their meeting is not to be changed. */
+static bool runs_here(const sunup_comm *comm, const struct algorithm *a)
+{
+    switch (a->where) {
+    case ONE_NODE:
+        return comm->pool.block != NULL;
+    case NODES:
+        return comm->nodes > 1;
+    default:
+        return a->what != COLLECTIVE_barrier || !sunup__one_node(comm);
+    }
+}
+
+bool sunup__comm_force(sunup_comm *comm, enum collective what, const char *name)
+{
+    comm->forced[what] = NULL;
+    if (name == NULL) return true;
+    for (int i = 0; algorithm_of(what, i) != NULL; i++) {
+        const struct algorithm *a = algorithm_of(what, i);
+        if (strcmp(a->name, name) != 0) continue;
+        if (runs_here(comm, a)) comm->forced[what] = a;
+        return comm->forced[what] != NULL;
+    }
+    return false;
+}
+
+/* --- the calls --- */
+
+sunup_status sunup__run_meeting(sunup_comm *comm)
+{
+    return sunup__choose(comm, COLLECTIVE_barrier, 0)->run(comm, NULL);
+}
+
+sunup_status sunup__pool_create(sunup_comm *comm)
+{
+    if (!sunup__one_node(comm)) return SUNUP_OK;
+    return sunup__shared_create(comm, 2 * POOL_PIECE, &comm->pool);
+}
+
+static void keep_own(const sunup_comm *comm, enum collective what, const struct transfer *t)
+{
+    const int64_t own = comm->rank * t->bytes;
+    if (what == COLLECTIVE_broadcast || t->bytes == 0) return;
+    memmove(t->to + own, what == COLLECTIVE_alltoall ? t->from + own : t->from, (size_t)t->bytes);
+}
+
+static sunup_status move(sunup_comm *comm, enum collective what, const struct call *call,
+                         sunup_status mine, const struct transfer *t)
+{
+    if (mine == SUNUP_OK && t->bytes < 0)
+        mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "%lld bytes to other ranks in \"%s\"",
+                            (long long)t->bytes, call->site);
+    const struct algorithm *a = comm->ranks > 1 && t->bytes > 0 ? sunup__choose(comm, what, t->bytes) : NULL;
+    if (a != NULL && a->show != NULL && mine == SUNUP_OK && comm->broken == SUNUP_OK) a->show(comm, t);
+    TRY(sunup__meet(comm, call, mine, 0));
+    keep_own(comm, what, t);
+    const sunup_status status = a != NULL ? a->run(comm, t) : SUNUP_OK;
+    sunup__leave(comm);
+    return status;
+}
+
+sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,
+                                   const char *site)
+{
+    sunup_status mine = SUNUP_OK;
+    if (root < 0 || root >= comm->ranks)
+        mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "broadcast from rank %d of %d", root,
+                            comm->ranks);
+    return move(comm, COLLECTIVE_broadcast, &(struct call){CALL_BROADCAST, bytes, root, site}, mine,
+                &(struct transfer){.to = data, .bytes = bytes, .root = root});
+}
+
+sunup_status sunup__comm_gather(sunup_comm *comm, const void *mine, int64_t bytes, void *all,
+                                const char *site)
+{
+    return move(comm, COLLECTIVE_allgather, &(struct call){CALL_GATHER, bytes, 0, site}, SUNUP_OK,
+                &(struct transfer){.from = mine, .to = all, .bytes = bytes});
+}
+
+sunup_status sunup__comm_alltoall(sunup_comm *comm, const void *from, int64_t bytes, void *to,
+                                  const char *site)
+{
+    const int64_t all = comm->ranks * bytes;
+    const uintptr_t a = (uintptr_t)from, b = (uintptr_t)to;
+    sunup_status mine = SUNUP_OK;
+    if (all > 0 && a < b + (uintptr_t)all && b < a + (uintptr_t)all)
+        mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT,
+                            "an all-to-all of %lld bytes a pair writes what it still has to send: "
+                            "from and to must not overlap",
+                            (long long)bytes);
+    return move(comm, COLLECTIVE_alltoall, &(struct call){CALL_ALLTOALL, bytes, 0, site}, mine,
+                &(struct transfer){.from = from, .to = to, .bytes = bytes});
+}
+
+sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site)
+{
+    return move(comm, COLLECTIVE_barrier, &(struct call){CALL_BARRIER, 0, 0, site}, SUNUP_OK,
+                &(struct transfer){.bytes = 0});
+}
