@@ -93,6 +93,12 @@ class Ranks(common.Case):
         self.assertEqual(done.stderr.count("2 ranks cannot share 1 shards"), 1, done.stderr)
         done = self.sunup("train", "run.yaml", "--set", "optimizer.lr=1.0e+30", ranks=2, status=1)
         self.assertEqual(done.stderr.count("not finite"), 1, done.stderr)
+        labels = bytearray((self.folder / "y.idx").read_bytes())
+        labels[-5] = 9  # one rank meets it
+        self.write("y.idx", bytes(labels))
+        for accumulate in 1, 2:
+            done = self.sunup("train", "run.yaml", "--set", f"accumulate={accumulate}", ranks=2, status=1)
+            self.assertEqual(done.stderr.count("is 9, but there are 3 classes"), 1, done.stderr)
 
     def test_stopped_rank_is_named(self):
         args = self.command("train", "run.yaml", "--set", "epochs=100000", "--set", "timeout_s=2", "--quiet",
