@@ -1,4 +1,5 @@
-/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `model RUN.yaml...`, `profile RUN.yaml...`, `comm SIZE|PROBLEM|LIST...`.
+/* bench.c - `sunup bench kernel PROBLEM|LIST...`, `model RUN.yaml...`, `profile RUN.yaml...`,
+ * `comm SIZE|PROBLEM|LIST...`.
  *
  * A time alone is no verdict: every row shows its share of what bounds it on this machine, measured in
  * this process, and its ratio to other ways to do the same. docs/benchmarks.md tells how to read it.

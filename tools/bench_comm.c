@@ -1,13 +1,15 @@
-/* bench_comm.c - `mpiexec -n N sunup bench comm SIZE|PROBLEM|LIST...`: collectives, by each way there is.
+/* bench_comm.c - `mpiexec -n N sunup bench comm SIZE|PROBLEM|LIST...`: collectives, by each way
+ * there is.
  *
- * A problem is COLLECTIVE:DTYPE:BYTES, such as allreduce:f32:1MiB, or "barrier"; a plain size is a sum of f32. Bytes
- * are a sum's vector, a broadcast's data, what each rank gives to a gather, what it gives to each other one in an
- * all-to-all.
+ * A problem is COLLECTIVE:DTYPE:BYTES, such as allreduce:f32:1MiB, or "barrier"; a plain size is
+ * a sum of f32. Bytes are a sum's vector, a broadcast's data, what each rank gives to a gather,
+ * what it gives to each other one in an all-to-all.
  *
- * A loop over one buffer flatters whoever leaves the data in a cache. So the ways take turns, and each call has its
- * whole input written before and its whole result read after it: "call" is the call alone, "total" with both. A time
- * is the slowest rank's, the median over the rounds. Beside them every rank copies what the call must move in memory at
- * least, all at the same time: a sum reads a vector's worth of terms and writes as much.
+ * A loop over one buffer flatters whoever leaves the data in a cache. So the ways take turns, and
+ * each call has its whole input written before and its whole result read after it: "call" is the
+ * call alone, "total" with both. A time is the slowest rank's, the median over the rounds. Beside
+ * them every rank copies what the call must move in memory at least, all at the same time: a sum
+ * reads a vector's worth of terms and writes as much.
  */
 #include <ctype.h>
 #include <math.h>
@@ -80,7 +82,8 @@ static int64_t element_bytes(const char *dtype, size_t n)
         int bytes;
     } dtypes[] = {{"u8", 1}, {"f32", 4}, {"f64", 8}};
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
-        if (strlen(dtypes[i].name) == n && strncmp(dtype, dtypes[i].name, n) == 0) return dtypes[i].bytes;
+        if (strlen(dtypes[i].name) == n && strncmp(dtype, dtypes[i].name, n) == 0)
+            return dtypes[i].bytes;
     return 0;
 }
 
@@ -89,7 +92,8 @@ static bool read_amount(struct comm_bench *t, const char *text)
 {
     const size_t n = text[0] == ':' ? strcspn(text + 1, ":") : 0;
     const int64_t element = element_bytes(text + 1, n);
-    if (n == 0 || text[1 + n] != ':' || element == 0 || !read_bytes(text + n + 2, &t->bytes)) return false;
+    if (n == 0 || text[1 + n] != ':' || element == 0 || !read_bytes(text + n + 2, &t->bytes))
+        return false;
     return t->bytes % element == 0 && (t->kind != ALLREDUCE || element == 4);
 }
 
@@ -122,8 +126,10 @@ static sunup_status read_problem(struct comm_bench *t, const char *text)
         t->bytes -= t->bytes % 4;
     } else {
         CHECK(read_collective(t, text), t->b->c->ctx, E_ARGUMENT,
-              "'%s' is no collective: allreduce:f32:BYTES, or broadcast, allgather, alltoall with u8, f32 or f64 and "
-              "a multiple of it (such as broadcast:u8:64KiB), or barrier; a plain size (64K) is a sum of f32",
+              "'%s' is no collective: allreduce:f32:BYTES, or broadcast, allgather, alltoall with "
+              "u8, f32 or f64 and "
+              "a multiple of it (such as broadcast:u8:64KiB), or barrier; a plain size (64K) is a "
+              "sum of f32",
               text);
     }
     lay_out(t);
@@ -244,9 +250,9 @@ static sunup_status check(struct comm_bench *t, int way)
     for (int64_t b = 0; b < t->out_blocks && way != COPY; b++) {
         const float *x = (const float *)(const void *)(result + b * (t->bytes / 4 * 4));
         for (int64_t i = 0; i < t->bytes / 4 && t->bytes % 4 == 0; i++)
-            CHECK(x[i] == right_word(t, b, i), t->b->c->ctx, E_INTERNAL, "%s by %s: word %lld is %g, not %g",
-                  t->problem, kinds[t->kind].ways[way], (long long)(b * t->bytes / 4 + i), (double)x[i],
-                  (double)right_word(t, b, i));
+            CHECK(x[i] == right_word(t, b, i), t->b->c->ctx, E_INTERNAL,
+                  "%s by %s: word %lld is %g, not %g", t->problem, kinds[t->kind].ways[way],
+                  (long long)(b * t->bytes / 4 + i), (double)x[i], (double)right_word(t, b, i));
     }
     return SUNUP_OK;
 }
@@ -276,13 +282,15 @@ static sunup_status open_ways(struct comm_bench *t)
 {
     if (t->kind == ALLREDUCE) TRY(open_sums(t));
     sunup_status mine = SUNUP_OK;
-    const size_t in = (size_t)(t->in_blocks * t->bytes) + 1, out = (size_t)(t->out_blocks * t->bytes) + 1;
+    const size_t in = (size_t)(t->in_blocks * t->bytes) + 1,
+                 out = (size_t)(t->out_blocks * t->bytes) + 1;
     for (int w = 0; w < N_WAYS; w++) {
         struct vectors *v = &t->v[w];
         if (wants_input(t, w)) v->in = sunup__alloc_aligned(in);
         if (wants_output(t, w)) v->out = sunup__alloc_aligned(out);
         if ((wants_input(t, w) && v->in == NULL) || (wants_output(t, w) && v->out == NULL))
-            mine = sunup__raise(t->b->c->ctx, SUNUP_E_MEMORY, "no memory for vectors of %zu bytes", in + out);
+            mine = sunup__raise(t->b->c->ctx, SUNUP_E_MEMORY, "no memory for vectors of %zu bytes",
+                                in + out);
     }
     return sunup_comm_agree(t->comm, mine);
 }
@@ -362,17 +370,19 @@ static double bus_share(const struct comm_bench *t)
 static const char *algorithm_of(const struct comm_bench *t, int way)
 {
     if (t->kind == ALLREDUCE || way > MESSAGES) return "";
-    return sunup__comm_choice(way == OURS ? t->comm : t->messages, (enum collective)t->kind, t->bytes);
+    return sunup__comm_choice(way == OURS ? t->comm : t->messages, (enum collective)t->kind,
+                              t->bytes);
 }
 
 static void print_row(const struct comm_bench *t, const struct row *r)
 {
     for (int w = 0; w < N_WAYS; w++) {
         (void)printf("  %-22s %-14s %-8s call %10.2f us +-%4.1f %%  total %10.2f us", t->problem,
-                     kinds[t->kind].ways[w], algorithm_of(t, w), 1e6 * r->call_s[w], 100 * r->spread[w],
-                     1e6 * r->total_s[w]);
+                     kinds[t->kind].ways[w], algorithm_of(t, w), 1e6 * r->call_s[w],
+                     100 * r->spread[w], 1e6 * r->total_s[w]);
         if (t->bytes > 0)
-            (void)printf("  algbw %7.2f GB/s  busbw %7.2f  %4.0f %% of copy", 1e-9 * rated_bytes(t) / r->call_s[w],
+            (void)printf("  algbw %7.2f GB/s  busbw %7.2f  %4.0f %% of copy",
+                         1e-9 * rated_bytes(t) / r->call_s[w],
                          1e-9 * rated_bytes(t) * bus_share(t) / r->call_s[w],
                          100 * r->call_s[COPY] / r->call_s[w]);
         (void)printf("  %6.2fx (total %.2fx) %s\n", r->call_s[w] / r->call_s[OURS],
@@ -391,21 +401,23 @@ static void show(struct comm_bench *t, int rounds)
         r.total_s[w] = middle(t->total_s[w], rounds);
         (void)json_object_set_new(
             ways, kinds[t->kind].ways[w],
-            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "algorithm", algorithm_of(t, w), "call_s", r.call_s[w],
-                      "spread", r.spread[w], "total_s", r.total_s[w], "algbw_bytes_per_s",
-                      rated_bytes(t) / r.call_s[w], "busbw_bytes_per_s",
+            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "algorithm", algorithm_of(t, w), "call_s",
+                      r.call_s[w], "spread", r.spread[w], "total_s", r.total_s[w],
+                      "algbw_bytes_per_s", rated_bytes(t) / r.call_s[w], "busbw_bytes_per_s",
                       rated_bytes(t) * bus_share(t) / r.call_s[w]));
     }
     if (!t->b->c->json) print_row(t, &r);
-    (void)json_array_append_new(
-        t->b->rows, json_pack("{s:s, s:f, s:f, s:i, s:o}", "problem", t->problem, "bytes", (double)t->bytes,
-                              "ranks", (double)sunup_comm_ranks(t->comm), "rounds", rounds, "ways", ways));
+    (void)json_array_append_new(t->b->rows, json_pack("{s:s, s:f, s:f, s:i, s:o}", "problem",
+                                                      t->problem, "bytes", (double)t->bytes,
+                                                      "ranks", (double)sunup_comm_ranks(t->comm),
+                                                      "rounds", rounds, "ways", ways));
 }
 
 static sunup_status time_problem(struct comm_bench *t)
 {
     int rounds = 0;
-    const int64_t bytes = t->out_blocks * t->bytes, calls = bytes > 0 ? CALL_BYTES / bytes : CALLS_MOST;
+    const int64_t bytes = t->out_blocks * t->bytes,
+                  calls = bytes > 0 ? CALL_BYTES / bytes : CALLS_MOST;
     t->calls = calls < 1 ? 1 : calls > CALLS_MOST ? CALLS_MOST : calls;
     TRY(open_ways(t));
     for (int w = 0; w < N_WAYS; w++) TRY(check(t, w));

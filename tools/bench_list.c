@@ -1,4 +1,5 @@
-/* bench_list.c - a list of problems: a text file with one problem a line, or a name and a problem; # starts a comment. */
+/* bench_list.c - a list of problems: a text file with one problem a line, or a name and a problem;
+ * # starts a comment. */
 #include <string.h>
 
 #include "base/system.h"
@@ -14,7 +15,8 @@ static sunup_status read_line(struct bench *b, char *line, bench_each *each, voi
     return second == NULL ? each(arg, "", first) : each(arg, first, second);
 }
 
-static sunup_status read_lines(struct bench *b, const char *path, char *text, bench_each *each, void *arg)
+static sunup_status read_lines(struct bench *b, const char *path, char *text, bench_each *each,
+                               void *arg)
 {
     int number = 0;
     for (char *line = text; line != NULL;) {
@@ -23,7 +25,8 @@ static sunup_status read_lines(struct bench *b, const char *path, char *text, be
         number++;
         const sunup_status status = read_line(b, line, each, arg);
         if (status != SUNUP_OK)
-            return sunup__raise(b->c->ctx, status, "%s:%d: %s", path, number, sunup_error(b->c->ctx));
+            return sunup__raise(b->c->ctx, status, "%s:%d: %s", path, number,
+                                sunup_error(b->c->ctx));
         line = end != NULL ? end + 1 : NULL;
     }
     return SUNUP_OK;

@@ -1,8 +1,10 @@
-/* check.c - `sunup check [PROBLEM...]`: leaves against the reference, ops against their own algebra.
+/* check.c - `sunup check [PROBLEM...]`: leaves against the reference, ops against their own
+ * algebra.
  *
- * "comm", under mpiexec, is check_comm.c. Without operands everything else is checked. "kernels" and "ops" name the two halves. A problem that names a node
- * ("conv:n2h9w9c8k16r3s3:same", any size) compares every maker that can with the op's own way in f64. Anything else is
- * a filter in the problem language ("gemm", "gemm:m64n48k300", "softmax"): a leaf's name first, then an op's.
+ * "comm", under mpiexec, is check_comm.c. Without operands everything else is checked. "kernels"
+ * and "ops" name the two halves. A problem that names a node ("conv:n2h9w9c8k16r3s3:same", any
+ * size) compares every maker that can with the op's own way in f64. Anything else is a filter in
+ * the problem language ("gemm", "gemm:m64n48k300", "softmax"): a leaf's name first, then an op's.
  */
 #include <string.h>
 

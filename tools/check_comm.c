@@ -1,11 +1,14 @@
-/* check_comm.c - `mpiexec -n N sunup check comm`: every algorithm of every collective against what it must give.
+/* check_comm.c - `mpiexec -n N sunup check comm`: every algorithm of every collective against
+ * what it must give.
  *
- * The bytes of a call are a function of who sends them to whom and of their place, so each rank knows its result. Each
- * algorithm runs with n in {0, 1, ranks - 1, ranks, ranks + 1, big} elements of 1, 4 and 8 bytes, at odd addresses,
- * between guards, and in place where the call allows it: through the node's memory and by messages. Sums over shards
- * are compared bit by bit with a plain recursion over the tree, with terms that cancel.
+ * The bytes of a call are a function of who sends them to whom and of their place, so each rank
+ * knows its result. Each algorithm runs with n in {0, 1, ranks - 1, ranks, ranks + 1, big}
+ * elements of 1, 4 and 8 bytes, at odd addresses, between guards, and in place where the call
+ * allows it: through the node's memory and by messages. Sums over shards are compared bit by bit
+ * with a plain recursion over the tree, with terms that cancel.
  *
- * Each rank counts its failures and says what the first ones are; the sums of all decide the exit status.
+ * Each rank counts its failures and says what the first ones are; the sums of all decide the exit
+ * status.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +35,8 @@ static const char *const names[] = {"broadcast", "allgather", "alltoall", "barri
 static void wrong(struct comm_check *t, const char *what, int64_t n, int64_t at)
 {
     if (t->failed + t->row_failed++ >= NAMED_MOST) return;
-    (void)printf("  FAILED rank %d: %s %s of %lld bytes, byte %lld\n", sunup_comm_rank(t->comm), what,
-                 t->algorithm, (long long)n, (long long)at);
+    (void)printf("  FAILED rank %d: %s %s of %lld bytes, byte %lld\n", sunup_comm_rank(t->comm),
+                 what, t->algorithm, (long long)n, (long long)at);
 }
 
 /* ------------------------------------------------------------------------- buffers --- */
@@ -93,7 +96,8 @@ static sunup_status open_room(struct comm_check *t, struct room *m, int64_t own,
     m->all = take_room(&m->all_memory, all);
     sunup_status mine = SUNUP_OK;
     if (m->own == NULL || m->all == NULL)
-        mine = sunup__raise(t->c->ctx, SUNUP_E_MEMORY, "no memory for %lld bytes", (long long)(own + all));
+        mine = sunup__raise(t->c->ctx, SUNUP_E_MEMORY, "no memory for %lld bytes",
+                            (long long)(own + all));
     return sunup_comm_agree(t->comm, mine);
 }
 
@@ -186,7 +190,8 @@ static sunup_status check_size(struct comm_check *t, enum collective what, int64
 /* Huge terms that cancel, and small ones whose survival depends on the order. */
 static float term(int shard, int64_t i)
 {
-    const uint64_t mix = ((uint64_t)shard * 0x9e3779b97f4a7c15u + (uint64_t)i + 1) * 0xbf58476d1ce4e5b9u;
+    const uint64_t mix =
+        ((uint64_t)shard * 0x9e3779b97f4a7c15u + (uint64_t)i + 1) * 0xbf58476d1ce4e5b9u;
     const float small = (float)(int64_t)(mix >> 40) / 1000 - 8000;
     const uint64_t kind = (mix >> 20) % 5;
     return kind == 0 ? 0x1p60f : kind == 1 ? -0x1p60f : kind == 2 ? small * 0x1p-30f : small;
@@ -219,7 +224,8 @@ static sunup_status check_sum(struct comm_check *t, int shards, int64_t n)
     struct room m;
     sunup__shards_of(shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &from, &to);
     TRY(open_room(t, &m, (to - from) * n * 4, n * 4));
-    float *terms = (float *)(void *)(m.own_memory + GUARD / 2), *sum = (float *)(void *)(m.all_memory + GUARD / 2);
+    float *terms = (float *)(void *)(m.own_memory + GUARD / 2),
+          *sum = (float *)(void *)(m.all_memory + GUARD / 2);
     for (int s = from; s < to; s++)
         for (int64_t i = 0; i < n; i++) terms[(s - from) * n + i] = term(s, i);
     const sunup_status status = sunup_comm_sum_shards(t->comm, shards, n, terms, sum);
@@ -236,7 +242,8 @@ static sunup_status sum_over_ranks(struct comm_check *t, int64_t mine, int64_t *
     const int ranks = sunup_comm_ranks(t->comm);
     int64_t *all = malloc((size_t)ranks * sizeof *all);
     sunup_status status = sunup_comm_agree(t->comm, all != NULL ? SUNUP_OK : SUNUP_E_MEMORY);
-    if (status == SUNUP_OK) status = sunup__comm_gather(t->comm, &mine, sizeof mine, all, "sum of a check");
+    if (status == SUNUP_OK)
+        status = sunup__comm_gather(t->comm, &mine, sizeof mine, all, "sum of a check");
     *sum = 0;
     for (int r = 0; status == SUNUP_OK && r < ranks; r++) *sum += all[r];
     free(all);
@@ -265,7 +272,8 @@ static sunup_status check_algorithm(struct comm_check *t, enum collective what, 
     const int64_t sizes[N_SIZES] = {0, 1, ranks - 1, ranks, ranks + 1, -1};
     for (int e = 0; e < N_ELEMENTS; e++)
         for (int i = 0; i < N_SIZES; i++) {
-            const int64_t big = what == COLLECTIVE_alltoall ? BIG_BYTES / ranks : BIG_BYTES / elements[e];
+            const int64_t big =
+                what == COLLECTIVE_alltoall ? BIG_BYTES / ranks : BIG_BYTES / elements[e];
             if (sizes[i] < 0 && e > 0) continue; /* bytes are bytes: big ones once */
             TRY(check_size(t, what, (sizes[i] < 0 ? big : sizes[i]) * elements[e]));
         }
@@ -279,7 +287,8 @@ static sunup_status check_sums(struct comm_check *t, const char *where)
     const int64_t sizes[N_SIZES] = {0, 1, ranks - 1, ranks, ranks + 1, 20011};
     t->algorithm = "by bucket";
     for (size_t s = 0; s < sizeof shards / sizeof *shards; s++)
-        for (int i = 0; i < N_SIZES && shards[s] >= ranks; i++) TRY(check_sum(t, shards[s], sizes[i]));
+        for (int i = 0; i < N_SIZES && shards[s] >= ranks; i++)
+            TRY(check_sum(t, shards[s], sizes[i]));
     return add_up(t, "sum", where);
 }
 
@@ -293,7 +302,8 @@ static sunup_status check_all(struct comm_check *t, const char *where)
         TRY(check_algorithm(t, what, where));
         for (int i = 0; ranks > 1 && sunup__collective_algorithm(what, i) != NULL; i++) {
             t->algorithm = sunup__collective_algorithm(what, i);
-            if (sunup__comm_force(t->comm, what, t->algorithm)) TRY(check_algorithm(t, what, where));
+            if (sunup__comm_force(t->comm, what, t->algorithm))
+                TRY(check_algorithm(t, what, where));
         }
         (void)sunup__comm_force(t->comm, what, NULL);
     }

@@ -1,25 +1,29 @@
 /* alltoall.c - a part of its own from every rank to every other one.
  *
  * direct     all messages at once: one latency
- * pairwise   in step s with the ranks s above and s below: one message in and one out at a time, so that many ranks do
- *            not all send to one
- * shared     through each rank's block of the node's pool (pool.h), which holds a piece for each rank
+ * pairwise   in step s with the ranks s above and s below: one message in and one out at a time,
+ *            so that many ranks do not all send to one
+ * shared     through each rank's block of the node's pool (pool.h), which holds a piece for each
+ *            rank
  *
- * Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH" (2005).
+ * Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in
+ * MPICH" (2005).
  */
 #include "base/integers.h"
 #include "comm/pool.h"
 
 /* --- by messages --- */
 
-static sunup_status receive(sunup_comm *comm, const struct transfer *t, int number, int peer, int64_t at)
+static sunup_status receive(sunup_comm *comm, const struct transfer *t, int number, int peer,
+                            int64_t at)
 {
     return sunup__receive(&comm->flight, number,
                           &(struct message){peer, TAG_DATA, t->to + peer * t->bytes + at,
                                             least(WIRE_MAX, t->bytes - at)});
 }
 
-static sunup_status send(sunup_comm *comm, const struct transfer *t, int number, int peer, int64_t at)
+static sunup_status send(sunup_comm *comm, const struct transfer *t, int number, int peer,
+                         int64_t at)
 {
     char *part = (char *)(uintptr_t)t->from + peer * t->bytes + at; /* it is only read */
     return sunup__send(&comm->flight, number,
@@ -35,7 +39,8 @@ static int above(const sunup_comm *comm, int step)
 sunup_status sunup__alltoall_direct(sunup_comm *comm, const struct transfer *t)
 {
     for (int64_t at = 0; at < t->bytes; at += WIRE_MAX) {
-        for (int i = 1; i < comm->ranks; i++) TRY(receive(comm, t, above(comm, i), above(comm, i), at));
+        for (int i = 1; i < comm->ranks; i++)
+            TRY(receive(comm, t, above(comm, i), above(comm, i), at));
         for (int i = 1; i < comm->ranks; i++)
             TRY(send(comm, t, comm->ranks + above(comm, i), above(comm, i), at));
         TRY(sunup__wait_all(&comm->flight));
@@ -56,10 +61,12 @@ sunup_status sunup__alltoall_pairwise(sunup_comm *comm, const struct transfer *t
 
 /* --- on one node --- */
 
-/* Bytes of a piece for one rank: where they are not shown beside the card, what a piece of the pool has room for. */
+/* Bytes of a piece for one rank: where they are not shown beside the card, what a piece of the
+ * pool has room for. */
 static int64_t piece_bytes(const sunup_comm *comm, const struct transfer *t)
 {
-    return pool_is_small(comm->ranks * t->bytes) ? t->bytes : least(t->bytes, POOL_PIECE / comm->ranks);
+    return pool_is_small(comm->ranks * t->bytes) ? t->bytes
+                                                 : least(t->bytes, POOL_PIECE / comm->ranks);
 }
 
 static void put(const sunup_comm *comm, const struct transfer *t, int64_t at)

@@ -1,12 +1,14 @@
 /* broadcast.c - one rank's bytes to all.
  *
- * binomial   each rank that has them sends on to half of those who have not: log2(ranks) messages one after another,
- *            each of all bytes; pieces follow each other down the tree
- * scatter    a block to each rank down the same tree, then blocks around the ring: each rank sends about twice its
- *            bytes whatever the number of ranks
- * shared     through the root's block of the node's pool (pool.c), the first piece with the meeting itself
+ * binomial   each rank that has them sends on to half of those who have not: log2(ranks) messages
+ *            one after another, each of all bytes; pieces follow each other down the tree
+ * scatter    a block to each rank down the same tree, then blocks around the ring: each rank
+ *            sends about twice its bytes whatever the number of ranks
+ * shared     through the root's block of the node's pool (pool.c), the first piece with the
+ *            meeting itself
  *
- * Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH" (2005).
+ * Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in
+ * MPICH" (2005).
  */
 #include "base/integers.h"
 #include "comm/pool.h"
@@ -14,8 +16,8 @@
 /* Whoever has a piece sends it on while the root sends the next one. */
 #define PIECE_BYTES ((int64_t)16 << 20)
 
-/* The binomial tree: rank v (counted from the root) gets from v without its lowest bit and gives to v + 2^b for each
- * bit b below that one. */
+/* The binomial tree: rank v (counted from the root) gets from v without its lowest bit and gives
+ * to v + 2^b for each bit b below that one. */
 static int lowest_bit(int v, int ranks)
 {
     int bit = 1;

@@ -1,12 +1,14 @@
-/* collectives.c - the caller's bytes to other ranks: which algorithm a call takes, and the calls themselves.
+/* collectives.c - the caller's bytes to other ranks: which algorithm a call takes, and the calls
+ * themselves.
  *
- * Owes: a choice that depends on nothing but the ranks, the bytes and whether all ranks share a node's memory, so that
- * ranks that make the same call take the same way. collectives.def lists the algorithms, each in the file of its
- * collective; docs/adding-an-algorithm.md tells how to add one.
+ * Owes: a choice that depends on nothing but the ranks, the bytes and whether all ranks share a
+ * node's memory, so that ranks that make the same call take the same way. collectives.def lists
+ * the algorithms, each in the file of its collective; docs/adding-an-algorithm.md tells how to
+ * add one.
  *
- * On one node they were measured with two ranks (docs/collectives.md): writing results past the caches, and pieces of
- * 64 KiB to 512 KiB, made no difference. Between nodes the limits are those that MPICH ships (Thakur, Rabenseifner,
- * Gropp, 2005); they have not been measured here.
+ * On one node they were measured with two ranks (docs/collectives.md): writing results past the
+ * caches, and pieces of 64 KiB to 512 KiB, made no difference. Between nodes the limits are those
+ * that MPICH ships (Thakur, Rabenseifner, Gropp, 2005); they have not been measured here.
  */
 #include <string.h>
 
@@ -36,11 +38,12 @@ static const struct algorithm algorithms[ALGORITHMS] = {
 /* --- choice --- */
 
 enum {
-    DIRECT_RANKS = 32,             /* messages from each to each are cheap up to here */
-    FEW_RANKS = 4,                 /* trees and rings gain nothing below */
-    SCATTERED_BYTES = 512 << 10,   /* of a broadcast */
-    GATHERED_BYTES = 80 << 10,     /* of all ranks: above, rounds of growing messages lose to a ring */
-    SHARED_BYTES = 4 << 20         /* of all ranks: above, MPI's one copy from process to process wins over two */
+    DIRECT_RANKS = 32,           /* messages from each to each are cheap up to here */
+    FEW_RANKS = 4,               /* trees and rings gain nothing below */
+    SCATTERED_BYTES = 512 << 10, /* of a broadcast */
+    GATHERED_BYTES = 80 << 10, /* of all ranks: above, rounds of growing messages lose to a ring */
+    SHARED_BYTES =
+        4 << 20 /* of all ranks: above, MPI's one copy from process to process wins over two */
 };
 
 static enum algorithm_number fit(const sunup_comm *comm, enum collective what, int64_t bytes)
@@ -50,15 +53,17 @@ static enum algorithm_number fit(const sunup_comm *comm, enum collective what, i
     switch (what) {
     case COLLECTIVE_broadcast:
         if (pool) return broadcast_shared;
-        return comm->ranks > FEW_RANKS && bytes >= SCATTERED_BYTES ? broadcast_scatter : broadcast_binomial;
+        return comm->ranks > FEW_RANKS && bytes >= SCATTERED_BYTES ? broadcast_scatter
+                                                                   : broadcast_binomial;
     case COLLECTIVE_allgather:
         if (pool && cached) return allgather_shared;
-        if (comm->ranks > FEW_RANKS && bytes <= GATHERED_BYTES / comm->ranks) return allgather_bruck;
+        if (comm->ranks > FEW_RANKS && bytes <= GATHERED_BYTES / comm->ranks)
+            return allgather_bruck;
         return direct ? allgather_direct : allgather_ring;
     case COLLECTIVE_alltoall:
         if (pool && cached) return alltoall_shared;
         return direct ? alltoall_direct : alltoall_pairwise;
-    default: /* until the ranks have greeted each other they do not know that all share the node's memory */
+    default: /* that all share the node's memory is known when they have greeted each other */
         if (comm->hosts != NULL && sunup__one_node(comm)) return barrier_node;
         if (direct) return barrier_direct;
         return comm->nodes > 1 && comm->nodes < comm->ranks ? barrier_leaders : barrier_rounds;
@@ -141,8 +146,10 @@ static sunup_status move(sunup_comm *comm, enum collective what, const struct ca
     if (mine == SUNUP_OK && t->bytes < 0)
         mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "%lld bytes to other ranks in \"%s\"",
                             (long long)t->bytes, call->site);
-    const struct algorithm *a = comm->ranks > 1 && t->bytes > 0 ? sunup__choose(comm, what, t->bytes) : NULL;
-    if (a != NULL && a->show != NULL && mine == SUNUP_OK && comm->broken == SUNUP_OK) a->show(comm, t);
+    const struct algorithm *a =
+        comm->ranks > 1 && t->bytes > 0 ? sunup__choose(comm, what, t->bytes) : NULL;
+    if (a != NULL && a->show != NULL && mine == SUNUP_OK && comm->broken == SUNUP_OK)
+        a->show(comm, t);
     TRY(sunup__meet(comm, call, mine, 0));
     keep_own(comm, what, t);
     const sunup_status status = a != NULL ? a->run(comm, t) : SUNUP_OK;

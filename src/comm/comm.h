@@ -124,7 +124,8 @@ sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, 
 /* To all ranks: all [ranks][bytes]. */
 sunup_status sunup__comm_gather(sunup_comm *comm, const void *mine, int64_t bytes, void *all,
                                 const char *site);
-/* Part r of from [ranks][bytes] to rank r, where it becomes this rank's part of to [ranks][bytes]. They must not overlap. */
+/* Part r of from [ranks][bytes] to rank r, where it becomes this rank's part of to [ranks][bytes].
+ * They must not overlap. */
 sunup_status sunup__comm_alltoall(sunup_comm *comm, const void *from, int64_t bytes, void *to,
                                   const char *site);
 sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site);
@@ -132,15 +133,21 @@ sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site);
 sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *what);
 /* Ranks on this node and this rank's number there: for thread counts and binding. */
 void sunup__comm_node(const sunup_comm *comm, int *node_rank, int *node_ranks);
-/* Their algorithms (collectives.def), which are chosen by ranks, bytes and place; for checks and benches by name: */
-enum collective { COLLECTIVE_broadcast, COLLECTIVE_allgather, COLLECTIVE_alltoall, COLLECTIVE_barrier, COLLECTIVES };
+/* Their algorithms (collectives.def) are chosen by ranks, bytes and place; checks and benches name them. */
+enum collective {
+    COLLECTIVE_broadcast,
+    COLLECTIVE_allgather,
+    COLLECTIVE_alltoall,
+    COLLECTIVE_barrier,
+    COLLECTIVES
+};
 const char *sunup__collective_algorithm(enum collective what, int i); /* NULL: there are no more */
 const char *sunup__comm_choice(const sunup_comm *comm, enum collective what, int64_t bytes);
 /* All ranks alike, from the next call on; name NULL: the choice again. False: it does not run here. */
 bool sunup__comm_force(sunup_comm *comm, enum collective what, const char *name);
 /* MPI's own call for the same, for comparison only. It waits for a lost rank without a word. */
-sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from, int64_t bytes,
-                             void *to);
+sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from,
+                             int64_t bytes, void *to);
 /* MPI's own sum of x [n] over the ranks, in place, and the version of MPI: for comparison only. It waits for a lost
  * rank without a word. */
 sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n);

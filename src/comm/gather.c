@@ -1,20 +1,24 @@
 /* gather.c - all-gather: every rank's bytes to all ranks.
  *
  * direct   each sends to each: one latency, ranks - 1 messages a rank
- * bruck    each passes on what it has gathered so far, twice as much a round: log2(ranks) rounds, for small parts. Blocks
- *          travel to their final places, as at most two messages a round, so nothing is turned afterwards
- * ring     what came from the left goes on to the right: each link carries every byte once, for large parts
- * shared   through each rank's block of the node's pool (pool.h), the first piece with the meeting itself
+ * bruck    each passes on what it has gathered so far, twice as much a round: log2(ranks) rounds,
+ *          for small parts. Blocks travel to their final places, as at most two messages a round,
+ *          so nothing is turned afterwards
+ * ring     what came from the left goes on to the right: each link carries every byte once, for
+ *          large parts
+ * shared   through each rank's block of the node's pool (pool.h), the first piece with the
+ *          meeting itself
  *
- * Source: Bruck et al., "Efficient algorithms for all-to-all communications in multiport message-passing systems"
- * (1997); Thakur, Rabenseifner, Gropp (2005).
+ * Source: Bruck et al., "Efficient algorithms for all-to-all communications in multiport
+ * message-passing systems" (1997); Thakur, Rabenseifner, Gropp (2005).
  */
 #include "base/integers.h"
 #include "comm/pool.h"
 
 /* --- direct --- */
 
-/* [at, at + bytes) of every rank's part. The flight's first `ranks` numbers are receives, the next ones sends. */
+/* [at, at + bytes) of every rank's part. The flight's first `ranks` numbers are receives, the
+ * next ones sends. */
 static sunup_status gather_piece(sunup_comm *comm, char *all, int64_t stride, int64_t at,
                                  int64_t bytes)
 {
@@ -76,12 +80,14 @@ sunup_status sunup__gather_ring(sunup_comm *comm, const struct transfer *t)
 typedef sunup_status post(struct flight *f, int number, const struct message *m);
 
 /* Blocks [first, first + n), which may go on at block 0. */
-static sunup_status post_run(sunup_comm *comm, post *how, int number, int peer, const struct blocks *b)
+static sunup_status post_run(sunup_comm *comm, post *how, int number, int peer,
+                             const struct blocks *b)
 {
     const int ranks = comm->ranks, first = b->root, n = (int)(b->end / b->stride);
     const int before = first + n <= ranks ? n : ranks - first;
     const int64_t bytes = before * b->stride;
-    TRY(how(&comm->flight, number, &(struct message){peer, TAG_DATA, b->at + first * b->stride, bytes}));
+    TRY(how(&comm->flight, number,
+            &(struct message){peer, TAG_DATA, b->at + first * b->stride, bytes}));
     if (before == n) return SUNUP_OK;
     return how(&comm->flight, number + 1, &(struct message){peer, TAG_DATA, b->at, b->end - bytes});
 }
@@ -124,7 +130,8 @@ sunup_status sunup__gather_shared(sunup_comm *comm, const struct transfer *t)
     take(comm, t, 0, least(POOL_PIECE, t->bytes));
     for (int64_t at = POOL_PIECE; at < t->bytes; at += POOL_PIECE) {
         const int64_t n = least(POOL_PIECE, t->bytes - at);
-        memcpy(pool_next(comm, comm->rank, t->bytes), t->to + comm->rank * t->bytes + at, (size_t)n);
+        memcpy(pool_next(comm, comm->rank, t->bytes), t->to + comm->rank * t->bytes + at,
+               (size_t)n);
         TRY(sunup__node_meet(comm));
         take(comm, t, at, n);
     }

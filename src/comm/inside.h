@@ -158,12 +158,12 @@ void sunup__shared_end(struct shared *s); /* of the own mapping only: others may
 /* --- collectives.c: the caller's bytes --- */
 struct transfer {
     const char *from; /* of an all-to-all: [ranks][bytes] */
-    char *to;         /* broadcast: [bytes], in and out; else [ranks][bytes], of a gather with the own part in place */
+    char *to;         /* broadcast: [bytes], in and out; else [ranks][bytes] */
     int64_t bytes;
     int root;
 };
 typedef sunup_status run_algorithm(sunup_comm *comm, const struct transfer *t); /* between meet and leave */
-typedef void show_algorithm(sunup_comm *comm, const struct transfer *t);        /* before it: writes what others read */
+typedef void show_algorithm(sunup_comm *comm, const struct transfer *t);        /* before: what others read */
 #define ALGORITHM(collective, name, where, show, run) run_algorithm run;
 #define SHOW(function) show_algorithm function;
 #include "comm/collectives.def"

@@ -1,9 +1,10 @@
 /* pool.h - where the caller's bytes lie while the ranks of a node read them.
  *
- * A few are shown beside the card (struct sign); more go through the rank's block of the pool, which is two pieces
- * long. A piece is written, the ranks meet, and all read it. The next one goes to the other half, so whoever writes
- * over a piece has met all ranks once more since they read it. All ranks count the pieces of all (comm->turn), whoever
- * wrote them, and a collective that fails to begin counts none.
+ * A few are shown beside the card (struct sign); more go through the rank's block of the pool,
+ * which is two pieces long. A piece is written, the ranks meet, and all read it. The next one
+ * goes to the other half, so whoever writes over a piece has met all ranks once more since they
+ * read it. All ranks count the pieces of all (comm->turn), whoever wrote them, and a collective
+ * that fails to begin counts none.
  */
 #ifndef SUNUP_COMM_POOL_H
 #define SUNUP_COMM_POOL_H

@@ -1,15 +1,16 @@
 /* rounds.c - how many ranks meet: in round k each tells the one 2^k above it what it knows.
  *
- * After the round each knows whether twice as many below it showed the same card; after log2 of their number it has
- * heard of all. The answer is the same everywhere. Where the cards are not alike all of them are gathered, and the ranks
- * report as those that met directly do.
+ * After the round each knows whether twice as many below it showed the same card; after log2 of
+ * their number it has heard of all. The answer is the same everywhere. Where the cards are not
+ * alike all of them are gathered, and the ranks report as those that met directly do.
  *
  * rounds    all ranks: log2(ranks) messages of 48 bytes a rank
- * leaders   the ranks of a node show each other their cards in memory, the first one of each node goes through the
- *           rounds and shows its node the answer: log2(nodes) messages a node
+ * leaders   the ranks of a node show each other their cards in memory, the first one of each node
+ *           goes through the rounds and shows its node the answer: log2(nodes) messages a node
  *
- * A rank that does not come holds up whoever waits for its messages: the report names the rank waited for, and tells
- * that it may be waiting itself (comm->relayed). On the own node the records tell more.
+ * A rank that does not come holds up whoever waits for its messages: the report names the rank
+ * waited for, and tells that it may be waiting itself (comm->relayed). On the own node the
+ * records tell more.
  *
  * Source: Hensgen, Finkel, Manber, "Two algorithms for barrier synchronization" (1988).
  */
@@ -39,7 +40,8 @@ static sunup_status tell(sunup_comm *comm, const struct party *p, int step, stru
 {
     TRY(sunup__receive(&comm->flight, 0,
                        &(struct message){peer_of(p, -step), TAG_MEET, other, sizeof *other}));
-    TRY(sunup__send(&comm->flight, 1, &(struct message){peer_of(p, step), TAG_MEET, mine, sizeof *mine}));
+    TRY(sunup__send(&comm->flight, 1,
+                    &(struct message){peer_of(p, step), TAG_MEET, mine, sizeof *mine}));
     return sunup__wait_all(&comm->flight);
 }
 
@@ -48,7 +50,8 @@ static sunup_status hear_of_all(sunup_comm *comm, const struct party *p, struct 
     struct heard other;
     for (int step = 1; step < p->n; step *= 2) {
         TRY(tell(comm, p, step, mine, &other));
-        mine->alike = mine->alike && other.alike && memcmp(&mine->card, &other.card, sizeof mine->card) == 0;
+        mine->alike =
+            mine->alike && other.alike && memcmp(&mine->card, &other.card, sizeof mine->card) == 0;
     }
     comm->alike = mine->alike;
     return SUNUP_OK;

@@ -154,7 +154,8 @@ static sunup_status check_statuses(sunup_comm *comm, sunup_status mine)
     if (r == comm->ranks) return SUNUP_OK;
     char text[ERROR_TEXT] = "";
     if (r == comm->rank) snprintf(text, sizeof text, "%s", sunup_error(comm->ctx));
-    TRY(sunup__broadcast_binomial(comm, &(struct transfer){.to = text, .bytes = sizeof text, .root = r}));
+    const struct transfer sentence = {.to = text, .bytes = sizeof text, .root = r};
+    TRY(sunup__broadcast_binomial(comm, &sentence));
     if (r == comm->rank) return mine;
     return sunup__raise(comm->ctx, (sunup_status)comm->cards[r].status, "rank %d: %s", r,
                         text[0] ? text : sunup_status_text((sunup_status)comm->cards[r].status));

@@ -215,7 +215,8 @@ static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited
         ") and no message came; absent%s:%s. Continue a stopped process (kill -CONT), look at its "
         "node's log if it is gone, or raise timeout_s (SUNUP_TIMEOUT) if it is only slow",
         comm->rank, waited_s, comm->site, comm->sequence,
-        comm->relayed ? ", or waiting in turn for who is" : "", t.s ? t.s : " (no memory to name them)");
+        comm->relayed ? ", or waiting in turn for who is" : "",
+        t.s ? t.s : " (no memory to name them)");
     sunup__free(t.s);
     return status;
 }

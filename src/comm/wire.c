@@ -66,7 +66,8 @@ static sunup_status find_node(sunup_comm *comm)
     int rank;
     const char *pretended = getenv("SUNUP_NODE_RANKS");
     const int lot = pretended != NULL && atoi(pretended) > 0 ? atoi(pretended) : INT_MAX;
-    TRY_MPI(comm, MPI_Comm_split_type(w->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &machine),
+    TRY_MPI(comm,
+            MPI_Comm_split_type(w->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &machine),
             "MPI_Comm_split_type");
     MPI_Comm_rank(machine, &rank);
     TRY_MPI(comm, MPI_Comm_split(machine, rank / lot, comm->rank, &w->node), "MPI_Comm_split");
@@ -167,8 +168,8 @@ sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n)
     return SUNUP_OK;
 }
 
-sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from, int64_t bytes,
-                             void *to)
+sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from,
+                             int64_t bytes, void *to)
 {
     const MPI_Comm all = comm->wire->all;
     const int n = (int)bytes;

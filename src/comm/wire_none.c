@@ -43,8 +43,8 @@ sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n)
     return none(comm);
 }
 
-sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from, int64_t bytes,
-                             void *to)
+sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from,
+                             int64_t bytes, void *to)
 {
     (void)what;
     (void)from;

@@ -30,7 +30,8 @@ static void failures(struct job *job)
     in_step(job);
     /* All fail alike: still a failure. */
     MUST(job, sunup_comm_agree(job->comm, fail_on(job, job->rank)) == SUNUP_E_FILE);
-    MUST(job, error_says(job, job->rank == 0 ? "the file of rank 0" : "rank 0: the file of rank 0"));
+    MUST(job,
+         error_says(job, job->rank == 0 ? "the file of rank 0" : "rank 0: the file of rank 0"));
     in_step(job);
 }
 
@@ -109,7 +110,8 @@ int main(void)
     struct job job;
     begin(&job, 60);
     const bool nodes = getenv("SUNUP_NODE_RANKS") != NULL;
-    MUST(&job, sunup__comm_force(job.comm, COLLECTIVE_barrier, "rounds") == nodes); /* memory needs its meeting */
+    MUST(&job, sunup__comm_force(job.comm, COLLECTIVE_barrier, "rounds") ==
+                   nodes); /* memory needs its meeting */
     MUST(&job, sunup__comm_force(job.comm, COLLECTIVE_barrier, NULL));
     MUST(&job, !sunup__comm_force(job.comm, COLLECTIVE_broadcast, "telepathy"));
     all_ways(&job, false, nodes ? "leaders" : "node");

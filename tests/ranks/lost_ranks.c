@@ -26,7 +26,8 @@ static sunup_status call(struct job *job, const char *what)
     static char from[8 * BYTES], to[8 * BYTES];
     if (strcmp(what, "broadcast") == 0) return sunup__comm_broadcast(job->comm, to, BYTES, 0, what);
     if (strcmp(what, "allgather") == 0) return sunup__comm_gather(job->comm, from, BYTES, to, what);
-    if (strcmp(what, "alltoall") == 0) return sunup__comm_alltoall(job->comm, from, BYTES, to, what);
+    if (strcmp(what, "alltoall") == 0)
+        return sunup__comm_alltoall(job->comm, from, BYTES, to, what);
     return sunup__comm_barrier(job->comm, what);
 }
 
@@ -61,14 +62,15 @@ int main(int argc, char **argv)
     struct job job;
     const bool node = argc > 2 && strcmp(argv[1], "node") == 0;
     sunup_comm_options options = sunup_comm_defaults();
-    sunup_comm *comm;
+    sunup_comm *comm = NULL;
     begin(&job, 60);
     options.timeout_s = 1;
     options.messages = !node;
     MUST(&job, argc > 2 && sunup_comm_create(job.ctx, &options, &comm) == SUNUP_OK);
     job.comm = comm;
     MUST(&job, sunup__comm_force(comm, COLLECTIVE_barrier, argv[1]));
-    for (int i = 0; i < COLLECTIVES && node; i++) (void)sunup__comm_force(comm, (enum collective)i, "shared");
+    for (int i = 0; i < COLLECTIVES && node; i++)
+        (void)sunup__comm_force(comm, (enum collective)i, "shared");
     MUST(&job, calls(&job, argv[2], argc > 3) == SUNUP_E_HANG);
     printf("report: %s\n", sunup_error(job.ctx));
     fflush(stdout);
