@@ -18,6 +18,7 @@
 
 #include "base/system.h"
 #include "bench.h"
+#include "bench_update.h"
 #include "comm/comm.h"
 #include "device/device.h"
 
@@ -26,7 +27,7 @@ enum { ROUNDS_LEAST = 7, ROUNDS_MOST = 200, CALLS_MOST = 256, N_WAYS = 4 };
 #define CALL_BYTES (8 << 20) /* of the calls of a turn, about */
 
 enum { OURS, MESSAGES, MPI, COPY };
-enum { ALLREDUCE = COLLECTIVES };
+enum { ALLREDUCE = COLLECTIVES, UPDATE };
 
 static const struct kind {
     const char *name, *ways[N_WAYS];
@@ -36,11 +37,13 @@ static const struct kind {
     [COLLECTIVE_alltoall] = {"alltoall", {"sunup", "messages", "MPI_Alltoall", "copy"}},
     [COLLECTIVE_barrier] = {"barrier", {"sunup", "messages", "MPI_Barrier", "copy"}},
     [ALLREDUCE] = {"allreduce", {"shared", "messages", "MPI_Allreduce", "copy"}},
+    [UPDATE] = {"update", {"sunup", "unfused", "MPI+Adam", "copy"}},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
 struct vectors { /* of one way */
     struct exchange *x;
+    struct updater *u;
     char *in, *out; /* private; NULL: in the exchange */
 };
 
@@ -94,7 +97,7 @@ static bool read_amount(struct comm_bench *t, const char *text)
     const int64_t element = element_bytes(text + 1, n);
     if (n == 0 || text[1 + n] != ':' || element == 0 || !read_bytes(text + n + 2, &t->bytes))
         return false;
-    return t->bytes % element == 0 && (t->kind != ALLREDUCE || element == 4);
+    return t->bytes % element == 0 && (t->kind < ALLREDUCE || element == 4);
 }
 
 static void lay_out(struct comm_bench *t)
@@ -126,7 +129,7 @@ static sunup_status read_problem(struct comm_bench *t, const char *text)
         t->bytes -= t->bytes % 4;
     } else {
         CHECK(read_collective(t, text), t->b->c->ctx, E_ARGUMENT,
-              "'%s' is no collective: allreduce:f32:BYTES, or broadcast, allgather, alltoall with "
+              "'%s' is no collective: allreduce:f32:BYTES, update:f32:BYTES, or broadcast, allgather, alltoall with "
               "u8, f32 or f64 and "
               "a multiple of it (such as broadcast:u8:64KiB), or barrier; a plain size (64K) is a "
               "sum of f32",
@@ -140,6 +143,7 @@ static sunup_status read_problem(struct comm_bench *t, const char *text)
 
 static char *input_of(const struct comm_bench *t, int way)
 {
+    if (t->v[way].u != NULL) return (char *)updater_gradient(t->v[way].u);
     return t->v[way].x != NULL ? sunup__exchange_slot(t->v[way].x) : t->v[way].in;
 }
 
@@ -164,6 +168,7 @@ static sunup_status call(struct comm_bench *t, int way, const char **result)
         return SUNUP_OK;
     }
     if (t->kind == ALLREDUCE) return sum(t, way, result);
+    if (t->kind == UPDATE) return updater_run(v->u, result);
     if (way == MPI) return sunup__comm_mpi(comm, (enum collective)t->kind, v->in, t->bytes, v->out);
     switch (t->kind) {
     case COLLECTIVE_broadcast:
@@ -242,11 +247,22 @@ static float right_word(const struct comm_bench *t, int64_t block, int64_t i)
     return term((int)block, to, i);
 }
 
+/* The weights of every way must be those of the first, bit by bit. */
+static sunup_status check_update(const struct comm_bench *t, int way, const char *weights)
+{
+    const char *first;
+    updater_weights(t->v[OURS].u, &first);
+    CHECK(way == COPY || memcmp(first, weights, (size_t)t->bytes) == 0, t->b->c->ctx, E_INTERNAL,
+          "%s: the weights of %s are not those of sunup", t->problem, kinds[t->kind].ways[way]);
+    return SUNUP_OK;
+}
+
 static sunup_status check(struct comm_bench *t, int way)
 {
     const char *result;
     write_input(t, way);
     TRY(call(t, way, &result));
+    if (t->kind == UPDATE) return check_update(t, way, result);
     for (int64_t b = 0; b < t->out_blocks && way != COPY; b++) {
         const float *x = (const float *)(const void *)(result + b * (t->bytes / 4 * 4));
         for (int64_t i = 0; i < t->bytes / 4 && t->bytes % 4 == 0; i++)
@@ -268,19 +284,29 @@ static sunup_status open_sums(struct comm_bench *t)
     return sunup__exchange_create(t->messages, &o, &t->v[MESSAGES].x);
 }
 
+static sunup_status open_updates(struct comm_bench *t)
+{
+    static const enum update_way ways[] = {UPDATE_FUSED, UPDATE_APART, UPDATE_MPI};
+    for (int w = OURS; w <= MPI; w++)
+        TRY(updater_open(t->b->c->ctx, t->comm, ways[w], t->bytes / 4, &t->v[w].u));
+    return SUNUP_OK;
+}
+
 static bool wants_input(const struct comm_bench *t, int way)
 {
+    if (t->v[way].u != NULL) return false;
     return way == COPY || (t->v[way].x == NULL && t->kind != COLLECTIVE_broadcast);
 }
 
 static bool wants_output(const struct comm_bench *t, int way)
 {
-    return t->v[way].x == NULL && (way != MPI || t->kind != ALLREDUCE);
+    return t->v[way].x == NULL && t->v[way].u == NULL && (way != MPI || t->kind != ALLREDUCE);
 }
 
 static sunup_status open_ways(struct comm_bench *t)
 {
     if (t->kind == ALLREDUCE) TRY(open_sums(t));
+    if (t->kind == UPDATE) TRY(open_updates(t));
     sunup_status mine = SUNUP_OK;
     const size_t in = (size_t)(t->in_blocks * t->bytes) + 1,
                  out = (size_t)(t->out_blocks * t->bytes) + 1;
@@ -299,6 +325,7 @@ static void close_ways(struct comm_bench *t)
 {
     for (int w = 0; w < N_WAYS; w++) {
         sunup__exchange_destroy(&t->v[w].x);
+        updater_close(&t->v[w].u);
         sunup__free(t->v[w].in);
         sunup__free(t->v[w].out);
         t->v[w] = (struct vectors){0};
@@ -364,12 +391,12 @@ static double rated_bytes(const struct comm_bench *t)
 static double bus_share(const struct comm_bench *t)
 {
     const double ranks = sunup_comm_ranks(t->comm), others = (ranks - 1) / ranks;
-    return t->kind == ALLREDUCE ? 2 * others : t->kind == COLLECTIVE_broadcast ? 1 : others;
+    return t->kind >= ALLREDUCE ? 2 * others : t->kind == COLLECTIVE_broadcast ? 1 : others;
 }
 
 static const char *algorithm_of(const struct comm_bench *t, int way)
 {
-    if (t->kind == ALLREDUCE || way > MESSAGES) return "";
+    if (t->kind >= ALLREDUCE || way > MESSAGES) return "";
     return sunup__comm_choice(way == OURS ? t->comm : t->messages, (enum collective)t->kind,
                               t->bytes);
 }
