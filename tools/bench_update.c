@@ -18,6 +18,7 @@ struct updater {
     struct optimizer *optimizer;
     float *gradient, *memory; /* MPI's; weights that are not in the exchange */
     float *weights;
+    bool hears; /* the optimizer sees gradients while they are summed */
 };
 
 static sunup_status open_exchange(struct updater *u)
@@ -63,13 +64,21 @@ static sunup_status open_all(struct updater *u)
     return sunup_comm_agree(u->comm, sunup__optimizer_create(u->ctx, &o, &u->job, &u->optimizer));
 }
 
+static void hear(void *arg, struct slice piece)
+{
+    const struct updater *u = arg;
+    sunup__optimizer_see(u->optimizer, sunup__exchange_total(u->x), piece);
+}
+
 sunup_status updater_open(sunup_context *ctx, sunup_comm *comm, enum update_way way, int64_t n,
                           struct updater **out)
 {
     struct updater *u = *out = sunup__alloc(sizeof *u);
     CHECK(u != NULL, ctx, E_MEMORY, "no memory for an update");
     *u = (struct updater){.ctx = ctx, .comm = comm, .way = way, .n = n};
-    return open_all(u);
+    TRY(open_all(u));
+    u->hears = way == UPDATE_FUSED && sunup__exchange_listen(u->x, hear, u);
+    return SUNUP_OK;
 }
 
 void updater_close(struct updater **out)
@@ -118,6 +127,7 @@ sunup_status updater_run(struct updater *u, const char **weights)
         TRY(sunup__exchange_reduce(u->x, "gradients"));
     }
     const float *g = u->x != NULL ? sunup__exchange_total(u->x) : u->gradient;
+    if (u->hears) sunup__optimizer_seen(u->optimizer);
     TRY(sunup__optimizer_step(u->optimizer, 1e-3, 1.0, g, u->weights, fused ? &ranks : NULL, &norm));
     updater_weights(u, weights);
     return fused ? sunup__exchange_share(u->x, "weights") : SUNUP_OK;

@@ -42,6 +42,13 @@ void *sunup__exchange_total(struct exchange *x)
     return x->total;
 }
 
+bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece), void *arg)
+{
+    if (x->node == NULL || sunup__over_wire(x) || sunup__node_sum_is_small(x->node)) return false;
+    x->listener = (struct listener){hear, arg, sunup__exchange_cuts(x)};
+    return true;
+}
+
 double sunup__exchange_wait_s(const struct exchange *x)
 {
     return x->comm->wait_s;
@@ -161,7 +168,10 @@ static sunup_status sum_on_node(struct exchange *x)
         sunup__node_sum_small(x->node);
         return SUNUP_OK;
     }
+    const struct listener nobody = {.cuts = {sunup__cut_at_line, NULL}};
+    if (x->listener.hear != NULL) sunup__node_sum_listen(x->node, &x->listener);
     if (x->buckets > 0) sunup__node_sum_run(x->node, x->part[0]);
+    sunup__node_sum_listen(x->node, &nobody);
     sum_tail_on_node(x);
     return x->o.head > 0 ? SUNUP_OK : sunup__node_meet(x->comm);
 }

@@ -15,6 +15,7 @@ struct exchange {
     char *data, *total;
     struct shared shared, news; /* rows and data of all ranks of the node; NULL blocks: not shared */
     struct node_sum *node;      /* adds those rows */
+    struct listener listener;   /* of the head's total; hear NULL: none */
     struct stages *head, *tail; /* add what no node holds; NULL: all ranks are here */
     struct sum tail_sum;
     char *tail_row[TREE_DEPTH]; /* of the rows that stages take */
@@ -33,6 +34,7 @@ static inline bool sunup__over_wire(const struct exchange *x)
 {
     return x->comm->ranks > 1 && (x->node == NULL || x->comm->nodes > 1);
 }
+struct cuts sunup__exchange_cuts(const struct exchange *x);
 /* The rows that this rank's messages are parts of: its own, or the node's. */
 int sunup__exchange_rows(const struct exchange *x, char *const **row);
 /* How far a rank of the node is; see mark in exchange.c. */

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "comm/exchange.h"
 
-enum { LINE = 16, LEAST_SLICE_BYTES = 4096 }; /* a message of fewer bytes costs mostly its latency */
+enum { LEAST_SLICE_BYTES = 4096 }; /* a message of fewer bytes costs mostly its latency */
 
 /* --- memory --- */
 
@@ -79,22 +79,16 @@ static sunup_status allocate_shared(struct exchange *x, int rows)
 
 /* --- whose elements --- */
 
-static int64_t cut_at_line(const void *arg, int64_t at)
-{
-    (void)arg;
-    return at / LINE * LINE;
-}
-
-static struct cuts cuts_of(const struct exchange *x)
+struct cuts sunup__exchange_cuts(const struct exchange *x)
 {
     if (x->o.cut != NULL) return (struct cuts){x->o.cut, x->o.cut_arg};
-    return (struct cuts){cut_at_line, NULL};
+    return (struct cuts){sunup__cut_at_line, NULL};
 }
 
 /* What of a bucket a rank of the node passes on. */
 static struct slice part_of(const struct exchange *x, struct slice bucket, int node_rank)
 {
-    const struct cuts c = cuts_of(x);
+    const struct cuts c = sunup__exchange_cuts(x);
     return x->node != NULL ? sunup__part(&c, bucket, node_rank, x->comm->node_ranks) : bucket;
 }
 
@@ -123,12 +117,12 @@ static sunup_status cut_buckets(struct exchange *x)
     x->part = x->bucket + count;
     x->own = x->part + count;
     x->others = x->own + count;
-    const struct cuts c = cuts_of(x);
+    const struct cuts c = sunup__exchange_cuts(x);
     for (int b = 0; b < x->buckets; b++) {
         x->bucket[b] = sunup__part(&c, (struct slice){0, x->o.head}, b, count);
         x->part[b] = part_of(x, x->bucket[b], x->comm->node_rank);
     }
-    const struct cuts lines = {cut_at_line, NULL};
+    const struct cuts lines = {sunup__cut_at_line, NULL};
     const struct slice tail = {0, x->o.n - x->o.head};
     x->tail_part = tail;
     if (x->node != NULL)
@@ -139,7 +133,7 @@ static sunup_status cut_buckets(struct exchange *x)
 static sunup_status make_stages(struct exchange *x, const struct group *g)
 {
     const struct network net = sunup__network_defaults();
-    const struct cuts c = cuts_of(x);
+    const struct cuts c = sunup__exchange_cuts(x);
     const int64_t element = sunup__sum_element(&x->sum);
     struct route route;
     struct stages_options o = {.sum = &x->sum,
@@ -158,7 +152,7 @@ static sunup_status make_stages(struct exchange *x, const struct group *g)
     x->tail_sum.n = x->o.n - x->o.head;
     sunup__route_choose(&net, g, x->sum.shards, x->tail_part.n * element, &route);
     o.sum = &x->tail_sum;
-    o.cut = cut_at_line;
+    o.cut = sunup__cut_at_line;
     o.cut_arg = NULL;
     o.ranges = 1;
     o.range = &x->tail_part;

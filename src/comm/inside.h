@@ -202,6 +202,16 @@ static inline int64_t sunup__sum_chunks(int64_t n)
     return (n + SUM_CHUNK - 1) / SUM_CHUNK;
 }
 
+/* --- layout.c --- */
+/* Where a slice may end: the last such place <= at. at NULL: anywhere. */
+struct cuts {
+    int64_t (*at)(const void *arg, int64_t at);
+    const void *arg;
+};
+int64_t sunup__cut_at_line(const void *arg, int64_t at);
+/* Part i of d of a range, whose ends stay. */
+struct slice sunup__part(const struct cuts *c, struct slice range, int64_t i, int64_t d);
+
 /* --- node.c --- */
 struct node_sum;
 /* rows: each rank's block begins with its partial sums, row_bytes apart, ascending. n: of a row. */
@@ -215,6 +225,13 @@ int sunup__node_sum_rows(const struct node_sum *s, char *const **row);
 bool sunup__node_sum_is_small(const struct node_sum *s);
 void sunup__node_sum_show(const struct node_sum *s);
 void sunup__node_sum_small(const struct node_sum *s);
+/* Who hears of each piece that is summed, on the thread that summed it, while it is in cache. */
+struct listener {
+    void (*hear)(void *arg, struct slice piece); /* NULL: nobody */
+    void *arg;
+    struct cuts cuts; /* where pieces end, if the slices do */
+};
+void sunup__node_sum_listen(struct node_sum *s, const struct listener *l);
 /* Add up the elements of a slice, which no other rank of the node does; all of them have pushed. */
 void sunup__node_sum_run(struct node_sum *s, struct slice mine);
 /* Copy elements past the caches, to memory that another rank reads next. */
@@ -272,15 +289,6 @@ double sunup__route_s(const struct route *r, const struct network *net, const st
 /* The route of the least predicted time. */
 void sunup__route_choose(const struct network *net, const struct group *g, int shards,
                          int64_t bytes, struct route *r);
-
-/* --- layout.c --- */
-/* Where a slice may end: the last such place <= at. at NULL: anywhere. */
-struct cuts {
-    int64_t (*at)(const void *arg, int64_t at);
-    const void *arg;
-};
-/* Part i of d of a range, whose ends stay. */
-struct slice sunup__part(const struct cuts *c, struct slice range, int64_t i, int64_t d);
 
 /* --- stages.c --- */
 struct stages;

@@ -44,6 +44,7 @@ struct node_sum {
     int own_first, own; /* partial sums of this rank */
     struct fold *fold;  /* [folds] */
     char *room;         /* [threads][slots][PIECE] */
+    struct listener listener;
 };
 
 static int64_t room_bytes(const struct node_sum *s)
@@ -171,6 +172,7 @@ sunup_status sunup__node_sum_create(sunup_comm *comm, const struct sum *sum,
         s->comm = comm;
         s->sum = *sum;
         s->row_bytes = row_bytes;
+        s->listener.cuts = (struct cuts){sunup__cut_at_line, NULL};
         status = lay_out(s, rows);
     }
     if (status == SUNUP_OK) {
@@ -243,28 +245,41 @@ static void fold(const struct node_sum *s, char *const *part, int64_t offset, in
     }
 }
 
+static void sum_piece(const struct node_sum *s, int thread, struct slice piece)
+{
+    const int64_t element = sunup__sum_element(&s->sum);
+    fold(s, s->part, piece.at * element, piece.n, s->room + thread * room_bytes(s));
+    if (s->listener.hear != NULL) s->listener.hear(s->listener.arg, piece);
+}
+
 struct work {
     const struct node_sum *s;
     struct slice mine;
 };
 
-/* Thread i's part of the slice, which ends on cache lines. */
+/* Thread i's part of the slice, piece by piece; both end where slices may. */
 static void sum_part(void *arg, int64_t i)
 {
-    enum { LINE = 16 };
     const struct work *w = arg;
-    const struct node_sum *s = w->s;
-    const int64_t lines = ceil_div(w->mine.n, LINE), threads = s->sum.threads;
-    const int64_t end = w->mine.at + least(w->mine.n, lines * (i + 1) / threads * LINE);
-    for (int64_t at = w->mine.at + lines * i / threads * LINE; at < end; at += PIECE)
-        fold(s, s->part, at * sunup__sum_element(&s->sum), least(PIECE, end - at),
-             s->room + i * room_bytes(s));
+    const struct cuts *cuts = &w->s->listener.cuts;
+    const struct slice part = sunup__part(cuts, w->mine, i, w->s->sum.threads);
+    for (int64_t at = part.at, end = part.at + part.n; at < end;) {
+        const int64_t next = at + PIECE < end ? cuts->at(cuts->arg, at + PIECE) : end;
+        const int64_t n = next > at ? next - at : least(PIECE, end - at);
+        sum_piece(w->s, (int)i, (struct slice){at, n});
+        at += n;
+    }
 }
 
 void sunup__node_sum_run(struct node_sum *s, struct slice mine)
 {
     struct work w = {s, mine};
     if (s->folds > 0) sunup__parallel(s->sum.threads, s->sum.threads, sum_part, &w);
+}
+
+void sunup__node_sum_listen(struct node_sum *s, const struct listener *l)
+{
+    s->listener = *l;
 }
 
 /* --- small sums --- */

@@ -24,9 +24,38 @@ static void square_task(void *arg, int64_t i)
 
 static void squares(struct step_job *job, const void *x, bool own)
 {
+    const bool seen = job->opt->seen && x == job->g;
+    job->opt->seen = false;
+    if (seen) return;
     job->x = x;
     job->x_own = own;
     sunup__parallel(job->opt->threads, job->opt->n_chunks, square_task, job);
+}
+
+/* The first own chunk that begins at or after `at`. */
+static int64_t first_chunk(const struct optimizer *opt, int64_t at)
+{
+    int64_t before = 0, end = opt->n_chunks;
+    while (before < end) {
+        const int64_t middle = before + (end - before) / 2;
+        if (opt->chunks[middle].at < at)
+            before = middle + 1;
+        else
+            end = middle;
+    }
+    return before;
+}
+
+void sunup__optimizer_see(struct optimizer *opt, const void *g, struct slice piece)
+{
+    struct step_job job = {.opt = opt, .x = g};
+    int64_t i = first_chunk(opt, piece.at);
+    for (; i < opt->n_chunks && opt->chunks[i].at < piece.at + piece.n; i++) square_task(&job, i);
+}
+
+void sunup__optimizer_seen(struct optimizer *opt)
+{
+    opt->seen = true;
 }
 
 void sunup__squares_by_tensor(struct step_job *job, const void *x, bool own, struct exact *sums)

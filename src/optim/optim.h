@@ -57,6 +57,10 @@ sunup_status sunup__optimizer_arrays(sunup_context *ctx, const sunup_optimizer_o
 sunup_status sunup__optimizer_step(struct optimizer *opt, double lr, double grad_scale,
                                    const void *g, void *w, const struct optimizer_ranks *ranks,
                                    double *norm);
+/* The gradient's squares of a piece that is in cache, on any thread, before the step that they belong to: what a step
+ * would read again. The piece ends where slices may. seen: all own slices were, so the next step uses them. */
+void sunup__optimizer_see(struct optimizer *opt, const void *g, struct slice piece);
+void sunup__optimizer_seen(struct optimizer *opt);
 double
 sunup__optimizer_lr(const struct optimizer *opt); /* the options' lr, or the type's default */
 int64_t

@@ -40,6 +40,7 @@ struct optimizer {
     int64_t n_chunks;
     struct chunk *chunks; /* own */
     double *partial;      /* [n_chunks] sums of squares of the pass at hand */
+    bool seen;            /* they are the next step's gradient's */
     struct exact *sums;   /* [2 n_segments], or [1] where only the global norm is wanted */
     int64_t *bad;         /* [n_segments] chunks that are not finite, counted when a step fails */
     double *square;       /* [2 n_segments] values of sums */

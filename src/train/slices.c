@@ -54,6 +54,12 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)
            elements * sunup_dtype_bytes(t->model->dtype);
 }
 
+static void hear(void *trainer, struct slice piece)
+{
+    const sunup_trainer *t = trainer;
+    sunup__optimizer_see(t->optimizer, sunup__exchange_total(t->exchange), piece);
+}
+
 sunup_status sunup__share_weights(sunup_trainer *t)
 {
     const struct exchange_options o = exchange_options(t);
@@ -65,7 +71,10 @@ sunup_status sunup__share_weights(sunup_trainer *t)
     t->parameters.n_slices = sunup__exchange_slices(t->exchange, sunup_comm_rank(t->comm), &own);
     t->parameters.slices = t->parameters.n_slices > 0 ? own : &none;
     TRY(sunup__optimizer_create(t->ctx, &t->o.optimizer, &t->parameters, &t->optimizer));
-    if (t->o.accumulate == 1) return SUNUP_OK;
+    if (t->o.accumulate == 1) {
+        t->hears = sunup__exchange_listen(t->exchange, hear, t);
+        return SUNUP_OK;
+    }
     t->sum_room = sunup__alloc_aligned((size_t)(o.n * sunup_dtype_bytes(t->model->dtype)));
     CHECK(t->sum_room != NULL, t->ctx, E_MEMORY, "no memory for the sum of %lld terms",
           (long long)o.n);

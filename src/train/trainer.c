@@ -229,6 +229,7 @@ static sunup_status update_weights(struct step_work *s, double lr, double *norm)
     sunup_trainer *t = s->t;
     const struct optimizer_ranks ranks = {combine, give, s};
     const double scale = 1.0 / ((double)t->o.shards * t->o.accumulate);
+    if (t->hears) sunup__optimizer_seen(t->optimizer);
     const sunup_status status =
         sunup__optimizer_step(t->optimizer, lr, scale, t->sum, t->model->flat, &ranks, norm);
     if (status == SUNUP_E_NAN && s->found == SUNUP_OK)

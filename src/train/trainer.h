@@ -53,6 +53,7 @@ struct sunup_trainer {
     struct optimizer_job parameters; /* what is updated, here in the own slices */
     int n_arrays;                    /* that the optimizer keeps of them */
     struct optimizer *optimizer;
+    bool hears; /* it sees gradients while they are summed */
     struct schedule schedule;
     struct arena arena;
     /* Evaluation's passes by count, made when first wanted; `evaluated` remembers the data they read. */
