@@ -6,8 +6,8 @@
  *
  * Invariant: before stage j all members that agree in the digits from j upwards stand for one
  * contiguous block of shards, whose maximal subtrees are their rows; and all members that agree in
- * the digits below j hold the same range of elements. So peers of stage j, who differ in digit j only,
- * have rows of neighbouring blocks for one range, and each takes a part of it.
+ * the digits below j hold the same range of elements. So peers of stage j, who differ in digit j
+ * only, have rows of neighbouring blocks for one range, and each takes a part of it.
  *
  * Cost: memory and time for (peers x rows) of each stage, log-like but for a direct route.
  */

@@ -1,17 +1,17 @@
 /* routes.c - which members exchange in which stage, and which such route should be the fastest.
  *
- * Owes: the radices of each route of algorithms.def, and a choice without measurement by a model of
- * time, the same on all ranks because it looks at nothing that differs among them. Leaves measured
- * choices to whoever has measurements, and walking a route to stages.c.
+ * Owes: the radices of each route of algorithms.def, and a choice without measurement by a model
+ * of time, the same on all ranks because it looks at nothing that differs among them. Leaves
+ * measured choices to whoever has measurements, and walking a route to stages.c.
  *
- * The model: stages follow each other, each costs a latency, a rank's time for each message it sends
- * and takes, and its bytes at the speed of a link. Rows count: where blocks of shards are no whole
- * subtrees a member has k > 1 of them. Additions are not counted; they are alike on all routes. Source:
- * the postal model as in R. Thakur et al., Optimization of collective communication operations in
- * MPICH (2005).
+ * The model: stages follow each other, each costs a latency, a rank's time for each message it
+ * sends and takes, and its bytes at the speed of a link. Rows count: where blocks of shards are no
+ * whole subtrees a member has k > 1 of them. Additions are not counted; they are alike on all
+ * routes. Source: the postal model as in R. Thakur et al., Optimization of collective
+ * communication operations in MPICH (2005).
  *
- * A large prime factor of the number of members costs as many messages in one stage: 10,007 nodes are a
- * worse choice than 10,000.
+ * A large prime factor of the number of members costs as many messages in one stage: 10,007 nodes
+ * are a worse choice than 10,000.
  */
 #include "base/memory.h"
 #include "comm/inside.h"

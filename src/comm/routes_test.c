@@ -1,5 +1,5 @@
-/* routes_test.c - every route's radices multiply to the number of members, neighbours come first, and
- * the choice follows what the model says. */
+/* routes_test.c - every route's radices multiply to the number of members, neighbours come first,
+ * and the choice follows what the model says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,7 +100,8 @@ static void few_stages_for_little_and_few_messages_for_many(void **state)
     assert_int_equal(r.stages, 0);
 }
 
-/* Shares of a power of two and no power of two: more rows, more time; never less than the bytes take. */
+/* Shares of a power of two and no power of two: more rows, more time; never less than the bytes
+ * take. */
 static void rows_and_bytes_count(void **state)
 {
     (void)state;

@@ -1,20 +1,21 @@
 /* stages.c - partial sums of a group of ranks into totals, and totals back to all, stage by stage.
  *
- * A reduce is a reduce-scatter: in each stage a member sends every peer that peer's part of all its
- * rows, and merges the rows of its own part as the tree says. After the last stage one row is left,
- * the total of the own slice. A share is the all-gather: the stages backwards, in place.
+ * A reduce is a reduce-scatter: in each stage a member sends every peer that peer's part of all
+ * its rows, and merges the rows of its own part as the tree says. After the last stage one row is
+ * left, the total of the own slice. A share is the all-gather: the stages backwards, in place.
  *
  *     reduce   rows of n --> rows of n/r0 --> rows of n/(r0 r1) --> ... --> the total of a slice
  *     share    [n] <--- ... <--- n/r0 <--- the own slice
  *
- * The n elements travel in buckets, a few at a time, each a machine of its own that goes on when the
- * messages of its stage have landed. All receives of a bucket are posted when it starts, since each has
- * its place: messages meet their receive however far ahead the sender is.
+ * The n elements travel in buckets, a few at a time, each a machine of its own that goes on when
+ * the messages of its stage have landed. All receives of a bucket are posted when it starts, since
+ * each has its place: messages meet their receive however far ahead the sender is.
  *
- * Owes: totals whose bits depend on the shards only: route, buckets, slices and the order of arrival
- * decide where and when an element is added, never in which order. Leaves what the stages are to
- * layout.c, waiting to watchdog.c. Two members are peers in one stage only, and MPI keeps the order of
- * messages of one pair and tag: so a tag names the turn of a bucket and a direction, not a stage.
+ * Owes: totals whose bits depend on the shards only: route, buckets, slices and the order of
+ * arrival decide where and when an element is added, never in which order. Leaves what the stages
+ * are to layout.c, waiting to watchdog.c. Two members are peers in one stage only, and MPI keeps
+ * the order of messages of one pair and tag: so a tag names the turn of a bucket and a direction,
+ * not a stage.
  *
  * Cost of a reduce: sum over stages of own rows x (radix - 1)/radix of the stage's range in bytes
  * sent, and radix - 1 messages a row; with one row 1 - 1/members of n, as the share. Source: R.
@@ -23,8 +24,8 @@
 #include "comm/stages.h"
 #include "base/system.h"
 
-/* Turns that have tags of their own. One begins when that of the same tag before it has ended, so the order in
- * which MPI keeps messages tells the two apart. */
+/* Turns that have tags of their own. One begins when that of the same tag before it has ended, so
+ * the order in which MPI keeps messages tells the two apart. */
 enum { TURNS = TAG_BUCKETS / 2 };
 
 struct slot {
@@ -91,7 +92,8 @@ sunup_status sunup__stages_create(sunup_comm *comm, const struct stages_options 
     return status;
 }
 
-/* On a broken communicator the memory that messages may still reach is left to the end of the process. */
+/* On a broken communicator the memory that messages may still reach is left to the end of the
+ * process. */
 void sunup__stages_destroy(struct stages **out)
 {
     struct stages *st = *out;
@@ -370,8 +372,8 @@ static sunup_status start_slot(struct stages *st, struct slot *k)
     return st->work == STAGES_SHARE ? start_share(st, k) : start_reduce(st, k);
 }
 
-/* Nothing of the slot is under way. What a reduce sent may lie where a share receives, so the one ends before
- * the other begins. */
+/* Nothing of the slot is under way. What a reduce sent may lie where a share receives, so the one
+ * ends before the other begins. */
 static sunup_status end_slot(struct stages *st, struct slot *k)
 {
     if (!k->sharing && st->work == STAGES_SUM) TRY(start_share(st, k));

@@ -5,8 +5,8 @@
 #include "base/memory.h"
 #include "comm/inside.h"
 
-/* One stage as this member sees it. Its rows are the partial sums of all its peers, ascending; the own ones
- * lie where the stage before left them, the others land. */
+/* One stage as this member sees it. Its rows are the partial sums of all its peers, ascending; the
+ * own ones lie where the stage before left them, the others land. */
 struct stage {
     int radix, digit;              /* peers, and which of them this member is */
     int *peer;                     /* [radix] ranks */

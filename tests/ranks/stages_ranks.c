@@ -1,11 +1,11 @@
-/* stages_ranks.c - staged exchanges of every route against the plain recursion of tree_sum.h, bit by
- * bit.
+/* stages_ranks.c - staged exchanges of every route against the plain recursion of tree_sum.h, bit
+ * by bit.
  *
  * Routes x shards {p, p + 1, 2p, 3p + 1, 16} x n {0, 1, p - 1, p, 100003} x f32, f64 x slices cut
- * anywhere, and at places of a random rule only. Each exchange runs as reduce and share, as sum, and
- * with its buckets started backwards and polled. Members follow the ranks or run against them. Words
- * before and behind every array must stay as they are, and so must elements that a reduce does not
- * own. Two ranks also exchange more buckets than there are tags.
+ * anywhere, and at places of a random rule only. Each exchange runs as reduce and share, as sum,
+ * and with its buckets started backwards and polled. Members follow the ranks or run against them.
+ * Words before and behind every array must stay as they are, and so must elements that a reduce
+ * does not own. Two ranks also exchange more buckets than there are tags.
  */
 #include <sched.h>
 
@@ -131,7 +131,8 @@ static void free_arrays(struct problem *p)
 
 /* --- what must hold --- */
 
-/* Slices of all members in all buckets lie one behind the other in some order, and where they may be cut. */
+/* Slices of all members in all buckets lie one behind the other in some order, and where they may
+ * be cut. */
 static void slices_cover(struct problem *p, const struct stages *st, bool ruled)
 {
     char *owned = calloc((size_t)p->sum.n + 1, 1);
