@@ -80,7 +80,8 @@ void sunup__exchange_push(struct exchange *x);
 sunup_status sunup__exchange_reduce(struct exchange *x, const char *site);
 /* From now on reduce calls hear for each piece of the total of own slices, on the thread that made it and while it is in
  * cache; pieces end where slices may. False if this exchange cannot: then nothing is called. */
-bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece), void *arg);
+bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece),
+                            void *arg);
 /* [n]: valid in the own slices and the tail after reduce, until the next slot is filled. */
 void *sunup__exchange_total(struct exchange *x);
 /* words [n] summed over the ranks, in place: integers, so in any order. */
