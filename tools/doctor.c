@@ -109,7 +109,7 @@ static void show_json(const struct command *c, const struct facts *f)
 int verb_doctor(struct command *c)
 {
     struct facts f;
-    sunup_status status = sunup_comm_create(c->ctx, NULL, &c->comm);
+    sunup_status status = session_ranks(c);
     if (status == SUNUP_OK) status = look(c, &f);
     if (status != SUNUP_OK) return fail(c, status);
     if (sunup_comm_rank(c->comm) != 0) return 0;

@@ -3,7 +3,7 @@
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhwloc-dev librandom123-dev
     libyaml-dev libjansson-dev libhdf5-dev libzip-dev zlib1g-dev"
 test_packages="$build_packages clang libclang-rt-14-dev libcmocka-dev libmpich-dev mpich
-    dataset-fashion-mnist python3 libsimgrid-dev"
+    dataset-fashion-mnist python3 shellcheck libsimgrid-dev"
 run_packages="$build_packages dataset-fashion-mnist"
 
 need_packages() {

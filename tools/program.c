@@ -21,6 +21,9 @@ static const struct verb verbs[] = {
     {"plan", "RUN.yaml", "steps, kernels, memory and traffic of a run before it starts",
      "set json ranks node", verb_plan},
     {"config", "RUN.yaml", "the run with every default and --set filled in", "set", verb_config},
+    {"job", "RUN.yaml",
+     "print a script, for Slurm, PBS or this machine, that trains and goes on when ranks are lost",
+     "set tuning slurm pbs nodes ranks-per-node time account queue restarts", verb_job},
     {"tune", "RUN.yaml", "measure the kernels that a run can use; the winners go to --output",
      "set json output", verb_tune},
     {"check", "[PROBLEM...]|comm",
@@ -36,12 +39,12 @@ enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 
 int complain(int exit_status, const char *format, ...)
 {
+    char text[2048]; /* written at once: several ranks share a terminal */
     va_list args;
     va_start(args, format);
-    (void)fprintf(stderr, "sunup: ");
-    (void)vfprintf(stderr, format, args);
-    (void)fprintf(stderr, "\n");
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    (void)fprintf(stderr, "sunup: %s\n", text);
     return exit_status;
 }
 
@@ -54,12 +57,9 @@ int fail(struct command *c, sunup_status status)
         const char *text = sunup_error(c->ctx);
         (void)complain(EXIT_ERROR, "%s", text[0] != '\0' ? text : sunup_status_text(status));
     }
-    if (status == SUNUP_E_HANG) {
-        if (c->comm != NULL && sunup_comm_ranks(c->comm) > 1) sunup__comm_abort(c->comm, EXIT_HANG);
-        return EXIT_HANG;
-    }
-    if (status == SUNUP_E_PEER && c->comm != NULL) sunup__comm_abort(c->comm, EXIT_ERROR);
-    return EXIT_ERROR;
+    if (!alone) return EXIT_ERROR;
+    if (c->comm != NULL && sunup_comm_ranks(c->comm) > 1) sunup__comm_abort(c->comm, EXIT_LOST);
+    return status == SUNUP_E_HANG ? EXIT_LOST : EXIT_ERROR; /* E_PEER without ranks: another program */
 }
 
 static void help(FILE *to)
@@ -96,6 +96,17 @@ static void log_line(void *arg, sunup_log_level level, const char *line)
     (void)fprintf(stderr, "sunup: %s%s\n", level == SUNUP_LOG_WARN ? "warning: " : "", line);
 }
 
+/* All ranks have reported their results and errors; what is left is that one does not come to the end. */
+static void leave_ranks(struct command *c)
+{
+    if (c->comm == NULL) return;
+    struct limit *limit = limit_begin("the end of MPI", 2 * c->timeout_s);
+    const sunup_status status = sunup__comm_leave(c->comm);
+    if (status != SUNUP_OK) (void)fail(c, status);
+    sunup_comm_destroy(&c->comm);
+    limit_end(&limit);
+}
+
 static int run(struct command *c, const struct verb *v)
 {
     sunup_context_options o = sunup_context_defaults();
@@ -104,7 +115,7 @@ static int run(struct command *c, const struct verb *v)
     o.tuning = c->tuning;
     const sunup_status status = sunup_context_create(&o, &c->ctx);
     const int result = status == SUNUP_OK ? v->run(c) : fail(c, status);
-    sunup_comm_destroy(&c->comm);
+    leave_ranks(c);
     sunup_context_destroy(&c->ctx);
     return result;
 }

@@ -1,7 +1,7 @@
 /* program.h - what the verbs share: options, the context, tables on a terminal, exit status.
  *
  * A verb is a file with one function; its row in program.c gives name, operands and help. Exit status: 0 ok, 1 error,
- * 2 usage, 124 a rank did not arrive, 128+n stopped by signal n.
+ * 2 usage, 124 a rank was lost or disagrees, 128+n stopped by signal n.
  */
 #ifndef SUNUP_PROGRAM_H
 #define SUNUP_PROGRAM_H
@@ -14,7 +14,7 @@
 #include "base/context.h"
 #include "base/memory.h"
 
-enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_HANG = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
+enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_LOST = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
 
 /* Everything that can stand on a command line; a verb's row says which of it the verb takes. */
 struct command {
@@ -23,11 +23,14 @@ struct command {
     int n_operands;
     const char *set[MAX_SET]; /* --set a.b=c */
     int n_set;
-    bool json, quiet, resume, cold;
+    bool json, quiet, resume, cold, slurm, pbs;
+    bool beats;              /* rank 0 gives signs of life in run_dir */
     const char *resume_path; /* NULL: the newest */
     const char *weights, *input, *output, *tuning, *csv, *html, *modes, *node;
-    int64_t batch, ranks, steps, repeats;
+    const char *time, *account, *queue; /* as the scheduler reads them */
+    int64_t batch, ranks, steps, repeats, nodes, ranks_per_node, restarts;
     double seconds, start_s; /* start_s: clock at the program's start */
+    double timeout_s;        /* of the ranks; 0: there is one */
     sunup_context *ctx;
     sunup_comm *comm;
 };
@@ -49,6 +52,7 @@ int verb_bench(struct command *c);
 int verb_doctor(struct command *c);
 int verb_config(struct command *c);
 int verb_tune(struct command *c);
+int verb_job(struct command *c);
 
 /* options.c: fills c; 0, or EXIT_USAGE after a message. */
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
@@ -85,11 +89,20 @@ struct session {
     sunup_data *train, *eval;
     sunup_trainer *trainer;
 };
-sunup_status session_ranks(struct command *c);                    /* only the ranks, and their cores */
+sunup_status session_ranks(struct command *c); /* only the ranks, and their cores */
 sunup_status session_open(struct command *c, struct session *s);  /* both of the next */
 sunup_status session_load(struct command *c, struct session *s);  /* all but the trainer */
 sunup_status session_start(struct command *c, struct session *s); /* the trainer */
 void session_close(struct session *s);
+
+/* lost.c: a line in run_dir about the ranks that the last E_HANG named. */
+void lost_record(const struct command *c, const char *run_dir);
+/* Between begin and end this process ends with 124 after so many seconds. NULL without a launcher. */
+struct limit;
+/* From now on rank 0 writes another number into run_dir/alive every few seconds, until its process ends. */
+sunup_status beats_begin(struct command *c, const char *run_dir);
+struct limit *limit_begin(const char *what, double seconds);
+void limit_end(struct limit **limit);
 
 /* show.c: tables and the bar for people; only rank 0, and the bar only on a terminal. */
 bool show_terminal(void);

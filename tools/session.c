@@ -14,11 +14,16 @@ static void share_cores(struct command *c)
     c->ctx->threads = each > 0 ? each : 1;
 }
 
+/* The library watches its own waiting; what MPI waits for beside it ends a little later. */
 static sunup_status open_ranks(struct command *c, const sunup_comm_options *o)
 {
-    TRY(sunup_comm_create(c->ctx, o, &c->comm));
-    share_cores(c);
-    return SUNUP_OK;
+    const sunup_comm_options defaults = sunup_comm_defaults();
+    c->timeout_s = sunup__comm_timeout_s(o != NULL ? o : &defaults);
+    struct limit *limit = limit_begin("the start of MPI", c->timeout_s + 1);
+    const sunup_status status = sunup_comm_create(c->ctx, o, &c->comm);
+    limit_end(&limit);
+    if (status == SUNUP_OK) share_cores(c);
+    return status;
 }
 
 sunup_status session_ranks(struct command *c)
@@ -38,6 +43,7 @@ sunup_status session_load(struct command *c, struct session *s)
 {
     *s = (struct session){0};
     TRY(run_file_load(c, c->operand[0], &s->run));
+    if (c->beats) TRY(beats_begin(c, s->run.o.run_dir));
     if (c->comm == NULL) {
         sunup_comm_options o = sunup_comm_defaults();
         o.timeout_s = s->run.timeout_s;

@@ -125,9 +125,11 @@ static sunup_status train(struct command *c, struct session *s)
 int verb_train(struct command *c)
 {
     struct session s;
+    c->beats = true;
     sunup_status status = session_open(c, &s);
     if (status == SUNUP_OK) status = train(c, &s);
     int result = 0;
+    if (status == SUNUP_E_HANG) lost_record(c, s.run.o.run_dir);
     if (status != SUNUP_OK) result = fail(c, status);
     if (status == SUNUP_E_STOPPED) result = 128 + (signal_number != 0 ? signal_number : SIGTERM);
     session_close(&s);

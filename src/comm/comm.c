@@ -38,17 +38,27 @@ static const struct launcher {
 
 enum { RANKS_UNKNOWN = -1 };
 
+static const struct launcher *find_launcher(void)
+{
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++)
+        if (getenv(launchers[i].rank) && (getenv(launchers[i].ranks) || !launchers[i].needs_ranks))
+            return &launchers[i];
+    return NULL;
+}
+
 /* 0: no launcher. */
 static int launched_ranks(void)
 {
-    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
-        const struct launcher *l = &launchers[i];
-        const char *ranks = getenv(l->ranks);
-        if (!getenv(l->rank) || (!ranks && l->needs_ranks)) continue;
-        const int n = ranks ? atoi(ranks) : RANKS_UNKNOWN;
-        return n > 0 ? n : RANKS_UNKNOWN;
-    }
-    return 0;
+    const struct launcher *l = find_launcher();
+    const char *ranks = l ? getenv(l->ranks) : NULL;
+    const int n = ranks ? atoi(ranks) : 0;
+    return !l ? 0 : n > 0 ? n : RANKS_UNKNOWN;
+}
+
+const char *sunup__launcher_variable(void)
+{
+    const struct launcher *l = find_launcher();
+    return l ? l->rank : NULL;
 }
 
 bool sunup__launched_by_mpi(void)
@@ -64,6 +74,12 @@ sunup_comm_options sunup_comm_defaults(void)
         .size = sizeof(sunup_comm_options), .timeout_s = 300, .bucket_bytes = (int64_t)4 << 20};
 }
 
+double sunup__comm_timeout_s(const sunup_comm_options *options)
+{
+    const char *timeout = getenv("SUNUP_TIMEOUT");
+    return timeout ? strtod(timeout, NULL) : options->timeout_s;
+}
+
 static sunup_status read_options(sunup_comm *c, const sunup_comm_options *options)
 {
     c->options = sunup_comm_defaults();
@@ -72,7 +88,7 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
     const char *timeout = getenv("SUNUP_TIMEOUT");
     if (timeout) {
         char *end;
-        c->options.timeout_s = strtod(timeout, &end);
+        c->options.timeout_s = strtod(timeout, &end); /* as sunup__comm_timeout_s */
         CHECK(end != timeout && !*end, c->ctx, E_ARGUMENT,
               "SUNUP_TIMEOUT is \"%s\"; it must be a number of seconds", timeout);
     }
@@ -219,21 +235,26 @@ sunup_status sunup_comm_create_from(sunup_context *ctx, const sunup_comm_options
 /* --- destroy --- */
 
 /* MPI closes together, so wait for the others here, where waiting ends. A rank that is still in
- * other collectives learns from the mismatch that this one left, and comes here in its turn. The
- * user's last error is kept. */
-static void take_leave(sunup_comm *c)
+ * other collectives learns from the mismatch that this one left, and comes here in its turn. */
+sunup_status sunup__comm_leave(sunup_comm *c)
 {
-    if (c->ranks == 1 || c->broken != SUNUP_OK) return;
-    char *error = sunup__strdup(c->ctx->error);
+    if (c->ranks == 1 || c->broken != SUNUP_OK || c->left) return SUNUP_OK;
     sunup_status status;
     do {
         status =
             sunup__meet(c, &(struct call){CALL_END, 0, 0, "destroy the communicator"}, SUNUP_OK, 0);
     } while (status == SUNUP_E_SHAPE);
-    if (status == SUNUP_OK)
-        sunup__leave(c);
-    else
-        sunup__log(c->ctx, SUNUP_LOG_WARN, "%s", sunup_error(c->ctx));
+    if (status == SUNUP_OK) sunup__leave(c);
+    c->left = true;
+    return status;
+}
+
+/* The user's last error is kept. */
+static void take_leave(sunup_comm *c)
+{
+    char *error = sunup__strdup(c->ctx->error);
+    const sunup_status status = sunup__comm_leave(c);
+    if (status != SUNUP_OK) sunup__log(c->ctx, SUNUP_LOG_WARN, "%s", sunup_error(c->ctx));
     sunup__raise(c->ctx, status, "%s", error ? error : "");
     sunup__free(error);
 }

@@ -78,21 +78,22 @@ void sunup__exchange_ready(struct exchange *x, int64_t n);
 void sunup__exchange_push(struct exchange *x);
 /* After all own shards. site: what this is ("step 12 gradients"), for reports. */
 sunup_status sunup__exchange_reduce(struct exchange *x, const char *site);
-/* From now on reduce calls hear for each piece of the total of own slices, on the thread that made it and while it is in
- * cache; pieces end where slices may. False if this exchange cannot: then nothing is called. */
+/* From now on reduce calls hear for each piece of the total of own slices, on the thread that made
+ * it and while it is in cache; pieces end where slices may. False if this exchange cannot: then nothing is called. */
 bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece),
                             void *arg);
 /* [n]: valid in the own slices and the tail after reduce, until the next slot is filled. */
 void *sunup__exchange_total(struct exchange *x);
 /* words [n] summed over the ranks, in place: integers, so in any order. */
-sunup_status sunup__exchange_combine(struct exchange *x, const char *site, int64_t n, int64_t *words);
+sunup_status sunup__exchange_combine(struct exchange *x, const char *site, int64_t n,
+                                     int64_t *words);
 /* The piece [at, at + n) of data, within an own slice, is new and still in cache: it may travel now. Any thread. */
 void sunup__exchange_give(struct exchange *x, int64_t at, int64_t n);
 sunup_status sunup__exchange_share(struct exchange *x, const char *site);
 /* The slices of a flat array of which each rank has its own, one behind the other (mine), to the whole, all [head], on
  * rank root; all is NULL elsewhere. Elements as the exchange's. */
-sunup_status sunup__exchange_collect(struct exchange *x, const char *site, int root, const void *mine,
-                                     void *all);
+sunup_status sunup__exchange_collect(struct exchange *x, const char *site, int root,
+                                     const void *mine, void *all);
 double sunup__exchange_wait_s(const struct exchange *x); /* waited since creation */
 
 /* --- what an exchange will cost (predict.c; no MPI) --- */
@@ -111,12 +112,12 @@ struct machine {
     struct network net;
 };
 struct exchange_cost {
-    const char *route;   /* of the head's buckets between nodes, "" on one node */
+    const char *route; /* of the head's buckets between nodes, "" on one node */
     int buckets;
-    double bucket_s;     /* of a bucket: memory of the node and the link, busy one after the other */
-    double latency_s;    /* of the last bucket, beside that */
-    double share_s;      /* of all buckets on the way back */
-    double sent_bytes;   /* by a rank to other nodes, in a step */
+    double bucket_s;   /* of a bucket: memory of the node and the link, busy one after the other */
+    double latency_s;  /* of the last bucket, beside that */
+    double share_s;    /* of all buckets on the way back */
+    double sent_bytes; /* by a rank to other nodes, in a step */
     double memory_bytes; /* of the exchange on a rank */
 };
 sunup_status sunup__exchange_predict(sunup_context *ctx, const struct exchange_options *o,
@@ -152,6 +153,20 @@ bool sunup__comm_force(sunup_comm *comm, enum collective what, const char *name)
 /* MPI's own call for the same, for comparison only. It waits for a lost rank without a word. */
 sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from,
                              int64_t bytes, void *to);
+/* The last meeting before destroy, which makes it unless this was called: all ranks; E_HANG if one
+ * does not come. */
+sunup_status sunup__comm_leave(sunup_comm *comm);
+/* Ranks that the last E_HANG named, at most 8; state as in its sentence: "gone", "stopped", "alive",
+ * "of unknown state". */
+struct lost {
+    int rank;
+    const char *host, *state;
+};
+int sunup__comm_lost(const sunup_comm *comm, const struct lost **lost);
+/* SUNUP_TIMEOUT if it is set, else as the options say. */
+double sunup__comm_timeout_s(const sunup_comm_options *options);
+/* The variable in which this process' launcher tells its rank; NULL without a launcher. */
+const char *sunup__launcher_variable(void);
 /* MPI's own sum of x [n] over the ranks, in place, and the version of MPI: for comparison only. It waits for a lost
  * rank without a word. */
 sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n);

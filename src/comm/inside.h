@@ -75,7 +75,7 @@ sunup_status sunup__receive(struct flight *f, int number, const struct message *
 sunup_status sunup__poll(struct flight *f, int *landed); /* no waiting; may see none */
 
 /* --- watchdog.c --- */
-enum { SITE_TEXT = 88, HOST_TEXT = 64, SHOWN_BYTES = 2048 };
+enum { SITE_TEXT = 88, HOST_TEXT = 64, SHOWN_BYTES = 2048, LOST_MOST = 8 };
 
 /* What each rank shows the others when they meet. */
 struct card {
@@ -95,6 +95,7 @@ struct sign {
 struct record {
     _Alignas(64) _Atomic uint64_t sequence; /* collectives begun */
     _Atomic int inside;                     /* of the last collective */
+    _Atomic int reported;                   /* has named a lost rank and ends: it is not the cause */
     int rank, pid;
     uint64_t pid_space;   /* where pid is valid (containers) */
     double begun_s;       /* monotonic clock of entering it, to some milliseconds */
@@ -348,8 +349,11 @@ struct sunup_comm {
     bool crowded;             /* more ranks than cores on this node */
     uint64_t meetings;        /* of the node, begun */
     sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
+    bool left;                /* has met the others for the last time */
     uint64_t sequence;        /* collectives begun */
     char site[SITE_TEXT];     /* of the one under way */
+    struct lost lost[LOST_MOST]; /* of the last E_HANG */
+    int n_lost;
     double wait_s;            /* spent waiting since creation */
     struct card *cards;       /* [ranks] of the last meeting, the own one among them */
     bool alike;               /* all of them equal that one, and are not there if it met in rounds */

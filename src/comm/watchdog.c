@@ -3,7 +3,8 @@
  *
  * Owes: all waiting of comm goes through sunup__wait and sunup__node_meet. They spin for what a
  * message takes, then yield, then sleep, so that more ranks than cores make progress with any MPI.
- * After timeout_s in which nobody came they raise E_HANG.
+ * After timeout_s in which nobody came they raise E_HANG; at once if one who is awaited is a
+ * process of this node that no longer exists.
  *
  * Who is absent: the ranks whose messages are outstanding. On this node a record in shared memory
  * says more: a rank whose process is stopped or gone is the cause, else one that has begun the
@@ -22,8 +23,6 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "comm/inside.h"
-
-enum { NAMED_MOST = 8 }; /* ranks described in one report */
 
 /* --- records --- */
 
@@ -161,8 +160,9 @@ static enum verdict judge(const sunup_comm *comm, char *verdict)
         if (begun(&comm->records[i]) < fewest) fewest = begun(&comm->records[i]);
     for (int i = 0; comm->records && i < comm->node_ranks; i++) {
         const struct record *r = &comm->records[i];
-        const enum verdict v = i == comm->node_rank ? FINE : verdict_of(comm, r, fewest);
-        if (v > FINE) verdict[r->rank] = (char)v;
+        const bool innocent = atomic_load_explicit(&r->reported, memory_order_acquire);
+        const enum verdict v = innocent ? FINE : verdict_of(comm, r, fewest);
+        if (v > FINE || innocent) verdict[r->rank] = (char)v;
         if (v > worst) worst = v;
     }
     return worst;
@@ -183,22 +183,32 @@ static void describe(const sunup_comm *comm, int rank, struct text *t)
                 sunup__now_s() - rec->begun_s);
 }
 
-static void list(const sunup_comm *comm, const struct flight *f, struct text *t)
+static void keep_lost(sunup_comm *comm, int rank)
+{
+    const struct record *rec = record_of(comm, rank);
+    struct lost *l = &comm->lost[comm->n_lost++];
+    l->rank = rank;
+    l->host = comm->hosts ? comm->hosts[rank] : "";
+    l->state = state_text(rec ? process_state(rec) : '?');
+}
+
+static void list(sunup_comm *comm, const struct flight *f, struct text *t)
 {
     char *verdict = sunup__alloc((size_t)comm->ranks);
     if (!verdict) return;
     find_late(comm, f, verdict);
     const enum verdict worst = judge(comm, verdict);
-    int named = 0, more = 0;
+    int more = 0;
     for (int r = 0; r < comm->ranks; r++) {
         const bool elsewhere = !record_of(comm, r);
         if (verdict[r] != (char)worst && !(elsewhere && verdict[r] == LATE)) continue;
-        if (named == NAMED_MOST) {
+        if (comm->n_lost == LOST_MOST) {
             more++;
             continue;
         }
-        sunup__text(t, named++ ? ", " : " ");
+        sunup__text(t, comm->n_lost > 0 ? ", " : " ");
         describe(comm, r, t);
+        keep_lost(comm, r);
     }
     if (more) sunup__text(t, " and %d more", more);
     sunup__free(verdict);
@@ -207,6 +217,8 @@ static void list(const sunup_comm *comm, const struct flight *f, struct text *t)
 static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited_s)
 {
     struct text t = {0};
+    comm->n_lost = 0;
+    if (comm->records) atomic_store(&comm->records[comm->node_rank].reported, 1);
     list(comm, f, &t);
     comm->broken = SUNUP_E_HANG;
     const sunup_status status = sunup__raise(
@@ -216,9 +228,15 @@ static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited
         "node's log if it is gone, or raise timeout_s (SUNUP_TIMEOUT) if it is only slow",
         comm->rank, waited_s, comm->site, comm->sequence,
         comm->relayed ? ", or waiting in turn for who is" : "",
-        t.s ? t.s : " (no memory to name them)");
+        t.s ? t.s : " nobody any more, the others have reported a lost rank and ended");
     sunup__free(t.s);
     return status;
+}
+
+int sunup__comm_lost(const sunup_comm *comm, const struct lost **lost)
+{
+    *lost = comm->lost;
+    return comm->n_lost;
 }
 
 /* --- waiting --- */
@@ -240,14 +258,44 @@ static void rest(const sunup_comm *comm, double waited_s)
  * about the others. */
 #define OWN_ABSENCE_S 0.5
 
+/* A process that is gone never comes, and the launcher ends its survivors within a second: who
+ * waits looks at one of those awaited every so often. Seen gone twice, so that what it sent last has
+ * had time to land. */
+#define LOOK_S 0.02
+
 struct wait {
-    double start_s, now_s, absent_s;
+    double start_s, now_s, absent_s, look_s;
+    int seen, next; /* rank seen gone; number of a message to look at next */
 };
 
 static struct wait wait_from_now(void)
 {
     const double now_s = sunup__now_s();
-    return (struct wait){now_s, now_s, 0};
+    return (struct wait){now_s, now_s, 0, LOOK_S, -1, 0};
+}
+
+/* `rank` is awaited: is it known never to come? */
+static bool never_comes(const sunup_comm *comm, struct wait *w, int rank, double waited_s)
+{
+    if (waited_s < w->look_s) return false;
+    w->look_s = waited_s + LOOK_S;
+    const struct record *r = record_of(comm, rank);
+    const bool gone = r && is_gone(process_state(r)), again = w->seen == rank;
+    w->seen = gone ? rank : -1;
+    return gone && again;
+}
+
+/* A rank whose message is under way: each in its turn, the one seen gone twice. */
+static int awaited(const struct flight *f, struct wait *w)
+{
+    if (w->seen >= 0) return w->seen;
+    for (int i = 0; i < f->room; i++) {
+        const int number = (w->next + i) % f->room;
+        if (f->peer[number] < 0) continue;
+        w->next = number + 1;
+        return f->peer[number];
+    }
+    return f->comm->rank;
 }
 
 static double waited(struct wait *w)
@@ -267,6 +315,8 @@ sunup_status sunup__wait(struct flight *f, int *landed)
         const double waited_s = waited(&w);
         if (*landed > 0) break;
         if (waited_s > f->comm->options.timeout_s) return hang(f->comm, f, waited_s);
+        if (waited_s > w.look_s && never_comes(f->comm, &w, awaited(f, &w), waited_s))
+            return hang(f->comm, f, waited_s);
         rest(f->comm, waited_s);
     }
     f->comm->wait_s += w.now_s - w.start_s;
@@ -300,7 +350,9 @@ static sunup_status await_rank(sunup_comm *comm, int index)
     struct wait w = wait_from_now();
     while (!has_come(comm, index)) {
         const double waited_s = waited(&w);
-        if (waited_s > comm->options.timeout_s) return hang(comm, NULL, waited_s);
+        if (waited_s > comm->options.timeout_s ||
+            never_comes(comm, &w, comm->records[index].rank, waited_s))
+            return hang(comm, NULL, waited_s);
         rest(comm, waited_s);
     }
     comm->wait_s += w.now_s - w.start_s;

@@ -104,6 +104,29 @@ class Case(unittest.TestCase):
         self.assertEqual(done.returncode, status, f"{args}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def processes(self):
+        """Process of each rank of the training in this folder, as far as they have started."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{pid}/cwd") != str(self.folder):
+                    continue
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    program = f.read().split(b"\0")[0].decode()
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    environment = f.read().split(b"\0")
+            except OSError:
+                continue
+            rank = [v.split(b"=")[1] for v in environment
+                    if v.startswith((b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK="))]
+            if program == PROGRAM and rank:
+                found[int(rank[0])] = int(pid)
+        return found
+
+    def checkpoints(self, folder=None):
+        """Paths of a run's checkpoints, oldest first."""
+        return sorted((folder or self.run_dir).glob("checkpoints/step-*.safetensors"))
+
     def train(self, *args, **more):
         """Train and give the result; a run that is not resumed starts in an empty folder."""
         if "--resume" not in args:

@@ -107,7 +107,7 @@ class Ranks(common.Case):
                              env=self.environment(SUNUP_THREADS="1"))
         while not list(self.run_dir.glob("checkpoints/*")):
             time.sleep(0.01)
-        victim = self.process_of_rank(1)
+        victim = self.processes()[1]
         os.kill(victim, signal.SIGSTOP)
         start = time.time()
         _, err = p.communicate(timeout=60)
@@ -116,21 +116,6 @@ class Ranks(common.Case):
         self.assertLess(time.time() - start, 20)
         self.assertIn("rank 1", err)
         self.assertIn("stopped", err)
-
-    def process_of_rank(self, rank):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as f:
-                    environment = f.read().split(b"\0")
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    program = f.read().split(b"\0")[0].decode()
-                folder = os.readlink(f"/proc/{pid}/cwd")
-            except OSError:
-                continue
-            if program == common.PROGRAM and folder == str(self.folder) and (
-                    b"OMPI_COMM_WORLD_RANK=%d" % rank in environment or b"PMI_RANK=%d" % rank in environment):
-                return int(pid)
-        self.fail("no such rank")
 
 
 common.main()
