@@ -32,6 +32,11 @@ int sunup__exchange_slices(struct exchange *x, int rank, const struct slice **sl
     return x->buckets;
 }
 
+void sunup__exchange_verify(struct exchange *x, bool on)
+{
+    x->comm->verified = on && x->comm->ranks > 1;
+}
+
 void *sunup__exchange_data(struct exchange *x)
 {
     return x->data;
@@ -186,11 +191,22 @@ static sunup_status sum_tail_over_wire(struct exchange *x)
     return x->o.head > 0 ? SUNUP_OK : sunup__node_meet(x->comm);
 }
 
+/* Both in any case: the other ranks take part in them. */
+static sunup_status compare_sums(struct exchange *x)
+{
+    sunup_status head = SUNUP_OK, tail = SUNUP_OK;
+    if (x->head != NULL) head = sunup__stages_compare(x->head);
+    if (x->tail != NULL) tail = sunup__stages_compare(x->tail);
+    return head != SUNUP_OK ? head : tail;
+}
+
 static sunup_status sum_over_wire(struct exchange *x)
 {
     TRY(start_buckets(x, x->o.head));
     if (x->buckets > 0) TRY(sunup__stages_finish(x->head));
-    return x->tail != NULL ? sum_tail_over_wire(x) : SUNUP_OK;
+    x->started = 0; /* nothing is under way any more */
+    if (x->tail != NULL) TRY(sum_tail_over_wire(x));
+    return compare_sums(x);
 }
 
 static sunup_status sum_up(struct exchange *x)
@@ -214,14 +230,18 @@ static void end_early(struct exchange *x, sunup_status status)
 sunup_status sunup__exchange_reduce(struct exchange *x, const char *site)
 {
     const struct call call = sunup__sum_call(&x->sum, site);
+    const bool looks = x->comm->verified && sunup__one_node(x->comm) && x->node != NULL;
+    uint64_t next = 0;
     if (x->node != NULL && sunup__node_sum_is_small(x->node)) sunup__node_sum_show(x->node);
     sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
     if (status == SUNUP_OK) {
-        status = sum_up(x);
+        if (looks) status = sunup__verify_before(x, &next);
+        if (status == SUNUP_OK) status = sum_up(x);
         sunup__leave(x->comm);
     }
     end_early(x, status);
-    return status;
+    if (status == SUNUP_OK && looks) status = sunup__verify_after(x, site, next);
+    return x->comm->verified ? sunup_comm_agree(x->comm, status) : status;
 }
 
 static sunup_status room_for_words(struct exchange *x, int64_t n)
@@ -289,10 +309,13 @@ static void give_parts(const struct exchange *x)
 
 static sunup_status share_over_wire(struct exchange *x)
 {
+    sunup_status same = SUNUP_OK;
     if (x->head != NULL) TRY(sunup__stages_share(x->head, x->data));
-    if (x->node == NULL) return SUNUP_OK;
+    if (x->head != NULL) same = sunup__stages_compare(x->head);
+    if (x->node == NULL) return same;
     give_parts(x);
-    return sunup__node_meet(x->comm);
+    TRY(sunup__node_meet(x->comm));
+    return same;
 }
 
 sunup_status sunup__exchange_share(struct exchange *x, const char *site)
@@ -300,7 +323,7 @@ sunup_status sunup__exchange_share(struct exchange *x, const char *site)
     TRY(sunup__meet(x->comm, &(struct call){CALL_SHARE, x->o.head, 0, site}, SUNUP_OK, 0));
     const sunup_status status = sunup__over_wire(x) ? share_over_wire(x) : SUNUP_OK;
     sunup__leave(x->comm);
-    return status;
+    return x->comm->verified ? sunup_comm_agree(x->comm, status) : status;
 }
 
 /* --- slices to one rank --- */

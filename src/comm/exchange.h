@@ -39,6 +39,9 @@ struct cuts sunup__exchange_cuts(const struct exchange *x);
 int sunup__exchange_rows(const struct exchange *x, char *const **row);
 /* How far a rank of the node is; see mark in exchange.c. */
 _Atomic uint64_t *sunup__exchange_complete(const struct exchange *x, int node_rank);
+/* verify.c, one node: before the sum (within the collective), and after it (a collective of its own). */
+sunup_status sunup__verify_before(struct exchange *x, uint64_t *next);
+sunup_status sunup__verify_after(struct exchange *x, const char *site, uint64_t next);
 void sunup__exchange_find_slices(const struct exchange *x, int rank, struct slice *slices);
 
 #endif

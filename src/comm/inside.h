@@ -235,6 +235,9 @@ struct listener {
 void sunup__node_sum_listen(struct node_sum *s, const struct listener *l);
 /* Add up the elements of a slice, which no other rank of the node does; all of them have pushed. */
 void sunup__node_sum_run(struct node_sum *s, struct slice mine);
+/* One node: a checksum of the slice's total where it lies (total [n]), or of the same added up once more (NULL), before
+ * terms are overwritten. */
+uint64_t sunup__node_sum_verify(const struct node_sum *s, struct slice slice, const char *total);
 /* Copy elements past the caches, to memory that another rank reads next. */
 void sunup__give(const struct sum *s, int64_t n, const char *from, char *to);
 
@@ -337,6 +340,8 @@ sunup_status sunup__stages_start(struct stages *st, int bucket);
 /* done: every bucket is. */
 sunup_status sunup__stages_progress(struct stages *st, bool *done);
 sunup_status sunup__stages_finish(struct stages *st); /* waits */
+/* After a run that began with comm->verified: what this rank received is what its peers sent, or E_PEER. All call it. */
+sunup_status sunup__stages_compare(struct stages *st);
 
 
 /* --- comm.c --- */
@@ -346,6 +351,10 @@ struct sunup_comm {
     int rank, ranks, node_rank, node_ranks;
     int node, nodes, *leaders; /* this rank's node; [nodes] the first rank of each; known with hosts */
     bool regular;             /* nodes have equally many ranks, which are neighbours */
+    bool verified;            /* sums and messages are checked, from the next collective on */
+    /* For tests: may flip bits of what has landed ("message") or was summed ("sum"). NULL else. */
+    void (*tamper)(void *arg, const char *what, void *data, int64_t bytes);
+    void *tamper_arg;
     bool crowded;             /* more ranks than cores on this node */
     uint64_t meetings;        /* of the node, begun */
     sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
@@ -368,6 +377,10 @@ struct sunup_comm {
     struct wire *wire;        /* NULL: one rank, MPI untouched */
 };
 
+static inline void sunup__tamper(const sunup_comm *comm, const char *what, void *data, int64_t bytes)
+{
+    if (comm->tamper != NULL) comm->tamper(comm->tamper_arg, what, data, bytes);
+}
 /* All ranks are on this node and use its memory. */
 static inline bool sunup__one_node(const sunup_comm *comm)
 {

@@ -17,6 +17,7 @@
 #include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/checksum.h"
 #include "comm/inside.h"
 
 enum { PIECE = 2048 }; /* elements that are added at once */
@@ -43,13 +44,14 @@ struct node_sum {
     char **shown[2];    /* [parts] where they are at odd and at even meetings */
     int own_first, own; /* partial sums of this rank */
     struct fold *fold;  /* [folds] */
-    char *room;         /* [threads][slots][PIECE] */
+    char *room;         /* [threads][slots + 1][PIECE] */
     struct listener listener;
 };
 
+/* Of a thread: the slots, and a piece for a second look. */
 static int64_t room_bytes(const struct node_sum *s)
 {
-    return s->slots * PIECE * sunup__sum_element(&s->sum);
+    return (s->slots + 1) * PIECE * sunup__sum_element(&s->sum);
 }
 
 /* --- create and destroy --- */
@@ -233,22 +235,22 @@ static const char *term_at(const struct node_sum *s, struct term t, char *const 
     return t.slot >= 0 ? room + t.slot * slot_bytes : part[t.part] + offset;
 }
 
-/* The sums of n elements of all parts into their rows. */
-static void fold(const struct node_sum *s, char *const *part, int64_t offset, int64_t n, char *room)
+/* The sums of n elements of all parts into their rows, or (to not NULL) the only one into `to`. */
+static void fold(const struct node_sum *s, char *const *part, struct slice piece, char *room, char *to)
 {
-    const int64_t slot_bytes = PIECE * sunup__sum_element(&s->sum);
+    const int64_t element = sunup__sum_element(&s->sum), offset = piece.at * element;
     for (int i = 0; i < s->folds; i++) {
         const struct fold *f = &s->fold[i];
-        char *to = f->row >= 0 ? s->row[f->row] + offset : room + f->slot * slot_bytes;
-        add(&s->sum, n, term_at(s, f->left, part, offset, room),
-            term_at(s, f->right, part, offset, room), to);
+        char *sum = room + f->slot * PIECE * element;
+        if (f->row >= 0) sum = to != NULL ? to : s->row[f->row] + offset;
+        add(&s->sum, piece.n, term_at(s, f->left, part, offset, room),
+            term_at(s, f->right, part, offset, room), sum);
     }
 }
 
 static void sum_piece(const struct node_sum *s, int thread, struct slice piece)
 {
-    const int64_t element = sunup__sum_element(&s->sum);
-    fold(s, s->part, piece.at * element, piece.n, s->room + thread * room_bytes(s));
+    fold(s, s->part, piece, s->room + thread * room_bytes(s), NULL);
     if (s->listener.hear != NULL) s->listener.hear(s->listener.arg, piece);
 }
 
@@ -282,6 +284,26 @@ void sunup__node_sum_listen(struct node_sum *s, const struct listener *l)
     s->listener = *l;
 }
 
+/* --- a second look --- */
+
+static uint64_t piece_sum(const struct node_sum *s, struct slice piece, const char *x)
+{
+    return sunup__checksum(x, piece.n * sunup__sum_element(&s->sum)) * (2 * (uint64_t)piece.at + 1);
+}
+
+uint64_t sunup__node_sum_verify(const struct node_sum *s, struct slice slice, const char *total)
+{
+    const int64_t element = sunup__sum_element(&s->sum);
+    char *scratch = s->room + s->slots * PIECE * element;
+    uint64_t sum = 0;
+    for (int64_t at = slice.at, end = slice.at + slice.n; at < end; at += PIECE) {
+        const struct slice piece = {at, least(PIECE, end - at)};
+        if (total == NULL) fold(s, s->part, piece, s->room, scratch);
+        sum += piece_sum(s, piece, total != NULL ? total + at * element : scratch);
+    }
+    return sum;
+}
+
 /* --- small sums --- */
 
 bool sunup__node_sum_is_small(const struct node_sum *s)
@@ -299,5 +321,5 @@ void sunup__node_sum_show(const struct node_sum *s)
 
 void sunup__node_sum_small(const struct node_sum *s)
 {
-    fold(s, s->shown[s->comm->meetings % 2], 0, s->sum.n, s->room);
+    fold(s, s->shown[s->comm->meetings % 2], (struct slice){0, s->sum.n}, s->room, NULL);
 }

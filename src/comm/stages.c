@@ -22,11 +22,21 @@
  * Rabenseifner, Optimization of collective reduction operations (2004); docs/decisions/004.
  */
 #include "comm/stages.h"
+
+#include <string.h>
+
 #include "base/system.h"
+#include "comm/checksum.h"
 
 /* Turns that have tags of their own. One begins when that of the same tag before it has ended, so
  * the order in which MPI keeps messages tells the two apart. */
 enum { TURNS = TAG_BUCKETS / 2 };
+
+struct parcel {
+    int peer;
+    char *data;
+    int64_t n; /* elements; 0: there is no message */
+};
 
 struct slot {
     int bucket;                           /* < 0: idle */
@@ -53,6 +63,10 @@ struct stages {
     enum stages_work work; /* of this run, and its arguments: */
     char *const *mine;
     char *data;
+    bool verified;           /* this run's messages are compared afterwards: */
+    struct parcel *awaited;  /* [slots][numbers] where what comes in will lie */
+    uint64_t *sent, *landed; /* [ranks] sums over the messages to and from each */
+    uint64_t *told;          /* [ranks] what each says it sent */
 };
 
 /* --- create and destroy --- */
@@ -63,7 +77,9 @@ static sunup_status allocate(struct stages *st)
     st->landing = sunup__alloc_aligned((size_t)(l->slots * l->slot_bytes));
     st->part = sunup__arena_alloc(&l->memory, (size_t)l->most_rows * sizeof *st->part);
     st->queue = sunup__arena_alloc(&l->memory, (size_t)l->buckets * sizeof *st->queue);
-    bool whole = st->landing && st->part && st->queue;
+    st->awaited = sunup__arena_alloc(&l->memory, (size_t)(l->slots * l->numbers + 1) * sizeof *st->awaited);
+    st->sent = sunup__arena_alloc(&l->memory, 3 * (size_t)st->comm->ranks * sizeof *st->sent);
+    bool whole = st->landing && st->part && st->queue && st->awaited && st->sent;
     for (int i = 0; i < l->slots; i++) {
         struct slot *s = &st->slot[i];
         s->bucket = -1;
@@ -71,6 +87,8 @@ static sunup_status allocate(struct stages *st)
         s->row = sunup__arena_alloc(&l->memory, (size_t)l->most_kept * sizeof *s->row);
         whole = whole && s->row;
     }
+    if (whole) st->landed = st->sent + st->comm->ranks;
+    if (whole) st->told = st->landed + st->comm->ranks;
     CHECK(whole, st->comm->ctx, E_MEMORY,
           "no memory for %d buckets of %lld bytes that land; try a smaller bucket_bytes (%lld now)",
           l->slots, (long long)l->slot_bytes, (long long)l->bucket_bytes);
@@ -152,12 +170,6 @@ static void find_ranges(const struct layout *l, struct slot *k)
 
 /* --- messages --- */
 
-struct parcel {
-    int peer;
-    char *data;
-    int64_t n; /* elements; 0: there is no message */
-};
-
 static struct message message_of(const struct stages *st, const struct slot *k, struct parcel p)
 {
     const int tag = st->tag + 2 * (k->turn % TURNS) + (k->sharing ? 1 : 0);
@@ -169,10 +181,18 @@ static int first_number(const struct stages *st, const struct slot *k)
     return (int)(k - st->slot) * st->layout.numbers;
 }
 
+/* Sums of both sides agree in any order of arrival; a message in another bucket's place changes them. */
+static void note(const struct stages *st, const struct slot *k, const struct parcel *p, uint64_t *sum)
+{
+    const uint64_t what = 2 * (uint64_t)k->bucket + (k->sharing ? 1 : 0);
+    sum[p->peer] += sunup__checksum(p->data, p->n * st->layout.element) * (2 * what + 1);
+}
+
 static sunup_status send(struct stages *st, struct slot *k, struct parcel p)
 {
     if (p.n == 0) return SUNUP_OK;
     const struct message m = message_of(st, k, p);
+    if (st->verified) note(st, k, &p, st->sent);
     const struct layout *l = &st->layout;
     const int before = k->sharing ? l->share_numbers : l->reduce_numbers;
     k->left++;
@@ -184,6 +204,7 @@ static sunup_status receive(struct stages *st, struct slot *k, int number, struc
     if (p.n == 0) return SUNUP_OK;
     const struct message m = message_of(st, k, p);
     k->left++;
+    st->awaited[first_number(st, k) + number] = p;
     return sunup__receive(&st->flight, first_number(st, k) + number, &m);
 }
 
@@ -400,6 +421,9 @@ static sunup_status land(struct stages *st, int number)
     const int in_slot = number % l->numbers;
     k->left--;
     if (in_slot >= (k->sharing ? l->share_numbers : l->reduce_numbers)) return SUNUP_OK;
+    const struct parcel *p = &st->awaited[number];
+    sunup__tamper(st->comm, "message", p->data, p->n * l->element);
+    if (st->verified) note(st, k, p, st->landed);
     k->awaited[stage_of(l, k->sharing, in_slot)]--;
     return k->sharing ? advance_share(st, k) : advance_reduce(st, k);
 }
@@ -423,6 +447,8 @@ void sunup__stages_begin(struct stages *st, enum stages_work work, char *const *
     st->mine = rows;
     st->data = data;
     st->queued = st->taken = st->done = 0;
+    st->verified = st->comm->verified;
+    if (st->verified) memset(st->sent, 0, 2 * (size_t)st->comm->ranks * sizeof *st->sent);
 }
 
 sunup_status sunup__stages_start(struct stages *st, int bucket)
@@ -476,4 +502,37 @@ sunup_status sunup__stages_share(struct stages *st, char *data)
 sunup_status sunup__stages_sum(struct stages *st, char *const *rows, char *total)
 {
     return run(st, STAGES_SUM, rows, total);
+}
+
+/* --- what arrived is what was sent --- */
+
+static sunup_status tell_sums(struct stages *st)
+{
+    const struct layout *l = &st->layout;
+    int number = 0;
+    for (const struct stage *s = l->stage; s < l->stage + l->stages; s++)
+        for (int i = 0; i < s->radix; i++) {
+            const int peer = s->peer[i];
+            if (i == s->digit) continue;
+            const struct message in = {peer, TAG_DATA, &st->told[peer], sizeof *st->told},
+                                 out = {peer, TAG_DATA, &st->sent[peer], sizeof *st->sent};
+            TRY(sunup__receive(&st->flight, number++, &in));
+            TRY(sunup__send(&st->flight, number++, &out));
+        }
+    return sunup__wait_all(&st->flight);
+}
+
+sunup_status sunup__stages_compare(struct stages *st)
+{
+    const struct layout *l = &st->layout;
+    if (!st->verified) return SUNUP_OK;
+    TRY(tell_sums(st));
+    for (const struct stage *s = l->stage; s < l->stage + l->stages; s++)
+        for (int i = 0; i < s->radix; i++)
+            CHECK(i == s->digit || st->told[s->peer[i]] == st->landed[s->peer[i]], st->comm->ctx,
+                  E_PEER,
+                  "rank %d received other numbers than rank %d sent in \"%s\": memory or network of "
+                  "their nodes flips bits",
+                  st->comm->rank, s->peer[i], st->comm->site);
+    return SUNUP_OK;
 }

@@ -249,6 +249,8 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
     if (t->step >= t->total_steps) return SUNUP_E_END;
     const double start = sunup__now_s(), waited_s = sunup__exchange_wait_s(t->exchange);
     struct step_work s = {.t = t};
+    const bool checked = t->o.hash_steps > 0 && (t->step + 1) % t->o.hash_steps == 0;
+    sunup__exchange_verify(t->exchange, checked);
     TRY(sum_batches(&s));
     const double lr = sunup__schedule_lr(&t->schedule, t->step);
     double norm = 0;
@@ -256,7 +258,7 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
     update_states(t);
     TRY(share_weights(&s));
     t->step++;
-    if (t->o.hash_steps > 0 && t->step % t->o.hash_steps == 0)
+    if (checked)
         TRY(sunup__comm_compare(t->comm, sunup_model_hash(t->model), "weights"));
     if (s.stop) t->stop = 1;
     if (metrics != NULL)

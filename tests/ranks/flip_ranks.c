@@ -1,0 +1,87 @@
+/* flip_ranks.c - one flipped bit in what one rank summed or received is found, and all ranks are told.
+ *
+ * For every rank in turn, in each way of exchange (one node, messages, SUNUP_NODE_RANKS): a training-like step is right
+ * without a flip, gives E_PEER on all ranks with one, and is right again afterwards.
+ */
+#include <sunup.h>
+
+#include "base/system.h"
+#include "comm/inside.h"
+#include "ranks.h"
+
+enum { N = 40000, HEAD = 39000, SHARDS = 8 };
+
+struct flip {
+    const char *what;
+    bool armed, done;
+    int64_t bit;
+};
+
+static void flip_bit(void *arg, const char *what, void *data, int64_t bytes)
+{
+    struct flip *f = arg;
+    if (!f->armed || f->done || strcmp(what, f->what) != 0 || bytes == 0) return;
+    ((unsigned char *)data)[f->bit / 8 % bytes] ^= (unsigned char)(1 << f->bit % 8);
+    f->done = true;
+}
+
+static sunup_status step(struct job *job, struct exchange *x)
+{
+    int from, to;
+    int64_t word = 0;
+    sunup__exchange_verify(x, true);
+    sunup__shards_of(SHARDS, job->ranks, job->rank, &from, &to);
+    for (int i = from; i < to; i++) {
+        float *slot = sunup__exchange_slot(x);
+        for (int j = 0; j < N; j++) slot[j] = (float)(i + j % 13);
+        sunup__exchange_push(x);
+    }
+    sunup_status status = sunup__exchange_reduce(x, "gradients");
+    if (status == SUNUP_OK) status = sunup__exchange_combine(x, "norm", 1, &word);
+    const struct slice *own;
+    const int n = sunup__exchange_slices(x, job->rank, &own);
+    for (int i = 0; i < n; i++) sunup__exchange_give(x, own[i].at, own[i].n);
+    const sunup_status shared = sunup__exchange_share(x, "weights");
+    return status != SUNUP_OK ? status : shared;
+}
+
+static void try_flip(struct job *job, struct exchange *x, struct flip *f, int culprit, int64_t bit)
+{
+    *f = (struct flip){.what = f->what, .armed = job->rank == culprit, .bit = bit};
+    const sunup_status status = step(job, x);
+    int64_t done = f->done;
+    MUST(job, status == SUNUP_OK || status == SUNUP_E_PEER);
+    MUST(job, sunup__exchange_combine(x, "was a bit flipped", 1, &done) == SUNUP_OK);
+    MUST(job, (status == SUNUP_E_PEER) == (done > 0)); /* some ranks have nothing to flip */
+    MUST(job, status == SUNUP_OK || error_says(job, "flips bits"));
+    f->armed = false;
+    MUST(job, step(job, x) == SUNUP_OK);
+    if (job->rank == 0 && culprit == job->ranks - 1 && done > 0) printf("found: %s\n", f->what);
+}
+
+static void try_all(struct job *job, const struct kernels *k, bool messages)
+{
+    struct exchange *x;
+    struct flip f = {.what = messages ? "message" : "sum"};
+    const struct exchange_options o = {
+        .k = k, .threads = 1, .shards = SHARDS, .n = N, .head = HEAD, .data_n = HEAD};
+    job->comm->tamper = flip_bit;
+    job->comm->tamper_arg = &f;
+    MUST(job, sunup__exchange_create(job->comm, &o, &x) == SUNUP_OK);
+    MUST(job, step(job, x) == SUNUP_OK);
+    for (int r = 0; r < job->ranks; r++)
+        for (int64_t bit = 3; bit < 100000; bit = bit * 31 + 1) try_flip(job, x, &f, r, bit);
+    sunup__exchange_destroy(&x);
+    job->comm->tamper = NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct job job;
+    struct kernels k;
+    begin(&job, 60);
+    MUST(&job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
+    try_all(&job, &k, argc > 1 && strcmp(argv[1], "messages") == 0);
+    end(&job);
+    return 0;
+}
