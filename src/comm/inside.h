@@ -171,6 +171,7 @@ typedef void show_algorithm(sunup_comm *comm, const struct transfer *t);        
 struct algorithm;
 /* The algorithm of this call, the same on all ranks that make the same call. */
 const struct algorithm *sunup__choose(const sunup_comm *comm, enum collective what, int64_t bytes);
+bool sunup__node_alike(const sunup_comm *comm); /* small.c: all ranks of the node showed this one's */
 sunup_status sunup__run_meeting(sunup_comm *comm); /* cards come to comm->cards, or comm->alike is set */
 /* A block a rank of one node, through which the caller's bytes go (pool.h). All ranks call it. */
 sunup_status sunup__pool_create(sunup_comm *comm);
@@ -365,7 +366,7 @@ struct sunup_comm {
     int n_lost;
     double wait_s;            /* spent waiting since creation */
     struct card *cards;       /* [ranks] of the last meeting, the own one among them */
-    bool alike;               /* all of them equal that one, and are not there if it met in rounds */
+    bool alike;               /* all of them equal that one, and are not there */
     bool light;               /* what the next meeting shows was written by ordinary stores */
     bool relayed;             /* who is waited for may itself wait for the one that is absent */
     struct shared pool;       /* of one node; block NULL: there is none */

@@ -78,16 +78,6 @@ sunup_status sunup__meet_rounds(sunup_comm *comm, const struct transfer *t)
 
 /* --- node by node --- */
 
-static struct heard hear_of_node(const sunup_comm *comm)
-{
-    const struct card *card = &comm->cards[comm->rank];
-    struct heard mine = {*card, card->status == SUNUP_OK};
-    for (int i = 0; i < comm->node_ranks; i++)
-        mine.alike = mine.alike &&
-                     memcmp(card, &sunup__sign(comm, i, comm->meetings)->card, sizeof *card) == 0;
-    return mine;
-}
-
 /* The leader's answer is shown at the node's next meeting. */
 static sunup_status hear_of_nodes(sunup_comm *comm, struct heard *mine)
 {
@@ -106,7 +96,7 @@ sunup_status sunup__meet_leaders(sunup_comm *comm, const struct transfer *t)
 {
     (void)t;
     TRY(sunup__node_show(comm, &comm->cards[comm->rank], false));
-    struct heard mine = hear_of_node(comm);
+    struct heard mine = {comm->cards[comm->rank], sunup__node_alike(comm)};
     comm->relayed = true;
     sunup_status status = hear_of_nodes(comm, &mine);
     if (status == SUNUP_OK && !comm->alike) status = gather_cards(comm);

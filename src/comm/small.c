@@ -105,12 +105,24 @@ static sunup_status check_calls(sunup_comm *comm)
     return status;
 }
 
+bool sunup__node_alike(const sunup_comm *comm)
+{
+    const struct card *mine = &comm->cards[comm->rank];
+    if (mine->status != SUNUP_OK) return false;
+    for (int i = 0; i < comm->node_ranks; i++) {
+        const struct card *card = &sunup__sign(comm, i, comm->meetings)->card;
+        if (i != comm->node_rank && memcmp(mine, card, sizeof *mine) != 0) return false;
+    }
+    return true;
+}
+
 /* Through the node's memory. */
 sunup_status sunup__meet_node(sunup_comm *comm, const struct transfer *t)
 {
     (void)t;
     TRY(sunup__node_show(comm, &comm->cards[comm->rank], comm->light));
-    for (int r = 0; r < comm->ranks; r++)
+    comm->alike = sunup__node_alike(comm);
+    for (int r = 0; r < comm->ranks && !comm->alike; r++)
         comm->cards[r] = sunup__sign(comm, r, comm->meetings)->card;
     return SUNUP_OK;
 }
@@ -139,7 +151,7 @@ static sunup_status show_cards(sunup_comm *comm)
     const struct card *mine = &comm->cards[comm->rank];
     comm->alike = false;
     TRY(sunup__run_meeting(comm));
-    if (comm->alike) return SUNUP_OK; /* met in rounds */
+    if (comm->alike) return SUNUP_OK;
     comm->alike = mine->status == SUNUP_OK;
     for (int r = 0; r < comm->ranks && comm->alike; r++)
         comm->alike = memcmp(mine, &comm->cards[r], sizeof *mine) == 0;
