@@ -4,8 +4,7 @@
  * The bytes of a call are a function of who sends them to whom and of their place, so each rank
  * knows its result. Each algorithm runs with n in {0, 1, ranks - 1, ranks, ranks + 1, big}
  * elements of 1, 4 and 8 bytes, at odd addresses, between guards, and in place where the call
- * allows it: through the node's memory and by messages. Sums over shards are compared bit by bit
- * with a plain recursion over the tree, with terms that cancel.
+ * allows it: through the node's memory and by messages. Sums over shards: check_sums.c.
  *
  * Each rank counts its failures and says what the first ones are; the sums of all decide the exit
  * status.
@@ -15,24 +14,14 @@
 #include <unistd.h>
 
 #include "base/system.h"
-#include "comm/comm.h"
-#include "program.h"
+#include "check_comm.h"
 
 enum { GUARD = 64, ODD = 3, NAMED_MOST = 4, N_SIZES = 6, N_ELEMENTS = 3 };
 #define BIG_BYTES 1300007 /* more than two pieces of the node's pool, and no multiple of anything */
 
-struct comm_check {
-    struct command *c;
-    sunup_comm *comm;      /* one of the two: */
-    sunup_comm *both[2];   /* the node's memory where there is one; messages only */
-    const char *algorithm; /* under check */
-    bool one_clock;        /* all ranks are on one machine */
-    int64_t checked, failed, row_checked, row_failed;
-};
-
 static const char *const names[] = {"broadcast", "allgather", "alltoall", "barrier"};
 
-static void wrong(struct comm_check *t, const char *what, int64_t n, int64_t at)
+void check_wrong(struct comm_check *t, const char *what, int64_t n, int64_t at)
 {
     if (t->failed + t->row_failed++ >= NAMED_MOST) return;
     (void)printf("  FAILED rank %d: %s %s of %lld bytes, byte %lld\n", sunup_comm_rank(t->comm),
@@ -76,7 +65,7 @@ static void compare_blocks(struct comm_check *t, const char *what, const char *x
     for (int r = 0; r < sunup_comm_ranks(t->comm); r++)
         for (int64_t i = 0; i < n; i++) {
             if (x[r * n + i] == byte_of(r, to, i)) continue;
-            wrong(t, what, n, r * n + i);
+            check_wrong(t, what, n, r * n + i);
             return;
         }
 }
@@ -105,7 +94,7 @@ static void close_room(struct comm_check *t, struct room *m, const char *what)
 {
     t->row_checked++;
     if (!guards_hold(m->own_memory, m->own_bytes) || !guards_hold(m->all_memory, m->all_bytes))
-        wrong(t, what, m->all_bytes, -1);
+        check_wrong(t, what, m->all_bytes, -1);
     free(m->own_memory);
     free(m->all_memory);
 }
@@ -119,7 +108,7 @@ static sunup_status check_broadcast(struct comm_check *t, int64_t n, int root)
     TRY(sunup__comm_broadcast(t->comm, m.all, n, root, "check"));
     for (int64_t i = 0; i < n; i++) {
         if (m.all[i] == byte_of(root, 0, i)) continue;
-        wrong(t, "broadcast", n, i);
+        check_wrong(t, "broadcast", n, i);
         break;
     }
     close_room(t, &m, "broadcast");
@@ -163,7 +152,7 @@ static sunup_status check_barrier(struct comm_check *t)
     mine[1] = sunup__now_s();
     TRY(sunup__comm_gather(t->comm, mine, sizeof mine, times, "times of a barrier"));
     for (int r = 0; r < ranks; r++) last = times[2 * r] > last ? times[2 * r] : last;
-    if (t->one_clock && mine[1] < last) wrong(t, "barrier", 0, 0);
+    if (t->one_clock && mine[1] < last) check_wrong(t, "barrier", 0, 0);
     free(times);
     return SUNUP_OK;
 }
@@ -185,56 +174,6 @@ static sunup_status check_size(struct comm_check *t, enum collective what, int64
     }
 }
 
-/* ------------------------------------------------------------------------- sums --- */
-
-/* Huge terms that cancel, and small ones whose survival depends on the order. */
-static float term(int shard, int64_t i)
-{
-    const uint64_t mix =
-        ((uint64_t)shard * 0x9e3779b97f4a7c15u + (uint64_t)i + 1) * 0xbf58476d1ce4e5b9u;
-    const float small = (float)(int64_t)(mix >> 40) / 1000 - 8000;
-    const uint64_t kind = (mix >> 20) % 5;
-    return kind == 0 ? 0x1p60f : kind == 1 ? -0x1p60f : kind == 2 ? small * 0x1p-30f : small;
-}
-
-static float tree_sum(int shards, int level, int start, int64_t i)
-{
-    if (level == 0) return term(start, i);
-    const int half = 1 << (level - 1);
-    const float left = tree_sum(shards, level - 1, start, i);
-    return start + half < shards ? left + tree_sum(shards, level - 1, start + half, i) : left;
-}
-
-static void compare_sum(struct comm_check *t, int shards, const float *x, int64_t n)
-{
-    int level = 0;
-    while ((1 << level) < shards) level++;
-    t->row_checked++;
-    for (int64_t i = 0; i < n; i++) {
-        const float right = tree_sum(shards, level, 0, i);
-        if (memcmp(&x[i], &right, sizeof right) == 0) continue;
-        wrong(t, "sum", n * 4, i * 4);
-        return;
-    }
-}
-
-static sunup_status check_sum(struct comm_check *t, int shards, int64_t n)
-{
-    int from, to;
-    struct room m;
-    sunup__shards_of(shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &from, &to);
-    TRY(open_room(t, &m, (to - from) * n * 4, n * 4));
-    float *terms = (float *)(void *)(m.own_memory + GUARD / 2),
-          *sum = (float *)(void *)(m.all_memory + GUARD / 2);
-    for (int s = from; s < to; s++)
-        for (int64_t i = 0; i < n; i++) terms[(s - from) * n + i] = term(s, i);
-    const sunup_status status = sunup_comm_sum_shards(t->comm, shards, n, terms, sum);
-    if (status == SUNUP_OK) compare_sum(t, shards, sum, n);
-    free(m.own_memory);
-    free(m.all_memory);
-    return status;
-}
-
 /* ------------------------------------------------------------------------- the table --- */
 
 static sunup_status sum_over_ranks(struct comm_check *t, int64_t mine, int64_t *sum)
@@ -251,7 +190,7 @@ static sunup_status sum_over_ranks(struct comm_check *t, int64_t mine, int64_t *
 }
 
 /* A row is finished: the failures of all ranks, on all. */
-static sunup_status add_up(struct comm_check *t, const char *what, const char *where)
+sunup_status check_add_up(struct comm_check *t, const char *what, const char *where)
 {
     int64_t failed;
     TRY(sum_over_ranks(t, t->row_failed, &failed));
@@ -277,19 +216,7 @@ static sunup_status check_algorithm(struct comm_check *t, enum collective what, 
             if (sizes[i] < 0 && e > 0) continue; /* bytes are bytes: big ones once */
             TRY(check_size(t, what, (sizes[i] < 0 ? big : sizes[i]) * elements[e]));
         }
-    return add_up(t, names[what], where);
-}
-
-static sunup_status check_sums(struct comm_check *t, const char *where)
-{
-    const int ranks = sunup_comm_ranks(t->comm);
-    const int shards[] = {ranks, ranks + 1, 2 * ranks, 16};
-    const int64_t sizes[N_SIZES] = {0, 1, ranks - 1, ranks, ranks + 1, 20011};
-    t->algorithm = "by bucket";
-    for (size_t s = 0; s < sizeof shards / sizeof *shards; s++)
-        for (int i = 0; i < N_SIZES && shards[s] >= ranks; i++)
-            TRY(check_sum(t, shards[s], sizes[i]));
-    return add_up(t, "sum", where);
+    return check_add_up(t, names[what], where);
 }
 
 static sunup_status check_all(struct comm_check *t, const char *where)

@@ -1,0 +1,176 @@
+/* check_sums.c - sums over shards, bit by bit, against a plain recursion over their tree
+ * (decision 004).
+ *
+ * Terms cancel at 2^60, so any other order shows. Three ways: the caller's rows
+ * (sunup_comm_sum_shards), an exchange whose total all ranks need whole, and one whose ranks sum
+ * slices, make new data of them and share those. Each exchange runs twice, in f32 and f64.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check_comm.h"
+#include "device/device.h"
+
+enum { N_SIZES = 6, STEPS = 2 };
+
+static double term(int shard, int64_t i)
+{
+    const uint64_t mix =
+        ((uint64_t)shard * 0x9e3779b97f4a7c15u + (uint64_t)i + 1) * 0xbf58476d1ce4e5b9u;
+    const double small = (double)(int64_t)(mix >> 40) / 1000 - 8000;
+    switch ((mix >> 20) % 5) {
+    case 0:
+        return 0x1p60;
+    case 1:
+        return -0x1p60;
+    case 2:
+        return small * 0x1p-30;
+    default:
+        return small;
+    }
+}
+
+/* Rounded to f32 after each addition, unless f64. A missing right sibling leaves the left one
+ * alone. */
+static double tree_sum(int shards, int level, int start, int64_t i, bool f64)
+{
+    if (level == 0) return f64 ? term(start, i) : (float)term(start, i);
+    const int half = 1 << (level - 1);
+    const double left = tree_sum(shards, level - 1, start, i, f64);
+    if (start + half >= shards) return left;
+    const double right = tree_sum(shards, level - 1, start + half, i, f64);
+    return f64 ? left + right : (float)left + (float)right;
+}
+
+static void fill_terms(int shard, int64_t n, bool f64, void *to)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (f64)
+            ((double *)to)[i] = term(shard, i);
+        else
+            ((float *)to)[i] = (float)term(shard, i);
+    }
+}
+
+static void compare(struct comm_check *t, int shards, const void *x, struct slice s, bool f64)
+{
+    int level = 0;
+    while ((1 << level) < shards) level++;
+    t->row_checked++;
+    for (int64_t i = s.at; i < s.at + s.n; i++) {
+        const double right = tree_sum(shards, level, 0, i, f64);
+        const double found = f64 ? ((const double *)x)[i] : ((const float *)x)[i];
+        if (memcmp(&found, &right, sizeof found) == 0) continue;
+        check_wrong(t, "sum", s.n * (f64 ? 8 : 4), i * (f64 ? 8 : 4));
+        return;
+    }
+}
+
+/* ------------------------------------------------------------------------- the ways --- */
+
+static sunup_status check_rows(struct comm_check *t, int shards, int64_t n)
+{
+    int from, to;
+    sunup__shards_of(shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &from, &to);
+    float *terms = malloc((size_t)((to - from) * n + 1) * sizeof *terms);
+    float *sum = malloc((size_t)(n + 1) * sizeof *sum);
+    sunup_status status = terms != NULL && sum != NULL ? SUNUP_OK : SUNUP_E_MEMORY;
+    status = sunup_comm_agree(t->comm, status);
+    for (int s = from; status == SUNUP_OK && s < to; s++)
+        fill_terms(s, n, false, terms + (s - from) * n);
+    if (status == SUNUP_OK) status = sunup_comm_sum_shards(t->comm, shards, n, terms, sum);
+    if (status == SUNUP_OK) compare(t, shards, sum, (struct slice){0, n}, false);
+    free(terms);
+    free(sum);
+    return status;
+}
+
+/* The new data of a slice are its sums. */
+static sunup_status share(struct comm_check *t, struct exchange *x,
+                          const struct exchange_options *o)
+{
+    const struct slice *own;
+    const int64_t element = o->f64 ? 8 : 4;
+    const int n = sunup__exchange_slices(x, sunup_comm_rank(t->comm), &own);
+    char *data = sunup__exchange_data(x);
+    const char *total = sunup__exchange_total(x);
+    for (int i = 0; i < n; i++) {
+        compare(t, o->shards, total, own[i], o->f64);
+        memcpy(data + own[i].at * element, total + own[i].at * element,
+               (size_t)(own[i].n * element));
+        sunup__exchange_give(x, own[i].at, own[i].n);
+    }
+    TRY(sunup__exchange_share(x, "check"));
+    compare(t, o->shards, data, (struct slice){0, o->head}, o->f64);
+    return SUNUP_OK;
+}
+
+static sunup_status combine(struct comm_check *t, struct exchange *x)
+{
+    const int64_t ranks = sunup_comm_ranks(t->comm), rank = sunup_comm_rank(t->comm);
+    int64_t words[3] = {rank, -rank, INT64_C(1) << 40};
+    const int64_t right[3] = {ranks * (ranks - 1) / 2, -ranks * (ranks - 1) / 2, ranks << 40};
+    TRY(sunup__exchange_combine(x, "check", 3, words));
+    t->row_checked++;
+    if (memcmp(words, right, sizeof words) != 0) check_wrong(t, "integers", sizeof words, 0);
+    return SUNUP_OK;
+}
+
+static sunup_status step(struct comm_check *t, struct exchange *x, const struct exchange_options *o)
+{
+    int from, to;
+    sunup__shards_of(o->shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &from, &to);
+    for (int s = from; s < to; s++) {
+        fill_terms(s, o->n, o->f64, sunup__exchange_slot(x));
+        sunup__exchange_push(x);
+    }
+    TRY(sunup__exchange_reduce(x, "check"));
+    if (o->head > 0) TRY(combine(t, x)); /* others may still be writing the tail before it */
+    compare(t, o->shards, sunup__exchange_total(x), (struct slice){o->head, o->n - o->head},
+            o->f64);
+    return o->head > 0 ? share(t, x, o) : SUNUP_OK;
+}
+
+static sunup_status check_exchange(struct comm_check *t, int shards, int64_t n, int64_t head,
+                                   bool f64)
+{
+    struct exchange *x;
+    struct exchange_options o = {.threads = sunup_context_threads(t->c->ctx),
+                                 .shards = shards,
+                                 .n = n,
+                                 .head = head,
+                                 .data_n = head,
+                                 .f64 = f64};
+    TRY(sunup__kernels(t->c->ctx, &o.k));
+    TRY(sunup__exchange_create(t->comm, &o, &x));
+    sunup_status status = SUNUP_OK;
+    for (int i = 0; i < STEPS && status == SUNUP_OK; i++) status = step(t, x, &o);
+    sunup__exchange_destroy(&x);
+    return status;
+}
+
+/* ------------------------------------------------------------------------- the rows --- */
+
+enum way { ROWS, WHOLE, SLICES, N_WAYS };
+
+static sunup_status check_way(struct comm_check *t, enum way way, int shards, int64_t n)
+{
+    if (way == ROWS) return check_rows(t, shards, n);
+    TRY(check_exchange(t, shards, n, way == SLICES ? n : 0, false));
+    return check_exchange(t, shards, n, way == SLICES ? n - n / 3 : 0, true);
+}
+
+sunup_status check_sums(struct comm_check *t, const char *where)
+{
+    static const char *const ways[N_WAYS] = {"rows", "whole", "slices"};
+    const int ranks = sunup_comm_ranks(t->comm), shards[] = {ranks, ranks + 1, 2 * ranks, 16};
+    const int64_t sizes[N_SIZES] = {0, 1, ranks - 1, ranks, ranks + 1, 20011};
+    for (int w = 0; w < N_WAYS; w++) {
+        t->algorithm = ways[w];
+        for (size_t s = 0; s < sizeof shards / sizeof *shards; s++)
+            for (int i = 0; i < N_SIZES && shards[s] >= ranks; i++)
+                TRY(check_way(t, (enum way)w, shards[s], sizes[i]));
+        TRY(check_add_up(t, "sum", where));
+    }
+    return SUNUP_OK;
+}
