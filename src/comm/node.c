@@ -41,7 +41,7 @@ struct node_sum {
     char **row;         /* [rows] the node's sums */
     char *more;         /* those that do not fit into a row of this rank */
     bool small;         /* the terms of every rank fit beside its card: */
-    char **shown[2];    /* [parts] where they are at odd and at even meetings */
+    char **shown[2];    /* [parts] read there at even and odd meetings; the own ones in their rows */
     int own_first, own; /* partial sums of this rank */
     struct fold *fold;  /* [folds] */
     char *room;         /* [threads][slots + 1][PIECE] */
@@ -66,10 +66,13 @@ static void add_parts(struct node_sum *s, int i, int own, char *first)
     }
     s->small = s->small && own * bytes <= SHOWN_BYTES;
     for (int p = 0; p < own; p++) {
+        char *part = first + p * s->row_bytes;
         for (int side = 0; side < 2 && s->small; side++)
             s->shown[side][s->parts] =
-                sunup__sign(s->comm, i, (uint64_t)side)->shown + p * bytes;
-        s->part[s->parts++] = first + p * s->row_bytes;
+                i == s->comm->node_rank
+                    ? part
+                    : sunup__sign(s->comm, i, (uint64_t)side)->shown + p * bytes;
+        s->part[s->parts++] = part;
     }
 }
 
@@ -314,9 +317,10 @@ bool sunup__node_sum_is_small(const struct node_sum *s)
 void sunup__node_sum_show(const struct node_sum *s)
 {
     const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
-    char *const *to = s->shown[(s->comm->meetings + 1) % 2] + s->own_first;
+    char *to = sunup__sign(s->comm, s->comm->node_rank, s->comm->meetings + 1)->shown;
     s->comm->light = true;
-    for (int i = 0; i < s->own; i++) memcpy(to[i], s->part[s->own_first + i], (size_t)bytes);
+    for (int i = 0; i < s->own; i++)
+        memcpy(to + i * bytes, s->part[s->own_first + i], (size_t)bytes);
 }
 
 void sunup__node_sum_small(const struct node_sum *s)

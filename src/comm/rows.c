@@ -7,6 +7,8 @@
  * All merges of a shard run chunk by chunk, so a row that was just summed is still in cache for the next
  * merge.
  */
+#include <string.h>
+
 #include "base/integers.h"
 #include "base/system.h"
 #include "comm/inside.h"
@@ -29,9 +31,11 @@ static void merge_chunk(void *arg, int64_t i)
 
 void sunup__rows_merge(const struct sum *sum, const struct rows *r, int shard, struct slice s)
 {
-    struct rows after = *r;
+    struct subtree after[TREE_DEPTH];
+    int depth = r->depth;
     struct merge_work w = {sum, &r->row[r->depth], 0, s};
-    w.merges = sunup__tree_push(sum->shards, after.node, &after.depth, (struct subtree){shard, 0});
+    memcpy(after, r->node, (size_t)depth * sizeof *after);
+    w.merges = sunup__tree_push(sum->shards, after, &depth, (struct subtree){shard, 0});
     if (w.merges > 0) sunup__parallel(sum->threads, sunup__sum_chunks(s.n), merge_chunk, &w);
 }
 
