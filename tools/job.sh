@@ -111,7 +111,7 @@ pbs) cd "$PBS_O_WORKDIR" && hosts=$(sort -u "$PBS_NODEFILE") || exit 1 ;;
 *) hosts=$(uname -n) ;;
 esac
 
-failures=0 last=
+failures=0 last='' status=1
 while :; do
     ranks=$(($(count "$hosts") * ranks_per_node))
     if [ "$ranks" -lt 1 ]; then

@@ -1,7 +1,7 @@
 /* tree.c - the one binary tree over the shards that decides the order of every sum.
  *
  * Owes: which shards a rank owns, the maximal aligned subtrees of a block, and the order in which
- * nodes that stand side by side are merged. Leaves the numbers to exchange.c and buckets.c; knows
+ * nodes that stand side by side are merged. Leaves the numbers to rows.c and stages.c; knows
  * no MPI.
  *
  * A node (start, level) covers [start, start + 2^level), start being a multiple of 2^level. Where

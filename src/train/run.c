@@ -55,7 +55,7 @@ static sunup_status run_step(sunup_trainer *t, sunup_data *eval, struct epoch_me
     const int64_t in_epoch = (t->step - 1) % t->steps_per_epoch + 1;
     if (t->hooks.step != NULL) t->hooks.step(t->hooks.arg, m, in_epoch, t->steps_per_epoch);
     if (t->o.log_steps > 0 && t->step % t->o.log_steps == 0) sunup__record_step(t->recorder, m);
-    if (in_epoch == t->steps_per_epoch && !t->stop) {
+    if (in_epoch == t->steps_per_epoch && !t->stopping) {
         TRY(end_epoch(t, eval, m, e));
         tell_epoch(t, mean, m, eval != NULL ? e : NULL);
     } else if (t->o.checkpoint_steps > 0 && fmod((double)t->step, t->o.checkpoint_steps) == 0) {
@@ -85,11 +85,11 @@ sunup_status sunup_trainer_run(sunup_trainer *t, sunup_data *eval, sunup_metrics
     struct epoch_mean mean = {0};
     const bool at_end = t->step > 0 && t->step % t->steps_per_epoch == 0;
     if (at_end && t->evaluated < t->step / t->steps_per_epoch) TRY(end_epoch(t, eval, &m, &e));
-    while (t->step < t->total_steps && !t->stop) {
+    while (t->step < t->total_steps && !t->stopping) {
         if (eval != NULL) e.loss = NAN; /* what was evaluated is no longer the newest */
         TRY(run_step(t, eval, &mean, &m, &e));
     }
-    if (t->stop) {
+    if (t->stopping) {
         TRY(sunup__checkpoint_keep(t));
         RAISE(t->ctx, E_STOPPED, "stopped on request after step %lld; resume with --resume",
               (long long)t->step);

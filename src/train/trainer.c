@@ -260,7 +260,7 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
     t->step++;
     if (checked)
         TRY(sunup__comm_compare(t->comm, sunup_model_hash(t->model), "weights"));
-    if (s.stop) t->stop = 1;
+    if (s.stop) t->stopping = true;
     if (metrics != NULL)
         *metrics = (sunup_metrics){.step = t->step,
                                    .epoch = (double)t->step / (double)t->steps_per_epoch,

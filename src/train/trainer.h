@@ -67,7 +67,8 @@ struct sunup_trainer {
     int64_t step, steps_per_epoch, total_steps;
     int64_t evaluated; /* epochs whose evaluation is done (plateau has seen it) */
     bool claimed;      /* run_dir is known to be this run's */
-    volatile sig_atomic_t stop;
+    volatile sig_atomic_t stop; /* asked of this rank, at any moment */
+    bool stopping;              /* known to all ranks since the same step */
 };
 
 static inline bool sunup__train_f64(const sunup_trainer *t)

@@ -127,7 +127,7 @@ class Lost(common.Case):
     def one(self, rng, number, seconds, whole):
         ranks = rng.choice(RANKS)
         rank, trains = rng.randrange(ranks), rng.random() > 0.25
-        moment = trains, rng.random() * seconds[ranks][trains]
+        moment = trains, rng.random() * 0.7 * seconds[ranks][trains]  # what is watched takes longer
         with self.subTest(signal=number.name, rank=rank, ranks=ranks, moment=moment):
             p = self.start(ranks, rng.choice([1, 7]))
             if not self.strike(p, rank, moment, number):
@@ -160,6 +160,24 @@ class Lost(common.Case):
         for outcome, n in outcomes.most_common():
             print(f"{number.name} {n:4}  {outcome}", file=sys.stderr)
         print(f"{number.name} slowest end after {self.slowest_s:.1f} s", file=sys.stderr)
+
+    def test_asked_to_stop(self):
+        """One rank is asked at a random moment; all save and end with the signal's status."""
+        rng = random.Random(SEED)
+        whole = self.durations()[1]
+        for _ in range(RUNS):
+            ranks, steps = rng.choice(RANKS), rng.choice([1, 7])
+            p = self.start(ranks, steps)
+            if not self.strike(p, rng.randrange(ranks), (True, rng.random() * 0.2), signal.SIGUSR1):
+                self.assertEqual(p.wait(timeout=60), 0)
+                continue
+            took_s, left = self.end(p)
+            with open(self.folder / "output") as f:
+                text = f.read()
+            self.assertEqual(left, {}, text)
+            if p.returncode != 0:  # it came in time for one more step
+                self.assertIn("stopped on request", text)
+                self.resume(rng, whole)
 
     def test_killed(self):
         self.all(signal.SIGKILL)
