@@ -166,10 +166,16 @@ static void sum_tail_on_node(struct exchange *x)
     }
 }
 
+/* Terms are shown in the meeting; not where they are looked at twice, which takes a meeting more. */
+static bool shows(const struct exchange *x)
+{
+    return x->node != NULL && sunup__node_sum_is_small(x->node) && !x->comm->verified;
+}
+
 /* Without a head the call ends only when the totals of all ranks are there. */
 static sunup_status sum_on_node(struct exchange *x)
 {
-    if (sunup__node_sum_is_small(x->node)) {
+    if (shows(x)) {
         sunup__node_sum_small(x->node);
         return SUNUP_OK;
     }
@@ -232,7 +238,7 @@ sunup_status sunup__exchange_reduce(struct exchange *x, const char *site)
     const struct call call = sunup__sum_call(&x->sum, site);
     const bool looks = x->comm->verified && sunup__one_node(x->comm) && x->node != NULL;
     uint64_t next = 0;
-    if (x->node != NULL && sunup__node_sum_is_small(x->node)) sunup__node_sum_show(x->node);
+    if (shows(x)) sunup__node_sum_show(x->node);
     sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
     if (status == SUNUP_OK) {
         if (looks) status = sunup__verify_before(x, &next);

@@ -355,7 +355,7 @@ static sunup_status keep(sunup_trainer *t, struct text *folder, struct text *pat
     folder_of(t->o.run_dir, folder);
     CHECK(folder->s != NULL, t->ctx, E_MEMORY, "no memory for the name of a checkpoint");
     if (t->o.hash_steps > 0) /* whoever goes on from here goes on from what all ranks have */
-        TRY(sunup__comm_compare(t->comm, sunup_model_hash(t->model), "weights of a checkpoint"));
+        TRY(sunup__compare_weights(t, "weights of a checkpoint"));
     sunup_status mine = SUNUP_OK;
     if (sunup_comm_rank(t->comm) == 0) mine = sunup__make_folder(t->ctx, folder->s);
     TRY(sunup_comm_agree(t->comm, mine));

@@ -5,6 +5,8 @@
  * rank 0 and spread from there, so a checkpoint does not depend on ranks.
  * Memory: weights whole on each rank, moments 1/ranks; rank 0 holds whole moments only while a checkpoint is written.
  */
+#include <stdio.h>
+
 #include "base/integers.h"
 #include "base/memory.h"
 #include "train/trainer.h"
@@ -79,6 +81,23 @@ sunup_status sunup__share_weights(sunup_trainer *t)
     CHECK(t->sum_room != NULL, t->ctx, E_MEMORY, "no memory for the sum of %lld terms",
           (long long)o.n);
     return SUNUP_OK;
+}
+
+/* --- the same weights on all ranks --- */
+
+sunup_status sunup__compare_weights(sunup_trainer *t, const char *what)
+{
+    const sunup_model *m = t->model;
+    const sunup_status status = sunup__comm_compare(t->comm, sunup_model_hash(m), what);
+    if (status != SUNUP_E_PEER) return status;
+    for (int i = 0; i < m->n_parameters + m->n_states; i++) {
+        const sunup_tensor *w = &m->tensors[i].t;
+        const int64_t bytes = sunup__elements(&w->shape) * sunup_dtype_bytes(w->dtype);
+        char site[64];
+        (void)snprintf(site, sizeof site, "'%s' of the weights", w->name);
+        TRY(sunup__comm_compare(t->comm, sunup__hash(w->data, (size_t)bytes, 0), site));
+    }
+    return status;
 }
 
 /* --- whole moments --- */

@@ -258,8 +258,7 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
     update_states(t);
     TRY(share_weights(&s));
     t->step++;
-    if (checked)
-        TRY(sunup__comm_compare(t->comm, sunup_model_hash(t->model), "weights"));
+    if (checked) TRY(sunup__compare_weights(t, "weights"));
     if (s.stop) t->stopping = true;
     if (metrics != NULL)
         *metrics = (sunup_metrics){.step = t->step,

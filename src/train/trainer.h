@@ -90,6 +90,8 @@ uint64_t sunup__train_kernels(const sunup_trainer *t);
 sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer will update */
 /* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
 sunup_status sunup__share_weights(sunup_trainer *t);
+/* E_PEER, naming the ranks and the first tensor that differ. */
+sunup_status sunup__compare_weights(sunup_trainer *t, const char *what);
 /* overlap.c: in the last own shard of a batch, gradients leave as they are made. */
 sunup_status sunup__follow_gradients(sunup_trainer *t);
 void sunup__overlap(sunup_trainer *t, bool on);

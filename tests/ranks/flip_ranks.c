@@ -9,7 +9,7 @@
 #include "comm/inside.h"
 #include "ranks.h"
 
-enum { N = 40000, HEAD = 39000, SHARDS = 8 };
+enum { N_MOST = 40000, SHARDS = 8 };
 
 struct flip {
     const char *what;
@@ -25,7 +25,7 @@ static void flip_bit(void *arg, const char *what, void *data, int64_t bytes)
     f->done = true;
 }
 
-static sunup_status step(struct job *job, struct exchange *x)
+static sunup_status step(struct job *job, struct exchange *x, int n_terms)
 {
     int from, to;
     int64_t word = 0;
@@ -33,7 +33,7 @@ static sunup_status step(struct job *job, struct exchange *x)
     sunup__shards_of(SHARDS, job->ranks, job->rank, &from, &to);
     for (int i = from; i < to; i++) {
         float *slot = sunup__exchange_slot(x);
-        for (int j = 0; j < N; j++) slot[j] = (float)(i + j % 13);
+        for (int j = 0; j < n_terms; j++) slot[j] = (float)(i + j % 13);
         sunup__exchange_push(x);
     }
     sunup_status status = sunup__exchange_reduce(x, "gradients");
@@ -45,32 +45,37 @@ static sunup_status step(struct job *job, struct exchange *x)
     return status != SUNUP_OK ? status : shared;
 }
 
-static void try_flip(struct job *job, struct exchange *x, struct flip *f, int culprit, int64_t bit)
+struct flip_case {
+    int n, culprit;
+    int64_t bit;
+};
+
+static void try_flip(struct job *job, struct exchange *x, struct flip *f, struct flip_case c)
 {
-    *f = (struct flip){.what = f->what, .armed = job->rank == culprit, .bit = bit};
-    const sunup_status status = step(job, x);
+    *f = (struct flip){.what = f->what, .armed = job->rank == c.culprit, .bit = c.bit};
+    const sunup_status status = step(job, x, c.n);
     int64_t done = f->done;
     MUST(job, status == SUNUP_OK || status == SUNUP_E_PEER);
     MUST(job, sunup__exchange_combine(x, "was a bit flipped", 1, &done) == SUNUP_OK);
     MUST(job, (status == SUNUP_E_PEER) == (done > 0)); /* some ranks have nothing to flip */
     MUST(job, status == SUNUP_OK || error_says(job, "flips bits"));
     f->armed = false;
-    MUST(job, step(job, x) == SUNUP_OK);
-    if (job->rank == 0 && culprit == job->ranks - 1 && done > 0) printf("found: %s\n", f->what);
+    MUST(job, step(job, x, c.n) == SUNUP_OK);
+    if (job->rank == 0 && c.culprit == job->ranks - 1 && done > 0) printf("found: %s\n", f->what);
 }
 
-static void try_all(struct job *job, const struct kernels *k, bool messages)
+static void try_all(struct job *job, const struct kernels *k, bool messages, int n)
 {
     struct exchange *x;
     struct flip f = {.what = messages ? "message" : "sum"};
     const struct exchange_options o = {
-        .k = k, .threads = 1, .shards = SHARDS, .n = N, .head = HEAD, .data_n = HEAD};
+        .k = k, .threads = 1, .shards = SHARDS, .n = n, .head = n - n / 40, .data_n = n};
     job->comm->tamper = flip_bit;
     job->comm->tamper_arg = &f;
     MUST(job, sunup__exchange_create(job->comm, &o, &x) == SUNUP_OK);
-    MUST(job, step(job, x) == SUNUP_OK);
+    MUST(job, step(job, x, n) == SUNUP_OK);
     for (int r = 0; r < job->ranks; r++)
-        for (int64_t bit = 3; bit < 100000; bit = bit * 31 + 1) try_flip(job, x, &f, r, bit);
+        for (int64_t bit = 3; bit < 100000; bit = bit * 31 + 1) try_flip(job, x, &f, (struct flip_case){n, r, bit});
     sunup__exchange_destroy(&x);
     job->comm->tamper = NULL;
 }
@@ -81,7 +86,9 @@ int main(int argc, char **argv)
     struct kernels k;
     begin(&job, 60);
     MUST(&job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
-    try_all(&job, &k, argc > 1 && strcmp(argv[1], "messages") == 0);
+    const bool messages = argc > 1 && strcmp(argv[1], "messages") == 0;
+    try_all(&job, &k, messages, N_MOST);
+    try_all(&job, &k, messages, 120); /* a small sum */
     end(&job);
     return 0;
 }
