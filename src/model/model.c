@@ -1,6 +1,6 @@
 /* model.c - a network's weights, kept once, and its graph, built again for every batch size and mode.
  *
- * Owes: the discovery of parameters and states (by building once, batch 1, training), their flat array, their first
+ * Owes: the discovery of parameters and states (by building once, batch 2, training), their flat array, their first
  * values, and that every later graph asks for the same ones.
  * Leaves: what the network is to the build callback; files to weights.c; use to predict.c and the trainer.
  * Invariant: tensors move only with sunup__model_move; what lies between them is zero.
@@ -53,12 +53,12 @@ static sunup_status check_weights(sunup_model *m, const sunup_graph *g)
         if (!is_kind(v, SOURCE_PARAMETER) && !is_kind(v, SOURCE_STATE)) continue;
         const struct model_tensor *t = sunup__model_find(m, v->name);
         CHECK(t && t->state == is_kind(v, SOURCE_STATE), m->ctx, E_SHAPE,
-              "%s: the network for batch %lld%s has a tensor '%s' that it had not for batch 1; "
+              "%s: the network for batch %lld%s has a tensor '%s' that it had not for batch 2; "
               "tensors may not depend on batch size or mode",
               m->source, (long long)g->options.batch, g->options.training ? "" : ", evaluation",
               v->name);
         CHECK(sunup__same_shape(&t->t.shape, &v->shape), m->ctx, E_SHAPE,
-              "%s: '%s' is %s for batch 1, but %s for batch %lld; its shape may not depend on the "
+              "%s: '%s' is %s for batch 2, but %s for batch %lld; its shape may not depend on the "
               "batch",
               m->source, v->name, sunup__shape_text(&t->t.shape, mine),
               sunup__shape_text(&v->shape, theirs), (long long)g->options.batch);
@@ -171,7 +171,7 @@ static sunup_status allocate(sunup_model *m)
 static sunup_status discover(sunup_model *m)
 {
     sunup_graph *g;
-    TRY(new_graph(m, 1, true, &g));
+    TRY(new_graph(m, 2, true, &g)); /* one sample has no variance for a batch norm */
     sunup_status status = build(m, g);
     if (status == SUNUP_OK) {
         m->n_parameters = count_kind(g, SOURCE_PARAMETER);
