@@ -58,7 +58,9 @@ enum {
     OP_VIEW = 2,            /* out[0] is in[0]'s memory under another shape                      */
     OP_SOURCE = 4,          /* input, parameter, state, constant: memory, not a step             */
     OP_RANDOM = 8,          /* depends on exec.key                                               */
-    OP_FLAT = 16            /* derivative 0 wherever there is one (compare, sign): no rule needed */
+    OP_FLAT = 16,           /* derivative 0 wherever there is one (compare, sign): no rule needed */
+    OP_MEETS = 32,          /* may wait for other processes (ops/parts.h): runs once, in the graph's order */
+    OP_AGAIN = 64           /* gradients do not keep its result: the plan makes it again for them  */
 };
 
 struct op {

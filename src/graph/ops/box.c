@@ -4,18 +4,11 @@
  * and each is another one's adjoint: slice and zero pad, concat and split. Circular padding is made
  * of slices and a concat, axis by axis.
  */
+#include "graph/ops/axes.h"
 #include "graph/ops/copy.h"
 #include "graph/ops/op.h"
 
 #include <string.h>
-
-struct box_attr {
-    int64_t from[SUNUP_MAX_DIMS]; /* where the part begins in the whole */
-    sunup_shape shape;            /* of the output                      */
-};
-struct axis_attr {
-    int axis;
-};
 
 /* Which way elements move between the whole, at an offset, and a dense part. */
 enum way { OUT_OF_WHOLE, INTO_WHOLE };
@@ -356,6 +349,15 @@ static sunup_value *concat_twice(sunup_graph *g)
     return sunup_concat(2, both, -1);
 }
 
+static sunup_value *extend_rows(sunup_graph *g)
+{
+    sunup_value *x[] = {operand(g, "a", SUNUP_SHAPE(3, 0, 5)),
+                        operand(g, "b", SUNUP_SHAPE(3, 4, 5)),
+                        operand(g, "c", SUNUP_SHAPE(3, 2, 5))};
+    const struct axis_attr attr = {1};
+    return sunup__node(g, &sunup__op_extend, 3, x, &attr, 0, NULL);
+}
+
 static sunup_value *split_uneven(sunup_graph *g)
 {
     sunup_value *y[3];
@@ -383,6 +385,7 @@ static const struct op_case concat_cases[] = {
     {"concat:3x1x5,3x4x5,3x0x5:1", concat_three},
     {"concat:101x211:twice", concat_twice},
 };
+static const struct op_case extend_cases[] = {{"extend:3x0x5,3x4x5,3x2x5:1", extend_rows}};
 static const struct op_case split_cases[] = {
     {"split:3x8x5:4+1+3", split_uneven},
     {"split:5x3:2+3", split_one_read},
@@ -403,3 +406,16 @@ BOX_OP(slice, struct box_attr)
 BOX_OP(pad, struct box_attr)
 BOX_OP(concat, struct axis_attr)
 BOX_OP(split, struct split_attr)
+
+/* A slab between the rows of its neighbours (parts.h): cheaper to join again than to keep. */
+const struct op sunup__op_extend = {
+    .name = "extend",
+    .attr_bytes = sizeof(struct axis_attr),
+    .flags = OP_AGAIN,
+    .n_out = 1,
+    .infer = concat_infer,
+    .grad = concat_grad,
+    .run = concat_run,
+    .cases = extend_cases,
+    .n_cases = sizeof extend_cases / sizeof *extend_cases,
+};

@@ -9,15 +9,12 @@
  * Few outer and long r (a bias gradient, a loss) are cut into pieces of r, at most 64, whose
  * results are reduced again. The pieces follow from the sizes alone.
  */
+#include "graph/ops/axes.h"
 #include "graph/ops/op.h"
 
 #include <string.h>
 
 enum { WORK = 32768, MOST_PIECES = 64, ENOUGH_TASKS = 8 };
-
-struct reduce_attr {
-    int from, to;
-};
 
 struct geometry {
     int64_t outer, r, inner;

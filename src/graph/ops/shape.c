@@ -3,6 +3,7 @@
  *
  * Owes: views cost nothing; copies are one strided copy (copy.h).
  */
+#include "graph/ops/axes.h"
 #include "graph/ops/copy.h"
 #include "graph/ops/op.h"
 
@@ -67,10 +68,6 @@ sunup_value *sunup_flatten(sunup_value *x)
 }
 
 /* -------------------------------------------------------------------- permute --- */
-
-struct permute_attr {
-    int order[SUNUP_MAX_DIMS];
-};
 
 static sunup_status permute_infer(struct node *n)
 {
