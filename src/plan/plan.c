@@ -175,6 +175,7 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, 
     TRY(check_outputs(p));
     TRY(sunup__device(p->ctx, &p->device));
     TRY(sunup__plan_order(p));
+    TRY(sunup__plan_again(p));
     TRY(sunup__plan_recompute(p, segments));
     TRY(sunup__plan_expand(p));
     TRY(sunup__plan_fuse(p));

@@ -105,7 +105,8 @@ static sunup_status choose_cuts(struct cutting *c)
     return SUNUP_OK;
 }
 
-/* Kept: sources, outputs of the plan, the last segment, and what a later segment reads. */
+/* Kept: sources, outputs of the plan, the last segment, what a later segment reads, and what came from other
+ * processes, which may cut their passes elsewhere. */
 static void choose_kept(struct cutting *c)
 {
     const sunup_plan *p = c->p;
@@ -113,7 +114,7 @@ static void choose_kept(struct cutting *c)
         const struct node *n = p->nodes[i];
         for (int o = 0; o < n->n_out; o++) {
             const int v = n->out[o]->id;
-            c->kept[v] = c->kept[v] || n->op->flags & OP_SOURCE || p->wanted[v] ||
+            c->kept[v] = c->kept[v] || n->op->flags & (OP_SOURCE | OP_MEETS) || p->wanted[v] ||
                          c->segment[v] == c->segments - 1;
         }
         const int mine = n->n_out > 0 ? c->segment[n->out[0]->id] : 0;

@@ -12,6 +12,8 @@
 sunup_status sunup__plan_order(sunup_plan *p);
 /* nodes -> nodes: without those that no output needs; for stages that rewrite. */
 sunup_status sunup__plan_drop_unread(sunup_plan *p);
+/* nodes -> nodes: what is cheap to make is made again for its gradients. */
+sunup_status sunup__plan_again(sunup_plan *p);
 /* nodes -> nodes: the forward pass in segments, whose insides are made again for their gradients. 1: none are. */
 sunup_status sunup__plan_recompute(sunup_plan *p, int segments);
 /* nodes -> nodes: batch norm as passes that only read, and pointwise work. */
