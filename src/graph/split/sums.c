@@ -1,0 +1,117 @@
+/* sums.c - ops that read all of the axis: a term of each slab, combined in the order of the slabs.
+ *
+ * Batch norm: a slab's mean and variance by the same passes as whole ones, then in f64
+ *
+ *   sum = rows mean,  squares = rows (var + mean^2);   combined:  mean = sum / n,
+ *   var = squares / n - mean^2,  scale = gamma / sqrt(var + eps),  y = scale x + (beta - scale mean)
+ *
+ * f64 of f32 moments loses nothing to the difference. All of it is made of ops with gradients, and
+ * what backward keeps of x's size is x alone. One meeting forward, one backward.
+ */
+#include "graph/ops/axes.h"
+#include "graph/ops/channel_norm.h"
+#include "graph/ops/cross_entropy.h"
+#include "graph/ops/op.h"
+#include "graph/split/inside.h"
+
+/* Own terms to own copies of the sum, which become the whole value v. */
+static void combine(struct split *s, const sunup_value *v, sunup_value *const *term)
+{
+    sunup_value **of = sunup__split_begin(s, v, NULL);
+    if (of != NULL) sunup__combine(s->parts, term, of);
+}
+
+static sunup_value **room(struct split *s)
+{
+    return sunup__split_room(s, s->parts->own, sizeof(sunup_value *));
+}
+
+void sunup__split_sum(struct split *s, const struct node *n)
+{
+    sunup_value **term = room(s);
+    if (term == NULL) return;
+    for (int i = 0; i < s->parts->own; i++)
+        term[i] = sunup__split_remake(s, n, n->attr, &slabs_of(s, n->in[0])->of[i]);
+    combine(s, n->out[0], term);
+}
+
+/* The mean over the rows of a slab counts as its rows do. */
+void sunup__split_cross_entropy(struct split *s, const struct node *n)
+{
+    const struct cross_entropy_attr *a = n->attr;
+    sunup_value **term = room(s), **label = room(s);
+    if (term == NULL || label == NULL) return;
+    if (n->in[2] != NULL || !is_cut(s, n->in[0]) || !is_cut(s, n->in[1])) {
+        sunup__split_refuse(s, n, "class weights, or labels that are not cut as logits are");
+        return;
+    }
+    sunup__split_recut(s, n->in[1], slabs_of(s, n->in[0])->cut, label);
+    for (int i = 0; i < s->parts->own; i++) {
+        sunup_value *in[3] = {slab_of(s, n->in[0], i), label[i], NULL};
+        sunup_value *mean = sunup__split_remake(s, n, a, in);
+        if (sunup__is_poison(mean)) return;
+        const struct cross_entropy_attr *mine = mean->node->attr;
+        term[i] = sunup_scale(mean, (double)mine->rows / (double)a->rows, 0);
+    }
+    combine(s, n->out[0], term);
+}
+
+/* ---------------------------------------------------------------------- batch norm --- */
+
+/* [2 C] of f64: the slab's sums of x and x^2. */
+static sunup_value *sums_of(sunup_value *x)
+{
+    sunup_value *moments = sunup__moments(x);
+    if (sunup__is_poison(moments)) return moments;
+    const double rows = (double)sunup__product(&x->shape, 0, x->shape.n - 1);
+    sunup_value *mean = sunup_cast(moments, SUNUP_F64),
+                *var = sunup_cast(sunup__output(moments, 1), SUNUP_F64);
+    sunup_value *both[] = {sunup_scale(mean, rows, 0),
+                           sunup_scale(sunup_add(var, sunup_square(mean)), rows, 0)};
+    return sunup_concat(2, both, 0);
+}
+
+struct statistics { /* f64, [C] */
+    sunup_value *mean, *var, *rstd;
+};
+
+static struct statistics statistics_of(sunup_value *sums, const struct channel_norm_attr *a)
+{
+    const double each = 1 / (double)a->rows;
+    struct statistics t;
+    t.mean = sunup_scale(sunup_slice(sums, 0, 0, a->c), each, 0);
+    sunup_value *squares = sunup_scale(sunup_slice(sums, 0, a->c, a->c), each, 0);
+    t.var = sunup_relu(sunup_sub(squares, sunup_square(t.mean)));
+    sunup_value *one = sunup_scalar(sums->node->graph, SUNUP_F64, 1);
+    t.rstd = sunup_div(one, sunup_sqrt(sunup_scale(t.var, 1, a->eps)));
+    return t;
+}
+
+static sunup_value *normalise(sunup_value *x, const struct statistics *t, sunup_value *gamma,
+                              sunup_value *beta)
+{
+    sunup_value *scale = gamma ? sunup_mul(t->rstd, sunup_cast(gamma, SUNUP_F64)) : t->rstd;
+    scale = sunup_cast(scale, x->dtype);
+    sunup_value *shift = sunup_neg(sunup_mul(t->mean, sunup_cast(scale, SUNUP_F64)));
+    if (beta) shift = sunup_add(sunup_cast(beta, SUNUP_F64), shift);
+    return sunup__pointwise(PW_fma, x, scale, sunup_cast(shift, x->dtype), 0, 0);
+}
+
+void sunup__split_batch_norm(struct split *s, const struct node *n)
+{
+    const struct channel_norm_attr *a = n->attr;
+    const int own = s->parts->own;
+    sunup_value **term = room(s), **sums = room(s);
+    sunup_value **of[4] = {sunup__split_begin(s, n->out[0], slabs_of(s, n->in[0])->cut)};
+    for (int o = 1; o < 4; o++) of[o] = sunup__split_begin(s, n->out[o], NULL);
+    if (!term || !sums || !of[0] || !of[1] || !of[2] || !of[3]) return;
+    for (int i = 0; i < own; i++) term[i] = sums_of(slab_of(s, n->in[0], i));
+    sunup__combine(s->parts, term, sums);
+    for (int i = 0; i < own && !sunup__is_poison(sums[i]); i++) {
+        sunup_value *x = slab_of(s, n->in[0], i);
+        const struct statistics t = statistics_of(sums[i], a);
+        of[0][i] = normalise(x, &t, slab_of(s, n->in[1], i), slab_of(s, n->in[2], i));
+        sunup_value *const whole[] = {t.mean, t.rstd, t.var};
+        for (int o = 1; o < 4; o++) of[o][i] = sunup_cast(whole[o - 1], x->dtype);
+    }
+}
