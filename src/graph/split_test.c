@@ -351,7 +351,7 @@ static void *run_process(void *arg)
     p->cut = sunup__split_is_cut(s, y);
     interpret(sunup__split_graph(s), sunup__split_own(s, y),
               sunup__split_share(s, sunup_graph_find(whole, "loss")), &p->r);
-    assert_true(sunup__parts_room(sunup__split_graph(s)) <= 1 << 20);
+    assert_true(sunup__parts_needs(sunup__split_graph(s)).give <= 1 << 20);
     sunup__split_destroy(&s);
     sunup_graph_destroy(&whole);
     sunup_context_destroy(&ctx);

@@ -15,7 +15,7 @@
 
 struct combining {
     const struct parts *parts;
-    struct schedule way;
+    struct delivery way;
 };
 struct combine_attr {
     const struct turn *turn; /* first: sunup__parts_turn reads it */
@@ -192,14 +192,19 @@ static const struct turn *turn_of(const struct node *n)
     return n->op->flags & OP_MEETS ? *(const struct turn *const *)n->attr : NULL;
 }
 
-int64_t sunup__parts_room(const sunup_graph *g)
+struct parts_needs sunup__parts_needs(const sunup_graph *g)
 {
-    int64_t bytes = 0;
+    struct parts_needs all = {0};
     for (int i = 0; i < g->n_nodes; i++) {
         const struct turn *t = turn_of(g->nodes[i]);
-        if (t != NULL) bytes = most(bytes, t->bytes);
+        if (t == NULL) continue;
+        int64_t take = 0;
+        for (int k = 0; k < t->n_take; k++) take += t->take[k].bytes;
+        all.give = most(all.give, t->bytes);
+        all.take = most(all.take, take);
+        if (t->n_give + t->n_take > all.parcels) all.parcels = t->n_give + t->n_take;
     }
-    return bytes;
+    return all;
 }
 
 int64_t sunup__parts_sent(const sunup_graph *g)

@@ -29,7 +29,7 @@ struct margins {
     struct windows w;
     struct flow *flow;
     int64_t outer, inner_bytes, element;
-    struct schedule way[2]; /* forward, back */
+    struct delivery way[2]; /* forward, back */
 };
 struct margins_attr {
     const struct turn *turn; /* first: sunup__parts_turn reads it */
@@ -80,7 +80,7 @@ static int64_t flow_bytes(const struct margins *m, const struct flow *f)
 static bool list_parcels(struct margins *m, int back, struct arena *arena)
 {
     const struct parts *p = m->parts;
-    struct schedule *s = &m->way[back];
+    struct delivery *s = &m->way[back];
     int64_t *used = sunup__arena_alloc(arena, (size_t)(p->n / p->own) * sizeof *used);
     s->give = sunup__arena_alloc(arena, (size_t)(m->n_flows + 1) * sizeof *s->give);
     s->take = sunup__arena_alloc(arena, (size_t)(m->n_flows + 1) * sizeof *s->take);
@@ -150,7 +150,7 @@ static struct rows in_margin(const struct margins *m, const struct flow *f, void
 static sunup_status exchange(const struct margins *m, int back, void *const *in)
 {
     const struct parts *p = m->parts;
-    struct schedule s = m->way[back];
+    struct delivery s = m->way[back];
     if (p->link == NULL) return SUNUP_OK;
     char *room = p->link->room(p->link->arg);
     for (int i = 0, given = 0; i < m->n_flows; i++) {

@@ -33,7 +33,7 @@ struct turn {
 struct parts_link {
     void *arg;
     char *(*room)(void *arg);
-    /* take[..].data stays valid until the turn after the next. */
+    /* take[..].data stays valid until room is asked for again. */
     sunup_status (*turn)(void *arg, struct turn *t);
 };
 struct parts {
@@ -53,15 +53,19 @@ void sunup__windows(const struct parts *parts, int axis, struct windows w, sunup
 void sunup__combine(const struct parts *parts, sunup_value *const *x, sunup_value **y);
 /* mean [C], and by sunup__output 1 the variance, of x's slab alone. */
 sunup_value *sunup__moments(sunup_value *x);
-/* Room that the link must have for any turn of this graph, in bytes. */
-int64_t sunup__parts_room(const sunup_graph *g);
+/* Bytes, and parcels of both ways, that one turn of this graph moves at most. */
+struct parts_needs {
+    int64_t give, take;
+    int parcels;
+};
+struct parts_needs sunup__parts_needs(const sunup_graph *g);
 /* What this process gives to others in one run of the graph, in bytes. */
 int64_t sunup__parts_sent(const sunup_graph *g);
 
 /* --- what margins.c and combine.c share --- */
 enum { PARTS_SITE = 96 };
 /* A turn with its lists. */
-struct schedule {
+struct delivery {
     struct turn turn;
     struct parcel *give, *take;
     char site[PARTS_SITE];
