@@ -232,6 +232,26 @@ sunup_status sunup_comm_create_from(sunup_context *ctx, const sunup_comm_options
     return create(ctx, options, &mpi_comm_f, comm);
 }
 
+/* MPI's own calls wait for a rank that is lost, so all are asked for before. */
+sunup_status sunup__comm_split(sunup_comm *comm, int colour, sunup_comm **part)
+{
+    int handle;
+    *part = NULL;
+    TRY(sunup__comm_barrier(comm, "split the communicator"));
+    TRY(sunup__wire_split(comm, colour, &handle));
+    const sunup_status status = create(comm->ctx, &comm->options, &handle, part);
+    sunup__wire_free(handle);
+    TRY(status);
+    (*part)->parent = comm;
+    (*part)->first = comm->rank - (*part)->rank;
+    return SUNUP_OK;
+}
+
+void sunup__comm_break(sunup_comm *comm, sunup_status status)
+{
+    for (; comm != NULL; comm = comm->parent) comm->broken = status;
+}
+
 /* --- destroy --- */
 
 /* MPI closes together, so wait for the others here, where waiting ends. A rank that is still in

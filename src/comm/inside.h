@@ -49,6 +49,9 @@ struct wire;                    /* MPI's handles */
 bool sunup__wire_running(void); /* MPI is initialised and not finalised */
 /* Fill rank, ranks, node_rank, node_ranks, records. mpi_comm_f NULL: all ranks of the job. */
 sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f);
+/* The handle of the ranks of one colour, to be freed. */
+sunup_status sunup__wire_split(sunup_comm *comm, int colour, int *mpi_comm_f);
+void sunup__wire_free(int mpi_comm_f);
 void sunup__wire_close(sunup_comm *comm); /* touches MPI only if the communicator is whole */
 void sunup__wire_abort(sunup_comm *comm, int exit_status);
 
@@ -130,6 +133,7 @@ enum call_kind {
     CALL_COMBINE,
     CALL_SHARE,
     CALL_COLLECT,
+    CALL_TURN,
     CALL_END
 };
 struct call {
@@ -346,6 +350,11 @@ sunup_status sunup__stages_compare(struct stages *st);
 
 
 /* --- comm.c --- */
+/* The ranks of one colour, in their order. All ranks of comm call it; destroy the parts first. */
+sunup_status sunup__comm_split(sunup_comm *comm, int colour, sunup_comm **part);
+/* A rank is lost for comm, and for what it is a part of. */
+void sunup__comm_break(sunup_comm *comm, sunup_status status);
+
 struct sunup_comm {
     sunup_context *ctx;
     sunup_comm_options options;
@@ -376,6 +385,8 @@ struct sunup_comm {
     struct record *records;   /* [node_ranks] shared with the node, NULL on one rank */
     char (*hosts)[HOST_TEXT]; /* [ranks], NULL until known */
     struct wire *wire;        /* NULL: one rank, MPI untouched */
+    sunup_comm *parent;       /* of which this is a part; NULL: of none */
+    int first;                /* the rank there that is rank 0 here, for reports */
 };
 
 static inline void sunup__tamper(const sunup_comm *comm, const char *what, void *data, int64_t bytes)

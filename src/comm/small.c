@@ -35,6 +35,9 @@ static const char *call_text(const struct card *c, char *room)
     case CALL_END:
         snprintf(room, CALL_TEXT, "the end of the communicator");
         break;
+    case CALL_TURN:
+        snprintf(room, CALL_TEXT, "a turn of its plan");
+        break;
     case CALL_GATHER:
         snprintf(room, CALL_TEXT, "a gather of %" PRId64 " bytes a rank", c->n);
         break;
@@ -91,8 +94,8 @@ static sunup_status check_calls(sunup_comm *comm)
     for (int r = 0; r < comm->ranks; r++) {
         const struct card *c = &comm->cards[r];
         if (same_call(c, usual) || ++odd > NAMED_MOST) continue;
-        sunup__text(&t, "%srank %d calls %s as its collective %" PRIu64, odd > 1 ? ", " : "", r,
-                    call_text(c, room), c->sequence);
+        sunup__text(&t, "%srank %d calls %s as its collective %" PRIu64, odd > 1 ? ", " : "",
+                    comm->first + r, call_text(c, room), c->sequence);
     }
     if (odd == 0) return SUNUP_OK;
     const sunup_status status = sunup__raise(
@@ -169,8 +172,8 @@ static sunup_status check_statuses(sunup_comm *comm, sunup_status mine)
     const struct transfer sentence = {.to = text, .bytes = sizeof text, .root = r};
     TRY(sunup__broadcast_binomial(comm, &sentence));
     if (r == comm->rank) return mine;
-    return sunup__raise(comm->ctx, (sunup_status)comm->cards[r].status, "rank %d: %s", r,
-                        text[0] ? text : sunup_status_text((sunup_status)comm->cards[r].status));
+    return sunup__raise(comm->ctx, (sunup_status)comm->cards[r].status, "rank %d: %s",
+                        comm->first + r, text[0] ? text : sunup_status_text((sunup_status)comm->cards[r].status));
 }
 
 sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status mine,

@@ -171,7 +171,7 @@ static enum verdict judge(const sunup_comm *comm, char *verdict)
 static void describe(const sunup_comm *comm, int rank, struct text *t)
 {
     const struct record *rec = record_of(comm, rank);
-    sunup__text(t, "rank %d", rank);
+    sunup__text(t, "rank %d", comm->first + rank);
     if (comm->hosts) sunup__text(t, " on %s", comm->hosts[rank]);
     if (!rec) return;
     const char state = process_state(rec);
@@ -187,7 +187,7 @@ static void keep_lost(sunup_comm *comm, int rank)
 {
     const struct record *rec = record_of(comm, rank);
     struct lost *l = &comm->lost[comm->n_lost++];
-    l->rank = rank;
+    l->rank = comm->first + rank;
     l->host = comm->hosts ? comm->hosts[rank] : "";
     l->state = state_text(rec ? process_state(rec) : '?');
 }
@@ -214,19 +214,33 @@ static void list(sunup_comm *comm, const struct flight *f, struct text *t)
     sunup__free(verdict);
 }
 
+/* Whoever asks the whole communicator who is lost learns it from there. */
+static void tell_parent(const sunup_comm *comm)
+{
+    sunup_comm *p = comm->parent;
+    if (p == NULL) return;
+    p->n_lost = comm->n_lost;
+    for (int i = 0; i < p->n_lost; i++) {
+        p->lost[i] = comm->lost[i];
+        p->lost[i].host = p->hosts ? p->hosts[p->lost[i].rank] : "";
+    }
+    if (p->records) atomic_store(&p->records[p->node_rank].reported, 1);
+}
+
 static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited_s)
 {
     struct text t = {0};
     comm->n_lost = 0;
     if (comm->records) atomic_store(&comm->records[comm->node_rank].reported, 1);
     list(comm, f, &t);
-    comm->broken = SUNUP_E_HANG;
+    tell_parent(comm);
+    sunup__comm_break(comm, SUNUP_E_HANG);
     const sunup_status status = sunup__raise(
         comm->ctx, SUNUP_E_HANG,
         "rank %d waited %.1f s in \"%s\" (collective %" PRIu64
         ") and no message came; absent%s:%s. Continue a stopped process (kill -CONT), look at its "
         "node's log if it is gone, or raise timeout_s (SUNUP_TIMEOUT) if it is only slow",
-        comm->rank, waited_s, comm->site, comm->sequence,
+        comm->first + comm->rank, waited_s, comm->site, comm->sequence,
         comm->relayed ? ", or waiting in turn for who is" : "",
         t.s ? t.s : " nobody any more, the others have reported a lost rank and ended");
     sunup__free(t.s);

@@ -25,7 +25,7 @@ sunup_status sunup__wire_failed(sunup_comm *comm, int code, const char *what)
     char text[MPI_MAX_ERROR_STRING] = "";
     int n;
     MPI_Error_string(code, text, &n);
-    comm->broken = SUNUP_E_PEER;
+    sunup__comm_break(comm, SUNUP_E_PEER);
     RAISE(comm->ctx, E_PEER, "rank %d of %d: %s failed in \"%s\": %s", comm->rank, comm->ranks,
           what, comm->site, text);
 }
@@ -117,6 +117,20 @@ sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
     MPI_Comm_rank(w->all, &comm->rank);
     MPI_Comm_size(w->all, &comm->ranks);
     return comm->ranks > 1 ? share_records(comm) : SUNUP_OK;
+}
+
+sunup_status sunup__wire_split(sunup_comm *comm, int colour, int *mpi_comm_f)
+{
+    MPI_Comm part;
+    TRY_MPI(comm, MPI_Comm_split(comm->wire->all, colour, comm->rank, &part), "MPI_Comm_split");
+    *mpi_comm_f = (int)MPI_Comm_c2f(part);
+    return SUNUP_OK;
+}
+
+void sunup__wire_free(int mpi_comm_f)
+{
+    MPI_Comm part = MPI_Comm_f2c((MPI_Fint)mpi_comm_f);
+    MPI_Comm_free(&part);
 }
 
 void sunup__wire_close(sunup_comm *comm)

@@ -25,6 +25,18 @@ sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
     return none(comm);
 }
 
+sunup_status sunup__wire_split(sunup_comm *comm, int colour, int *mpi_comm_f)
+{
+    (void)colour;
+    (void)mpi_comm_f;
+    return none(comm);
+}
+
+void sunup__wire_free(int mpi_comm_f)
+{
+    (void)mpi_comm_f;
+}
+
 void sunup__wire_close(sunup_comm *comm)
 {
     (void)comm;
