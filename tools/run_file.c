@@ -36,6 +36,8 @@ static const struct key run_keys[] = {
     RUN("batch", INTEGER, o.batch),
     RUN("shards", INT, o.shards),
     RUN("accumulate", INT, o.accumulate),
+    RUN("parts", INT, o.parts),
+    RUN("split", TEXT, o.split),
     RUN("epochs", REAL, o.epochs),
     RUN("max_steps", INTEGER, o.max_steps),
     RUN("seed", SEED, o.seed),

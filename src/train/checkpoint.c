@@ -1,7 +1,7 @@
 /* checkpoint.c - all that a run needs to go on as if it had never stopped, in one safetensors file.
  *
  * Holds: weights and states under their names, moments as "optimizer.<moment>", and as metadata the run's definition
- * (batch, shards, accumulate, seed) and position (step, evaluations done, memory of the schedule). Nothing depends on
+ * (batch, shards, accumulate, parts, seed) and position (step, evaluations done, memory of the schedule). Nothing depends on
  * ranks, so any number of them may resume. Rank 0 collects the slices of the moments and writes, atomically; all ranks
  * learn whether it worked. When it has read a file, each rank takes its slices of what rank 0 sends.
  *
@@ -28,28 +28,31 @@ struct entry {
     double *real;
     const char *
         definition; /* not NULL: must equal the running trainer's, or the result would be another run's */
+    const char *absent; /* not NULL: what a file without the entry means */
 };
 
 struct position {
-    int64_t batch, shards, accumulate, seed, step, evaluated, updates, bad, kernels;
+    int64_t batch, shards, accumulate, parts, split, seed, step, evaluated, updates, bad, kernels;
     double best, scale;
 };
 
-enum { ENTRIES = 11 };
+enum { ENTRIES = 13 };
 
 static void list_entries(struct position *p, struct entry e[ENTRIES])
 {
-    const struct entry list[ENTRIES] = {{"batch", &p->batch, NULL, "batch"},
-                                        {"shards", &p->shards, NULL, "shards"},
-                                        {"accumulate", &p->accumulate, NULL, "accumulate"},
-                                        {"seed", &p->seed, NULL, "seed"},
-                                        {"step", &p->step, NULL, NULL},
-                                        {"evaluated", &p->evaluated, NULL, NULL},
-                                        {"updates", &p->updates, NULL, NULL},
-                                        {"schedule.bad", &p->bad, NULL, NULL},
-                                        {"kernels", &p->kernels, NULL, NULL},
-                                        {"schedule.best", NULL, &p->best, NULL},
-                                        {"schedule.scale", NULL, &p->scale, NULL}};
+    const struct entry list[ENTRIES] = {{"batch", &p->batch, NULL, "batch", NULL},
+                                        {"shards", &p->shards, NULL, "shards", NULL},
+                                        {"accumulate", &p->accumulate, NULL, "accumulate", NULL},
+                                        {"parts", &p->parts, NULL, "parts", "1"},
+                                        {"split", &p->split, NULL, "split (a letter's code)", "0"},
+                                        {"seed", &p->seed, NULL, "seed", NULL},
+                                        {"step", &p->step, NULL, NULL, NULL},
+                                        {"evaluated", &p->evaluated, NULL, NULL, NULL},
+                                        {"updates", &p->updates, NULL, NULL, NULL},
+                                        {"schedule.bad", &p->bad, NULL, NULL, NULL},
+                                        {"kernels", &p->kernels, NULL, NULL, NULL},
+                                        {"schedule.best", NULL, &p->best, NULL, NULL},
+                                        {"schedule.scale", NULL, &p->scale, NULL, NULL}};
     memcpy(e, list, sizeof list);
 }
 
@@ -58,6 +61,8 @@ static struct position position_of(const sunup_trainer *t)
     return (struct position){.batch = t->o.batch,
                              .shards = t->o.shards,
                              .accumulate = t->o.accumulate,
+                             .parts = t->o.parts,
+                             .split = t->o.split != NULL ? t->o.split[0] : 0,
                              .seed = (int64_t)t->o.seed,
                              .step = t->step,
                              .evaluated = t->evaluated,
@@ -136,6 +141,7 @@ static sunup_status read_entry(sunup_trainer *t, const char *path, const struct 
                                const struct entry *e)
 {
     const char *text = sunup__tensors_meta(file, e->key);
+    if (text == NULL) text = e->absent;
     CHECK(text != NULL, t->ctx, E_FORMAT, "%s: no entry '%s': not a checkpoint of a training run",
           path, e->key);
     char *end;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "comm/halo.h"
 #include "train/trainer.h"
 
 sunup_train_options sunup_train_defaults(void)
@@ -10,6 +11,7 @@ sunup_train_options sunup_train_defaults(void)
                                  .batch = 64,
                                  .shards = 8,
                                  .accumulate = 1,
+                                 .parts = 1,
                                  .epochs = 1,
                                  .shuffle = true,
                                  .loss = "cross_entropy",
@@ -32,7 +34,7 @@ static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *op
 {
     t->o = options != NULL ? *options : sunup_train_defaults();
     const char **strings[] = {&t->o.loss, &t->o.target, &t->o.run_dir, &t->o.optimizer.type,
-                              &t->o.schedule.type};
+                              &t->o.schedule.type, &t->o.split};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) TRY(copy_string(t, strings[i]));
     if (t->o.loss == NULL) t->o.loss = "cross_entropy";
     return SUNUP_OK;
@@ -85,6 +87,7 @@ void sunup_trainer_destroy(sunup_trainer **trainer)
     sunup__exchange_destroy(&t->exchange);
     sunup__optimizer_destroy(&t->optimizer);
     sunup__pass_destroy(&t->pass);
+    sunup__halo_destroy(&t->halo);
     sunup__free(t->sum_room);
     sunup_comm_destroy(&t->own_comm);
     sunup__arena_end(&t->arena);

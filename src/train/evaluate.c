@@ -92,16 +92,16 @@ static double confidence(const struct pass *p, const void *y, int64_t row, int c
 }
 
 /* rows of labels: one a sample, or one a pixel. */
-static void count_classes(struct evaluation *e, const struct pass *p, const int32_t *labels,
-                          int64_t first, double *terms)
+static void count_classes(struct evaluation *e, const struct pass *p, int64_t first, double *terms)
 {
     const void *y = sunup__plan_address(p->plan, p->output);
-    const int64_t rows = sunup__elements(&p->target->shape);
+    const int32_t *labels = sunup__plan_address(p->plan, p->labels);
+    const int64_t rows = sunup__elements(&p->labels->shape);
     for (int64_t r = 0; r < rows; r++) {
         const int guess = largest(p, y, r, e->classes), truth = labels[r];
         if (guess == truth) terms[SUM_RIGHT] += 1;
         terms[SUMS + (int64_t)truth * e->classes + guess] += 1;
-        if (guess == truth || rows != p->count) continue;
+        if (guess == truth || rows != p->count || p->cut) continue;
         const double sure = confidence(p, y, r, e->classes, guess);
         keep_mistake(e, (struct mistake){first + r, truth, guess, (float)sure});
     }
@@ -115,16 +115,17 @@ static sunup_status evaluate_shard(struct evaluation *e, const struct batch *b, 
     if (count == 0) return SUNUP_OK;
     struct pass *p;
     TRY(pass_for(e->t, e->data, count, &p));
-    TRY(sunup__pass_load(p, b->data[own]));
-    TRY(sunup_plan_run(p->plan, (sunup_random_key){.seed = e->t->o.seed}));
+    sunup_status status = sunup__pass_load(p, b->data[own]);
+    if (status == SUNUP_OK)
+        status = sunup_plan_run(p->plan, (sunup_random_key){.seed = e->t->o.seed});
+    TRY(sunup__settle(e->t, status));
     const void *loss = sunup__plan_address(p->plan, p->loss);
     double *terms = e->terms + own * e->n;
     terms[SUM_LOSS] += (double)count * (p->loss->dtype == SUNUP_F64 ? *(const double *)loss
                                                                     : (double)*(const float *)loss);
-    terms[SUM_SAMPLES] += (double)count;
-    if (e->classes == 0) return SUNUP_OK;
-    const int field = sunup__data_field(e->data, p->target->name);
-    count_classes(e, p, b->data[own][field], first, terms);
+    const bool first_of_group = e->t->member == 0;
+    if (first_of_group) terms[SUM_SAMPLES] += (double)count;
+    if (e->classes > 0 && (p->cut || first_of_group)) count_classes(e, p, first, terms);
     return SUNUP_OK;
 }
 
@@ -149,7 +150,7 @@ static sunup_status evaluate_batches(struct evaluation *e)
         }
         e->seen += in_batch;
     }
-    return status == SUNUP_E_END ? SUNUP_OK : status;
+    return status == SUNUP_E_END ? SUNUP_OK : sunup__settle(t, status);
 }
 
 /* Sum the shards' terms over all ranks; a rank that failed says so in its terms. */
@@ -201,7 +202,9 @@ static sunup_status run(struct evaluation *e, sunup_metrics *metrics)
     sunup_trainer *t = e->t;
     const double start = sunup__now_s();
     const double *sum;
-    TRY(finish(e, evaluate_batches(e), &sum));
+    const sunup_status mine = evaluate_batches(e);
+    if (t->halo != NULL && sunup__late_messages(mine)) return mine;
+    TRY(finish(e, mine, &sum));
     if (e->classes > 0) {
         TRY(keep_confusion(e, sum));
         TRY(keep_mistakes(e));
@@ -240,8 +243,11 @@ static sunup_status prepare(struct evaluation *e)
     e->n = SUMS + (int64_t)e->classes * e->classes;
     e->terms = sunup__alloc((size_t)((t->to - t->from) * e->n) * sizeof *e->terms);
     CHECK(e->terms != NULL, t->ctx, E_MEMORY, "no memory for an evaluation");
-    const struct exchange_options sums = {
-        .k = t->kernels, .threads = t->threads, .shards = t->o.shards, .n = e->n, .f64 = true};
+    const struct exchange_options sums = {.k = t->kernels,
+                                          .threads = t->threads,
+                                          .shards = sunup__train_terms(t),
+                                          .n = e->n,
+                                          .f64 = true};
     TRY(sunup__exchange_create(t->comm, &sums, &e->exchange));
     const struct stream_options o = {.batch = t->o.batch,
                                      .shards = t->o.shards,

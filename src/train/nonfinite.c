@@ -40,12 +40,15 @@ static bool bad_source(const sunup_trainer *t, char *report)
     return false;
 }
 
+/* In a group of ranks the others need the rest of this one's steps. */
 static bool bad_step(const sunup_trainer *t, const sunup_random_key *key, char *report)
 {
     const sunup_plan *plan = t->pass->plan;
-    for (int i = 0; i < plan->n_steps; i++) {
+    sunup_status status = SUNUP_OK;
+    for (int i = 0; i < plan->n_steps && status == SUNUP_OK; i++) {
         const struct step *s = &plan->steps[i];
-        if (s->run(s, key) != SUNUP_OK) return false;
+        status = s->run(s, key);
+        if (status != SUNUP_OK || report[0] != '\0') continue;
         for (int o = 0; o < s->node->n_out; o++) {
             if (s->out[o] == NULL) continue;
             const int64_t at = first_bad(s->node->out[o], s->out[o]);
@@ -53,10 +56,11 @@ static bool bad_step(const sunup_trainer *t, const sunup_random_key *key, char *
             (void)snprintf(report, REPORT,
                            "layer '%s' (%s, step %d of the plan) made it first, at element %lld",
                            s->node->layer, s->node->op->name, i, (long long)at);
-            return true;
+            if (t->halo == NULL) return true;
         }
     }
-    return false;
+    (void)sunup__settle(t, status);
+    return report[0] != '\0';
 }
 
 static void search(sunup_trainer *t, const struct batch *b, char *report)
@@ -65,7 +69,8 @@ static void search(sunup_trainer *t, const struct batch *b, char *report)
         if (sunup__pass_load(t->pass, b->data[s - t->from]) != SUNUP_OK) return;
         const sunup_random_key key = {
             .seed = t->o.seed, .step = (uint64_t)b->number, .sample = s * t->pass->count};
-        if (bad_source(t, report) || bad_step(t, &key, report)) return;
+        if (bad_source(t, report) && t->halo == NULL) return;
+        if (bad_step(t, &key, report)) return;
     }
 }
 

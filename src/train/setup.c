@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/words.h"
+#include "graph/split/split.h"
 #include "train/trainer.h"
 
 enum { LINE = 16 }; /* elements that keep 64-byte alignment for f32, and for f64 too */
@@ -173,12 +174,13 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
 {
     const int n = (p->training ? t->model->n_parameters : 0) + p->n_averages;
     sunup_value **outputs =
-        sunup__arena_alloc(&p->graph->arena, (size_t)(n + 3) * sizeof(sunup_value *));
+        sunup__arena_alloc(&p->graph->arena, (size_t)(n + 4) * sizeof(sunup_value *));
     CHECK(outputs != NULL, t->ctx, E_MEMORY, "no memory for %d outputs", n);
     int n_outputs = 0;
     outputs[n_outputs++] = p->loss;
     if (p->correct != NULL && p->training) outputs[n_outputs++] = p->correct;
     if (p->output != NULL && !p->training) outputs[n_outputs++] = p->output;
+    if (p->split != NULL && p->correct != NULL && !p->training) outputs[n_outputs++] = p->labels;
     for (int i = 0; i < n; i++) outputs[n_outputs++] = p->gradients[i];
     TRY(sunup_graph_finish(p->graph));
     CHECK(sunup__elements(&p->loss->shape) == 1, t->ctx, E_SHAPE,
@@ -193,6 +195,8 @@ static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct p
     TRY(sunup__model_graph(t->model, p->count, p->training, &p->graph));
     TRY(add_loss(t, data, p));
     TRY(sunup_graph_finish(p->graph));
+    p->labels = p->target;
+    if (t->o.parts > 1) TRY(sunup__pass_split(t, p));
     TRY(match_inputs(t, data, p));
     if (p->training) TRY(add_gradients(t, p));
     return compile(t, p);
@@ -205,7 +209,7 @@ sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_
     CHECK(*pass != NULL, t->ctx, E_MEMORY, "no memory for a pass");
     (*pass)->count = count;
     (*pass)->training = training;
-    const sunup_status status = fill_pass(t, data, *pass);
+    const sunup_status status = sunup__pass_ready(t, *pass, fill_pass(t, data, *pass));
     if (status != SUNUP_OK) sunup__pass_destroy(pass);
     return status;
 }
@@ -214,6 +218,8 @@ void sunup__pass_destroy(struct pass **pass)
 {
     if (*pass == NULL) return;
     sunup_plan_destroy(&(*pass)->plan);
+    if ((*pass)->split != NULL) (*pass)->graph = (*pass)->whole;
+    sunup__split_destroy(&(*pass)->split);
     sunup_graph_destroy(&(*pass)->graph);
     sunup__free(*pass);
     *pass = NULL;
@@ -241,7 +247,6 @@ static sunup_status check_loss_name(sunup_trainer *t)
 sunup_status sunup__train_check_options(sunup_trainer *t)
 {
     const sunup_train_options *o = &t->o;
-    const int ranks = sunup_comm_ranks(t->comm);
     const int64_t samples = sunup_data_samples(t->data);
     CHECK(o->batch >= 1 && o->shards >= 1 && o->accumulate >= 1, t->ctx, E_ARGUMENT,
           "batch %lld, shards %d and accumulate %d must all be at least 1", (long long)o->batch,
@@ -251,10 +256,7 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
           (long long)o->batch,
           (long long)(o->batch < o->shards ? o->batch : o->batch / (o->batch / o->shards)),
           (long long)((o->batch + o->shards - 1) / o->shards * o->shards));
-    CHECK(ranks <= o->shards, t->ctx, E_ARGUMENT,
-          "%d ranks cannot share %d shards; start at most %d ranks or raise shards (which changes "
-          "the run)",
-          ranks, o->shards, o->shards);
+    TRY(sunup__train_check_parts(t));
     CHECK(t->model->flat == t->model->home, t->ctx, E_ARGUMENT,
           "the model has a trainer already; destroy it before another one is created");
     CHECK(samples >= 1, t->ctx, E_ARGUMENT, "the data hold no sample");
@@ -328,6 +330,7 @@ static sunup_status count_steps(sunup_trainer *t)
 uint64_t sunup__train_kernels(const sunup_trainer *t)
 {
     uint64_t h = sunup__hash(t->kernels->isa, strlen(t->kernels->isa), 0);
+    if (t->o.parts > 1) return h; /* ranks hold different parts, of which each has its steps */
     for (int i = 0; i < t->pass->plan->n_steps; i++) {
         const char *maker = t->pass->plan->steps[i].maker->name;
         h = sunup__hash(maker, strlen(maker), h);
@@ -345,6 +348,8 @@ static sunup_status compare_ranks(sunup_trainer *t)
                               (double)o->seed,
                               o->epochs,
                               (double)t->terms.n,
+                              t->o.parts,
+                              t->o.split != NULL ? t->o.split[0] : 0,
                               (double)sunup_data_samples(t->data)};
     const uint64_t weights = sunup__hash(numbers, sizeof numbers, sunup_model_hash(t->model));
     TRY(sunup__comm_compare(t->comm, weights,
@@ -355,8 +360,7 @@ static sunup_status compare_ranks(sunup_trainer *t)
 
 sunup_status sunup__train_setup(sunup_trainer *t)
 {
-    sunup__shards_of(t->o.shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &t->from,
-                     &t->to);
+    TRY(sunup__join_group(t));
     TRY(sunup__kernels(t->ctx, &t->kernels));
     TRY(sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true, &t->pass));
     TRY(lay_out_terms(t));

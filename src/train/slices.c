@@ -9,6 +9,7 @@
 
 #include "base/integers.h"
 #include "base/memory.h"
+#include "comm/halo.h"
 #include "train/trainer.h"
 
 /* --- setting up --- */
@@ -38,7 +39,7 @@ static struct exchange_options exchange_options(const sunup_trainer *t)
 {
     return (struct exchange_options){.k = t->kernels,
                                      .threads = t->threads,
-                                     .shards = t->o.shards,
+                                     .shards = sunup__train_terms(t),
                                      .n = t->terms.n,
                                      .head = t->model->n_flat_parameters,
                                      .data_n = t->model->n_flat,
@@ -52,8 +53,9 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)
     const struct exchange_options o = exchange_options(t);
     const int64_t slices = ceil_div(o.head, ranks);
     const int64_t elements = (t->o.accumulate > 1) * o.n + t->n_arrays * slices;
-    return sunup_plan_describe(t->pass->plan).arena_bytes + sunup__exchange_bytes(&o, ranks) +
-           elements * sunup_dtype_bytes(t->model->dtype);
+    const int64_t halo = t->halo != NULL ? sunup__halo_bytes(t->halo) : 0;
+    return sunup_plan_describe(t->pass->plan).arena_bytes + halo +
+           sunup__exchange_bytes(&o, ranks) + elements * sunup_dtype_bytes(t->model->dtype);
 }
 
 static void hear(void *trainer, struct slice piece)

@@ -77,11 +77,12 @@ static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard
 {
     void *slot = sunup__exchange_slot(t->exchange);
     clear_gaps(t, slot);
-    TRY(bind_slot(t, slot));
-    TRY(sunup__pass_load(t->pass, b->data[shard - t->from]));
+    sunup_status status = bind_slot(t, slot);
+    if (status == SUNUP_OK) status = sunup__pass_load(t->pass, b->data[shard - t->from]);
     const sunup_random_key key = {
         .seed = t->o.seed, .step = (uint64_t)b->number, .sample = shard * t->pass->count};
-    TRY(sunup_plan_run(t->pass->plan, key));
+    if (status == SUNUP_OK) status = sunup_plan_run(t->pass->plan, key);
+    TRY(sunup__settle(t, status));
     double loss = 0, correct = 0;
     TRY(scalar(t, t->pass->loss, &loss));
     if (t->pass->correct != NULL) TRY(scalar(t, t->pass->correct, &correct));
@@ -127,7 +128,8 @@ static sunup_status sum_batch(struct step_work *s)
     s->data_s += sunup__now_s() - asked;
     for (int i = t->from; i < t->to; i++) {
         if (i == t->to - 1) sunup__overlap(t, true);
-        if (s->mine == SUNUP_OK) s->mine = run_shard(t, s->batch, i);
+        s->mine = s->mine == SUNUP_OK ? run_shard(t, s->batch, i) : sunup__settle(t, s->mine);
+        if (t->halo != NULL && sunup__late_messages(s->mine)) return s->mine;
         if (s->mine != SUNUP_OK) push_failure(t);
     }
     sunup__overlap(t, false);

@@ -22,6 +22,11 @@ struct pass {
     sunup_value **gradients; /* training: of model tensor i                                  */
     int n_averages;
     sunup_value **averages; /* training: what graph->averages take in                       */
+    sunup_value *labels;    /* of output's rows: the target, or the own parts of it         */
+    /* In parts: graph is split's. loss and correct are the own share of the whole. */
+    struct split *split;
+    sunup_graph *whole;
+    bool cut; /* output holds the own parts, else every rank of the group has all of it */
 };
 
 /* Where a shard's terms stand in the flat sum: gradients as the weights, averages, extras. */
@@ -42,6 +47,8 @@ struct sunup_trainer {
     const struct kernels *kernels;
     int threads;
     int from, to;      /* shards of this rank */
+    int group, member; /* ranks that hold the parts of each shard, and this one's number among them */
+    struct halo *halo; /* between them; NULL: there is one */
     struct pass *pass; /* training */
     struct terms terms;
     struct stream *stream;
@@ -86,6 +93,15 @@ sunup_status sunup__train_check_options(sunup_trainer *t);
 sunup_status sunup__train_setup(sunup_trainer *t);
 sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
 uint64_t sunup__train_kernels(const sunup_trainer *t);
+/* parts.c */
+sunup_status sunup__train_check_parts(const sunup_trainer *t);
+sunup_status sunup__join_group(sunup_trainer *t); /* and the shards of this rank */
+int sunup__train_terms(const sunup_trainer *t);   /* of every sum of the run */
+sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p);
+/* The group agrees that its passes are made, with what they will exchange. */
+sunup_status sunup__pass_ready(const sunup_trainer *t, const struct pass *p, sunup_status mine);
+/* After a run of a pass, or in its place: the group has one status. */
+sunup_status sunup__settle(const sunup_trainer *t, sunup_status mine);
 /* slices.c */
 sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer will update */
 /* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
