@@ -10,6 +10,7 @@
 
 #include "base/system.h"
 #include "base/yaml.h"
+#include "graph/ops/parts.h"
 #include "program.h"
 #include "train/trainer.h"
 
@@ -150,7 +151,7 @@ static sunup_status predict_time(sunup_trainer *t, const struct node_file *f, st
 
 static struct exchange_options exchange_of(const sunup_trainer *t)
 {
-    return (struct exchange_options){.shards = t->o.shards,
+    return (struct exchange_options){.shards = sunup__train_terms(t),
                                      .n = t->terms.n,
                                      .head = t->model->n_flat_parameters,
                                      .data_n = t->model->n_flat,
@@ -162,6 +163,11 @@ static sunup_status predict(struct command *c, sunup_trainer *t, struct predicti
     struct node_file f = {.machine = {.node_ranks = 1, .bytes_per_s = INFINITY, .net = sunup__network_defaults()}};
     if (c->node != NULL) TRY(load_node(c, &f));
     f.machine.ranks = c->ranks > 0 ? (int)c->ranks : sunup_comm_ranks(c->comm);
+    CHECK(t->o.parts == 1 || f.machine.ranks <= t->o.shards ||
+              f.machine.ranks == sunup_comm_ranks(c->comm),
+          c->ctx, E_UNSUPPORTED,
+          "what a rank holds of %d parts is planned on the ranks themselves: mpiexec -n %d sunup plan",
+          t->o.parts, f.machine.ranks);
     const struct exchange_options o = exchange_of(t);
     const sunup_plan_info info = sunup_plan_describe(t->pass->plan);
     p->machine = f.machine;
@@ -204,6 +210,9 @@ static void show(const sunup_trainer *t, const struct prediction *p)
                  "%.3f MB a step\n",
                  p->machine.ranks, p->shards_most, 1e-9 * p->flops, 1e-6 * p->memory_bytes,
                  1e-6 * p->exchange.sent_bytes);
+    if (t->group > 1)
+        (void)printf("  a group   of %d ranks holds a shard; this one gives %.3f MB to the others for each\n",
+                     t->group, 1e-6 * (double)sunup__parts_sent(t->pass->graph));
     if (p->timed) show_time(p);
     (void)printf("  the run   %lld steps of batch %lld, %lld an epoch\n", (long long)t->total_steps,
                  (long long)t->o.batch, (long long)t->steps_per_epoch);
@@ -217,6 +226,9 @@ static void show_json(const sunup_trainer *t, const struct prediction *p)
                           "flops_per_step", p->flops, "memory_bytes", p->memory_bytes,
                           "sent_bytes_per_step", p->exchange.sent_bytes, "arena_bytes",
                           (json_int_t)info.arena_bytes, "kernels_per_shard", (json_int_t)info.steps);
+    (void)json_object_update_new(
+        j, json_pack("{s:i, s:I}", "ranks_per_shard", t->group, "halo_bytes_per_shard",
+                     (json_int_t)sunup__parts_sent(t->pass->graph)));
     if (p->timed)
         (void)json_object_update_new(
             j, json_pack("{s:f, s:f, s:f, s:f, s:s, s:i}", "step_s", p->step_s, "step_without_overlap_s",

@@ -228,7 +228,7 @@ static sunup_status fit(sunup_graph *graph, int n, sunup_value *const *outputs, 
     }
     RAISE(graph->ctx, E_MEMORY,
           "the values of a pass do not fit into memory_bytes %lld: with forward values made again "
-          "it takes %lld at least; a smaller batch or more shards need less",
+          "it takes %lld at least; a smaller batch, more shards, or parts on more ranks need less",
           (long long)limit, (long long)least);
 }
 
