@@ -137,6 +137,12 @@ static sunup_value *norm_alone(sunup_value *x)
     return norm(x, "w");
 }
 
+static sunup_value *group_norm(sunup_value *x)
+{
+    return sunup_group_norm(x, weight(x, "w", SUNUP_SHAPE(6)), weight(x, "b", SUNUP_SHAPE(6)), 3,
+                            1e-3);
+}
+
 static sunup_value *by_rows(sunup_value *x)
 {
     sunup_graph *g = x->node->graph;
@@ -208,6 +214,7 @@ static const struct net nets[] = {
     {"mean pool 3", S(1, 13, 7, 3), 'H', true, mean3},
     {"mean pool 5", S(1, 14, 8, 3), 'H', true, mean5},
     {"batch norm", S(3, 9, 5, 3), 0, false, norm_alone},
+    {"group norm", S(2, 9, 5, 6), 0, false, group_norm},
     {"rows of channels", S(2, 9, 5, 3), 0, true, by_rows},
     {"classifier", S(2, 9, 5, 3), 0, false, classifier},
     {"U-Net", S(2, 16, 8, 3), 0, false, u_net},
@@ -516,9 +523,9 @@ static sunup_value *largest(sunup_value *x)
     return sunup_max(x, 1, (int[]){1}, true);
 }
 
-static sunup_value *groups(sunup_value *x)
+static sunup_value *multiplies(sunup_value *x)
 {
-    return sunup_group_norm(x, NULL, NULL, 3, 1e-5);
+    return sunup_matmul(x, x, SUNUP_TRANSPOSE_B);
 }
 
 static void refused(const struct net *net, int parts, const char *says)
@@ -553,7 +560,7 @@ static void mistakes_are_named(void **state)
     refused(&(struct net){"", x, 0, false, folds}, 4, "folds the axis that is split");
     refused(&(struct net){"", x, 0, false, wraps}, 4, "circular padding along the axis");
     refused(&(struct net){"", x, 0, false, largest}, 4, "works along the axis that is split");
-    refused(&(struct net){"", x, 0, false, groups}, 4, "group_norm");
+    refused(&(struct net){"", x, 0, false, multiplies}, 4, "matmul");
     refused(&(struct net){"", x, 0, false, as_it_is}, 16, "16 parts of an axis of 9 rows");
     refused(&(struct net){"", x, 'D', false, as_it_is}, 2, "split D: the input has 2 space axes");
     refused(&(struct net){"", x, 0, false, as_it_is}, 3, "a power of two would fit");

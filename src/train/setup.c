@@ -362,7 +362,8 @@ sunup_status sunup__train_setup(sunup_trainer *t)
 {
     TRY(sunup__join_group(t));
     TRY(sunup__kernels(t->ctx, &t->kernels));
-    TRY(sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true, &t->pass));
+    TRY(sunup_comm_agree(t->comm, sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true,
+                                                     &t->pass)));
     TRY(lay_out_terms(t));
     TRY(count_steps(t));
     TRY(sunup__list_parameters(t));
@@ -370,7 +371,7 @@ sunup_status sunup__train_setup(sunup_trainer *t)
     /* max_steps ends a run early; its learning rates are those of the whole run. */
     CHECK(t->total_steps >= 1, t->ctx, E_ARGUMENT, "epochs %g of %lld steps is not one step",
           t->o.epochs, (long long)t->steps_per_epoch);
-    TRY(check_memory(t));
+    TRY(sunup_comm_agree(t->comm, check_memory(t)));
     TRY(sunup__share_weights(t));
     const double whole = floor(t->o.epochs * (double)t->steps_per_epoch + 1e-9);
     const double lr = sunup__optimizer_lr(t->optimizer);

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/halo.h"
 #include "train/trainer.h"
 
 static double number_at(const void *p, int64_t i, bool f64)
@@ -246,10 +247,17 @@ static sunup_status share_weights(const struct step_work *s)
     return sunup__exchange_share(s->t->exchange, name_site(s, "new weights", site));
 }
 
+/* For other ranks, since creation. */
+static double waited(const sunup_trainer *t)
+{
+    const double in_halos = t->halo != NULL ? sunup__halo_wait_s(t->halo) : 0;
+    return in_halos + sunup__exchange_wait_s(t->exchange);
+}
+
 sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
 {
     if (t->step >= t->total_steps) return SUNUP_E_END;
-    const double start = sunup__now_s(), waited_s = sunup__exchange_wait_s(t->exchange);
+    const double start = sunup__now_s(), waited_s = waited(t);
     struct step_work s = {.t = t};
     const bool checked = t->o.hash_steps > 0 && (t->step + 1) % t->o.hash_steps == 0;
     sunup__exchange_verify(t->exchange, checked);
@@ -272,7 +280,7 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
                                    .grad_norm = norm,
                                    .step_s = sunup__now_s() - start,
                                    .data_s = s.data_s,
-                                   .comm_s = sunup__exchange_wait_s(t->exchange) - waited_s};
+                                   .comm_s = waited(t) - waited_s};
     return SUNUP_OK;
 }
 

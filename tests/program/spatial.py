@@ -107,8 +107,8 @@ class Spatial(common.Case):
         if not common.MPICH:
             done = self.sunup("train", "run.yaml", ranks=3, status=1)
             self.assertEqual(done.stderr.count("3 ranks cannot share 2 shards of 4 parts"), 1, done.stderr)
-        self.write("net.yaml", (NET % "14, 8, 6").replace("relu: {name: top}", "group_norm: {name: top, num_groups: 2}"))
-        self.assertIn("group_norm 'top' in 4 parts", self.sunup("train", "run.yaml", status=1).stderr)
+        self.write("net.yaml", (NET % "14, 8, 6").replace("relu: {name: top}", "max: {name: top, axes: 1, keepdim: true}"))
+        self.assertIn("max 'top' in 4 parts", self.sunup("train", "run.yaml", status=1).stderr)
 
     def test_failures_are_told_to_the_group(self):
         ranks = 2 if common.MPICH else 4

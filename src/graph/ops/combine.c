@@ -117,22 +117,41 @@ static sunup_status moments_infer(struct node *n)
     struct channel_norm_attr *a = n->attr;
     const sunup_shape *x = &n->in[0]->shape;
     if (x->n < 2) return sunup__op_error(n, SUNUP_E_SHAPE, "x %s must be [.., C]", TEXT(n->in[0]));
-    a->samples = 1;
-    a->rows = sunup__product(x, 0, x->n - 1);
-    a->c = a->groups = x->d[x->n - 1];
-    for (int o = 0; o < n->n_out; o++) sunup__set_out(n, o, n->in[0]->dtype, SUNUP_SHAPE(a->c));
+    const bool by_sample = a->groups > 0;
+    a->c = x->d[x->n - 1];
+    a->samples = by_sample ? x->d[0] : 1;
+    a->rows = sunup__product(x, by_sample, x->n - 1);
+    if (!by_sample) a->groups = a->c;
+    for (int o = 0; o < n->n_out; o++)
+        sunup__set_out(n, o, n->in[0]->dtype,
+                       by_sample ? SUNUP_SHAPE(a->samples, a->groups) : SUNUP_SHAPE(a->c));
     return SUNUP_OK;
 }
 
-/* dx = dmean / rows + 2 (x - mean) dvar / rows. */
+sunup_value *sunup__by_channel(sunup_value *v, const sunup_shape *x)
+{
+    if (sunup__is_poison(v) || v->shape.n == 1) return v;
+    const int64_t samples = v->shape.d[0], groups = v->shape.d[1], c = x->d[x->n - 1];
+    sunup_shape y = *x;
+    for (int i = 1; i < y.n - 1; i++) y.d[i] = 1;
+    v = sunup_reshape(v, SUNUP_SHAPE(samples, groups, 1));
+    return sunup_reshape(sunup_broadcast(v, SUNUP_SHAPE(samples, groups, c / groups)), y);
+}
+
+/* dx = dmean / n + 2 (x - mean) dvar / n, for the n numbers that share statistics. */
 static void moments_grad(struct node *n, sunup_value *const *dy, const bool *want, sunup_value **dx)
 {
-    const double each = 1 / (double)((const struct channel_norm_attr *)n->attr)->rows;
+    const struct channel_norm_attr *a = n->attr;
+    const sunup_shape *x = &n->in[0]->shape;
+    const double each = 1 / (double)(a->rows * (a->c / a->groups));
     if (!want[0]) return;
-    sunup_value *by_mean = dy[0] ? sunup_scale(dy[0], each, 0) : NULL, *by_var = NULL;
-    if (dy[1]) by_var = sunup_mul(sunup_sub(n->in[0], n->out[0]), sunup_scale(dy[1], 2 * each, 0));
+    sunup_value *by_mean = NULL, *by_var = NULL;
+    if (dy[0]) by_mean = sunup__by_channel(sunup_scale(dy[0], each, 0), x);
+    if (dy[1])
+        by_var = sunup_mul(sunup_sub(n->in[0], sunup__by_channel(n->out[0], x)),
+                           sunup__by_channel(sunup_scale(dy[1], 2 * each, 0), x));
     dx[0] = sunup__plus(by_var, by_mean);
-    if (!by_var) dx[0] = sunup_broadcast(by_mean, n->in[0]->shape);
+    if (!by_var) dx[0] = sunup_broadcast(by_mean, *x);
 }
 
 static int64_t passes_workspace(const struct node *n, int threads)
@@ -144,7 +163,8 @@ static int64_t passes_workspace(const struct node *n, int threads)
 static int64_t moments_workspace(const struct node *n, int threads)
 {
     const struct channel_norm_attr *a = n->attr;
-    return passes_workspace(n, threads) + 2 * a->c * sunup_dtype_bytes(n->out[0]->dtype);
+    return passes_workspace(n, threads) +
+           2 * a->samples * a->c * sunup_dtype_bytes(n->out[0]->dtype);
 }
 
 static sunup_status moments_run(const struct node *n, const struct exec *e)
@@ -154,15 +174,15 @@ static sunup_status moments_run(const struct node *n, const struct exec *e)
     char *vectors = (char *)e->workspace + passes_workspace(n, e->threads);
     struct exec passes = *e;
     passes.in = (void *const[]){e->in[0], NULL, NULL};
-    passes.out =
-        (void *const[]){vectors, element_at(vectors, dtype, a->c), e->out[0], NULL, e->out[1]};
+    passes.out = (void *const[]){vectors, element_at(vectors, dtype, a->samples * a->c), e->out[0],
+                                 NULL, e->out[1]};
     return sunup__op_batch_norm_statistics.run(n, &passes);
 }
 
-sunup_value *sunup__moments(sunup_value *x)
+sunup_value *sunup__moments(sunup_value *x, int64_t groups)
 {
     if (!x || sunup__is_poison(x)) return x;
-    const struct channel_norm_attr attr = {0};
+    const struct channel_norm_attr attr = {.groups = groups};
     return sunup__node(x->node->graph, &sunup__op_moments, 1, &x, &attr, 0, NULL);
 }
 
@@ -233,19 +253,26 @@ static sunup_value *case_combine(sunup_graph *g)
 
 static sunup_value *case_moments(sunup_graph *g)
 {
-    sunup_value *mean = sunup__moments(sunup__case_input(g, "x", SUNUP_SHAPE(2, 3, 5, 4)));
+    sunup_value *mean = sunup__moments(sunup__case_input(g, "x", SUNUP_SHAPE(2, 3, 5, 4)), 0);
     return sunup_add(mean, sunup_square(sunup__output(mean, 1)));
 }
 
 static sunup_value *case_mean(sunup_graph *g)
 {
-    return sunup__moments(sunup__case_input(g, "x", SUNUP_SHAPE(7, 3)));
+    return sunup__moments(sunup__case_input(g, "x", SUNUP_SHAPE(7, 3)), 0);
+}
+
+static sunup_value *case_groups(sunup_graph *g)
+{
+    sunup_value *mean = sunup__moments(sunup__case_input(g, "x", SUNUP_SHAPE(2, 3, 5, 6)), 3);
+    return sunup_sub(sunup_square(sunup__output(mean, 1)), mean);
 }
 
 static const struct op_case combine_cases[] = {{"combine:3x5", case_combine}};
 static const struct op_case moments_cases[] = {
     {"moments:n2h3w5c4", case_moments},
     {"moments:n7c3:mean", case_mean},
+    {"moments:n2h3w5c6:groups3", case_groups},
 };
 
 const struct op sunup__op_combine = {

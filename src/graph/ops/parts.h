@@ -4,7 +4,7 @@
  *   margins_grad  in: gradients of those          out: what they give each own slab
  *   extend        in: before, x, behind           out: the rows one after the other
  *   combine       in: a term of each own slab     out: for each own slab the sum over ALL slabs
- *   moments       in: x [.., C]                   out: mean and biased variance of each channel
+ *   moments       in: x [.., C]                   out: mean and biased variance of channels
  *
  * A process holds `own` neighbouring slabs from `first` on; own divides the number of slabs. Where
  * it does not hold all, margins and combine turn to the link: what was written to its room becomes
@@ -51,8 +51,11 @@ void sunup__windows(const struct parts *parts, int axis, struct windows w, sunup
                     sunup_value **window);
 /* y[i] = the sum over all slabs of x; all of one shape. */
 void sunup__combine(const struct parts *parts, sunup_value *const *x, sunup_value **y);
-/* mean [C], and by sunup__output 1 the variance, of x's slab alone. */
-sunup_value *sunup__moments(sunup_value *x);
+/* The mean, and by sunup__output 1 the variance, of x's slab alone: [C], or of so many groups of channels of
+ * each sample [N, groups]. */
+sunup_value *sunup__moments(sunup_value *x, int64_t groups);
+/* Such a statistic as a number for each channel of x: it broadcasts to x. */
+sunup_value *sunup__by_channel(sunup_value *statistic, const sunup_shape *x);
 /* Bytes, and parcels of both ways, that one turn of this graph moves at most. */
 struct parts_needs {
     int64_t give, take;

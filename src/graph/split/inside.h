@@ -28,7 +28,7 @@ void sunup__split_conv(struct split *s, const struct node *n);
 void sunup__split_conv_transpose(struct split *s, const struct node *n);
 void sunup__split_pool(struct split *s, const struct node *n);
 void sunup__split_sum(struct split *s, const struct node *n);
-void sunup__split_batch_norm(struct split *s, const struct node *n);
+void sunup__split_norm(struct split *s, const struct node *n); /* batch norm, group norm */
 void sunup__split_cross_entropy(struct split *s, const struct node *n);
 
 static inline struct slabs *slabs_of(const struct split *s, const sunup_value *v)

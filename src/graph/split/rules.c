@@ -205,7 +205,8 @@ split_rule sunup__split_rule(const struct op *op)
         {&sunup__op_conv_data_grad, sunup__split_conv_transpose},
         {&sunup__op_max_pool, sunup__split_pool},
         {&sunup__op_avg_pool, sunup__split_pool},
-        {&sunup__op_batch_norm, sunup__split_batch_norm},
+        {&sunup__op_batch_norm, sunup__split_norm},
+        {&sunup__op_group_norm, sunup__split_norm},
         {&sunup__op_cross_entropy, sunup__split_cross_entropy},
     };
     if (op->flags & OP_POINTWISE) return pointwise;

@@ -9,7 +9,7 @@
  *   conv, conv_transpose, pooling    on windows: the slab with the rows it needs of others; padding
  *                                    is left at the ends of the axis only
  *   sum, mean, cross-entropy         a term of each slab, combined
- *   batch norm                       moments of each slab, combined in f64, then pointwise
+ *   batch norm, group norm           moments of each slab, combined in f64, then pointwise
  *
  * Weights reach the slabs through a binary tree of views, so that the gradients of slabs are added
  * along that tree: parts are a power of two, and so a rank's own slabs are a subtree.

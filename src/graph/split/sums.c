@@ -1,8 +1,8 @@
 /* sums.c - ops that read all of the axis: a term of each slab, combined in the order of the slabs.
  *
- * Batch norm: a slab's mean and variance by the same passes as whole ones, then in f64
+ * Batch and group norm: a slab's mean and variance by the same passes as whole ones, then in f64
  *
- *   sum = rows mean,  squares = rows (var + mean^2);   combined:  mean = sum / n,
+ *   sum = n mean,  squares = n (var + mean^2);   combined:  mean = sum / n,
  *   var = squares / n - mean^2,  scale = gamma / sqrt(var + eps),  y = scale x + (beta - scale mean)
  *
  * f64 of f32 moments loses nothing to the difference. All of it is made of ops with gradients, and
@@ -56,31 +56,38 @@ void sunup__split_cross_entropy(struct split *s, const struct node *n)
     combine(s, n->out[0], term);
 }
 
-/* ---------------------------------------------------------------------- batch norm --- */
+/* ---------------------------------------------------------------------------- norms --- */
 
-/* [2 C] of f64: the slab's sums of x and x^2. */
-static sunup_value *sums_of(sunup_value *x)
+/* Numbers of x that share statistics. */
+static double count_of(const struct channel_norm_attr *a)
 {
-    sunup_value *moments = sunup__moments(x);
+    return (double)(a->rows * (a->c / a->groups));
+}
+
+/* f64: the slab's sums of x, then of x^2. */
+static sunup_value *sums_of(sunup_value *x, int64_t groups)
+{
+    sunup_value *moments = sunup__moments(x, groups);
     if (sunup__is_poison(moments)) return moments;
-    const double rows = (double)sunup__product(&x->shape, 0, x->shape.n - 1);
+    const double n = count_of(moments->node->attr);
     sunup_value *mean = sunup_cast(moments, SUNUP_F64),
                 *var = sunup_cast(sunup__output(moments, 1), SUNUP_F64);
-    sunup_value *both[] = {sunup_scale(mean, rows, 0),
-                           sunup_scale(sunup_add(var, sunup_square(mean)), rows, 0)};
+    sunup_value *both[] = {sunup_scale(mean, n, 0),
+                           sunup_scale(sunup_add(var, sunup_square(mean)), n, 0)};
     return sunup_concat(2, both, 0);
 }
 
-struct statistics { /* f64, [C] */
+struct statistics { /* f64, [C] or [N, groups] */
     sunup_value *mean, *var, *rstd;
 };
 
 static struct statistics statistics_of(sunup_value *sums, const struct channel_norm_attr *a)
 {
-    const double each = 1 / (double)a->rows;
+    const double each = 1 / count_of(a);
+    const int64_t half = sums->shape.d[0] / 2;
     struct statistics t;
-    t.mean = sunup_scale(sunup_slice(sums, 0, 0, a->c), each, 0);
-    sunup_value *squares = sunup_scale(sunup_slice(sums, 0, a->c, a->c), each, 0);
+    t.mean = sunup_scale(sunup_slice(sums, 0, 0, half), each, 0);
+    sunup_value *squares = sunup_scale(sunup_slice(sums, 0, half, half), each, 0);
     t.var = sunup_relu(sunup_sub(squares, sunup_square(t.mean)));
     sunup_value *one = sunup_scalar(sums->node->graph, SUNUP_F64, 1);
     t.rstd = sunup_div(one, sunup_sqrt(sunup_scale(t.var, 1, a->eps)));
@@ -90,28 +97,32 @@ static struct statistics statistics_of(sunup_value *sums, const struct channel_n
 static sunup_value *normalise(sunup_value *x, const struct statistics *t, sunup_value *gamma,
                               sunup_value *beta)
 {
-    sunup_value *scale = gamma ? sunup_mul(t->rstd, sunup_cast(gamma, SUNUP_F64)) : t->rstd;
+    sunup_value *scale = sunup__by_channel(t->rstd, &x->shape);
+    if (gamma) scale = sunup_mul(scale, sunup_cast(gamma, SUNUP_F64));
     scale = sunup_cast(scale, x->dtype);
-    sunup_value *shift = sunup_neg(sunup_mul(t->mean, sunup_cast(scale, SUNUP_F64)));
+    sunup_value *mean = sunup__by_channel(t->mean, &x->shape);
+    sunup_value *shift = sunup_neg(sunup_mul(mean, sunup_cast(scale, SUNUP_F64)));
     if (beta) shift = sunup_add(sunup_cast(beta, SUNUP_F64), shift);
     return sunup__pointwise(PW_fma, x, scale, sunup_cast(shift, x->dtype), 0, 0);
 }
 
-void sunup__split_batch_norm(struct split *s, const struct node *n)
+void sunup__split_norm(struct split *s, const struct node *n)
 {
     const struct channel_norm_attr *a = n->attr;
     const int own = s->parts->own;
-    sunup_value **term = room(s), **sums = room(s);
-    sunup_value **of[4] = {sunup__split_begin(s, n->out[0], slabs_of(s, n->in[0])->cut)};
-    for (int o = 1; o < 4; o++) of[o] = sunup__split_begin(s, n->out[o], NULL);
-    if (!term || !sums || !of[0] || !of[1] || !of[2] || !of[3]) return;
-    for (int i = 0; i < own; i++) term[i] = sums_of(slab_of(s, n->in[0], i));
+    const int64_t groups = n->op == &sunup__op_group_norm ? a->groups : 0;
+    sunup_value **term = room(s), **sums = room(s), **of[MAX_OUT];
+    of[0] = sunup__split_begin(s, n->out[0], slabs_of(s, n->in[0])->cut);
+    for (int o = 1; o < n->n_out; o++) of[o] = sunup__split_begin(s, n->out[o], NULL);
+    for (int o = 0; o < n->n_out; o++)
+        if (term == NULL || sums == NULL || of[o] == NULL) return;
+    for (int i = 0; i < own; i++) term[i] = sums_of(slab_of(s, n->in[0], i), groups);
     sunup__combine(s->parts, term, sums);
     for (int i = 0; i < own && !sunup__is_poison(sums[i]); i++) {
         sunup_value *x = slab_of(s, n->in[0], i);
         const struct statistics t = statistics_of(sums[i], a);
         of[0][i] = normalise(x, &t, slab_of(s, n->in[1], i), slab_of(s, n->in[2], i));
         sunup_value *const whole[] = {t.mean, t.rstd, t.var};
-        for (int o = 1; o < 4; o++) of[o][i] = sunup_cast(whole[o - 1], x->dtype);
+        for (int o = 1; o < n->n_out; o++) of[o][i] = sunup_cast(whole[o - 1], x->dtype);
     }
 }
