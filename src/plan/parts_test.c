@@ -127,6 +127,8 @@ static double arena_of_parts(sunup_context *ctx, int own)
     return bytes;
 }
 
+/* Less than whole even on one process: what a step needs beside it is that of one slab. The limits are between the
+ * figures with and without slabs made again. */
 static void each_process_keeps_its_part(void **state)
 {
     (void)state;
@@ -135,9 +137,9 @@ static void each_process_keeps_its_part(void **state)
     sunup_graph *g = net(ctx);
     const double whole = arena(g, sunup_graph_find(g, "loss"));
     sunup_graph_destroy(&g);
-    assert_true(arena_of_parts(ctx, PARTS) < 1.25 * whole);
-    assert_true(arena_of_parts(ctx, PARTS / 2) < 0.65 * whole);
-    assert_true(arena_of_parts(ctx, 1) < 0.4 * whole);
+    assert_true(arena_of_parts(ctx, PARTS) < 0.96 * whole);
+    assert_true(arena_of_parts(ctx, PARTS / 2) < 0.59 * whole);
+    assert_true(arena_of_parts(ctx, 1) < 0.37 * whole);
     sunup_context_destroy(&ctx);
 }
 
