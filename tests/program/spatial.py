@@ -28,6 +28,19 @@ model:
     - conv: {name: out, out_channels: 3, kernel_size: 1}
 """
 
+PICTURES = """
+model:
+  input: {name: x, shape: [8, 8, 1]}
+  layers:
+    - conv: {out_channels: 8, kernel_size: 3, padding: 1, bias: false}
+    - batch_norm:
+    - relu:
+    - max_pool: 2
+    - global_avg_pool:
+    - dropout: 0.2
+    - linear: {name: fc, out_features: 3}
+"""
+
 RUN = """
 model: net.yaml
 data:
@@ -75,12 +88,29 @@ class Spatial(common.Case):
         self.volumes("8, 14, 6")
         ranks = 2 if common.MPICH else 4
         seen = set()
-        for cut in ["parts=2"], ["parts=4", "split=H"], ["parts=2", "split=W"], ["parts=4", "numerics=exact"]:
+        for cut in (["parts=2"], ["parts=4", "split=H"], ["parts=2", "split=W"], ["parts=4", "numerics=exact"],
+                    ["shards=1", "accumulate=2"]):
             cut = [word for option in cut for word in ("--set", option)]
             want = self.figures(*cut)
             self.assertEqual(self.figures(*cut, ranks=ranks), want, cut)
             seen.add(want[0])
-        self.assertEqual(len(seen), 4)
+        self.assertEqual(len(seen), 5)
+
+    def confusion(self):
+        return re.search(r"<h2>Confusion</h2>.*?</table>", (self.run_dir / "report.html").read_text(), re.S).group()
+
+    def test_counts_of_classes(self):
+        """Of each pixel's, and of a picture's after a mean over its space: none twice."""
+        for kind in "pixels", "pictures":
+            if kind == "pictures":
+                self.write("net.yaml", PICTURES)
+                self.write("run.yaml", common.RUN % self.run_dir)
+            options = ["--set", "parts=4", "--set", "shards=2", "--set", "epochs=2"]
+            want = self.figures(*options), self.confusion()
+            for ranks in (2,) if common.MPICH else (2, 4, 8):
+                self.assertEqual((self.figures(*options, ranks=ranks), self.confusion()), want, (kind, ranks))
+            self.assertEqual(sum(map(int, re.findall(r"%,transparent\)\">(\d+)", want[1]))),
+                             {"pixels": 5 * 14 * 8 * 6, "pictures": 240}[kind])
 
     def test_parts_are_close_to_the_whole(self):
         whole, parts = self.train("--set", "parts=1"), self.train()
@@ -107,8 +137,9 @@ class Spatial(common.Case):
         if not common.MPICH:
             done = self.sunup("train", "run.yaml", ranks=3, status=1)
             self.assertEqual(done.stderr.count("3 ranks cannot share 2 shards of 4 parts"), 1, done.stderr)
-        self.write("net.yaml", (NET % "14, 8, 6").replace("relu: {name: top}", "max: {name: top, axes: 1, keepdim: true}"))
-        self.assertIn("max 'top' in 4 parts", self.sunup("train", "run.yaml", status=1).stderr)
+        self.volumes("8, 8, 6")
+        self.write("net.yaml", (NET % "8, 8, 6").replace("relu: {name: top}", "permute: {name: top, order: [0, 2, 1, 3, 4]}"))
+        self.assertIn("permute 'top' in 4 parts", self.sunup("train", "run.yaml", status=1).stderr)
 
     def test_failures_are_told_to_the_group(self):
         ranks = 2 if common.MPICH else 4
