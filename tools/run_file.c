@@ -35,6 +35,7 @@ static const struct key run_keys[] = {
     RUN("label_smoothing", REAL, o.label_smoothing),
     RUN("batch", INTEGER, o.batch),
     RUN("shards", INT, o.shards),
+    RUN("sum", TEXT, o.sum),
     RUN("accumulate", INT, o.accumulate),
     RUN("parts", INT, o.parts),
     RUN("split", TEXT, o.split),

@@ -82,12 +82,14 @@ static void keep_run_file(struct command *c, const struct session *s)
 static void conclude(struct command *c, struct session *s, const sunup_metrics *last,
                      double start_s)
 {
+    const int64_t repeated = sunup__trainer_repeated(s->trainer);
     if (c->json) {
         json_t *j = metrics_json(last);
         char hash[20];
         (void)snprintf(hash, sizeof hash, "%016llx",
                        (unsigned long long)sunup_model_hash(s->model));
         (void)json_object_set_new(j, "hash", json_string(hash));
+        (void)json_object_set_new(j, "repeated", json_integer(repeated));
         (void)json_object_set_new(j, "seconds", json_real(sunup__now_s() - start_s));
         (void)json_object_set_new(j, "peak_bytes", json_integer(sunup__memory_peak()));
         print_json(j);
@@ -98,6 +100,9 @@ static void conclude(struct command *c, struct session *s, const sunup_metrics *
     (void)printf("\n  step %lld, weights %016llx, %.1f s, peak memory %.0f MB\n",
                  (long long)last->step, (unsigned long long)sunup_model_hash(s->model),
                  sunup__now_s() - start_s, 1e-6 * (double)sunup__memory_peak());
+    if (repeated > 0)
+        (void)printf("  %lld batches computed twice: gradients outgrew the integers of their sum\n",
+                     (long long)repeated);
     if (s->run.o.run_dir != NULL)
         (void)printf(
             "  run folder %s: report.html, metrics.jsonl, checkpoints, TensorBoard events\n",

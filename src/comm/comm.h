@@ -42,23 +42,34 @@ int sunup__subtrees(int shards, int from, int to, int *start, int *level);
  *     slot, push        for every own shard, in ascending order; ready, where a shard's first elements are
  *                       complete before the rest, so that they can travel
  *     reduce            total: the sums of the own slices of the head, and the tail
+ *     again?            rarely, with SUM_INT32: the same once more from the first slot on
  *     combine           as often as wanted: integers added over all ranks
  *     (the caller makes new data of its slices, calling give for each piece)
  *     share             data: all slices are on all ranks
  *
  * All ranks make the same calls with the same sizes. */
 struct exchange;
+enum sum_kind {
+    SUM_TREE, /* f32 or f64, added along the tree */
+    /* The head as block-scaled integers, exact in any order; the tail along the tree. Of f32 and at most 65536 shards.
+     * For gradients whose sizes within 512 neighbours span less than 2^(28 - log2 S): see fixed.c. */
+    SUM_INT32
+};
+/* E_UNSUPPORTED, with a sentence: not by integers. */
+sunup_status sunup__fixed_check(sunup_context *ctx, int shards, bool f64);
 struct exchange_options {
     const struct kernels *k;
     int threads, shards;
     int64_t n, head; /* elements; head = 0: an all-reduce, the total is whole on every rank */
     int64_t data_n;  /* elements of data, >= head; what lies beyond head is the rank's own affair */
     bool f64;
+    enum sum_kind kind;
     /* Where a slice may end: the last such place <= at (ascending in at, 0 for 0). NULL: anywhere. */
     int64_t (*cut)(const void *arg, int64_t at);
     const void *cut_arg;
 };
-/* Memory: (subtrees + log2 of the block + 1) * n + data_n elements. */
+/* Memory: (subtrees + log2 of the block + 1) * n + data_n elements; with SUM_INT32 3 n + data_n, and
+ * those rows of the tail. */
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,
                                     struct exchange **x);
 void sunup__exchange_destroy(struct exchange **x);
@@ -72,12 +83,20 @@ void *sunup__exchange_data(struct exchange *x);
 /* Where the next own shard's terms must be written ([n], not zeroed). */
 void *sunup__exchange_slot(struct exchange *x);
 /* The first n elements of the slot are complete and will not be written again; n ascends. Between the tasks of a
- * computation: it sends what can go, lands what has come, and does not wait. An error is reduce's. */
+ * computation: it sends what can go, lands what has come, and does not wait. An error is reduce's. Nothing with
+ * SUM_INT32, whose integers mean something only when the largest terms of all ranks are known. */
 void sunup__exchange_ready(struct exchange *x, int64_t n);
 /* The slot is full: add it in. Call for every own shard in ascending order. */
 void sunup__exchange_push(struct exchange *x);
 /* After all own shards. site: what this is ("step 12 gradients"), for reports. */
 sunup_status sunup__exchange_reduce(struct exchange *x, const char *site);
+/* After reduce, the same on all ranks: some terms were larger than foreseen, and there is no total. The caller must
+ * compute and push the same terms again, and reduce; no step does so twice. Also true of the first step. */
+bool sunup__exchange_again(const struct exchange *x);
+/* With SUM_INT32: what the bits of later steps depend on, [*n], the same on all ranks between reduce and the next push;
+ * for checkpoints. *n = 0 with SUM_TREE. restore: E_ARGUMENT if they cannot be such. */
+const float *sunup__exchange_bounds(const struct exchange *x, int64_t *n);
+sunup_status sunup__exchange_restore(struct exchange *x, const float *bounds);
 /* From now on reduce calls hear for each piece of the total of own slices, on the thread that made
  * it and while it is in cache; pieces end where slices may. False if this exchange cannot: then nothing is called. */
 bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece),

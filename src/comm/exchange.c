@@ -11,6 +11,8 @@
  *                 every bucket; stages.c exchanges these parts between ranks of the same place in their
  *                 nodes, and what comes in is written to the others of the node
  *
+ * With SUM_INT32 that is how the tail goes; the head goes by integers.c, over the same buckets and slices.
+ *
  * By messages, buckets leave as soon as the last own shard's terms are complete there (ready), while
  * the rest is still computed. No allocation in a step.
  */
@@ -49,9 +51,28 @@ void *sunup__exchange_total(struct exchange *x)
 
 bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece), void *arg)
 {
-    if (x->node == NULL || sunup__over_wire(x) || sunup__node_sum_is_small(x->node)) return false;
+    if (x->node == NULL || sunup__over_wire(x) || x->integers != NULL ||
+        sunup__node_sum_is_small(x->node))
+        return false;
     x->listener = (struct listener){hear, arg, sunup__exchange_cuts(x)};
     return true;
+}
+
+bool sunup__exchange_again(const struct exchange *x)
+{
+    return x->again;
+}
+
+const float *sunup__exchange_bounds(const struct exchange *x, int64_t *n)
+{
+    *n = x->integers != NULL ? sunup__fixed_blocks(x->o.head) : 0;
+    return x->integers != NULL ? sunup__fixed_bounds(sunup__integers_fixed(x)) : NULL;
+}
+
+sunup_status sunup__exchange_restore(struct exchange *x, const float *bounds)
+{
+    if (x->integers == NULL) return SUNUP_OK;
+    return sunup__fixed_restore(x->comm->ctx, sunup__integers_fixed(x), bounds);
 }
 
 double sunup__exchange_wait_s(const struct exchange *x)
@@ -105,7 +126,8 @@ static void merge_up_to(struct exchange *x, int64_t n)
 
 void sunup__exchange_ready(struct exchange *x, int64_t n)
 {
-    if (x->head == NULL || x->next != x->to - 1 || x->early != SUNUP_OK) return;
+    if (x->head == NULL || x->integers != NULL) return;
+    if (x->next != x->to - 1 || x->early != SUNUP_OK) return;
     if (least(n, x->o.head) > x->merged) {
         merge_up_to(x, least(n, x->o.head));
         say_complete(x, x->merged);
@@ -119,16 +141,18 @@ void sunup__exchange_ready(struct exchange *x, int64_t n)
 
 void *sunup__exchange_slot(struct exchange *x)
 {
-    return x->next < x->to ? x->rows.row[x->rows.depth] : NULL;
+    if (x->next >= x->to) return NULL;
+    return x->integers != NULL ? sunup__integers_slot(x) : x->rows.row[x->rows.depth];
 }
 
 void sunup__exchange_push(struct exchange *x)
 {
     if (x->next < x->to) {
+        if (x->integers != NULL) sunup__integers_push(x);
         merge_up_to(x, x->sum.n);
         sunup__rows_push(&x->sum, &x->rows, x->next);
     }
-    x->merged = 0;
+    x->merged = sunup__exchange_tree_at(&x->o);
     x->next++;
     if (x->next == x->to) say_complete(x, x->sum.n);
 }
@@ -166,35 +190,13 @@ static void sum_tail_on_node(struct exchange *x)
     }
 }
 
-/* Terms are shown in the meeting; not where they are looked at twice, which takes a meeting more. */
-static bool shows(const struct exchange *x)
-{
-    return x->node != NULL && sunup__node_sum_is_small(x->node) && !x->comm->verified;
-}
-
-/* Without a head the call ends only when the totals of all ranks are there. */
-static sunup_status sum_on_node(struct exchange *x)
-{
-    if (shows(x)) {
-        sunup__node_sum_small(x->node);
-        return SUNUP_OK;
-    }
-    const struct listener nobody = {.cuts = {sunup__cut_at_line, NULL}};
-    if (x->listener.hear != NULL) sunup__node_sum_listen(x->node, &x->listener);
-    if (x->buckets > 0) sunup__node_sum_run(x->node, x->part[0]);
-    sunup__node_sum_listen(x->node, &nobody);
-    sum_tail_on_node(x);
-    return x->o.head > 0 ? SUNUP_OK : sunup__node_meet(x->comm);
-}
-
 static sunup_status sum_tail_over_wire(struct exchange *x)
 {
     const struct slice mine = {x->o.head + x->tail_part.at, x->tail_part.n};
     if (x->node != NULL) sunup__node_sum_run(x->node, mine);
     TRY(sunup__stages_sum(x->tail, x->tail_row, x->total + x->o.head * sunup__sum_element(&x->sum)));
-    if (x->node == NULL) return SUNUP_OK;
-    give_to_node(x, &x->shared, x->total, mine);
-    return x->o.head > 0 ? SUNUP_OK : sunup__node_meet(x->comm);
+    if (x->node != NULL) give_to_node(x, &x->shared, x->total, mine);
+    return SUNUP_OK;
 }
 
 /* Both in any case: the other ranks take part in them. */
@@ -206,19 +208,54 @@ static sunup_status compare_sums(struct exchange *x)
     return head != SUNUP_OK ? head : tail;
 }
 
-static sunup_status sum_over_wire(struct exchange *x)
+static void sum_head_on_node(struct exchange *x)
 {
-    TRY(start_buckets(x, x->o.head));
-    if (x->buckets > 0) TRY(sunup__stages_finish(x->head));
-    x->started = 0; /* nothing is under way any more */
-    if (x->tail != NULL) TRY(sum_tail_over_wire(x));
-    return compare_sums(x);
+    const struct listener nobody = {.cuts = {sunup__cut_at_line, NULL}};
+    if (x->listener.hear != NULL) sunup__node_sum_listen(x->node, &x->listener);
+    sunup__node_sum_run(x->node, x->part[0]);
+    sunup__node_sum_listen(x->node, &nobody);
 }
 
+static sunup_status sum_head(struct exchange *x)
+{
+    if (x->integers != NULL) return sunup__integers_total(x);
+    if (sunup__over_wire(x)) {
+        TRY(start_buckets(x, x->o.head));
+        TRY(sunup__stages_finish(x->head));
+        x->started = 0; /* nothing is under way any more */
+        return SUNUP_OK;
+    }
+    if (x->node != NULL) sum_head_on_node(x);
+    return SUNUP_OK;
+}
+
+static sunup_status sum_tail(struct exchange *x)
+{
+    if (x->tail != NULL) return sum_tail_over_wire(x);
+    if (x->node != NULL) sum_tail_on_node(x);
+    return SUNUP_OK;
+}
+
+/* Terms are shown in the meeting; not where they are looked at twice, which takes a meeting more. */
+static bool shows(const struct exchange *x)
+{
+    return x->node != NULL && x->integers == NULL && sunup__node_sum_is_small(x->node) &&
+           !x->comm->verified;
+}
+
+/* Without a head the call ends only when the totals of all ranks are there. Before a repetition, whose first term
+ * overwrites what others of the node have looked at, it ends when all have. */
 static sunup_status sum_up(struct exchange *x)
 {
-    if (sunup__over_wire(x)) return sum_over_wire(x);
-    return x->node != NULL ? sum_on_node(x) : SUNUP_OK;
+    if (shows(x)) {
+        sunup__node_sum_small(x->node);
+        return SUNUP_OK;
+    }
+    if (x->integers != NULL) TRY(sunup__integers_decide(x));
+    if (!x->again && x->buckets > 0) TRY(sum_head(x));
+    if (!x->again) TRY(sum_tail(x));
+    if (x->node != NULL && (x->again || x->o.head == 0)) TRY(sunup__node_meet(x->comm));
+    return x->again ? SUNUP_OK : compare_sums(x);
 }
 
 /* If the ranks do not agree to go on, messages that left early stay under way: nothing may follow them. */
@@ -228,16 +265,18 @@ static void end_early(struct exchange *x, sunup_status status)
     x->early = SUNUP_OK;
     x->started = 0;
     x->next = x->from;
-    x->merged = 0;
+    x->merged = sunup__exchange_tree_at(&x->o);
     x->rows.depth = 0;
     x->steps++;
 }
 
 sunup_status sunup__exchange_reduce(struct exchange *x, const char *site)
 {
-    const struct call call = sunup__sum_call(&x->sum, site);
-    const bool looks = x->comm->verified && sunup__one_node(x->comm) && x->node != NULL;
+    struct call call = sunup__sum_call(&x->sum, site);
+    const bool looks = x->comm->verified && sunup__one_node(x->comm) && x->node != NULL &&
+                       x->integers == NULL;
     uint64_t next = 0;
+    if (x->integers != NULL) call.kind = CALL_SUM_INT32;
     if (shows(x)) sunup__node_sum_show(x->node);
     sunup_status status = sunup__meet(x->comm, &call, all_pushed(x), 0);
     if (status == SUNUP_OK) {

@@ -1,4 +1,10 @@
-/* exchange.h - an exchange as its two files see it: exchange_layout.c makes it, exchange.c runs it. */
+/* exchange.h - an exchange as its files see it: exchange_layout.c makes it, exchange.c runs it,
+ * integers.c adds its head up where that goes by integers.
+ *
+ * Rows: partial sums of all n elements, one behind the other. By integers the tree has the tail only,
+ * and so have all rows; the head before the first one's tail is this rank's integers. Row i then begins
+ * so many elements before its tail that offsets in rows are those in the sum, and touches no head.
+ */
 #ifndef SUNUP_COMM_EXCHANGE_H
 #define SUNUP_COMM_EXCHANGE_H
 
@@ -10,6 +16,9 @@ struct exchange {
     struct sum sum;
     int from, to, next; /* own shards, and the one awaited */
     struct rows rows;
+    float *private_sizes;      /* of the own terms, if they are not shared */
+    struct integers *integers; /* add the head; NULL: the tree does */
+    bool again;
     int64_t merged;     /* elements of the shard at hand that are added in */
     char *memory;       /* rows and data that are not shared */
     char *data, *total;
@@ -17,6 +26,7 @@ struct exchange {
     struct node_sum *node;      /* adds those rows */
     struct listener listener;   /* of the head's total; hear NULL: none */
     struct stages *head, *tail; /* add what no node holds; NULL: all ranks are here */
+    struct stages *sizes;       /* of integers, likewise */
     struct sum tail_sum;
     char *tail_row[TREE_DEPTH]; /* of the rows that stages take */
     struct slice *bucket, *part; /* [buckets] of the head, and what of each is this rank's to pass on */
@@ -29,6 +39,15 @@ struct exchange {
     int64_t words_room;
 };
 
+static inline bool sunup__exchange_has_integers(const struct exchange_options *o)
+{
+    return o->kind == SUM_INT32 && o->head > 0;
+}
+/* The first element that the tree adds. */
+static inline int64_t sunup__exchange_tree_at(const struct exchange_options *o)
+{
+    return sunup__exchange_has_integers(o) ? o->head : 0;
+}
 /* Messages are needed: not all ranks see each other's rows. */
 static inline bool sunup__over_wire(const struct exchange *x)
 {
@@ -43,5 +62,22 @@ _Atomic uint64_t *sunup__exchange_complete(const struct exchange *x, int node_ra
 sunup_status sunup__verify_before(struct exchange *x, uint64_t *next);
 sunup_status sunup__verify_after(struct exchange *x, const char *site, uint64_t next);
 void sunup__exchange_find_slices(const struct exchange *x, int rank, struct slice *slices);
+/* Where a rank of the node has the largest sizes of its terms. */
+float *sunup__exchange_sizes(const struct exchange *x, int node_rank);
+
+/* --- integers.c --- */
+/* What is exchanged between members that have one row of integers each, and of sizes. */
+struct sum sunup__integers_sum(const struct exchange_options *o, int members);
+struct sum sunup__integers_sizes(const struct exchange_options *o, int members);
+int64_t sunup__integers_row_bytes(const struct exchange_options *o); /* of sizes; 0: no integers */
+int64_t sunup__integers_bytes(const struct exchange_options *o, int own_shards); /* that create allocates */
+sunup_status sunup__integers_create(struct exchange *x); /* rows are laid out */
+void sunup__integers_destroy(struct exchange *x);
+void *sunup__integers_slot(const struct exchange *x);
+void sunup__integers_push(struct exchange *x); /* the slot, whose tail goes to the row on top */
+/* Between meet and leave: x->again; then, unless that is true, the head's totals of the own slices. */
+sunup_status sunup__integers_decide(struct exchange *x);
+sunup_status sunup__integers_total(struct exchange *x);
+struct fixed_sum *sunup__integers_fixed(const struct exchange *x);
 
 #endif

@@ -15,9 +15,16 @@ enum { LEAST_SLICE_BYTES = 4096 }; /* a message of fewer bytes costs mostly its 
 
 /* --- memory --- */
 
-static int64_t row_bytes(const struct sum *s)
+/* From a row to the next, and of all. */
+static int64_t row_bytes(const struct exchange_options *o)
 {
-    return round_up(s->n * sunup__sum_element(s), 64);
+    return round_up((o->n - sunup__exchange_tree_at(o)) * (o->f64 ? 8 : 4), 64);
+}
+
+static int64_t rows_bytes(const struct exchange_options *o, int rows)
+{
+    const int64_t head = sunup__exchange_tree_at(o) * (int64_t)sizeof(int32_t);
+    return round_up(head + rows * row_bytes(o), 64);
 }
 
 static int64_t data_bytes(const struct exchange_options *o)
@@ -27,40 +34,51 @@ static int64_t data_bytes(const struct exchange_options *o)
 
 static struct sum sum_of(const struct exchange_options *o)
 {
-    return (struct sum){o->threads, o->shards, o->n, o->f64, o->k};
+    return (struct sum){
+        .threads = o->threads, .shards = o->shards, .n = o->n, .f64 = o->f64, .k = o->k};
 }
 
 static void lay_rows(struct exchange *x, char *first)
 {
-    const int64_t bytes = row_bytes(&x->sum);
+    const int64_t bytes = row_bytes(&x->o);
     for (int i = 0; i < TREE_DEPTH; i++) x->rows.row[i] = first + i * bytes;
     x->total = first; /* of one rank its only partial sum; else the total may overwrite the first */
 }
 
 static sunup_status allocate_private(struct exchange *x, int rows)
 {
-    const int64_t bytes = row_bytes(&x->sum);
-    x->memory = sunup__alloc_aligned((size_t)(rows * bytes + data_bytes(&x->o)));
+    const int64_t sizes_at = rows_bytes(&x->o, rows);
+    const int64_t data_at = sizes_at + sunup__integers_row_bytes(&x->o);
+    x->memory = sunup__alloc_aligned((size_t)(data_at + data_bytes(&x->o)));
     CHECK(x->memory, x->comm->ctx, E_MEMORY,
-          "no memory for %d partial sums of %lld bytes: %d shards on %d ranks; more ranks or fewer "
+          "no memory for %d partial sums, %lld bytes: %d shards on %d ranks; more ranks or fewer "
           "shards need less",
-          rows, (long long)bytes, x->sum.shards, x->comm->ranks);
+          rows, (long long)sizes_at, x->sum.shards, x->comm->ranks);
     lay_rows(x, x->memory);
-    x->data = x->memory + rows * bytes;
+    x->private_sizes = (float *)(void *)(x->memory + sizes_at);
+    x->data = x->memory + data_at;
     memset(x->data, 0, (size_t)data_bytes(&x->o));
     return SUNUP_OK;
 }
 
-/* Behind the rows lies what the rank has complete. */
+/* Behind the rows lie sizes, and what the rank has complete. */
 static int64_t shared_bytes(const struct exchange *x, int rows)
 {
-    return rows * row_bytes(&x->sum) + (int64_t)sizeof(_Atomic uint64_t);
+    return rows_bytes(&x->o, rows) + sunup__integers_row_bytes(&x->o) +
+           (int64_t)sizeof(_Atomic uint64_t);
 }
 
 _Atomic uint64_t *sunup__exchange_complete(const struct exchange *x, int node_rank)
 {
     char *end = x->shared.block[node_rank] + x->shared.bytes[node_rank];
     return (_Atomic uint64_t *)(void *)(end - sizeof(_Atomic uint64_t));
+}
+
+float *sunup__exchange_sizes(const struct exchange *x, int node_rank)
+{
+    if (x->node == NULL) return x->private_sizes;
+    char *end = (char *)sunup__exchange_complete(x, node_rank);
+    return (float *)(void *)(end - sunup__integers_row_bytes(&x->o));
 }
 
 static sunup_status allocate_shared(struct exchange *x, int rows)
@@ -74,7 +92,7 @@ static sunup_status allocate_shared(struct exchange *x, int rows)
     }
     lay_rows(x, x->shared.block[x->comm->node_rank]);
     x->data = x->news.block[x->comm->node_rank];
-    return sunup__node_sum_create(x->comm, &x->sum, &x->shared, row_bytes(&x->sum), &x->node);
+    return sunup__node_sum_create(x->comm, &x->sum, &x->shared, row_bytes(&x->o), &x->node);
 }
 
 /* --- whose elements --- */
@@ -130,34 +148,48 @@ static sunup_status cut_buckets(struct exchange *x)
     return SUNUP_OK;
 }
 
-static sunup_status make_stages(struct exchange *x, const struct group *g)
+/* Ranges of a sum on their way; the route is that of the first. */
+static sunup_status make_stages(struct exchange *x, const struct sum *sum, struct stages_options o,
+                                struct stages **st)
 {
     const struct network net = sunup__network_defaults();
-    const struct cuts c = sunup__exchange_cuts(x);
-    const int64_t element = sunup__sum_element(&x->sum);
+    const int each = x->node != NULL ? x->comm->node_ranks : 1;
     struct route route;
-    struct stages_options o = {.sum = &x->sum,
-                               .group = g,
-                               .route = &route,
-                               .cut = c.at,
-                               .cut_arg = c.arg,
-                               .ranges = x->buckets,
-                               .range = x->part};
-    if (x->o.head > 0) {
-        sunup__route_choose(&net, g, x->sum.shards, x->part[0].n * element, &route);
-        TRY(sunup__stages_create(x->comm, &o, &x->head));
-    }
-    if (x->o.head == x->o.n) return SUNUP_OK;
+    struct group g;
+    CHECK(sunup__group_create(x->comm->ranks, x->comm->rank, sum->shards, each, &g), x->comm->ctx,
+          E_MEMORY, "no memory for the exchange of %d ranks", x->comm->ranks);
+    sunup__route_choose(&net, &g, sum->shards, o.range[0].n * sunup__sum_element(sum), &route);
+    o.sum = sum;
+    o.group = &g;
+    o.route = &route;
+    const sunup_status status = sunup__stages_create(x->comm, &o, st);
+    sunup__group_end(&g);
+    return status;
+}
+
+static sunup_status make_head(struct exchange *x)
+{
+    const int members = x->node != NULL ? x->comm->nodes : x->comm->ranks;
+    const bool integers = sunup__exchange_has_integers(&x->o);
+    const struct sum sum = integers ? sunup__integers_sum(&x->o, members) : x->sum;
+    const struct cuts c = sunup__exchange_cuts(x);
+    struct stages_options o = {
+        .cut = c.at, .cut_arg = c.arg, .ranges = x->buckets, .range = x->part};
+    TRY(make_stages(x, &sum, o, &x->head));
+    if (!integers) return SUNUP_OK;
+    const struct sum sizes = sunup__integers_sizes(&x->o, members);
+    const struct slice all = {0, sizes.n};
+    o = (struct stages_options){.cut = sunup__cut_at_line, .ranges = 1, .range = &all, .lane = 1};
+    return make_stages(x, &sizes, o, &x->sizes);
+}
+
+static sunup_status make_tail(struct exchange *x)
+{
     x->tail_sum = x->sum;
     x->tail_sum.n = x->o.n - x->o.head;
-    sunup__route_choose(&net, g, x->sum.shards, x->tail_part.n * element, &route);
-    o.sum = &x->tail_sum;
-    o.cut = sunup__cut_at_line;
-    o.cut_arg = NULL;
-    o.ranges = 1;
-    o.range = &x->tail_part;
-    o.lane = 1;
-    return sunup__stages_create(x->comm, &o, &x->tail);
+    const struct stages_options o = {
+        .cut = sunup__cut_at_line, .ranges = 1, .range = &x->tail_part, .lane = 1};
+    return make_stages(x, &x->tail_sum, o, &x->tail);
 }
 
 int sunup__exchange_rows(const struct exchange *x, char *const **row)
@@ -170,16 +202,12 @@ int sunup__exchange_rows(const struct exchange *x, char *const **row)
 
 static sunup_status lay_wire(struct exchange *x)
 {
-    struct group g;
-    const int each = x->node != NULL ? x->comm->node_ranks : 1;
-    CHECK(sunup__group_create(x->comm->ranks, x->comm->rank, x->sum.shards, each, &g), x->comm->ctx,
-          E_MEMORY, "no memory for the exchange of %d ranks", x->comm->ranks);
-    const sunup_status status = make_stages(x, &g);
-    sunup__group_end(&g);
+    if (x->o.head > 0) TRY(make_head(x));
+    if (x->o.head < x->o.n) TRY(make_tail(x));
     char *const *row;
     const int rows = sunup__exchange_rows(x, &row);
     for (int i = 0; i < rows; i++) x->tail_row[i] = row[i] + x->o.head * sunup__sum_element(&x->sum);
-    return status;
+    return SUNUP_OK;
 }
 
 static sunup_status lay_out(struct exchange *x)
@@ -189,6 +217,7 @@ static sunup_status lay_out(struct exchange *x)
     if (x->node == NULL) TRY(allocate_private(x, rows));
     TRY(cut_buckets(x));
     if (sunup__over_wire(x)) TRY(lay_wire(x));
+    if (sunup__exchange_has_integers(&x->o)) TRY(sunup__integers_create(x));
     sunup__exchange_find_slices(x, x->comm->rank, x->own);
     return SUNUP_OK;
 }
@@ -208,6 +237,7 @@ sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_opti
     x->sum = sum_of(o);
     sunup__shards_of(o->shards, comm->ranks, comm->rank, &x->from, &x->to);
     x->next = x->from;
+    x->merged = sunup__exchange_tree_at(o);
     *out = x;
     const sunup_status status = lay_out(x);
     if (status != SUNUP_OK) sunup__exchange_destroy(out);
@@ -223,6 +253,8 @@ void sunup__exchange_destroy(struct exchange **out)
     if (!x) return;
     sunup__stages_destroy(&x->head);
     sunup__stages_destroy(&x->tail);
+    sunup__stages_destroy(&x->sizes);
+    sunup__integers_destroy(x);
     if (x->comm->broken == SUNUP_OK) {
         sunup__node_sum_destroy(&x->node);
         sunup__shared_end(&x->shared);
@@ -251,12 +283,15 @@ static int64_t landing_bytes(const struct sum *s, int ranks)
 
 int64_t sunup__exchange_bytes(const struct exchange_options *o, int ranks)
 {
-    const struct sum s = sum_of(o);
-    int64_t rows = 0;
+    const struct sum s =
+        sunup__exchange_has_integers(o) ? sunup__integers_sum(o, ranks) : sum_of(o);
+    const int own_shards = (int)ceil_div(o->shards, ranks);
+    int rows = 0;
     for (int r = 0; r < ranks; r++) {
         int from, to;
-        sunup__shards_of(s.shards, ranks, r, &from, &to);
-        rows = most(rows, sunup__rows_needed(s.shards, from, to));
+        sunup__shards_of(o->shards, ranks, r, &from, &to);
+        rows = (int)most(rows, sunup__rows_needed(o->shards, from, to));
     }
-    return rows * row_bytes(&s) + data_bytes(o) + landing_bytes(&s, ranks);
+    return rows_bytes(o, rows) + sunup__integers_row_bytes(o) +
+           sunup__integers_bytes(o, own_shards) + data_bytes(o) + landing_bytes(&s, ranks);
 }

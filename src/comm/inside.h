@@ -5,8 +5,9 @@
  * (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
  * caller's bytes), collectives.c (which of their algorithms), shared.c (memory that a node's ranks
  * share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the wire: which
- * way, and on it), rows.c (a rank's own shards), exchange_layout.c and exchange.c (sums and what is made of
- * them), sum_shards.c (the public sum), comm.c (create and destroy).
+ * way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of integers; no messages),
+ * exchange_layout.c, integers.c and exchange.c (sums and what is made of them), sum_shards.c (the public
+ * sum), comm.c (create and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -130,6 +131,7 @@ enum call_kind {
     CALL_ALLTOALL,
     CALL_SUM_F32,
     CALL_SUM_F64,
+    CALL_SUM_INT32,
     CALL_COMBINE,
     CALL_SHARE,
     CALL_COLLECT,
@@ -188,11 +190,17 @@ struct blocks {
 sunup_status sunup__ring(sunup_comm *comm, const struct blocks *b); /* gather.c: each has its own, all get all */
 
 /* --- what is summed --- */
+enum addition_of {
+    OF_REALS,
+    OF_INTEGERS, /* int32, wrapping */
+    OF_SIZES     /* |x| of f32: the larger of two, in the order of their bits, where NaN is the largest */
+};
 struct sum {
     int threads, shards;
     int64_t n;
     bool f64;
     const struct kernels *k;
+    enum addition_of of;
 };
 static inline int64_t sunup__sum_element(const struct sum *s)
 {
@@ -217,6 +225,35 @@ struct cuts {
 int64_t sunup__cut_at_line(const void *arg, int64_t at);
 /* Part i of d of a range, whose ends stay. */
 struct slice sunup__part(const struct cuts *c, struct slice range, int64_t i, int64_t d);
+
+/* --- fixed.c --- */
+enum { FIXED_BLOCK = 512 }; /* elements of one exponent */
+struct fixed_sum;
+int64_t sunup__fixed_blocks(int64_t n);
+/* A sum of block-scaled integers over all ranks, of which this one adds its own terms. Its integers and maxima, row
+ * [n] and most [blocks], lie in memory of the caller's, where other ranks may see them. */
+sunup_status sunup__fixed_create(sunup_context *ctx, const struct sum *s, int32_t *row, float *most,
+                                 struct fixed_sum **f);
+void sunup__fixed_destroy(struct fixed_sum **f);
+int64_t sunup__fixed_bytes(int64_t n); /* what create allocates */
+/* A term x [n], or two at less than twice the cost (z NULL: none). The first one begins a sum. */
+void sunup__fixed_add(struct fixed_sum *f, const float *x, const float *z);
+/* After all own terms, most [ranks][blocks] being the maxima of some ranks: the largest, [blocks], in memory that the
+ * caller may raise further, until the next call. */
+float *sunup__fixed_largest(struct fixed_sum *f, const float *const *most, int ranks);
+/* Those being of all ranks, true if some block did not fit. Then all ranks must add the same terms again; this happens
+ * once, and leaves nothing that one sum with these exponents would not. */
+bool sunup__fixed_decide(struct fixed_sum *f);
+struct fixed_rows {
+    const int32_t *const *row; /* [n], each [elements] */
+    int n;
+};
+/* After a decision: the slice of total is that of the sum of all rows. total may be one of them. */
+void sunup__fixed_value(const struct fixed_sum *f, const struct fixed_rows *rows, struct slice slice,
+                        float *total);
+/* What later sums depend on, [blocks], between a decision and the next term: the same on all ranks. */
+const float *sunup__fixed_bounds(const struct fixed_sum *f);
+sunup_status sunup__fixed_restore(sunup_context *ctx, struct fixed_sum *f, const float *bounds);
 
 /* --- node.c --- */
 struct node_sum;
@@ -279,7 +316,7 @@ struct route {
     int stages, radix[ROUTE_STAGES];
 };
 /* Those with whom rank me exchanges: all ranks, or, each > 1, of each neighbouring `each` ranks (a node's) the one at
- * its place, for all of them. False without memory. */
+ * its place, for all of them; at least one shard a member. False without memory. */
 bool sunup__group_create(int ranks, int me, int shards, int each, struct group *g);
 void sunup__group_end(struct group *g);
 int sunup__routes(void); /* how many there are, in the order of algorithms.def */

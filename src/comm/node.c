@@ -90,7 +90,8 @@ static sunup_status lay_out_rows(struct node_sum *s, struct fate *fate)
     for (int p = 0; p <= s->own_first; p++)
         if (!fate[p].ends) own = p;
     for (int p = 0; p < s->parts; p++) more += !fate[p].ends && fate[p].last >= 0 && p != own;
-    s->more = sunup__alloc_aligned((size_t)(more * s->row_bytes));
+    const int64_t last = more > 0 ? s->sum.n * sunup__sum_element(&s->sum) : 0;
+    s->more = sunup__alloc_aligned((size_t)(more * s->row_bytes + last));
     if (s->more == NULL) return SUNUP_E_MEMORY;
     for (int p = 0, used = 0; p < s->parts; p++) {
         if (fate[p].ends) continue;

@@ -28,7 +28,7 @@ bool sunup__group_create(int ranks, int me, int shards, int each, struct group *
     int *from = rank + members, to;
     for (int i = 0; i < members; i++) {
         rank[i] = i * each + me % each;
-        sunup__shards_of(shards, ranks, i * each, &from[i], &to);
+        sunup__shards_of(shards, members, i, &from[i], &to);
     }
     from[members] = shards;
     *g = (struct group){members, me / each, rank, from};

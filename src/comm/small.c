@@ -63,6 +63,10 @@ static const char *call_text(const struct card *c, char *room)
         snprintf(room, CALL_TEXT, "a sum of %" PRId64 " %s over %" PRId64 " shards", c->n,
                  c->kind == CALL_SUM_F32 ? "f32" : "f64", c->detail);
         break;
+    case CALL_SUM_INT32:
+        snprintf(room, CALL_TEXT, "a sum of %" PRId64 " f32 by int32 over %" PRId64 " shards", c->n,
+                 c->detail);
+        break;
     }
     return room;
 }

@@ -1,8 +1,8 @@
 /* checkpoint.c - all that a run needs to go on as if it had never stopped, in one safetensors file.
  *
- * Holds: weights and states under their names, moments as "optimizer.<moment>", and as metadata the run's
- * definition (batch, shards, accumulate, parts, seed) and position (step, evaluations done, memory of the
- * schedule). Nothing depends on ranks, so any number of them may resume. Rank 0 collects the slices of the
+ * Holds: weights and states under their names, moments as "optimizer.<moment>", with sum: int32 the bounds
+ * of gradients as "sum.bounds", and as metadata the run's definition (batch, shards, accumulate, parts, seed) and
+ * position (step, evaluations done, memory of the schedule). Nothing depends on ranks, so any number of them may resume. Rank 0 collects the slices of the
  * moments and writes, atomically; all ranks learn whether it worked. When it has read a file, each rank takes its
  * slices of what rank 0 sends.
  *
@@ -21,6 +21,7 @@
 #include "train/trainer.h"
 
 enum { NUMBER = 32, MAX_KEPT = 4096 };
+#define BOUNDS "sum.bounds"
 
 /* What is written beside the tensors; doubles as hexadecimal floats, so that no bit is lost. */
 struct entry {
@@ -79,9 +80,25 @@ static int weight_count(const sunup_trainer *t)
     return t->model->n_parameters + t->model->n_states;
 }
 
-static int tensor_count(const sunup_trainer *t)
+/* Weights and states, moments, and what a sum of integers foresees. */
+static int moments_end(const sunup_trainer *t)
 {
     return weight_count(t) + sunup__optimizer_moments(t->optimizer);
+}
+
+static int tensor_count(const sunup_trainer *t)
+{
+    return moments_end(t) + sunup__train_by_integers(t);
+}
+
+static sunup_tensor bounds_of(const sunup_trainer *t)
+{
+    int64_t n;
+    const float *bounds = sunup__exchange_bounds(t->exchange, &n);
+    return (sunup_tensor){.name = BOUNDS,
+                          .dtype = SUNUP_F32,
+                          .shape = SUNUP_SHAPE(n),
+                          .data = (void *)(uintptr_t)bounds}; /* only read */
 }
 
 /* Tensor i of the checkpoint; a moment has no data, as this rank has slices of it only. name: room for its name. */
@@ -89,6 +106,7 @@ static sunup_tensor tensor_of(const sunup_trainer *t, int i, char name[64])
 {
     const int n = weight_count(t);
     if (i < n) return t->model->tensors[i].t;
+    if (i >= moments_end(t)) return bounds_of(t);
     (void)snprintf(name, 64, "optimizer.%s", sunup__optimizer_moment_name(t->optimizer, i - n));
     return (sunup_tensor){
         .name = name, .dtype = t->model->dtype, .shape = SUNUP_SHAPE(t->model->n_flat_parameters)};
@@ -109,7 +127,7 @@ static sunup_status write_all(sunup_trainer *t, const char *path,
     CHECK(tensors && names && keys && values && numbers, t->ctx, E_MEMORY, "no memory to write %s",
           path);
     for (int i = 0; i < n; i++) tensors[i] = tensor_of(t, i, names[i]);
-    for (int i = weight_count(t); i < n; i++)
+    for (int i = weight_count(t); i < moments_end(t); i++)
         tensors[i].data = (void *)moments->data[i - weight_count(t)]; /* only read */
     for (int i = 0; i < ENTRIES; i++) {
         keys[i] = e[i].key;
@@ -188,6 +206,15 @@ static const sunup_tensor *tensor_in(const struct tensors *file, const char *nam
     return NULL;
 }
 
+static sunup_status check_sum(sunup_trainer *t, const char *path, const struct tensors *file)
+{
+    const bool theirs = tensor_in(file, BOUNDS) != NULL, ours = sunup__train_by_integers(t);
+    CHECK(theirs == ours, t->ctx, E_ARGUMENT,
+          "%s was written by a run with sum: %s, this one has sum: %s: it would not be the same run",
+          path, theirs ? "int32" : "tree", ours ? "int32" : "tree");
+    return SUNUP_OK;
+}
+
 static sunup_status check_tensors(sunup_trainer *t, const char *path, const struct tensors *file)
 {
     for (int i = 0; i < tensor_count(t); i++) {
@@ -218,7 +245,10 @@ static sunup_status take(sunup_trainer *t, const char *path, const struct tensor
 {
     struct position p;
     TRY(read_position(t, path, file, &p));
+    TRY(check_sum(t, path, file));
     TRY(check_tensors(t, path, file));
+    if (sunup__train_by_integers(t))
+        TRY(sunup__exchange_restore(t->exchange, tensor_in(file, BOUNDS)->data));
     for (int i = 0; i < weight_count(t); i++) {
         const sunup_tensor *ours = &t->model->tensors[i].t;
         const int64_t bytes = sunup__elements(&ours->shape) * sunup_dtype_bytes(ours->dtype);
@@ -314,6 +344,19 @@ static void *moment_in(const sunup_trainer *t, int i, const struct tensors *file
     return sunup_comm_rank(t->comm) == 0 ? tensor_in(file, name)->data : NULL;
 }
 
+/* Rank 0 has taken them from its file. */
+static sunup_status spread_bounds(sunup_trainer *t)
+{
+    int64_t n;
+    const float *mine = sunup__exchange_bounds(t->exchange, &n);
+    const size_t bytes = (size_t)n * sizeof *mine;
+    if (n == 0) return SUNUP_OK;
+    /* The slot for the next shard is free between steps. */
+    float *bounds = memcpy(sunup__exchange_slot(t->exchange), mine, bytes);
+    TRY(sunup__comm_broadcast(t->comm, bounds, (int64_t)bytes, 0, "bounds of a checkpoint"));
+    return sunup_comm_agree(t->comm, sunup__exchange_restore(t->exchange, bounds));
+}
+
 /* Rank 0's state goes to all: the others need not see the file. */
 static sunup_status broadcast(sunup_trainer *t, const struct tensors *file)
 {
@@ -327,7 +370,7 @@ static sunup_status broadcast(sunup_trainer *t, const struct tensors *file)
     }
     for (int i = 0; i < sunup__optimizer_moments(t->optimizer); i++)
         TRY(sunup__moment_spread(t, i, moment_in(t, i, file)));
-    return SUNUP_OK;
+    return spread_bounds(t);
 }
 
 sunup_status sunup_trainer_restore(sunup_trainer *t, const char *path)

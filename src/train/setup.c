@@ -244,6 +244,17 @@ static sunup_status check_loss_name(sunup_trainer *t)
           sunup__hint(hint, t->o.loss, 4, losses));
 }
 
+static sunup_status check_sum(sunup_trainer *t)
+{
+    static const char *const sums[] = {"tree", "int32"};
+    char hint[HINT_TEXT];
+    CHECK(strcmp(t->o.sum, "tree") == 0 || sunup__train_by_integers(t), t->ctx, E_ARGUMENT,
+          "there is no sum '%s'%s; known are tree, int32", t->o.sum,
+          sunup__hint(hint, t->o.sum, 2, sums));
+    if (!sunup__train_by_integers(t)) return SUNUP_OK;
+    return sunup__fixed_check(t->ctx, t->o.shards, sunup__train_f64(t));
+}
+
 sunup_status sunup__train_check_options(sunup_trainer *t)
 {
     const sunup_train_options *o = &t->o;
@@ -267,6 +278,7 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
           "epochs is %g; it must be 0 or more", o->epochs);
     CHECK(o->label_smoothing >= 0 && o->label_smoothing < 1, t->ctx, E_ARGUMENT,
           "label_smoothing is %g; it must be in [0, 1)", o->label_smoothing);
+    TRY(check_sum(t));
     return check_loss_name(t);
 }
 
@@ -350,6 +362,7 @@ static sunup_status compare_ranks(sunup_trainer *t)
                               (double)t->terms.n,
                               t->o.parts,
                               t->o.split != NULL ? t->o.split[0] : 0,
+                              sunup__train_by_integers(t),
                               (double)sunup_data_samples(t->data)};
     const uint64_t weights = sunup__hash(numbers, sizeof numbers, sunup_model_hash(t->model));
     TRY(sunup__comm_compare(t->comm, weights,

@@ -46,5 +46,7 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks);
 sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path);
 /* The plan of one shard's training pass, for tables and clocks. */
 sunup_plan *sunup__trainer_plan(const sunup_trainer *t);
+/* Batches that were computed twice because gradients outgrew the integers of their sum (sum: int32). */
+int64_t sunup__trainer_repeated(const sunup_trainer *t);
 
 #endif

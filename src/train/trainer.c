@@ -120,13 +120,10 @@ static void push_failure(sunup_trainer *t)
     sunup__exchange_push(t->exchange);
 }
 
-/* One batch: its sum over all shards comes into the exchange. */
-static sunup_status sum_batch(struct step_work *s)
+/* The own shards of the batch at hand, and the sum over all. */
+static sunup_status sum_shards(struct step_work *s)
 {
     sunup_trainer *t = s->t;
-    const double asked = sunup__now_s();
-    s->mine = sunup__stream_next(t->stream, &s->batch);
-    s->data_s += sunup__now_s() - asked;
     for (int i = t->from; i < t->to; i++) {
         if (i == t->to - 1) sunup__overlap(t, true);
         s->mine = s->mine == SUNUP_OK ? run_shard(t, s->batch, i) : sunup__settle(t, s->mine);
@@ -134,9 +131,22 @@ static sunup_status sum_batch(struct step_work *s)
         if (s->mine != SUNUP_OK) push_failure(t);
     }
     sunup__overlap(t, false);
-    s->seen = false;
     char site[64];
     return sunup__exchange_reduce(t->exchange, name_site(s, "sum of gradients", site));
+}
+
+/* One batch: its sum over all shards comes into the exchange. Where that asks for them again, the same numbers are
+ * computed: a shard's terms depend on the batch, its random key and the weights only, which have not changed. */
+static sunup_status sum_batch(struct step_work *s)
+{
+    sunup_trainer *t = s->t;
+    const double asked = sunup__now_s();
+    s->mine = sunup__stream_next(t->stream, &s->batch);
+    s->data_s += sunup__now_s() - asked;
+    s->seen = false;
+    TRY(sum_shards(s));
+    for (; sunup__exchange_again(t->exchange); t->repeated++) TRY(sum_shards(s));
+    return SUNUP_OK;
 }
 
 /* All ranks see the same, and so agree. */
@@ -292,6 +302,11 @@ void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks)
 const struct confusion *sunup__trainer_confusion(const sunup_trainer *t)
 {
     return &t->confusion;
+}
+
+int64_t sunup__trainer_repeated(const sunup_trainer *t)
+{
+    return t->repeated;
 }
 
 sunup_plan *sunup__trainer_plan(const sunup_trainer *t)

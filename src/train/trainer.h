@@ -3,6 +3,7 @@
 #define SUNUP_TRAINER_H
 
 #include <signal.h>
+#include <string.h>
 
 #include "train/train.h"
 
@@ -72,6 +73,7 @@ struct sunup_trainer {
     struct recorder *recorder;
     /* Where the run is. */
     int64_t step, steps_per_epoch, total_steps;
+    int64_t repeated;  /* batches computed twice since creation, as the exchange asked */
     int64_t evaluated; /* epochs whose evaluation is done (plateau has seen it) */
     bool claimed;      /* run_dir is known to be this run's */
     volatile sig_atomic_t stop; /* asked of this rank, at any moment */
@@ -81,6 +83,11 @@ struct sunup_trainer {
 static inline bool sunup__train_f64(const sunup_trainer *t)
 {
     return t->model->dtype == SUNUP_F64;
+}
+
+static inline bool sunup__train_by_integers(const sunup_trainer *t)
+{
+    return strcmp(t->o.sum, "int32") == 0;
 }
 
 /* setup.c */

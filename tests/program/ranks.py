@@ -22,6 +22,22 @@ class Ranks(common.Case):
         got = self.train(*steps, ranks=2, env={"SUNUP_THREADS": "1", "SUNUP_MESSAGES": "1"})
         self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), "messages")
 
+    def test_sums_of_integers(self):
+        steps = ["--set", "sum=int32", "--set", "max_steps=60", "--set", "checkpoint_steps=30"]
+        want, files = self.train(*steps), self.checkpoints()
+        self.assertTrue(1 <= want["repeated"] <= 10)
+        self.assertNotEqual(self.train("--set", "max_steps=60")["hash"], want["hash"])
+        ways = [(2, {}), (2, {"SUNUP_MESSAGES": "1"})]
+        if not common.MPICH:
+            ways += [(3, {}), (7, {"SUNUP_MESSAGES": "1"}), (4, {"SUNUP_NODE_RANKS": "2"})]
+        for ranks, env in ways:
+            got = self.train(*steps, "--set", "bucket_bytes=256", ranks=ranks, env={"SUNUP_THREADS": "1", **env})
+            self.assertEqual((got["hash"], got["repeated"]), (want["hash"], want["repeated"]), (ranks, env))
+            self.assertTrue(self.checkpoints() == files, (ranks, env))
+
+    def checkpoints(self):
+        return {f.name: f.read_bytes() for f in self.run_dir.glob("checkpoints/*")}
+
     def test_slices_change_no_bit(self):
         """Each rank updates its slices: norms over all of them, added batches, checkpoints with the same bytes."""
         self.write("net.yaml", common.NET.replace("    - dropout", "    - linear: {out_features: 200}\n    - dropout"))
@@ -33,7 +49,7 @@ class Ranks(common.Case):
             want = {}
             for ranks in (0, 2) if common.MPICH else (0, 2, 3, 7):
                 got = self.train(*options, ranks=ranks, env={"SUNUP_THREADS": "1"})
-                files = {f.name: f.read_bytes() for f in self.run_dir.glob("checkpoints/*")}
+                files = self.checkpoints()
                 self.assertTrue(files)
                 want = want or {"hash": got["hash"], "files": files}
                 self.assertEqual(got["hash"], want["hash"], (kind, ranks))

@@ -30,6 +30,21 @@ class Resume(common.Case):
             self.assertIn(b"stopped on request", err)
         self.assertEqual(self.train("--resume", "--set", "epochs=60")["hash"], whole["hash"])
 
+    def test_sums_of_integers(self):
+        """What a sum foresees goes on; neither kind of sum goes on from the other's checkpoint."""
+        by = "--set", "sum=int32"
+        whole = self.train(*by, "--set", f"run_dir={self.folder}/whole", "--set", "max_steps=40")
+        self.train(*by, "--set", "max_steps=21")
+        got = self.train(*by, "--resume", "--set", "max_steps=40", ranks=2)
+        self.assertEqual((got["hash"], got["repeated"]), (whole["hash"], 0))
+        says = "run with sum: int32, this one has sum: tree"
+        self.assertIn(says, self.sunup("train", "run.yaml", "--resume", status=1).stderr)
+        self.train("--set", "max_steps=5")
+        says = "run with sum: tree, this one has sum: int32"
+        self.assertIn(says, self.sunup("train", "run.yaml", "--resume", *by, status=1).stderr)
+        done = self.sunup("train", "run.yaml", "--set", "sum=integers", status=1)
+        self.assertIn("there is no sum 'integers'", done.stderr)
+
     def test_killed_twenty_times(self):
         rng = random.Random(5)
         long = ["--set", "epochs=300", "--set", "log_steps=10"]

@@ -4,10 +4,13 @@
  * For shards S >= ranks, n in {0, 1, ranks - 1, ranks, 1000, 100003}, in shared memory and by
  * messages of two bucket sizes, f32 and f64, 1 and 2 threads, terms that cancel at 2^60. Each
  * exchange runs twice; slices, what is shared of them and what one rank collects are checked too.
+ * With the head summed by integers, against fixed_sum.h: also steps that repeat, a NaN, and bounds
+ * that are taken to another exchange.
  */
 #include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "fixed_sum.h"
 #include "kernels/kernels.h"
 #include "ranks.h"
 #include "tree_sum.h"
@@ -23,6 +26,9 @@ struct problem {
     struct job job;
     struct kernels kernels;
     struct reference right;
+    float fixed[N_MOST]; /* of the head, by integers, */
+    float factor;        /* of terms times this       */
+    int repeats;
     float out32[N_MOST + 1];
     double out64[N_MOST + 1];
 };
@@ -35,7 +41,7 @@ static void make_reference(struct problem *p, int shards)
     }
 }
 
-static void fill_terms(int shard, int64_t n, bool f64, void *slot)
+static void fill_hostile(int shard, int64_t n, bool f64, void *slot)
 {
     float *x32 = slot;
     double *x64 = slot;
@@ -47,10 +53,20 @@ static void fill_terms(int shard, int64_t n, bool f64, void *slot)
     }
 }
 
-static void must_be(struct problem *p, bool f64, const void *x, int64_t at, int64_t n)
+static void fill_terms(const struct problem *p, int shard, const struct exchange_options *o,
+                       void *slot)
 {
-    const int64_t bytes = f64 ? 8 : 4;
-    const void *right = f64 ? (void *)(p->right.f64 + at) : (void *)(p->right.f32 + at);
+    fill_hostile(shard, o->n, o->f64, slot);
+    for (int64_t i = 0; o->kind == SUM_INT32 && i < o->head; i++)
+        ((float *)slot)[i] = gentle_term(shard, i, p->factor);
+}
+
+static void must_be(struct problem *p, const struct exchange_options *o, const void *x, int64_t at,
+                    int64_t n)
+{
+    const int64_t bytes = o->f64 ? 8 : 4;
+    const void *right = o->f64 ? (void *)(p->right.f64 + at) : (void *)(p->right.f32 + at);
+    if (o->kind == SUM_INT32 && at < o->head) right = p->fixed + at;
     MUST(&p->job, memcmp((const char *)x + at * bytes, right, (size_t)(n * bytes)) == 0);
 }
 
@@ -65,7 +81,7 @@ static void check_slices(struct problem *p, struct exchange *x, const struct exc
             owned += s[i].n;
             MUST(&p->job, s[i].at >= 0 && s[i].n >= 0 && s[i].at + s[i].n <= o->head);
             MUST(&p->job, s[i].at == 0 || o->cut == NULL || o->cut(o->cut_arg, s[i].at) == s[i].at);
-            if (r == p->job.rank) must_be(p, o->f64, sunup__exchange_total(x), s[i].at, s[i].n);
+            if (r == p->job.rank) must_be(p, o, sunup__exchange_total(x), s[i].at, s[i].n);
         }
     }
     MUST(&p->job, owned == o->head);
@@ -88,33 +104,41 @@ static void spread(struct problem *p, struct exchange *x, const struct exchange_
         sunup__exchange_give(x, s[i].at, s[i].n);
     }
     MUST(&p->job, sunup__exchange_share(x, "new data") == SUNUP_OK);
-    must_be(p, o->f64, data, 0, o->head);
+    must_be(p, o, data, 0, o->head);
     char *all = p->job.rank == root ? malloc((size_t)(o->head * bytes) + 1) : NULL;
     MUST(&p->job, sunup__exchange_collect(x, "moments", root, mine, all) == SUNUP_OK);
-    if (all != NULL) must_be(p, o->f64, all, 0, o->head);
+    if (all != NULL) must_be(p, o, all, 0, o->head);
     free(all);
     free(mine);
 }
 
-/* early: terms may leave before the shard is pushed. */
-static void step(struct problem *p, struct exchange *x, const struct exchange_options *o, bool early)
+/* All own shards, and their sum; false: again. early: terms may leave before the shard is pushed. */
+static bool attempt(struct problem *p, struct exchange *x, const struct exchange_options *o,
+                    bool early)
 {
     int from, to;
     sunup__shards_of(o->shards, p->job.ranks, p->job.rank, &from, &to);
     for (int i = from; i < to; i++) {
         void *slot = sunup__exchange_slot(x);
         MUST(&p->job, slot);
-        fill_terms(i, o->n, o->f64, slot);
+        fill_terms(p, i, o, slot);
         for (int64_t n = 1; early && n < 2 * o->n; n *= 3) sunup__exchange_ready(x, least(n, o->n));
         sunup__exchange_push(x);
     }
     MUST(&p->job, !sunup__exchange_slot(x));
-    int64_t words[3] = {p->job.rank, -p->job.rank, INT64_C(1) << 40};
     MUST(&p->job, sunup__exchange_reduce(x, "a step") == SUNUP_OK);
+    return !sunup__exchange_again(x);
+}
+
+static void step(struct problem *p, struct exchange *x, const struct exchange_options *o, bool early)
+{
+    p->repeats = 0;
+    while (!attempt(p, x, o, early)) MUST(&p->job, ++p->repeats <= 1);
+    int64_t words[3] = {p->job.rank, -p->job.rank, INT64_C(1) << 40};
     MUST(&p->job, o->head == 0 || sunup__exchange_combine(x, "words", 3, words) == SUNUP_OK);
     const int64_t ranks = p->job.ranks, all = ranks * (ranks - 1) / 2;
     MUST(&p->job, o->head == 0 || (words[0] == all && words[1] == -all && words[2] == ranks << 40));
-    must_be(p, o->f64, sunup__exchange_total(x), o->head, o->n - o->head);
+    must_be(p, o, sunup__exchange_total(x), o->head, o->n - o->head);
     check_slices(p, x, o);
     if (o->head > 0) spread(p, x, o);
     MUST(&p->job, sunup__exchange_wait_s(x) >= 0);
@@ -152,12 +176,81 @@ static void streaming_ways(struct problem *p, int shards, int64_t n, bool f64, i
     streaming(p, o);
 }
 
+/* Another exchange goes on from the bounds of this one. */
+static void carry_on(struct problem *p, struct exchange *x, const struct exchange_options *o)
+{
+    int64_t blocks;
+    struct exchange *y;
+    const float *bounds = sunup__exchange_bounds(x, &blocks);
+    MUST(&p->job, blocks == ceil_div(o->head, FIXED_SUM_BLOCK));
+    MUST(&p->job, sunup__exchange_create(p->job.comm, o, &y) == SUNUP_OK);
+    MUST(&p->job, sunup__exchange_restore(y, bounds) == SUNUP_OK);
+    step(p, y, o, true);
+    MUST(&p->job, p->repeats == 0);
+    sunup__exchange_destroy(&y);
+}
+
+/* A step with a NaN: all of its block is NaN, nothing repeats, and the next step is right. */
+static void poison(struct problem *p, struct exchange *x, const struct exchange_options *o)
+{
+    int from, to;
+    sunup__shards_of(o->shards, p->job.ranks, p->job.rank, &from, &to);
+    for (int i = from; i < to; i++) {
+        void *slot = sunup__exchange_slot(x);
+        fill_terms(p, i, o, slot);
+        if (i == o->shards - 1) ((float *)slot)[o->head - 1] = NAN;
+        sunup__exchange_push(x);
+    }
+    MUST(&p->job, sunup__exchange_reduce(x, "a NaN") == SUNUP_OK && !sunup__exchange_again(x));
+    const struct slice *s;
+    const int n = sunup__exchange_slices(x, p->job.rank, &s);
+    const float *total = sunup__exchange_total(x);
+    const int64_t bad = (o->head - 1) / FIXED_SUM_BLOCK;
+    for (const struct slice *piece = s; piece < s + n; piece++)
+        for (int64_t i = piece->at; i < piece->at + piece->n; i++)
+            MUST(&p->job, i / FIXED_SUM_BLOCK == bad ? isnan(total[i]) : total[i] == p->fixed[i]);
+    MUST(&p->job, sunup__exchange_share(x, "nothing new") == SUNUP_OK);
+    step(p, x, o, false);
+    MUST(&p->job, p->repeats == 0);
+}
+
+/* The first step repeats, the second does not, one whose gradients are 1000 times as large does. */
+static void by_integers(struct problem *p, struct exchange_options o)
+{
+    struct exchange *x;
+    o.k = &p->kernels;
+    o.kind = SUM_INT32;
+    o.data_n = o.head;
+    MUST(&p->job, sunup__exchange_create(p->job.comm, &o, &x) == SUNUP_OK);
+    for (int i = 0; i < 3; i++) {
+        p->factor = i < 2 ? 0.001F : 1;
+        if (i != 1) fixed_sum(o.shards, o.head, p->factor, p->fixed);
+        const int64_t allocations = sunup__allocations();
+        step(p, x, &o, i > 0);
+        MUST(&p->job, sunup__allocations() == allocations || i == 0);
+        MUST(&p->job, p->repeats == (o.head > 0 && i != 1));
+    }
+    if (o.head > 0) carry_on(p, x, &o);
+    if (o.head > 0) poison(p, x, &o);
+    sunup__exchange_destroy(&x);
+}
+
+static void by_integers_ways(struct problem *p, int shards, int64_t n, int threads)
+{
+    struct exchange_options o = {.threads = threads, .shards = shards, .n = n, .head = n};
+    by_integers(p, o);
+    o.head = n - n / 3;
+    by_integers(p, o);
+    o.cut = cut_at_odd_places;
+    by_integers(p, o);
+}
+
 static void in_place(struct problem *p, int shards, int64_t n)
 {
     int from, to;
     sunup__shards_of(shards, p->job.ranks, p->job.rank, &from, &to);
     float *terms = malloc((size_t)(to - from) * (size_t)n * sizeof *terms + 1);
-    for (int i = from; i < to; i++) fill_terms(i, n, false, terms + (i - from) * n);
+    for (int i = from; i < to; i++) fill_hostile(i, n, false, terms + (i - from) * n);
     memset(p->out32, 0xff, sizeof p->out32);
     MUST(&p->job, sunup_comm_sum_shards(p->job.comm, shards, n, terms, p->out32 + 1) == SUNUP_OK);
     MUST(&p->job, memcmp(p->out32 + 1, p->right.f32, (size_t)n * sizeof(float)) == 0);
@@ -177,6 +270,7 @@ static void sweep(struct problem *p)
         for (int i = 0; i < N_SIZES; i++) {
             streaming_ways(p, shards, sizes[i], false, 1 + i % 2);
             streaming_ways(p, shards, sizes[i], true, 1 + i % 2);
+            by_integers_ways(p, shards, least(sizes[i], 20011), 1 + i % 2);
             in_place(p, shards, sizes[i]);
         }
         const uint64_t hash = sunup__hash(p->out32 + 1, N_MOST * sizeof(float), 0);

@@ -1,0 +1,188 @@
+/* integers.c - the head of an exchange by block-scaled integers (fixed.c), exact whoever adds them when.
+ *
+ * A rank adds the heads of its own shards to one row of integers, two shards at once, and keeps the largest
+ * size of each block of terms. At the end of a step first the sizes of all ranks are compared, 1/512 of a
+ * row; then all ranks know, alike, whether the integers mean something. If not they return, and nothing else
+ * has moved. Else
+ *
+ *   one rank, one node   a rank reads its slice of all rows of integers and writes the total over its own
+ *   messages, nodes      a node's ranks add their integers up, each its parts of the buckets; the sums go on
+ *                        the head's stages, where members have one row each, whatever their shards
+ *
+ * Owes: the verdict before a number is added up. Leaves buckets, slices and stages to exchange_layout.c.
+ * Others of the node read this rank's row and sizes until they meet again: at the end of a reduce that says
+ * again, else in the caller's next collective.
+ *
+ * Cost between nodes: an all-reduce of the sizes, 2 (1 - 1/members) of n / 512 floats a rank, with its
+ * latency, before the head's 1 - 1/members of n; nothing leaves early.
+ */
+#include <string.h>
+
+#include "base/integers.h"
+#include "base/memory.h"
+#include "base/system.h"
+#include "comm/exchange.h"
+
+struct integers {
+    struct fixed_sum *fixed;
+    int ranks, me;       /* whose rows are seen here: of the node, or this one */
+    const float **sizes; /* [ranks][blocks] the largest |term|                 */
+    int32_t **row;       /* [ranks][head]                                      */
+    char *mine;          /* the own row                                        */
+    char *slot[2];       /* [n] of even and of odd own shards                  */
+};
+
+/* --- create and destroy --- */
+
+struct sum sunup__integers_sum(const struct exchange_options *o, int members)
+{
+    return (struct sum){
+        .threads = o->threads, .shards = members, .n = o->head, .k = o->k, .of = OF_INTEGERS};
+}
+
+struct sum sunup__integers_sizes(const struct exchange_options *o, int members)
+{
+    struct sum s = sunup__integers_sum(o, members);
+    s.n = sunup__fixed_blocks(o->head);
+    s.of = OF_SIZES;
+    return s;
+}
+
+int64_t sunup__integers_row_bytes(const struct exchange_options *o)
+{
+    if (!sunup__exchange_has_integers(o)) return 0;
+    return round_up(sunup__fixed_blocks(o->head) * (int64_t)sizeof(float), 64);
+}
+
+static int64_t slot_bytes(const struct exchange_options *o)
+{
+    return round_up(o->n * (int64_t)sizeof(float), 64);
+}
+
+int64_t sunup__integers_bytes(const struct exchange_options *o, int own_shards)
+{
+    if (!sunup__exchange_has_integers(o)) return 0;
+    return sunup__fixed_bytes(o->head) + (own_shards > 1 ? 2 : 1) * slot_bytes(o);
+}
+
+static sunup_status allocate(const struct exchange *x, struct integers *e)
+{
+    const int64_t slots = x->to - x->from > 1 ? 2 : 1;
+    e->sizes = sunup__alloc((size_t)e->ranks * sizeof *e->sizes);
+    e->row = sunup__alloc((size_t)e->ranks * sizeof *e->row);
+    e->slot[0] = sunup__alloc_aligned((size_t)(slots * slot_bytes(&x->o)));
+    CHECK(e->sizes && e->row && e->slot[0], x->comm->ctx, E_MEMORY,
+          "no memory for the %lld terms of a shard", (long long)x->o.n);
+    e->slot[1] = e->slot[0] + (slots - 1) * slot_bytes(&x->o);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__integers_create(struct exchange *x)
+{
+    struct integers *e = x->integers = sunup__alloc(sizeof *e);
+    CHECK(e != NULL, x->comm->ctx, E_MEMORY, "no memory for the integers of an exchange");
+    e->ranks = x->node != NULL ? x->comm->node_ranks : 1;
+    e->me = x->node != NULL ? x->comm->node_rank : 0;
+    e->mine = x->total;
+    TRY(allocate(x, e));
+    for (int r = 0; r < e->ranks; r++) {
+        char *first = x->node != NULL ? x->shared.block[r] : x->memory;
+        e->row[r] = (int32_t *)(void *)first;
+        e->sizes[r] = sunup__exchange_sizes(x, r);
+    }
+    struct sum head = x->sum;
+    head.n = x->o.head;
+    return sunup__fixed_create(x->comm->ctx, &head, e->row[e->me], sunup__exchange_sizes(x, e->me),
+                               &e->fixed);
+}
+
+void sunup__integers_destroy(struct exchange *x)
+{
+    struct integers *e = x->integers;
+    x->integers = NULL;
+    if (e == NULL) return;
+    sunup__fixed_destroy(&e->fixed);
+    sunup__free(e->sizes);
+    sunup__free(e->row);
+    sunup__free(e->slot[0]);
+    sunup__free(e);
+}
+
+struct fixed_sum *sunup__integers_fixed(const struct exchange *x)
+{
+    return x->integers->fixed;
+}
+
+/* --- terms --- */
+
+void *sunup__integers_slot(const struct exchange *x)
+{
+    return x->integers->slot[(x->next - x->from) % 2];
+}
+
+void sunup__integers_push(struct exchange *x)
+{
+    const struct integers *e = x->integers;
+    const bool second = (x->next - x->from) % 2 == 1;
+    const int64_t head_bytes = x->o.head * (int64_t)sizeof(float);
+    char *slot = sunup__integers_slot(x);
+    memcpy(x->rows.row[x->rows.depth] + head_bytes, slot + head_bytes,
+           (size_t)((x->o.n - x->o.head) * (int64_t)sizeof(float)));
+    const float *even = (const float *)(const void *)e->slot[0];
+    if (second)
+        sunup__fixed_add(e->fixed, even, (const float *)(const void *)slot);
+    else if (x->next == x->to - 1)
+        sunup__fixed_add(e->fixed, even, NULL);
+}
+
+/* --- the sum --- */
+
+sunup_status sunup__integers_decide(struct exchange *x)
+{
+    struct integers *e = x->integers;
+    char *sizes = (char *)sunup__fixed_largest(e->fixed, e->sizes, e->ranks);
+    if (x->sizes != NULL) TRY(sunup__stages_sum(x->sizes, &sizes, sizes));
+    x->again = sunup__fixed_decide(e->fixed);
+    return SUNUP_OK;
+}
+
+struct node_work {
+    const struct exchange *x;
+    struct slice s;
+};
+
+static void add_node_chunk(void *arg, int64_t i)
+{
+    const struct node_work *w = arg;
+    const struct integers *e = w->x->integers;
+    const int64_t at = w->s.at + i * SUM_CHUNK, n = least(SUM_CHUNK, w->s.at + w->s.n - at);
+    for (int r = 0; r < e->ranks; r++)
+        if (r != e->me) w->x->o.k->f32.fixed_sum(n, e->row[r] + at, e->row[e->me] + at);
+}
+
+/* Bucket by bucket: what the node has of this rank's part, into its row and on its way. */
+static sunup_status exchange_rows(struct exchange *x)
+{
+    sunup__stages_begin(x->head, STAGES_REDUCE, &x->integers->mine, x->total);
+    for (int b = 0; b < x->buckets; b++) {
+        struct node_work w = {x, x->part[b]};
+        if (x->integers->ranks > 1)
+            sunup__parallel(x->o.threads, sunup__sum_chunks(w.s.n), add_node_chunk, &w);
+        TRY(sunup__stages_start(x->head, b));
+    }
+    return sunup__stages_finish(x->head);
+}
+
+sunup_status sunup__integers_total(struct exchange *x)
+{
+    const struct integers *e = x->integers;
+    const int32_t *total = e->row[e->me];
+    struct fixed_rows rows = {(const int32_t *const *)e->row, e->ranks};
+    if (x->head != NULL) {
+        TRY(exchange_rows(x));
+        rows = (struct fixed_rows){&total, 1};
+    }
+    for (int b = 0; b < x->buckets; b++)
+        sunup__fixed_value(e->fixed, &rows, x->own[b], (float *)(void *)x->total);
+    return SUNUP_OK;
+}
