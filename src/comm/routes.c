@@ -13,6 +13,8 @@
  * A large prime factor of the number of members costs as many messages in one stage: 10,007 nodes
  * are a worse choice than 10,000.
  */
+#include <math.h>
+
 #include "base/memory.h"
 #include "comm/inside.h"
 
@@ -153,6 +155,15 @@ static int most_rows(const struct group *g, int shards, int width)
     return most;
 }
 
+/* Of the bytes among d members `step` apart, those that leave their neighbourhood: by the mean distance of two of the
+ * members, where neighbourhoods are not whole blocks of them. */
+static double far_share(const struct network *net, int step, int d)
+{
+    if (net->neighbours % (step * d) == 0) return 0;
+    const double distance = step * (d + 1) / 3.0;
+    return distance < net->neighbours ? distance / net->neighbours : 1;
+}
+
 struct way_cost sunup__route_cost(const struct route *r, const struct network *net,
                                   const struct group *g, int shards, int64_t bytes, bool share)
 {
@@ -160,15 +171,14 @@ struct way_cost sunup__route_cost(const struct route *r, const struct network *n
     double range = (double)bytes;
     int width = 1;
     for (int j = 0; j < r->stages; j++) {
-        const int rows = share ? 1 : most_rows(g, shards, width);
-        const double messages = (double)rows * (r->radix[j] - 1);
-        width *= r->radix[j];
-        range /= r->radix[j];
-        const bool near = net->neighbours % width == 0;
+        const int rows = share ? 1 : most_rows(g, shards, width), d = r->radix[j];
+        const double messages = (double)rows * (d - 1), far = far_share(net, width, d);
+        width *= d;
+        range /= d;
         c.latency_s += net->latency_s;
         c.bytes += messages * range;
-        c.busy_s += messages * (2 * net->message_s +
-                                range / (near ? net->bytes_per_s : net->far_bytes_per_s));
+        c.busy_s += messages * (2 * net->message_s + fmax(range / net->bytes_per_s,
+                                                          far * range / net->far_bytes_per_s));
     }
     return c;
 }
