@@ -274,7 +274,11 @@ static void sizes(struct problem *p, int shards)
     const int64_t n[] = {0, 1, p->job.ranks - 1, p->job.ranks, N_MOST};
     for (size_t i = 0; i < sizeof n / sizeof *n; i++)
         for (int f64 = 0; f64 < 2; f64++) {
-            p->sum = (struct sum){1 + (int)i % 2, shards, n[i], f64 == 1, &p->kernels};
+            p->sum = (struct sum){.threads = 1 + (int)i % 2,
+                                   .shards = shards,
+                                   .n = n[i],
+                                   .f64 = f64 == 1,
+                                   .k = &p->kernels};
             make_group(p, shards, i % 2 == 1);
             routes(p);
         }
@@ -285,7 +289,8 @@ static void many_buckets(struct problem *p)
 {
     struct route r;
     const struct network net = sunup__network_defaults();
-    p->sum = (struct sum){1, 3, 4200 * 5000, true, &p->kernels};
+    p->sum = (struct sum){
+        .threads = 1, .shards = 3, .n = 4200 * 5000, .f64 = true, .k = &p->kernels};
     p->sum.n /= p->job.ranks;
     make_group(p, p->sum.shards, false);
     make_arrays(p);
