@@ -579,8 +579,9 @@ typedef struct sunup_metrics {
     double step_s, data_s, comm_s; /* wall time of the step and of the waits inside it                 */
 } sunup_metrics;
 
-/// Collective over comm (NULL: one rank). BORROW model, data, comm: destroy them after it. Fails if ranks > shards,
-/// shards does not divide batch, batch > samples, the predicted memory does not fit, or the model has a trainer.
+/// Collective over comm (NULL: one rank). BORROW model, data, comm: destroy them after it. Fails if ranks > shards
+/// beyond what parts allow, shards does not divide batch, batch > samples, the predicted memory does not fit, or the
+/// model has a trainer.
 SUNUP_API sunup_status sunup_trainer_create(sunup_model *model, sunup_data *data, sunup_comm *comm,
                                             const sunup_train_options *options, sunup_trainer **trainer);
 SUNUP_API void sunup_trainer_destroy(sunup_trainer **trainer);

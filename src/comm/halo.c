@@ -65,6 +65,7 @@ static sunup_status carry(struct halo *h, struct turn *t)
 static sunup_status same_turn(struct halo *h, const char *site)
 {
     const sunup_comm *g = h->group;
+    if (g->alike) return SUNUP_OK;
     for (int r = 0; r < g->ranks; r++)
         h->failed = h->failed || g->cards[r].value != g->cards[g->rank].value;
     for (int r = 0; r < g->ranks; r++)

@@ -133,21 +133,6 @@ class Case(unittest.TestCase):
             shutil.rmtree(self.run_dir, ignore_errors=True)
         return json.loads(self.sunup("train", "run.yaml", "--json", *args, **more).stdout)
 
-    def process_of_rank(self, rank):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as f:
-                    environment = f.read().split(b"\0")
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    program = f.read().split(b"\0")[0].decode()
-                folder = os.readlink(f"/proc/{pid}/cwd")
-            except OSError:
-                continue
-            if program == PROGRAM and folder == str(self.folder) and (
-                    b"OMPI_COMM_WORLD_RANK=%d" % rank in environment or b"PMI_RANK=%d" % rank in environment):
-                return int(pid)
-        self.fail("no such rank")
-
 
 def main():
     unittest.main(verbosity=2)

@@ -159,13 +159,17 @@ class Spatial(common.Case):
             env=self.environment(SUNUP_THREADS="1"))
         while not list(self.run_dir.glob("checkpoints/*")):
             time.sleep(0.01)
-        os.kill(self.process_of_rank(1), signal.SIGSTOP)
+        os.kill(self.processes()[1], signal.SIGSTOP)
         start = time.time()
         _, err = p.communicate(timeout=60)
         self.assertIn(p.returncode, (124, 9) if common.MPICH else (124,), err)
         self.assertLess(time.time() - start, 20)
         self.assertIn("absent: rank 1", err)
         self.assertIn("stopped", err)
+        lost = [json.loads(line)["lost"] for line in (self.run_dir / "lost.jsonl").read_text().splitlines()]
+        self.assertTrue(lost)
+        for report in lost:
+            self.assertEqual([rank["rank"] for rank in report], [1])
 
     def test_u_net_that_one_rank_cannot_hold(self):
         if common.MPICH:

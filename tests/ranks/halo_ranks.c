@@ -144,7 +144,7 @@ int main(int argc, char **argv)
 {
     const int each = argc > 1 ? atoi(argv[1]) : 2;
     struct job job;
-    begin(&job, argc > 2 ? 1 : 60);
+    begin(&job, argc > 2 ? 2 : 60);
     if (argc > 2) stop(&job, each);
     work(&job, each, false);
     work(&job, each, true);
