@@ -16,6 +16,15 @@ import resource
 import sys
 import tempfile
 
+ranks, rank = int(sys.argv[4]) if len(sys.argv) > 4 else 1, 0
+if ranks > 1:  # before torch is imported: OpenMP, told to bind threads, confines the first one to the first core then
+    meeting = tempfile.mktemp()
+    while rank + 1 < ranks and os.fork() == 0:  # a child is the next rank and makes the one after it
+        rank += 1
+    cores = sorted(os.sched_getaffinity(0))
+    each = max(1, len(cores) // ranks)
+    os.sched_setaffinity(0, [cores[(rank * each + i) % len(cores)] for i in range(each)])
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -173,15 +182,8 @@ unknown = modes - {"eager", "channels_last", "compile", "bf16"}
 if unknown:
     sys.exit("pytorch.py: no mode " + ", ".join(sorted(unknown)))
 torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
-ranks, rank = int(sys.argv[4]) if len(sys.argv) > 4 else 1, 0
 if ranks > 1:
     import torch.distributed as dist
-    meeting = tempfile.mktemp()
-    while rank + 1 < ranks and os.fork() == 0:  # a child is the next rank and makes the one after it
-        rank += 1
-    cores = sorted(os.sched_getaffinity(0))
-    each = max(1, len(cores) // ranks)
-    os.sched_setaffinity(0, cores[rank * each % len(cores):][:each])
     dist.init_process_group("gloo", init_method="file://" + meeting, rank=rank, world_size=ranks)
 torch.manual_seed(0)
 net = build()
