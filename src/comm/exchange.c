@@ -178,16 +178,20 @@ static void give_to_node(const struct exchange *x, const struct shared *to, cons
     }
 }
 
-/* This rank's part of the tail, for all ranks of the node: piece by piece, so that a total leaves while it is in
- * the cache. */
+static void give_total(void *arg, struct slice piece)
+{
+    const struct exchange *x = arg;
+    give_to_node(x, &x->shared, x->total, piece);
+}
+
+/* A total leaves while it is in the first cache. */
 static void sum_tail_on_node(struct exchange *x)
 {
-    const int64_t at = x->o.head + x->tail_part.at, piece = 8 * SUM_CHUNK * x->sum.threads;
-    for (int64_t done = 0; done < x->tail_part.n; done += piece) {
-        const struct slice s = {at + done, least(piece, x->tail_part.n - done)};
-        sunup__node_sum_run(x->node, s);
-        give_to_node(x, &x->shared, x->total, s);
-    }
+    const struct listener others = {give_total, x, {sunup__cut_at_line, NULL}},
+                          nobody = {.cuts = others.cuts};
+    sunup__node_sum_listen(x->node, &others);
+    sunup__node_sum_run(x->node, (struct slice){x->o.head + x->tail_part.at, x->tail_part.n});
+    sunup__node_sum_listen(x->node, &nobody);
 }
 
 static sunup_status sum_tail_over_wire(struct exchange *x)

@@ -280,7 +280,7 @@ static void sum_part(void *arg, int64_t i)
 void sunup__node_sum_run(struct node_sum *s, struct slice mine)
 {
     struct work w = {s, mine};
-    if (s->folds > 0) sunup__parallel(s->sum.threads, s->sum.threads, sum_part, &w);
+    if (s->folds > 0 && mine.n > 0) sunup__parallel(s->sum.threads, s->sum.threads, sum_part, &w);
 }
 
 void sunup__node_sum_listen(struct node_sum *s, const struct listener *l)
