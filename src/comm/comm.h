@@ -101,11 +101,11 @@ sunup_status sunup__exchange_restore(struct exchange *x, const float *bounds);
  * it and while it is in cache; pieces end where slices may. False if this exchange cannot: then nothing is called. */
 bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece),
                             void *arg);
-/* From the next slot on, until it is turned off: sums are added up twice and messages compared; what differs is E_PEER on
- * all ranks, naming two of them (verify.c). All ranks alike. */
+/* From the next slot on, until it is turned off: sums are added up twice and messages compared; what
+ * differs is E_PEER on all ranks, naming two of them (verify.c). All ranks alike. */
 void sunup__exchange_verify(struct exchange *x, bool on);
-/* [n]: valid in the own slices after reduce, in the tail too after the first combine (without a head: at once), until the
- * next slot is filled. */
+/* [n]: valid in the own slices after reduce, in the tail too after the first combine (without a head:
+ * at once), until the next slot is filled. */
 void *sunup__exchange_total(struct exchange *x);
 /* words [n] summed over the ranks, in place: integers, so in any order. */
 sunup_status sunup__exchange_combine(struct exchange *x, const char *site, int64_t n,

@@ -382,7 +382,8 @@ sunup_status sunup__stages_start(struct stages *st, int bucket);
 /* done: every bucket is. */
 sunup_status sunup__stages_progress(struct stages *st, bool *done);
 sunup_status sunup__stages_finish(struct stages *st); /* waits */
-/* After a run that began with comm->verified: what this rank received is what its peers sent, or E_PEER. All call it. */
+/* After a run that began with comm->verified: what this rank received is what its peers sent, or
+ * E_PEER. All call it. */
 sunup_status sunup__stages_compare(struct stages *st);
 
 

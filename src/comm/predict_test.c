@@ -1,5 +1,5 @@
-/* predict_test.c - what is predicted of an exchange: against the simulation of the same network (bench/results/sim.csv),
- * and where it must grow or vanish.
+/* predict_test.c - what is predicted of an exchange: against the simulation of the same network
+ * (bench/results/sim.csv), and where it must grow or vanish.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +11,9 @@
 
 #include "comm/inside.h"
 
-/* bench/sim/platform.awk: 200 GB/s a node in groups of 64, 4125 GB/s from a group; SimGrid takes 92 % of that, and 5 % of
- * the traffic the other way for acknowledgements; messages cost the node no time. */
+/* bench/sim/platform.awk: 200 GB/s a node in groups of 64, 4125 GB/s from a group; SimGrid takes
+ * 92 % of that, and 5 % of the traffic the other way for acknowledgements; messages cost the node no
+ * time. */
 static const struct network simulated = {.latency_s = 1.25e-6,
                                          .message_s = 0,
                                          .bytes_per_s = 200e9 * 0.92 * 0.95,

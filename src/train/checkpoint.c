@@ -2,9 +2,9 @@
  *
  * Holds: weights and states under their names, moments as "optimizer.<moment>", with sum: int32 the bounds
  * of gradients as "sum.bounds", and as metadata the run's definition (batch, shards, accumulate, parts, seed) and
- * position (step, evaluations done, memory of the schedule). Nothing depends on ranks, so any number of them may resume. Rank 0 collects the slices of the
- * moments and writes, atomically; all ranks learn whether it worked. When it has read a file, each rank takes its
- * slices of what rank 0 sends.
+ * position (step, evaluations done, memory of the schedule). Nothing depends on ranks, so any number of them may
+ * resume. Rank 0 collects the slices of the moments and writes, atomically; all ranks learn whether it worked. When
+ * it has read a file, each rank takes its slices of what rank 0 sends.
  *
  * Invariant: a file that can be read is whole (its checksum is verified before anything is taken from it).
  */
