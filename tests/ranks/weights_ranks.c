@@ -1,6 +1,7 @@
 /* weights_ranks.c - a bit that flips in what one rank keeps of a network is found when it is
- * compared: the ranks and the tensor are named, on all ranks. Of the weights themselves only the owner's slices last, for it writes them over all
- * others in each step; so the bit is one of a running mean. By the public interface only.
+ * compared: the ranks and the tensor are named, on all ranks. Of the weights themselves only the
+ * owner's slices last, for it writes them over all others in each step; so the bit is one of a
+ * running mean. By the public interface only.
  */
 #include <stdio.h>
 #include <stdlib.h>
