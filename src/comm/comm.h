@@ -64,6 +64,10 @@ struct exchange_options {
     int64_t data_n;  /* elements of data, >= head; what lies beyond head is the rank's own affair */
     bool f64;
     enum sum_kind kind;
+    /* SUM_INT32: where the head's tensors begin, ascending from 0; any term of one may become as large as its largest.
+     * Read at creation. 0 parts: nothing is known. */
+    int parts;
+    const int64_t *part_at;
     /* Where a slice may end: the last such place <= at (ascending in at, 0 for 0). NULL: anywhere. */
     int64_t (*cut)(const void *arg, int64_t at);
     const void *cut_arg;

@@ -3,7 +3,8 @@
  * The n elements are cut in blocks of FIXED_BLOCK at fixed places. A term x adds x * 2^s, rounded,
  * to an int32; the total is the sum times 2^-s, rounded once. The block's exponent s is chosen
  * before the terms are known, from a bound on |x|, such that S terms of 2^MARGIN times the bound
- * still fit. The largest |x| decides afterwards whether they did: if not, in some block of some
+ * still fit; within a part of the caller's (a tensor) at least for terms as large as its largest bound.
+ * The largest |x| decides afterwards whether they did: if not, in some block of some
  * rank, all repeat the step with bounds that fit.
  *
  * Owes: bits that depend on the terms of this step and earlier ones only, block by block. Leaves
@@ -36,6 +37,8 @@ struct fixed_sum {
     float *scale; /* [blocks] 2^s of this step                   */
     float *back;  /* [blocks] the largest |x| of all ranks, then 2^-s of the step decided last; NaN */
     bool first;   /* no term yet                                 */
+    int parts;
+    int64_t *part_at; /* [parts + 1] blocks; NULL: each block is by itself */
     _Atomic bool over;
 };
 
@@ -68,10 +71,39 @@ static int scale_exponent(const struct fixed_sum *f, float bound)
     return s < FINEST ? s : FINEST;
 }
 
-static void set_bound(struct fixed_sum *f, int64_t block, float bound)
+
+static int64_t chunk_end(const struct fixed_sum *f, int64_t chunk)
 {
-    f->bound[block] = bound;
-    f->scale[block] = power_of_2(scale_exponent(f, bound));
+    return least(f->blocks, (chunk + 1) * BLOCKS_AT_ONCE);
+}
+
+static void scale_blocks(struct fixed_sum *f, int64_t from, int64_t to, float least_bound)
+{
+    for (int64_t b = from; b < to; b++)
+        f->scale[b] = power_of_2(scale_exponent(f, fmaxf(f->bound[b], least_bound)));
+}
+
+static void scale_chunk(void *arg, int64_t i)
+{
+    scale_blocks(arg, i * BLOCKS_AT_ONCE, chunk_end(arg, i), 0);
+}
+
+/* A row of a table of classes or words is small, or zero, until its word comes: then it is as large as the others of
+ * its part that came before. All of the part foresees that. */
+static void scale_part(void *arg, int64_t i)
+{
+    struct fixed_sum *f = arg;
+    float most = 0;
+    for (int64_t b = f->part_at[i]; b < f->part_at[i + 1]; b++) most = fmaxf(most, f->bound[b]);
+    scale_blocks(f, f->part_at[i], f->part_at[i + 1], most);
+}
+
+static void set_scales(struct fixed_sum *f)
+{
+    if (f->part_at != NULL)
+        sunup__parallel(f->sum.threads, f->parts, scale_part, f);
+    else
+        sunup__parallel(f->sum.threads, sunup__sum_chunks(f->sum.n), scale_chunk, f);
 }
 
 /* --- create and destroy --- */
@@ -118,7 +150,18 @@ sunup_status sunup__fixed_create(sunup_context *ctx, const struct sum *s, int32_
         RAISE(ctx, E_MEMORY, "no memory for the exponents of %lld blocks", (long long)blocks);
     }
     f->limit = limit_of(s->shards);
-    for (int64_t b = 0; b < f->blocks; b++) set_bound(f, b, 0);
+    set_scales(f);
+    return SUNUP_OK;
+}
+
+sunup_status sunup__fixed_parts(sunup_context *ctx, struct fixed_sum *f, int n, const int64_t *at)
+{
+    f->part_at = sunup__alloc((size_t)(n + 1) * sizeof *f->part_at);
+    CHECK(f->part_at, ctx, E_MEMORY, "no memory for the %d parts of a sum", n);
+    for (int i = 1; i < n; i++) f->part_at[i] = sunup__fixed_blocks(at[i]);
+    f->part_at[n] = f->blocks;
+    f->parts = n;
+    set_scales(f);
     return SUNUP_OK;
 }
 
@@ -130,6 +173,7 @@ int64_t sunup__fixed_bytes(int64_t n)
 void sunup__fixed_destroy(struct fixed_sum **f)
 {
     if (!*f) return;
+    sunup__free((*f)->part_at);
     sunup__free((*f)->bound);
     sunup__free((*f)->scale);
     sunup__free((*f)->back);
@@ -148,16 +192,12 @@ sunup_status sunup__fixed_restore(sunup_context *ctx, struct fixed_sum *f, const
         CHECK(exponent_field(bounds[b]) < NOT_FINITE, ctx, E_ARGUMENT,
               "the bound of block %lld of the gradients is %g; the checkpoint is damaged",
               (long long)b, (double)bounds[b]);
-    for (int64_t b = 0; b < f->blocks; b++) set_bound(f, b, bounds[b]);
+    memcpy(f->bound, bounds, (size_t)f->blocks * sizeof *bounds);
+    set_scales(f);
     return SUNUP_OK;
 }
 
 /* --- terms --- */
-
-static int64_t chunk_end(const struct fixed_sum *f, int64_t chunk)
-{
-    return least(f->blocks, (chunk + 1) * BLOCKS_AT_ONCE);
-}
 
 struct term_work {
     struct fixed_sum *f;
@@ -232,7 +272,7 @@ static void widen_chunk(void *arg, int64_t i)
 {
     struct fixed_sum *f = arg;
     for (int64_t b = i * BLOCKS_AT_ONCE; b < chunk_end(f, i); b++)
-        if (!fits(f, b, f->back[b])) set_bound(f, b, f->back[b]);
+        if (!fits(f, b, f->back[b])) f->bound[b] = f->back[b];
 }
 
 /* Follows the largest |x|: upwards at once, downwards by a sixteenth a step, but no more than 16
@@ -252,8 +292,8 @@ static void accept_chunk(void *arg, int64_t i)
     for (int64_t b = i * BLOCKS_AT_ONCE; b < chunk_end(f, i); b++) {
         const float most = f->back[b];
         const bool finite = exponent_field(most) < NOT_FINITE;
-        f->back[b] = finite ? power_of_2(-scale_exponent(f, f->bound[b])) : most - most;
-        if (finite && most > 0) set_bound(f, b, next_bound(f->bound[b], most));
+        f->back[b] = finite ? 1 / f->scale[b] : most - most;
+        if (finite && most > 0) f->bound[b] = next_bound(f->bound[b], most);
     }
 }
 
@@ -264,6 +304,7 @@ bool sunup__fixed_decide(struct fixed_sum *f)
     sunup__parallel(f->sum.threads, chunks, judge_chunk, f);
     const bool again = atomic_load(&f->over);
     sunup__parallel(f->sum.threads, chunks, again ? widen_chunk : accept_chunk, f);
+    set_scales(f);
     f->first = true;
     return again;
 }

@@ -276,6 +276,33 @@ static void what_comes_and_goes_repeats_seldom(void **state)
     end(t);
 }
 
+/* Rows of a table, in each step another one is 1000 times larger. In one part that repeats only until one of
+ * them was seen, and large rows are as exact as ever; each block by itself repeats at every row. */
+static void a_part_foresees_its_largest_rows(void **state)
+{
+    (void)state;
+    const int64_t at[] = {0, 4 * FIXED_BLOCK};
+    for (int parts = 0; parts <= 2; parts += 2) {
+        struct team *t = team_of(2, 2);
+        int repeats = 0;
+        for (int r = 0; r < 2 && parts > 0; r++)
+            assert_int_equal(sunup__fixed_parts(ctx, t->sum[r], parts, at), SUNUP_OK);
+        for (uint32_t i = 0; i < 10; i++) {
+            const int64_t row = 4 + i % 5;
+            fill_normal(i, 1e-3);
+            for (int s = 0; s < SHARDS; s++)
+                for (int64_t e = 0; e < FIXED_BLOCK; e++) terms[s][row * FIXED_BLOCK + e] *= 1000;
+            step(t);
+            repeats += t->repeats;
+            assert_true(errors_of(t, 0, 4 * FIXED_BLOCK).fixed < 5e-8); /* another part */
+            assert_true(errors_of(t, row * FIXED_BLOCK, (row + 1) * FIXED_BLOCK).fixed < 8e-8);
+            assert_true(errors_of(t, 4 * FIXED_BLOCK, N).fixed < 2e-7); /* small rows: as coarse */
+        }
+        assert_int_equal(repeats, parts > 0 ? 1 : 10);
+        end(t);
+    }
+}
+
 /* The bits after a repetition are those of a sum that had the right exponents at once. */
 static void a_repetition_leaves_no_trace(void **state)
 {
@@ -431,6 +458,7 @@ int main(void)
         cmocka_unit_test(an_outlier_costs_its_block),
         cmocka_unit_test(growth_is_foreseen_and_a_jump_repeats_once),
         cmocka_unit_test(what_comes_and_goes_repeats_seldom),
+        cmocka_unit_test(a_part_foresees_its_largest_rows),
         cmocka_unit_test(a_repetition_leaves_no_trace),
         cmocka_unit_test(a_restored_sum_goes_on_with_the_same_bits),
         cmocka_unit_test(the_largest_terms_fit),

@@ -235,6 +235,9 @@ int64_t sunup__fixed_blocks(int64_t n);
 sunup_status sunup__fixed_create(sunup_context *ctx, const struct sum *s, int32_t *row, float *most,
                                  struct fixed_sum **f);
 void sunup__fixed_destroy(struct fixed_sum **f);
+/* Parts that begin at these elements, ascending from 0: terms of all blocks of a part are foreseen as large as its
+ * largest bound. Without, each block is by itself. */
+sunup_status sunup__fixed_parts(sunup_context *ctx, struct fixed_sum *f, int n, const int64_t *at);
 int64_t sunup__fixed_bytes(int64_t n); /* what create allocates */
 /* A term x [n], or two at less than twice the cost (z NULL: none). The first one begins a sum. */
 void sunup__fixed_add(struct fixed_sum *f, const float *x, const float *z);

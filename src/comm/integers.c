@@ -92,8 +92,10 @@ sunup_status sunup__integers_create(struct exchange *x)
     }
     struct sum head = x->sum;
     head.n = x->o.head;
-    return sunup__fixed_create(x->comm->ctx, &head, e->row[e->me], sunup__exchange_sizes(x, e->me),
-                               &e->fixed);
+    TRY(sunup__fixed_create(x->comm->ctx, &head, e->row[e->me], sunup__exchange_sizes(x, e->me),
+                            &e->fixed));
+    if (x->o.parts == 0) return SUNUP_OK;
+    return sunup__fixed_parts(x->comm->ctx, e->fixed, x->o.parts, x->o.part_at);
 }
 
 void sunup__integers_destroy(struct exchange *x)

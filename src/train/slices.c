@@ -18,13 +18,17 @@ sunup_status sunup__list_parameters(sunup_trainer *t)
 {
     const sunup_model *m = t->model;
     struct segment *s = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *s);
-    CHECK(s != NULL, t->ctx, E_MEMORY, "no memory for %d parameters", m->n_parameters);
+    int64_t *at = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *at);
+    CHECK(s != NULL && at != NULL, t->ctx, E_MEMORY, "no memory for %d parameters",
+          m->n_parameters);
+    t->part_at = at;
     for (int i = 0; i < m->n_parameters; i++) {
         const struct model_tensor *p = &m->tensors[m->n_parameters - 1 - i]; /* ascending offsets */
         s[i] = (struct segment){.name = p->t.name,
                                 .at = p->at,
                                 .n = sunup__elements(&p->t.shape),
                                 .vector = p->t.shape.n <= 1};
+        at[i] = p->at;
     }
     t->parameters = (struct optimizer_job){.k = t->kernels,
                                            .threads = t->threads,
@@ -45,6 +49,8 @@ static struct exchange_options exchange_options(const sunup_trainer *t)
                                      .data_n = t->model->n_flat,
                                      .f64 = sunup__train_f64(t),
                                      .kind = sunup__train_by_integers(t) ? SUM_INT32 : SUM_TREE,
+                                     .parts = t->parameters.n_segments,
+                                     .part_at = t->part_at,
                                      .cut = sunup__optimizer_cut,
                                      .cut_arg = &t->parameters};
 }

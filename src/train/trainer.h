@@ -59,6 +59,7 @@ struct sunup_trainer {
     void *sum_room; /* where batches are added up; NULL if a step has one */
     void *bound;    /* the slot that the plan's outputs point into */
     struct optimizer_job parameters; /* what is updated, here in the own slices */
+    const int64_t *part_at;          /* [segments] where they begin */
     int n_arrays;                    /* that the optimizer keeps of them */
     struct optimizer *optimizer;
     bool hears; /* it sees gradients while they are summed */
