@@ -11,7 +11,7 @@
  * the maxima of other ranks to the caller. Not finite in, NaN out in all of the block, whose bound
  * stays.
  *
- * Precision: a term is rounded to 28 - log2 S bits, or one more, of the block's bound, never finer
+ * Precision: a term is rounded to 28 - log2 S bits, or one more, of its block's (its part's) bound, never finer
  * than 2^-126. Right for elements like their neighbours; those far below them lose more than in
  * float. Source: docs/decisions/004-same-bits.md.
  */
