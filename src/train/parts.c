@@ -36,6 +36,10 @@ sunup_status sunup__train_check_parts(const sunup_trainer *t)
           o->parts);
     CHECK(o->split == NULL || (strlen(o->split) == 1 && strchr("DHW", o->split[0]) != NULL), t->ctx,
           E_ARGUMENT, "split is \"%s\"; it must be D, H or W", o->split);
+    CHECK(o->parts == 1 || !sunup__train_by_integers(t), t->ctx, E_ARGUMENT,
+          "sum int32 rounds a rank's term to integers, but how many terms a shard of %d parts has "
+          "depends on the ranks; use sum tree",
+          o->parts);
     CHECK(o->parts > 1 || ranks <= o->shards, t->ctx, E_ARGUMENT,
           "%d ranks cannot share %d shards; start at most %d ranks or raise shards (which changes "
           "the run)",

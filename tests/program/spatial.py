@@ -130,6 +130,7 @@ class Spatial(common.Case):
 
     def test_mistakes(self):
         for options, says in ((["parts=3"], "parts is 3"), (["split=X"], 'split is "X"'),
+                              (["sum=int32"], "use sum tree"),
                               (["parts=16"], "16 parts of an axis of 14 rows"),
                               (["parts=8"], "too short for a row in each part")):
             args = [word for option in options for word in ("--set", option)]
