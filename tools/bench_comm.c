@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/system.h"
 #include "bench.h"
 #include "bench_update.h"
@@ -62,20 +63,10 @@ struct comm_bench {
 
 /* ------------------------------------------------------------------------- problems --- */
 
-/* "64K", "4MiB", "1000", "8B": bytes. */
 static bool read_bytes(const char *text, int64_t *bytes)
 {
-    static const char units[] = "KMG";
-    char *end;
-    const double value = strtod(text, &end);
-    const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
-    const double scale = unit != NULL ? ldexp(1, 10 * (int)(unit - units + 1)) : 1;
-    if (unit != NULL) end++;
-    if (unit != NULL && strcmp(end, "iB") == 0) end += 2;
-    if (unit == NULL && strcmp(end, "B") == 0) end++;
-    if (end == text || *end != '\0' || value * scale < 1 || value * scale > 1e11) return false;
-    *bytes = (int64_t)(value * scale);
-    return true;
+    const char *end = sunup__bytes_read(text, bytes);
+    return end != NULL && *end == '\0';
 }
 
 static int64_t element_bytes(const char *dtype, size_t n)
@@ -471,6 +462,8 @@ static sunup_status bench_all(struct comm_bench *t)
     sunup_comm_options o = sunup_comm_defaults();
     o.messages = true;
     TRY(sunup_comm_create(c->ctx, &o, &t->messages));
+    TRY(sunup__comm_consult(t->comm));
+    TRY(sunup__comm_consult(t->messages));
     for (int i = 1; i < c->n_operands; i++) {
         const char *what = c->operand[i];
         const bool list = strstr(what, ".txt") != NULL || strchr(what, '/') != NULL;

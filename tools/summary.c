@@ -69,12 +69,14 @@ int verb_config(struct command *c)
 int verb_tune(struct command *c)
 {
     struct session s = {0};
+    struct text table = {0};
     if (c->output == NULL) return complain(EXIT_USAGE, "sunup tune needs --output FILE");
     sunup_status status = session_open(c, &s);
-    if (status == SUNUP_OK) status = sunup__trainer_tune(s.trainer, c->output);
-    if (status == SUNUP_OK)
-        (void)printf("  choices in %s; use them with --tuning %s, from the run's first step on\n",
-                     c->output, c->output);
+    if (status == SUNUP_OK) status = sunup__trainer_tune(s.trainer, c->output, &table);
+    if (status == SUNUP_OK && sunup_comm_rank(c->comm) == 0)
+        (void)printf("%s  choices in %s; use them with --tuning %s, from the run's first step on\n",
+                     table.s != NULL ? table.s : "", c->output, c->output);
+    sunup__free(table.s);
     const int result = status == SUNUP_OK ? 0 : fail(c, status);
     session_close(&s);
     return result;

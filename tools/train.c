@@ -55,11 +55,14 @@ static void introduce(struct command *c, struct session *s)
     sunup_free(summary);
     (void)printf("  %lld training samples, batch %lld in %d shards, %d rank(s) of %d thread(s), "
                  "kernels %s, about "
-                 "%.0f MB a rank\n\n",
+                 "%.0f MB a rank\n",
                  (long long)sunup_data_samples(s->train), (long long)s->run.o.batch,
                  s->run.o.shards, sunup_comm_ranks(c->comm), sunup_context_threads(c->ctx),
                  sunup_context_isa(c->ctx),
                  1e-6 * (double)sunup__trainer_bytes(s->trainer, sunup_comm_ranks(c->comm)));
+    const char *way = sunup__trainer_exchange(s->trainer);
+    if (way[0] != '\0') (void)printf("  gradients travel by %s\n", way);
+    (void)printf("\n");
     show_epoch_head();
     (void)fflush(stdout);
 }
@@ -90,6 +93,7 @@ static void conclude(struct command *c, struct session *s, const sunup_metrics *
                        (unsigned long long)sunup_model_hash(s->model));
         (void)json_object_set_new(j, "hash", json_string(hash));
         (void)json_object_set_new(j, "repeated", json_integer(repeated));
+        (void)json_object_set_new(j, "exchange", json_string(sunup__trainer_exchange(s->trainer)));
         (void)json_object_set_new(j, "seconds", json_real(sunup__now_s() - start_s));
         (void)json_object_set_new(j, "peak_bytes", json_integer(sunup__memory_peak()));
         print_json(j);

@@ -6,6 +6,7 @@
  * the algorithms, each in the file of its collective; docs/adding-an-algorithm.md tells how to
  * add one.
  *
+ * Measured choices, if there are any (choices.c), go before the limits below; these cost no measuring.
  * On one node they were measured with two ranks (docs/collectives.md): writing results past the
  * caches, and pieces of 64 KiB to 512 KiB, made no difference. Between nodes the limits are those
  * that MPICH ships (Thakur, Rabenseifner, Gropp, 2005); they have not been measured here.
@@ -70,9 +71,25 @@ static enum algorithm_number fit(const sunup_comm *comm, enum collective what, i
     }
 }
 
+/* Of the nearest size, at most a factor of 2 away; -1: none was measured. */
+static int measured(const struct tuned *t, int64_t bytes)
+{
+    int number = -1;
+    double best = 2;
+    for (int i = 0; i < t->n; i++) {
+        const double apart = sunup__apart(t->bytes[i], bytes);
+        if (apart > best) continue;
+        best = apart;
+        number = t->algorithm[i];
+    }
+    return number;
+}
+
 const struct algorithm *sunup__choose(const sunup_comm *comm, enum collective what, int64_t bytes)
 {
-    return comm->forced[what] != NULL ? comm->forced[what] : &algorithms[fit(comm, what, bytes)];
+    if (comm->forced[what] != NULL) return comm->forced[what];
+    const int number = measured(&comm->tuned[what], bytes);
+    return &algorithms[number >= 0 ? number : (int)fit(comm, what, bytes)];
 }
 
 /* The i-th algorithm of a collective. */
@@ -107,17 +124,19 @@ static bool runs_here(const sunup_comm *comm, const struct algorithm *a)
     }
 }
 
+int sunup__algorithm_here(const sunup_comm *comm, enum collective what, const char *name)
+{
+    for (int i = 0; i < ALGORITHMS; i++)
+        if (algorithms[i].what == what && strcmp(algorithms[i].name, name) == 0)
+            return runs_here(comm, &algorithms[i]) ? i : -1;
+    return -1;
+}
+
 bool sunup__comm_force(sunup_comm *comm, enum collective what, const char *name)
 {
-    comm->forced[what] = NULL;
-    if (name == NULL) return true;
-    for (int i = 0; algorithm_of(what, i) != NULL; i++) {
-        const struct algorithm *a = algorithm_of(what, i);
-        if (strcmp(a->name, name) != 0) continue;
-        if (runs_here(comm, a)) comm->forced[what] = a;
-        return comm->forced[what] != NULL;
-    }
-    return false;
+    const int number = name != NULL ? sunup__algorithm_here(comm, what, name) : -1;
+    comm->forced[what] = number >= 0 ? &algorithms[number] : NULL;
+    return name == NULL || number >= 0;
 }
 
 /* --- the calls --- */

@@ -75,6 +75,11 @@ sunup_status sunup__exchange_restore(struct exchange *x, const float *bounds)
     return sunup__fixed_restore(x->comm->ctx, sunup__integers_fixed(x), bounds);
 }
 
+const char *sunup__exchange_text(const struct exchange *x)
+{
+    return x->way_text;
+}
+
 double sunup__exchange_wait_s(const struct exchange *x)
 {
     return x->comm->wait_s;

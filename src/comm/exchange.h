@@ -25,6 +25,8 @@ struct exchange {
     struct shared shared, news; /* rows and data of all ranks of the node; NULL blocks: not shared */
     struct node_sum *node;      /* adds those rows */
     struct listener listener;   /* of the head's total; hear NULL: none */
+    struct exchange_way way;    /* of the head, where messages are sent */
+    char way_text[WAY_TEXT + 8];
     struct stages *head, *tail; /* add what no node holds; NULL: all ranks are here */
     struct stages *sizes;       /* of integers, likewise */
     struct sum tail_sum;
@@ -54,6 +56,20 @@ static inline bool sunup__over_wire(const struct exchange *x)
     return x->comm->ranks > 1 && (x->node == NULL || x->comm->nodes > 1);
 }
 struct cuts sunup__exchange_cuts(const struct exchange *x);
+/* Nodes or ranks that send each other messages. */
+static inline int sunup__exchange_members(const struct exchange *x)
+{
+    return x->node != NULL ? x->comm->nodes : x->comm->ranks;
+}
+/* What the head's messages are made of, as problems say it. */
+static inline const char *sunup__exchange_of(const struct exchange *x)
+{
+    if (sunup__exchange_has_integers(&x->o)) return "int32";
+    return x->o.f64 ? "f64" : "f32";
+}
+int64_t sunup__exchange_count(const struct exchange *x, int64_t bucket_bytes); /* of buckets */
+/* Buckets, slices and stages once more, another way; rows and data stay. On failure it can only be destroyed. */
+sunup_status sunup__exchange_lay(struct exchange *x, const struct exchange_way *way);
 /* The rows that this rank's messages are parts of: its own, or the node's. */
 int sunup__exchange_rows(const struct exchange *x, char *const **row);
 /* How far a rank of the node is; see mark in exchange.c. */

@@ -2,9 +2,10 @@
  * messages take.
  *
  * Owes: slices that tile the head and end only where the caller allows, the same on all ranks. Leaves the
- * running to exchange.c, the rows of a node to node.c, messages to stages.c.
+ * choice of route and bucket to choices.c, the running to exchange.c, the rows of a node to node.c, messages to stages.c.
  */
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/integers.h"
@@ -120,15 +121,19 @@ void sunup__exchange_find_slices(const struct exchange *x, int rank, struct slic
 }
 
 /* In one piece where no message is sent. */
+int64_t sunup__exchange_count(const struct exchange *x, int64_t bucket_bytes)
+{
+    const int64_t bytes = most(bucket_bytes, LEAST_SLICE_BYTES * x->comm->ranks);
+    const int64_t n = least(bytes, WIRE_MAX) / sunup__sum_element(&x->sum);
+    return sunup__over_wire(x) ? ceil_div(x->o.head, n) : x->o.head > 0;
+}
+
 static sunup_status cut_buckets(struct exchange *x)
 {
-    const int64_t element = sunup__sum_element(&x->sum), ranks = x->comm->ranks;
-    const int64_t bytes = most(x->comm->options.bucket_bytes, LEAST_SLICE_BYTES * ranks);
-    const int64_t n = least(bytes, WIRE_MAX) / element;
-    const int64_t count = sunup__over_wire(x) ? ceil_div(x->o.head, n) : x->o.head > 0;
+    const int64_t count = sunup__exchange_count(x, x->way.bucket_bytes);
     CHECK(count < INT32_MAX, x->comm->ctx, E_ARGUMENT,
-          "%lld elements in buckets of %lld are too many buckets; raise bucket_bytes",
-          (long long)x->o.head, (long long)n);
+          "%lld elements in buckets of %lld bytes are too many buckets; raise bucket_bytes",
+          (long long)x->o.head, (long long)x->way.bucket_bytes);
     x->buckets = (int)count;
     x->bucket = sunup__alloc((size_t)(4 * count + 1) * sizeof *x->bucket);
     CHECK(x->bucket, x->comm->ctx, E_MEMORY, "no memory for %lld buckets", (long long)count);
@@ -148,48 +153,59 @@ static sunup_status cut_buckets(struct exchange *x)
     return SUNUP_OK;
 }
 
-/* Ranges of a sum on their way; the route is that of the first. */
+/* Ranges of a sum on their way, by the route of that name; "": the model's for the first range. */
 static sunup_status make_stages(struct exchange *x, const struct sum *sum, struct stages_options o,
-                                struct stages **st)
+                                struct route *route, struct stages **st)
 {
     const struct network net = sunup__network_defaults();
     const int each = x->node != NULL ? x->comm->node_ranks : 1;
-    struct route route;
     struct group g;
     CHECK(sunup__group_create(x->comm->ranks, x->comm->rank, sum->shards, each, &g), x->comm->ctx,
           E_MEMORY, "no memory for the exchange of %d ranks", x->comm->ranks);
-    sunup__route_choose(&net, &g, sum->shards, o.range[0].n * sunup__sum_element(sum), &route);
+    if (!sunup__route_named(route->name, g.members, &net, route))
+        sunup__route_choose(&net, &g, sum->shards, o.range[0].n * sunup__sum_element(sum), route);
     o.sum = sum;
     o.group = &g;
-    o.route = &route;
+    o.route = route;
     const sunup_status status = sunup__stages_create(x->comm, &o, st);
     sunup__group_end(&g);
     return status;
 }
 
+static void note_way(struct exchange *x, const char *route)
+{
+    char text[WAY_TEXT];
+    (void)snprintf(x->way.route, sizeof x->way.route, "%s", route);
+    (void)snprintf(x->way_text, sizeof x->way_text, "%s%s", sunup__way_text(&x->way, text),
+                   x->way.tuned ? ", tuned" : "");
+}
+
 static sunup_status make_head(struct exchange *x)
 {
-    const int members = x->node != NULL ? x->comm->nodes : x->comm->ranks;
+    const int members = sunup__exchange_members(x);
     const bool integers = sunup__exchange_has_integers(&x->o);
     const struct sum sum = integers ? sunup__integers_sum(&x->o, members) : x->sum;
     const struct cuts c = sunup__exchange_cuts(x);
+    struct route route = {.name = x->way.route}, model = {.name = ""};
     struct stages_options o = {
         .cut = c.at, .cut_arg = c.arg, .ranges = x->buckets, .range = x->part};
-    TRY(make_stages(x, &sum, o, &x->head));
+    TRY(make_stages(x, &sum, o, &route, &x->head));
+    note_way(x, route.name);
     if (!integers) return SUNUP_OK;
     const struct sum sizes = sunup__integers_sizes(&x->o, members);
     const struct slice all = {0, sizes.n};
     o = (struct stages_options){.cut = sunup__cut_at_line, .ranges = 1, .range = &all, .lane = 1};
-    return make_stages(x, &sizes, o, &x->sizes);
+    return make_stages(x, &sizes, o, &model, &x->sizes);
 }
 
 static sunup_status make_tail(struct exchange *x)
 {
+    struct route model = {.name = ""};
     x->tail_sum = x->sum;
     x->tail_sum.n = x->o.n - x->o.head;
     const struct stages_options o = {
         .cut = sunup__cut_at_line, .ranges = 1, .range = &x->tail_part, .lane = 1};
-    return make_stages(x, &x->tail_sum, o, &x->tail);
+    return make_stages(x, &x->tail_sum, o, &model, &x->tail);
 }
 
 int sunup__exchange_rows(const struct exchange *x, char *const **row)
@@ -210,16 +226,37 @@ static sunup_status lay_wire(struct exchange *x)
     return SUNUP_OK;
 }
 
+static void end_layout(struct exchange *x)
+{
+    sunup__stages_destroy(&x->head);
+    sunup__stages_destroy(&x->tail);
+    sunup__stages_destroy(&x->sizes);
+    sunup__free(x->bucket);
+    x->bucket = NULL;
+}
+
+sunup_status sunup__exchange_lay(struct exchange *x, const struct exchange_way *way)
+{
+    end_layout(x);
+    x->way = *way;
+    TRY(cut_buckets(x));
+    if (sunup__over_wire(x)) TRY(lay_wire(x));
+    sunup__exchange_find_slices(x, x->comm->rank, x->own);
+    return SUNUP_OK;
+}
+
 static sunup_status lay_out(struct exchange *x)
 {
     const int rows = sunup__rows_needed(x->sum.shards, x->from, x->to);
+    struct exchange_way way = {.bucket_bytes = x->comm->options.bucket_bytes};
     if (sunup__by_nodes(x->comm)) TRY(allocate_shared(x, rows));
     if (x->node == NULL) TRY(allocate_private(x, rows));
-    TRY(cut_buckets(x));
-    if (sunup__over_wire(x)) TRY(lay_wire(x));
-    if (sunup__exchange_has_integers(&x->o)) TRY(sunup__integers_create(x));
-    sunup__exchange_find_slices(x, x->comm->rank, x->own);
-    return SUNUP_OK;
+    if (sunup__over_wire(x) && x->o.head > 0)
+        TRY(sunup__exchange_consult(x->comm, sunup__exchange_of(x),
+                                    x->o.head * sunup__sum_element(&x->sum),
+                                    sunup__exchange_members(x), &way));
+    TRY(sunup__exchange_lay(x, &way));
+    return sunup__exchange_has_integers(&x->o) ? sunup__integers_create(x) : SUNUP_OK;
 }
 
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,
@@ -251,9 +288,7 @@ void sunup__exchange_destroy(struct exchange **out)
     struct exchange *x = *out;
     *out = NULL;
     if (!x) return;
-    sunup__stages_destroy(&x->head);
-    sunup__stages_destroy(&x->tail);
-    sunup__stages_destroy(&x->sizes);
+    end_layout(x);
     sunup__integers_destroy(x);
     if (x->comm->broken == SUNUP_OK) {
         sunup__node_sum_destroy(&x->node);
@@ -261,7 +296,6 @@ void sunup__exchange_destroy(struct exchange **out)
         sunup__shared_end(&x->news);
         sunup__free(x->memory);
     }
-    sunup__free(x->bucket);
     sunup__free(x->words);
     sunup__free(x);
 }

@@ -7,7 +7,7 @@
  * share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the wire: which
  * way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of integers; no messages),
  * exchange_layout.c, integers.c and exchange.c (sums and what is made of them), sum_shards.c (the public
- * sum), comm.c (create and destroy).
+ * sum), choices.c and tune.c (measured choices), comm.c (create and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -175,6 +175,14 @@ typedef void show_algorithm(sunup_comm *comm, const struct transfer *t);        
 #define SHOW(function) show_algorithm function;
 #include "comm/collectives.def"
 struct algorithm;
+/* Measured choices of a collective: sizes in any order, numbers of algorithms. */
+enum { TUNED_SIZES = 16 };
+struct tuned {
+    int32_t n, algorithm[TUNED_SIZES];
+    int64_t bytes[TUNED_SIZES];
+};
+/* Number of the algorithm of that name, -1: it does not run here. The same on all ranks. */
+int sunup__algorithm_here(const sunup_comm *comm, enum collective what, const char *name);
 /* The algorithm of this call, the same on all ranks that make the same call. */
 const struct algorithm *sunup__choose(const sunup_comm *comm, enum collective what, int64_t bytes);
 bool sunup__node_alike(const sunup_comm *comm); /* small.c: all ranks of the node showed this one's */
@@ -325,6 +333,7 @@ void sunup__group_end(struct group *g);
 int sunup__routes(void); /* how many there are, in the order of algorithms.def */
 /* False if that route does not exist for so many members; the first always does. */
 bool sunup__route(int number, int members, const struct network *net, struct route *r);
+bool sunup__route_named(const char *name, int members, const struct network *net, struct route *r);
 /* Of a bucket of `bytes` on its way to the slices, or (share) back: what each member waits for the first byte of the
  * stages, what its link is busy, what it sends. */
 struct way_cost {
@@ -389,6 +398,27 @@ sunup_status sunup__stages_finish(struct stages *st); /* waits */
  * E_PEER. All call it. */
 sunup_status sunup__stages_compare(struct stages *st);
 
+/* --- choices.c --- */
+enum { PLACE_TEXT = 64, CHOICE_TEXT = 128, WAY_TEXT = 48 };
+/* How the head of an exchange travels. */
+struct exchange_way {
+    char route[16]; /* "": as the model says */
+    int64_t bucket_bytes;
+    bool tuned; /* it is from the tuning file */
+};
+char *sunup__way_text(const struct exchange_way *way, char *room); /* "nearest:bucket16MiB", WAY_TEXT */
+/* How many times one size is the other. */
+static inline double sunup__apart(int64_t a, int64_t b)
+{
+    const double x = a > 0 ? (double)a : 1, y = b > 0 ? (double)b : 1;
+    return x > y ? x / y : y / x;
+}
+/* COLLECTIVES: an exchange. Into room (CHOICE_TEXT). */
+char *sunup__choice_problem(const sunup_comm *comm, enum collective what, bool f64, int64_t bytes,
+                            char *room);
+/* A collective: the way of an exchange of `bytes` among `members`. */
+sunup_status sunup__exchange_consult(sunup_comm *comm, int64_t bytes, bool f64, int members,
+                                     struct exchange_way *way);
 
 /* --- comm.c --- */
 /* The ranks of one colour, in their order. All ranks of comm call it; destroy the parts first. */
@@ -422,6 +452,7 @@ struct sunup_comm {
     struct shared pool;       /* of one node; block NULL: there is none */
     uint64_t turn;            /* pieces that went through the pool */
     const struct algorithm *forced[COLLECTIVES]; /* NULL: chosen by ranks and bytes */
+    struct tuned tuned[COLLECTIVES]; /* n = 0: nothing was measured */
     struct flight flight;     /* of the small collectives */
     struct record *records;   /* [node_ranks] shared with the node, NULL on one rank */
     char (*hosts)[HOST_TEXT]; /* [ranks], NULL until known */

@@ -2,7 +2,7 @@
  *
  * Owes: the radices of each route of algorithms.def, and a choice without measurement by a model
  * of time, the same on all ranks because it looks at nothing that differs among them. Leaves
- * measured choices to whoever has measurements, and walking a route to stages.c.
+ * measured choices to choices.c, and walking a route to stages.c.
  *
  * The model: stages follow each other, each costs a latency, a rank's time for each message it
  * sends and takes, and its bytes at the speed of a link. Rows count: where blocks of shards are no
@@ -14,6 +14,7 @@
  * are a worse choice than 10,000.
  */
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "comm/inside.h"
@@ -130,6 +131,13 @@ bool sunup__route(int number, int members, const struct network *net, struct rou
     if (members == 1) return number == 0; /* no stage at all */
     r->stages = routes[number].make(members, net, r->radix);
     return r->stages > 0;
+}
+
+bool sunup__route_named(const char *name, int members, const struct network *net, struct route *r)
+{
+    for (int i = 0; i < sunup__routes(); i++)
+        if (strcmp(routes[i].name, name) == 0) return sunup__route(i, members, net, r);
+    return false;
 }
 
 /* --- the choice --- */

@@ -90,8 +90,10 @@ void *sunup__plan_address(const sunup_plan *plan, const sunup_value *v);
 
 /* Tuning file: choices by problem text. NULL if nothing is known. Loaded once per context. */
 const char *sunup__tuned(sunup_context *ctx, const struct node *n);
-/* Time each maker that can for every step of the plan on its own operands; write the winners. */
-sunup_status sunup__plan_tune(sunup_plan *plan, const char *path);
+/* Choice i from 0 on, of whatever kind; false: there are no more. Valid until the next choice is kept. */
+bool sunup__tuning_at(sunup_context *ctx, int i, const char **problem, const char **maker);
+/* Time each maker that can for every step of the plan on its own operands; the winners are choices of the context. */
+sunup_status sunup__plan_tune(sunup_plan *plan);
 /* A choice to be kept for the context, and the choices of the context written to a file. */
 sunup_status sunup__tuning_set(sunup_context *ctx, const char *problem, const char *maker);
 sunup_status sunup__tuning_save(sunup_context *ctx, const char *path);

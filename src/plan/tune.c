@@ -94,7 +94,7 @@ static bool asked(const sunup_plan *p, int s)
     return false;
 }
 
-sunup_status sunup__plan_tune(sunup_plan *p, const char *path)
+sunup_status sunup__plan_tune(sunup_plan *p)
 {
     const struct device_ops *ops = p->device->ops;
     CHECK(!p->dry && ops->before == NULL && ops->after == NULL, p->ctx, E_UNSUPPORTED,
@@ -108,5 +108,5 @@ sunup_status sunup__plan_tune(sunup_plan *p, const char *path)
         if (!asked(p, i)) TRY(tune_step(p, &p->steps[i]));
         TRY(p->steps[i].run(&p->steps[i], &key));
     }
-    return sunup__tuning_save(p->ctx, path);
+    return SUNUP_OK;
 }

@@ -3,6 +3,7 @@
  *   sunup tuning 1 0.1.0
  *   machine AMD EPYC 9354P; isa avx512; threads 2; device cpu; numerics exact
  *   conv:n16h56w56c64k64r3s3:f32 conv_brgemm
+ *   exchange:f32:97MiB:ranks8:nodes8 nearest:bucket16MiB      what comm chooses: comm/choices.c
  *   end 1a2b3c4d
  *
  * The last line is the CRC-32 of all before it. A file of another version or machine does not apply
@@ -158,6 +159,15 @@ const char *sunup__tuned(sunup_context *ctx, const struct node *n)
     sunup__problem_text(n, problem, sizeof problem);
     const struct choice *c = find(t, problem);
     return c != NULL ? c->maker : NULL;
+}
+
+bool sunup__tuning_at(sunup_context *ctx, int i, const char **problem, const char **maker)
+{
+    const struct tuning *t = tuning(ctx);
+    if (t == NULL || i >= t->n) return false;
+    *problem = t->choices[i].problem;
+    *maker = t->choices[i].maker;
+    return true;
 }
 
 sunup_status sunup__tuning_set(sunup_context *ctx, const char *problem, const char *maker)

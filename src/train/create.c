@@ -52,6 +52,7 @@ static sunup_status fill(sunup_trainer *t, const sunup_train_options *options)
     }
     sunup_status mine = sunup__train_check_options(t);
     TRY(sunup_comm_agree(t->comm, mine));
+    TRY(sunup__comm_consult(t->comm));
     TRY(sunup__train_setup(t));
     if (sunup_comm_rank(t->comm) == 0) mine = sunup__recorder_create(t, &t->recorder);
     return sunup_comm_agree(t->comm, mine);

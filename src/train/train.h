@@ -42,8 +42,11 @@ sunup_status sunup__checkpoint_newest(sunup_context *ctx, const char *run_dir, s
  * before. */
 int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks);
 
-/* Measure the makers of the training pass on a batch of the data; the winners go to a tuning file. */
-sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path);
+/* Measure the makers of the training pass on a batch of the data, the ways of the exchange and of collectives; rank 0's
+ * winners go to a tuning file, and its times of those ways to `table`. */
+sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path, struct text *table);
+/* How gradients travel: see sunup__exchange_text. */
+const char *sunup__trainer_exchange(const sunup_trainer *t);
 /* The plan of one shard's training pass, for tables and clocks. */
 sunup_plan *sunup__trainer_plan(const sunup_trainer *t);
 /* Batches that were computed twice because gradients outgrew the integers of their sum (sum: int32). */

@@ -314,10 +314,24 @@ sunup_plan *sunup__trainer_plan(const sunup_trainer *t)
     return t->pass->plan;
 }
 
-sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path)
+static sunup_status tune_pass(sunup_trainer *t)
 {
     const struct batch *b;
     TRY(sunup__stream_next(t->stream, &b));
     TRY(run_shard(t, b, t->from)); /* real numbers in every operand */
-    return sunup__plan_tune(t->pass->plan, path);
+    return sunup__plan_tune(t->pass->plan);
+}
+
+sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path, struct text *table)
+{
+    TRY(sunup_comm_agree(t->comm, tune_pass(t)));
+    TRY(sunup__exchange_tune(t->exchange, table));
+    TRY(sunup__comm_tune(t->comm, table));
+    const bool first = sunup_comm_rank(t->comm) == 0;
+    return sunup_comm_agree(t->comm, first ? sunup__tuning_save(t->ctx, path) : SUNUP_OK);
+}
+
+const char *sunup__trainer_exchange(const sunup_trainer *t)
+{
+    return sunup__exchange_text(t->exchange);
 }
