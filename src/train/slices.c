@@ -71,16 +71,21 @@ static void hear(void *trainer, struct slice piece)
     sunup__optimizer_see(t->optimizer, sunup__exchange_total(t->exchange), piece);
 }
 
+void sunup__take_slices(sunup_trainer *t)
+{
+    static const struct slice none = {0, 0}; /* a rank may own nothing */
+    const struct slice *own;
+    t->parameters.n_slices = sunup__exchange_slices(t->exchange, sunup_comm_rank(t->comm), &own);
+    t->parameters.slices = t->parameters.n_slices > 0 ? own : &none;
+}
+
 sunup_status sunup__share_weights(sunup_trainer *t)
 {
     const struct exchange_options o = exchange_options(t);
     TRY(sunup__exchange_create(t->comm, &o, &t->exchange));
     sunup__model_move(t->model, sunup__exchange_data(t->exchange));
     TRY(sunup__pass_bind_weights(t, t->pass));
-    static const struct slice none = {0, 0}; /* a rank may own nothing */
-    const struct slice *own;
-    t->parameters.n_slices = sunup__exchange_slices(t->exchange, sunup_comm_rank(t->comm), &own);
-    t->parameters.slices = t->parameters.n_slices > 0 ? own : &none;
+    sunup__take_slices(t);
     TRY(sunup__optimizer_create(t->ctx, &t->o.optimizer, &t->parameters, &t->optimizer));
     if (t->o.accumulate == 1) {
         t->hears = sunup__exchange_listen(t->exchange, hear, t);

@@ -326,6 +326,7 @@ sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path, struct text
 {
     TRY(sunup_comm_agree(t->comm, tune_pass(t)));
     TRY(sunup__exchange_tune(t->exchange, table));
+    sunup__take_slices(t);
     TRY(sunup__comm_tune(t->comm, table));
     const bool first = sunup_comm_rank(t->comm) == 0;
     return sunup_comm_agree(t->comm, first ? sunup__tuning_save(t->ctx, path) : SUNUP_OK);

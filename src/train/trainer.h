@@ -114,6 +114,7 @@ sunup_status sunup__settle(const sunup_trainer *t, sunup_status mine);
 sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer will update */
 /* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
 sunup_status sunup__share_weights(sunup_trainer *t);
+void sunup__take_slices(sunup_trainer *t); /* where the exchange has them now */
 /* E_PEER, naming the ranks and the first tensor that differ. */
 sunup_status sunup__compare_weights(sunup_trainer *t, const char *what);
 /* overlap.c: in the last own shard of a batch, gradients leave as they are made. */

@@ -1,9 +1,11 @@
 """ranks.py - the same bits for any number of ranks, threads and bucket size; a rank that stops is named."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+import zlib
 
 import common
 
@@ -96,6 +98,85 @@ class Ranks(common.Case):
         self.assertGreater(found["checked"], 500)
         self.assertEqual(found["failed"], 0)
         self.assertIn("alltoall", self.sunup("check", "comm", ranks=2).stdout)
+
+    def write_tuning(self, name, head, *lines):
+        """A whole tuning file: the two lines of `head` and the choices."""
+        text = "".join(line + "\n" for line in (*head, *lines)).encode()
+        self.write(name, text + b"end %08x\n" % zlib.crc32(text))
+        return str(self.folder / name)
+
+    def test_choices(self):
+        """Measured, written, followed by all ranks; no choice changes a bit, a wrong one is left out with a warning."""
+        ranks = 2 if common.MPICH else 4
+        place = f"ranks{ranks}:nodes1:messages"
+        self.write("net.yaml", common.NET.replace("    - dropout", "    - linear: {out_features: 400}\n    - dropout"))
+        messages = {"SUNUP_THREADS": "1", "SUNUP_MESSAGES": "1"}
+        table = self.sunup("tune", "run.yaml", "--output", "tuned.txt", ranks=ranks, env=messages).stdout
+        lines = (self.folder / "tuned.txt").read_text().split("\n")
+        head, choices = lines[:2], [line for line in lines if place in line]
+        for kind in ["broadcast:u8:64KiB", "allgather:u8:256B", "alltoall:u8:1MiB"] + ["barrier"]:
+            self.assertEqual(len([line for line in choices if line.startswith(f"{kind}:{place} ")]), 1, choices)
+            self.assertIn(f"{kind}:{place}", table)
+        steps = ["--set", "max_steps=6", "--set", "checkpoint_steps=0"]
+        want = self.train(*steps)["hash"]
+
+        def follows(path, exchange, *more, says="", n=ranks):
+            args = ["train", "run.yaml", "--json", *steps, *more]
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+            done = self.sunup(*args, ranks=n, env=dict(messages, SUNUP_TUNING=path))
+            got = json.loads(done.stdout)
+            self.assertEqual((got["hash"], got["exchange"]), (want, exchange), path)
+            self.assertEqual(done.stderr.count("tune again"), 1 if says else 0, done.stderr)
+            self.assertIn(says, done.stderr)
+
+        names = ("direct",) if ranks == 2 else ("direct", "nearest")
+        for route in names:
+            for bucket in "16KiB", "64KiB":
+                path = self.write_tuning("forced.txt", head, f"exchange:f32:100KiB:{place} {route}:bucket{bucket}",
+                                         f"barrier:{place} rounds", f"broadcast:u8:4KiB:{place} scatter")
+                follows(path, f"{route}:bucket{bucket}, tuned")
+        if ranks > 2:  # the fewest that have a wide route
+            path = self.write_tuning("forced.txt", head, "exchange:f32:100KiB:ranks12:nodes1:messages wide:bucket64KiB")
+            follows(path, "wide:bucket64KiB, tuned", n=12)
+        model = f"{names[0]}:bucket4MiB"
+        path = self.write_tuning("forced.txt", head, f"exchange:f32:100KiB:{place} {names[-1]}:bucket64KiB")
+        follows(path, f"{names[0]}:bucket30000B", "--set", "bucket_bytes=30000")  # who says a size gets it
+        for hostile in "telepathy:bucket1MiB", "blocks:bucket1MiB", "direct:bucket900GiB":
+            path = self.write_tuning("hostile.txt", head, f"exchange:f32:100KiB:{place} {hostile}")
+            follows(path, model, says=f"'{hostile}' of 'exchange:f32:100KiB:{place}' is no way")
+        path = self.write_tuning("hostile.txt", head, f"barrier:{place} telepathy")
+        follows(path, model, says="'telepathy' of 'barrier")
+        for stale in f"exchange:f32:400KiB:{place}", "exchange:f32:100KiB:ranks3:nodes1:messages", "exchange:f32::":
+            follows(self.write_tuning("stale.txt", head, f"{stale} direct:bucket64KiB"), model)
+        path = self.write_tuning("other.txt", ["sunup tuning 1 0.0.1", head[1]],
+                                 f"exchange:f32:100KiB:{place} direct:bucket64KiB")
+        follows(path, model)
+        damaged = (self.folder / "forced.txt").read_bytes().replace(b"100KiB", b"101KiB")
+        self.write("damaged.txt", damaged)
+        follows(str(self.folder / "damaged.txt"), model, says="damaged and not used")
+
+    def test_other_choices_on_another_rank(self):
+        """What rank 0's file says holds for all ranks."""
+        env = {"SUNUP_THREADS": "1", "SUNUP_MESSAGES": "1"}
+        self.sunup("tune", "run.yaml", "--output", "tuned.txt", ranks=2, env=env)
+        head = (self.folder / "tuned.txt").read_text().split("\n")[:2]
+        place = "ranks2:nodes1:messages"
+        paths = [self.write_tuning(f"{n}.txt", head, f"exchange:f32:2KiB:{place} direct:bucket{bucket}",
+                                   f"barrier:{place} {meeting}", f"broadcast:u8:256B:{place} {way}")
+                 for n, bucket, meeting, way in ((0, "8KiB", "rounds", "scatter"), (1, "1MiB", "direct", "binomial"))]
+        want = self.train("--set", "max_steps=6")["hash"]
+        for first, other in (paths, paths[::-1], (paths[0], "")):
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+            args = self.command("train", "run.yaml", "--json", "--set", "max_steps=6", ranks=1)
+            at = args.index(common.PROGRAM)
+            program = args[at:]
+            args[at:] = ["env", f"SUNUP_TUNING={first}", *program, ":", "-n", "1", "env", f"SUNUP_TUNING={other}", *program]
+            done = subprocess.run(args, cwd=self.folder, capture_output=True, text=True, timeout=120,
+                                  env=self.environment(**env))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            got = json.loads(done.stdout)
+            bucket = "8KiB" if first == paths[0] else "1MiB"
+            self.assertEqual((got["hash"], got["exchange"]), (want, f"direct:bucket{bucket}, tuned"))
 
     def test_stopped_on_four_resumed_on_three(self):
         before, after = (2, 1) if common.MPICH else (4, 3)
