@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-/* From 1 to 1e11 bytes at the beginning of text; returns what follows them, NULL if there are none. */
+/* From 1 to 1e11 bytes at the beginning of text; returns what follows, NULL if there are none. */
 const char *sunup__bytes_read(const char *text, int64_t *bytes);
 
 enum { BYTES_TEXT = 24 };
-/* In the largest unit that needs no fraction ("97MiB", "1000B"), into room (BYTES_TEXT). Returns room. */
+/* In the largest unit that needs no fraction ("97MiB", "1000B"), into room; returns room. */
 char *sunup__bytes_text(int64_t bytes, char *room);
 
 #endif

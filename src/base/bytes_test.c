@@ -14,8 +14,9 @@ static void written_and_read_back(void **state)
     const struct {
         int64_t bytes;
         const char *text;
-    } cases[] = {{1, "1B"},          {1000, "1000B"},          {1024, "1KiB"},        {1025, "1025B"},
-                 {98 << 20, "98MiB"}, {102228128, "102228128B"}, {3LL << 30, "3GiB"}, {64LL << 30, "64GiB"}};
+    } cases[] = {{1, "1B"},           {1000, "1000B"},      {1024, "1KiB"},
+                 {1025, "1025B"},     {98 << 20, "98MiB"},  {102228128, "102228128B"},
+                 {3LL << 30, "3GiB"}, {64LL << 30, "64GiB"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char room[BYTES_TEXT];
         int64_t bytes = 0;
@@ -34,7 +35,8 @@ static void reads_what_people_write(void **state)
     assert_string_equal(sunup__bytes_read("1.5M:f32", &bytes), ":f32");
     assert_int_equal(bytes, 3 << 19);
     assert_string_equal(sunup__bytes_read("4X", &bytes), "X");
-    const char *const no[] = {"", "K", "0", "-1", "+1", " 1", "nan", "inf", "0.5", "1e300", "1e12", "0x", ":"};
+    const char *const no[] = {"",    "K",   "0",     "-1",   "+1", " 1", "nan",
+                              "inf", "0.5", "1e300", "1e12", "0x", ":"};
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
         if (sunup__bytes_read(no[i], &bytes) != NULL) fail_msg("'%s' was read", no[i]);
 }

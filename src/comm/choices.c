@@ -1,13 +1,15 @@
-/* choices.c - measured choices: what the tuning file says of an exchange and of collectives, for all ranks.
+/* choices.c - measured choices: what the tuning file says of an exchange and of collectives, for
+ * all ranks.
  *
  *   exchange:f32:97MiB:ranks8:nodes8 nearest:bucket16MiB
  *   allgather:u8:64KiB:ranks8:nodes8 bruck
- *   barrier:ranks8:nodes1:messages rounds                   messages: within a node too (SUNUP_MESSAGES)
+ *   barrier:ranks8:nodes1:messages rounds          messages: within a node too (SUNUP_MESSAGES)
  *
- * Owes: the choice of the nearest size, at most a factor of 2 away, that was measured on as many ranks and nodes. Rank
- * 0 looks it up and tells all, so ranks with other files take the same way. A line that fits nothing here is left out
- * with a warning; then the model of routes.c and the limits of collectives.c choose. Leaves the file to plan/tuning.c,
- * measuring to tune.c. No choice changes a bit.
+ * Owes: the choice of the nearest size, at most a factor of 2 away, that was measured on as many
+ * ranks and nodes. Rank 0 looks it up and tells all, so ranks with other files take the same way. A
+ * line that fits nothing here is left out with a warning; then the model of routes.c and the limits
+ * of collectives.c choose. Leaves the file to plan/tuning.c, measuring to tune.c. No choice changes
+ * a bit.
  */
 #include <stdio.h>
 #include <string.h>
@@ -56,8 +58,8 @@ static bool reads_as(const char *problem, const char *kind, const char *place, i
 static void warn(const sunup_comm *comm, const char *problem, const char *maker)
 {
     sunup__log(comm->ctx, SUNUP_LOG_WARN,
-               "tuning file: '%s' of '%s' is no way for %d ranks here and not used; tune again", maker,
-               problem, comm->ranks);
+               "tuning file: '%s' of '%s' is no way for %d ranks here and not used; tune again",
+               maker, problem, comm->ranks);
 }
 
 /* --- an exchange --- */
@@ -126,7 +128,8 @@ static void take(const sunup_comm *comm, enum collective what, struct tuned *t)
     int64_t bytes;
     place_text(comm, place);
     for (int i = 0; sunup__tuning_at(comm->ctx, i, &problem, &maker); i++) {
-        if (!reads_as(problem, kind_text(what, false), place, &bytes) || t->n == TUNED_SIZES) continue;
+        if (!reads_as(problem, kind_text(what, false), place, &bytes) || t->n == TUNED_SIZES)
+            continue;
         const int number = sunup__algorithm_here(comm, what, maker);
         if (number < 0) {
             warn(comm, problem, maker);

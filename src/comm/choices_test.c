@@ -1,5 +1,6 @@
-/* choices_test.c - which line of a tuning file an exchange follows, and which are left out with a warning. The choices
- * of several ranks: tests/program/ranks.py. */
+/* choices_test.c - which line of a tuning file an exchange follows, and which are left out with a
+ * warning. The choices of several ranks: tests/program/ranks.py.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +68,7 @@ static void the_nearest_size_is_followed(void **state)
     choose(&b, "exchange:f32:16MiB:ranks1:nodes1:messages", "direct:bucket16MiB");
     const struct {
         int64_t bytes, bucket_bytes;
-    } cases[] = {{MIB / 2 - 4, 0},    {MIB / 2, MIB / 16}, {MIB, MIB / 16}, {7 * MIB / 4, MIB},
+    } cases[] = {{MIB / 2 - 4, 0},        {MIB / 2, MIB / 16}, {MIB, MIB / 16}, {7 * MIB / 4, MIB},
                  {3 * MIB / 2, MIB / 16}, {6 * MIB, MIB},      {7 * MIB, 0},    {16 * MIB, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct exchange_way way = ask(&b, cases[i].bytes, false);
@@ -85,11 +86,21 @@ static void the_nearest_size_is_followed(void **state)
 
 static void what_is_no_way_is_left_out(void **state)
 {
-    const char *const hostile[] = {
-        "", "nearest", ":bucket1MiB", "telepathy:bucket1MiB", "wide:bucket1MiB", "nearest:bucket",
-        "nearest:bucket0", "nearest:bucket-1", "nearest:bucketnan", "nearest:bucket1e300",
-        "nearest:bucket2KiB", "nearest:bucket2GiB", "nearest:bucket1MiB more", "nearest:1MiB",
-        "a_route_of_a_name_that_is_long:bucket1MiB"};
+    const char *const hostile[] = {"",
+                                   "nearest",
+                                   ":bucket1MiB",
+                                   "telepathy:bucket1MiB",
+                                   "wide:bucket1MiB",
+                                   "nearest:bucket",
+                                   "nearest:bucket0",
+                                   "nearest:bucket-1",
+                                   "nearest:bucketnan",
+                                   "nearest:bucket1e300",
+                                   "nearest:bucket2KiB",
+                                   "nearest:bucket2GiB",
+                                   "nearest:bucket1MiB more",
+                                   "nearest:1MiB",
+                                   "a_route_of_a_name_that_is_long:bucket1MiB"};
     (void)state;
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         struct bench b;
@@ -104,9 +115,13 @@ static void what_is_no_way_is_left_out(void **state)
 
 static void what_is_no_problem_is_passed_over(void **state)
 {
-    const char *const odd[] = {"exchange", "exchange:f32:", "exchange:f32::ranks1:nodes1",
-                               "exchange:f32:1MiB", "exchange:f32:1MiB:ranks1:nodes1:more",
-                               "exchange:f16:1MiB:ranks1:nodes1", "exchange:f32:-1MiB:ranks1:nodes1"};
+    const char *const odd[] = {"exchange",
+                               "exchange:f32:",
+                               "exchange:f32::ranks1:nodes1",
+                               "exchange:f32:1MiB",
+                               "exchange:f32:1MiB:ranks1:nodes1:more",
+                               "exchange:f16:1MiB:ranks1:nodes1",
+                               "exchange:f32:-1MiB:ranks1:nodes1"};
     struct bench b;
     (void)state;
     set_up(&b);
@@ -130,7 +145,8 @@ static void problems_are_read_as_they_are_written(void **state)
     assert_true(read.tuned);
     assert_string_equal(read.route, way.route);
     assert_int_equal(read.bucket_bytes, way.bucket_bytes);
-    assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_barrier, false, 0, problem), "barrier:ranks1:nodes1");
+    assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_barrier, false, 0, problem),
+                        "barrier:ranks1:nodes1");
     assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_alltoall, false, 65536, problem),
                         "alltoall:u8:64KiB:ranks1:nodes1");
     tear_down(&b);

@@ -122,7 +122,8 @@ sunup_status sunup__exchange_share(struct exchange *x, const char *site);
  * rank root; all is NULL elsewhere. Elements as the exchange's. */
 sunup_status sunup__exchange_collect(struct exchange *x, const char *site, int root,
                                      const void *mine, void *all);
-/* How the head travels: "nearest:bucket16MiB", with ", tuned" if the tuning file says so; "" where no message is sent. */
+/* How the head travels: "nearest:bucket16MiB", with ", tuned" if the tuning file says so; "" where no
+ * message is sent. */
 const char *sunup__exchange_text(const struct exchange *x);
 double sunup__exchange_wait_s(const struct exchange *x); /* waited since creation */
 
@@ -180,7 +181,8 @@ const char *sunup__collective_algorithm(enum collective what, int i); /* NULL: t
 const char *sunup__comm_choice(const sunup_comm *comm, enum collective what, int64_t bytes);
 /* All ranks alike, from the next call on; name NULL: the choice again. False: it does not run here. */
 bool sunup__comm_force(sunup_comm *comm, enum collective what, const char *name);
-/* What the tuning file of rank 0 says of them becomes the choice of all ranks (choices.c); an exchange asks by itself. */
+/* What the tuning file of rank 0 says of them becomes the choice of all ranks (choices.c); an exchange
+ * asks by itself. */
 sunup_status sunup__comm_consult(sunup_comm *comm);
 /* Measure the ways of an exchange in its own memory, and the collectives' algorithms; the winners are choices of the
  * context on all ranks, and rank 0's table of all is added to `table`. Partial sums are lost, data stay as they are if

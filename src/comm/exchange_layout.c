@@ -1,8 +1,9 @@
 /* exchange_layout.c - creates an exchange: its memory, which elements are whose, and the stages that its
  * messages take.
  *
- * Owes: slices that tile the head and end only where the caller allows, the same on all ranks. Leaves the
- * choice of route and bucket to choices.c, the running to exchange.c, the rows of a node to node.c, messages to stages.c.
+ * Owes: slices that tile the head and end only where the caller allows, the same on all ranks. Leaves
+ * measured choices to choices.c, the running to exchange.c, the rows of a node to node.c, messages to
+ * stages.c.
  */
 #include <stdatomic.h>
 #include <stdio.h>

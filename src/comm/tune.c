@@ -1,13 +1,15 @@
-/* tune.c - which way is the fastest here, by measurement: routes and buckets of an exchange, algorithms of collectives.
+/* tune.c - which way is the fastest here, by measurement: routes and buckets of an exchange, and
+ * algorithms of collectives.
  *
- * Owes: winners that are the same on all ranks, as choices of the context (choices.c reads them back). A time is the
- * slowest rank's, of production code, with its whole input written before. Ways take turns, and each counts by its
- * ratio to the first way's time in the same round: so a machine whose speed changes meanwhile (the host moves its
- * cores, others use the network) changes all alike. The median of the ratios decides; the first way, which is what is
- * taken without a file, stays unless another one is faster by MARGIN. Hopeless ways are given up early.
+ * Owes: winners that are the same on all ranks, as choices of the context (choices.c reads them
+ * back). A time is the slowest rank's, of production code, with its whole input written before. Ways take
+ * turns, and each counts by its ratio to the first way's time in the same round: so a machine whose
+ * speed changes meanwhile (the host moves its cores, others use the network) changes all alike. The
+ * median of the ratios decides; the first way, which is what is taken without a file, stays unless
+ * another one is faster by MARGIN. Hopeless ways are given up early.
  *
- * What it does not see: an exchange here has no computation to hide behind, so a choice that overlaps better, but takes
- * longer alone, loses. Cost: a few seconds a run, and the memory in which messages land.
+ * What it does not see: an exchange here has no computation to hide behind, so a way that overlaps
+ * better, but takes longer alone, loses. Cost: some seconds, and the memory in which messages land.
  */
 #include <math.h>
 #include <stdio.h>
@@ -40,7 +42,8 @@ static sunup_status slowest(sunup_comm *comm, double *s)
     double *all = sunup__alloc((size_t)comm->ranks * sizeof *all);
     sunup_status status = SUNUP_OK;
     if (all == NULL)
-        status = sunup__raise(comm->ctx, SUNUP_E_MEMORY, "no memory for the times of %d ranks", comm->ranks);
+        status = sunup__raise(comm->ctx, SUNUP_E_MEMORY, "no memory for the times of %d ranks",
+                              comm->ranks);
     status = sunup_comm_agree(comm, status);
     if (status == SUNUP_OK) status = sunup__comm_gather(comm, s, sizeof *s, all, "tuning");
     for (int r = 0; r < comm->ranks && status == SUNUP_OK; r++) *s = fmax(*s, all[r]);
@@ -111,8 +114,8 @@ static sunup_status conclude(const struct race *r, const char *problem, char (*n
         if (r->out[w])
             sunup__text(table, "given up\n");
         else
-            sunup__text(table, "%11.1f us  %5.2f%s\n", 1e6 * middle(r, w, false), middle(r, w, true),
-                        w == best ? "  taken" : "");
+            sunup__text(table, "%11.1f us  %5.2f%s\n", 1e6 * middle(r, w, false),
+                        middle(r, w, true), w == best ? "  taken" : "");
     }
     return sunup__tuning_set(r->comm->ctx, problem, names[best]);
 }
@@ -164,7 +167,8 @@ static bool listed(const struct exchange_race *e, const char *route, int64_t cou
     return false;
 }
 
-/* First what is taken without a file; then each route with each size that makes another number of buckets. */
+/* First what is taken without a file; then each route with each size that makes another number of
+ * buckets. */
 static sunup_status list_ways(struct exchange_race *e)
 {
     static const int64_t sizes[] = {4 << 20, 256 << 10, 1 << 20, 16 << 20, 64 << 20};
@@ -198,7 +202,8 @@ static sunup_status race_exchange(struct exchange_race *e, struct text *table)
         .comm = x->comm, .ways = e->ways, .limit_s = 20, .turn = exchange_turn, .arg = e};
     TRY(run_race(&r));
     for (int w = 0; w < r.ways; w++) sunup__way_text(&e->way[w], names[w]);
-    sunup__choice_problem(x->comm, COLLECTIVES, x->o.f64, x->o.head * sunup__sum_element(&x->sum), problem);
+    sunup__choice_problem(x->comm, COLLECTIVES, x->o.f64, x->o.head * sunup__sum_element(&x->sum),
+                          problem);
     return conclude(&r, problem, names, table);
 }
 
@@ -271,7 +276,8 @@ static sunup_status race_collective(struct collective_race *c, struct text *tabl
     char problem[CHOICE_TEXT];
     list_algorithms(c);
     if (c->ways == 1) return SUNUP_OK;
-    c->calls = c->bytes > 0 ? most(1, least(CALLS_MOST, ((int64_t)1 << 20) / c->bytes)) : CALLS_MOST;
+    c->calls =
+        c->bytes > 0 ? most(1, least(CALLS_MOST, ((int64_t)1 << 20) / c->bytes)) : CALLS_MOST;
     struct race r = {
         .comm = c->comm, .ways = c->ways, .limit_s = 0.5, .turn = collective_turn, .arg = c};
     TRY(run_race(&r));
@@ -285,7 +291,8 @@ static sunup_status race_sizes(struct collective_race *c, struct text *table)
     for (int what = 0; what < COLLECTIVE_barrier; what++) {
         const int64_t blocks = what == COLLECTIVE_broadcast ? 1 : c->comm->ranks;
         c->what = (enum collective)what;
-        for (c->bytes = LEAST_BYTES; c->bytes <= MOST_BYTES && c->bytes * blocks <= ALL_BYTES; c->bytes *= 4)
+        for (c->bytes = LEAST_BYTES; c->bytes <= MOST_BYTES && c->bytes * blocks <= ALL_BYTES;
+             c->bytes *= 4)
             TRY(race_collective(c, table));
     }
     c->what = COLLECTIVE_barrier;
@@ -303,7 +310,8 @@ sunup_status sunup__comm_tune(sunup_comm *comm, struct text *table)
     c.to = sunup__alloc_aligned(bytes);
     sunup_status status = SUNUP_OK;
     if (c.from == NULL || c.to == NULL)
-        status = sunup__raise(comm->ctx, SUNUP_E_MEMORY, "no memory for two vectors of %zu bytes", bytes);
+        status = sunup__raise(comm->ctx, SUNUP_E_MEMORY, "no memory for two vectors of %zu bytes",
+                              bytes);
     status = sunup_comm_agree(comm, status);
     if (status == SUNUP_OK) status = race_sizes(&c, table);
     if (comm->broken == SUNUP_OK) {

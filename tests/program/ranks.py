@@ -170,7 +170,8 @@ class Ranks(common.Case):
             args = self.command("train", "run.yaml", "--json", "--set", "max_steps=6", ranks=1)
             at = args.index(common.PROGRAM)
             program = args[at:]
-            args[at:] = ["env", f"SUNUP_TUNING={first}", *program, ":", "-n", "1", "env", f"SUNUP_TUNING={other}", *program]
+            args[at:] = ["env", f"SUNUP_TUNING={first}", *program,
+                         ":", "-n", "1", "env", f"SUNUP_TUNING={other}", *program]
             done = subprocess.run(args, cwd=self.folder, capture_output=True, text=True, timeout=120,
                                   env=self.environment(**env))
             self.assertEqual(done.returncode, 0, done.stderr)
