@@ -246,3 +246,5 @@ say(first_step_s=time.time() - born, version="PyTorch " + torch.__version__)
 for n in listen():
     times = [step() for _ in range(n)]
     say(times_s=times, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+if ranks > 1:
+    dist.destroy_process_group()
