@@ -20,12 +20,17 @@
 
 /* --- problems --- */
 
-static const char *kind_text(enum collective what, bool f64)
+/* "exchange:f32:", before the bytes. */
+static void kind_text(enum collective what, const char *of, char *room)
 {
-    static const char *const exchanges[] = {"exchange:f32:", "exchange:f64:"};
-    static const char *const calls[COLLECTIVES] = {
-        "broadcast:u8:", "allgather:u8:", "alltoall:u8:", "barrier"};
-    return what == COLLECTIVES ? exchanges[f64] : calls[what];
+    static const char *const names[] = {[COLLECTIVE_broadcast] = "broadcast",
+                                        [COLLECTIVE_allgather] = "allgather",
+                                        [COLLECTIVE_alltoall] = "alltoall",
+                                        [COLLECTIVES] = "exchange"};
+    if (what == COLLECTIVE_barrier)
+        (void)snprintf(room, PLACE_TEXT, "barrier");
+    else
+        (void)snprintf(room, PLACE_TEXT, "%s:%s:", names[what], of);
 }
 
 /* What a choice was measured on, "ranks8:nodes2". */
@@ -35,13 +40,14 @@ static void place_text(const sunup_comm *comm, char *room)
                    comm->nodes > 0 ? comm->nodes : 1, comm->options.messages ? ":messages" : "");
 }
 
-char *sunup__choice_problem(const sunup_comm *comm, enum collective what, bool f64, int64_t bytes,
-                            char *room)
+char *sunup__choice_problem(const sunup_comm *comm, enum collective what, const char *of,
+                            int64_t bytes, char *room)
 {
-    char size[BYTES_TEXT] = "", place[PLACE_TEXT];
+    char kind[PLACE_TEXT], size[BYTES_TEXT] = "", place[PLACE_TEXT];
+    kind_text(what, of, kind);
     if (what != COLLECTIVE_barrier) sunup__bytes_text(bytes, size);
     place_text(comm, place);
-    (void)snprintf(room, CHOICE_TEXT, "%s%s%s", kind_text(what, f64), size, place);
+    (void)snprintf(room, CHOICE_TEXT, "%s%s%s", kind, size, place);
     return room;
 }
 
@@ -85,19 +91,20 @@ char *sunup__way_text(const struct exchange_way *way, char *room)
     return room;
 }
 
-static void look_up_way(const sunup_comm *comm, int64_t bytes, bool f64, int members,
+static void look_up_way(const sunup_comm *comm, const char *of, int64_t bytes, int members,
                         struct exchange_way *way)
 {
-    char place[PLACE_TEXT];
+    char kind[PLACE_TEXT], place[PLACE_TEXT];
     const char *problem, *maker;
     const struct network net = sunup__network_defaults();
     double best = 2;
+    kind_text(COLLECTIVES, of, kind);
     place_text(comm, place);
     for (int i = 0; sunup__tuning_at(comm->ctx, i, &problem, &maker); i++) {
         struct exchange_way read = {.tuned = true};
         struct route r;
         int64_t size;
-        if (!reads_as(problem, kind_text(COLLECTIVES, f64), place, &size)) continue;
+        if (!reads_as(problem, kind, place, &size)) continue;
         const double apart = sunup__apart(size, bytes);
         if (apart > best) continue;
         if (!read_way(maker, &read) || !sunup__route_named(read.route, members, &net, &r)) {
@@ -110,12 +117,12 @@ static void look_up_way(const sunup_comm *comm, int64_t bytes, bool f64, int mem
 }
 
 /* Buckets that the caller has set are kept: no choice was measured with them. */
-sunup_status sunup__exchange_consult(sunup_comm *comm, int64_t bytes, bool f64, int members,
+sunup_status sunup__exchange_consult(sunup_comm *comm, const char *of, int64_t bytes, int members,
                                      struct exchange_way *way)
 {
     *way = (struct exchange_way){.bucket_bytes = comm->options.bucket_bytes};
     if (way->bucket_bytes != sunup_comm_defaults().bucket_bytes) return SUNUP_OK;
-    if (comm->rank == 0) look_up_way(comm, bytes, f64, members, way);
+    if (comm->rank == 0) look_up_way(comm, of, bytes, members, way);
     return sunup__comm_broadcast(comm, way, sizeof *way, 0, "choices of an exchange");
 }
 
@@ -123,13 +130,13 @@ sunup_status sunup__exchange_consult(sunup_comm *comm, int64_t bytes, bool f64, 
 
 static void take(const sunup_comm *comm, enum collective what, struct tuned *t)
 {
-    char place[PLACE_TEXT];
+    char kind[PLACE_TEXT], place[PLACE_TEXT];
     const char *problem, *maker;
     int64_t bytes;
+    kind_text(what, "u8", kind);
     place_text(comm, place);
     for (int i = 0; sunup__tuning_at(comm->ctx, i, &problem, &maker); i++) {
-        if (!reads_as(problem, kind_text(what, false), place, &bytes) || t->n == TUNED_SIZES)
-            continue;
+        if (!reads_as(problem, kind, place, &bytes) || t->n == TUNED_SIZES) continue;
         const int number = sunup__algorithm_here(comm, what, maker);
         if (number < 0) {
             warn(comm, problem, maker);

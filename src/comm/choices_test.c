@@ -50,10 +50,10 @@ static void choose(struct bench *b, const char *problem, const char *maker)
     assert_int_equal(sunup__tuning_set(b->ctx, problem, maker), SUNUP_OK);
 }
 
-static struct exchange_way ask(struct bench *b, int64_t bytes, bool f64)
+static struct exchange_way ask(struct bench *b, int64_t bytes, const char *of)
 {
     struct exchange_way way;
-    assert_int_equal(sunup__exchange_consult(b->comm, bytes, f64, MEMBERS, &way), SUNUP_OK);
+    assert_int_equal(sunup__exchange_consult(b->comm, of, bytes, MEMBERS, &way), SUNUP_OK);
     return way;
 }
 
@@ -71,15 +71,15 @@ static void the_nearest_size_is_followed(void **state)
     } cases[] = {{MIB / 2 - 4, 0},        {MIB / 2, MIB / 16}, {MIB, MIB / 16}, {7 * MIB / 4, MIB},
                  {3 * MIB / 2, MIB / 16}, {6 * MIB, MIB},      {7 * MIB, 0},    {16 * MIB, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct exchange_way way = ask(&b, cases[i].bytes, false);
+        const struct exchange_way way = ask(&b, cases[i].bytes, "f32");
         assert_int_equal(way.tuned, cases[i].bucket_bytes > 0);
         if (way.tuned) assert_int_equal(way.bucket_bytes, cases[i].bucket_bytes);
         if (!way.tuned) assert_int_equal(way.bucket_bytes, sunup_comm_defaults().bucket_bytes);
     }
-    assert_string_equal(ask(&b, MIB, false).route, "nearest");
-    assert_false(ask(&b, MIB, true).tuned);
+    assert_string_equal(ask(&b, MIB, "f32").route, "nearest");
+    assert_false(ask(&b, MIB, "f64").tuned);
     b.comm->options.bucket_bytes = 2 * MIB; /* the caller's wish */
-    assert_false(ask(&b, MIB, false).tuned);
+    assert_false(ask(&b, MIB, "f32").tuned);
     assert_int_equal(b.warnings, 0);
     tear_down(&b);
 }
@@ -107,7 +107,7 @@ static void what_is_no_way_is_left_out(void **state)
         set_up(&b);
         choose(&b, "exchange:f32:1MiB:ranks1:nodes1", hostile[i]);
         choose(&b, "exchange:f32:1900KiB:ranks1:nodes1", "direct:bucket8KiB");
-        const struct exchange_way way = ask(&b, MIB, false);
+        const struct exchange_way way = ask(&b, MIB, "f32");
         if (way.bucket_bytes != 8192 || b.warnings != 1) fail_msg("'%s'", hostile[i]);
         tear_down(&b);
     }
@@ -126,7 +126,7 @@ static void what_is_no_problem_is_passed_over(void **state)
     (void)state;
     set_up(&b);
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) choose(&b, odd[i], "direct:bucket8KiB");
-    assert_false(ask(&b, MIB, false).tuned);
+    assert_false(ask(&b, MIB, "f32").tuned);
     assert_int_equal(b.warnings, 0);
     tear_down(&b);
 }
@@ -138,16 +138,16 @@ static void problems_are_read_as_they_are_written(void **state)
     const struct exchange_way way = {.route = "nearest", .bucket_bytes = 16 * MIB};
     (void)state;
     set_up(&b);
-    sunup__choice_problem(b.comm, COLLECTIVES, true, 24 * MIB + 8, problem);
+    sunup__choice_problem(b.comm, COLLECTIVES, "f64", 24 * MIB + 8, problem);
     assert_string_equal(problem, "exchange:f64:25165832B:ranks1:nodes1");
     choose(&b, problem, sunup__way_text(&way, text));
-    const struct exchange_way read = ask(&b, 24 * MIB + 8, true);
+    const struct exchange_way read = ask(&b, 24 * MIB + 8, "f64");
     assert_true(read.tuned);
     assert_string_equal(read.route, way.route);
     assert_int_equal(read.bucket_bytes, way.bucket_bytes);
-    assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_barrier, false, 0, problem),
+    assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_barrier, "u8", 0, problem),
                         "barrier:ranks1:nodes1");
-    assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_alltoall, false, 65536, problem),
+    assert_string_equal(sunup__choice_problem(b.comm, COLLECTIVE_alltoall, "u8", 65536, problem),
                         "alltoall:u8:64KiB:ranks1:nodes1");
     tear_down(&b);
 }

@@ -406,18 +406,19 @@ struct exchange_way {
     int64_t bucket_bytes;
     bool tuned; /* it is from the tuning file */
 };
-char *sunup__way_text(const struct exchange_way *way, char *room); /* "nearest:bucket16MiB", WAY_TEXT */
+/* "nearest:bucket16MiB" into room (WAY_TEXT). */
+char *sunup__way_text(const struct exchange_way *way, char *room);
 /* How many times one size is the other. */
 static inline double sunup__apart(int64_t a, int64_t b)
 {
     const double x = a > 0 ? (double)a : 1, y = b > 0 ? (double)b : 1;
     return x > y ? x / y : y / x;
 }
-/* COLLECTIVES: an exchange. Into room (CHOICE_TEXT). */
-char *sunup__choice_problem(const sunup_comm *comm, enum collective what, bool f64, int64_t bytes,
-                            char *room);
+/* COLLECTIVES: an exchange. of: the type, such as "f32". Into room (CHOICE_TEXT). */
+char *sunup__choice_problem(const sunup_comm *comm, enum collective what, const char *of,
+                            int64_t bytes, char *room);
 /* A collective: the way of an exchange of `bytes` among `members`. */
-sunup_status sunup__exchange_consult(sunup_comm *comm, int64_t bytes, bool f64, int members,
+sunup_status sunup__exchange_consult(sunup_comm *comm, const char *of, int64_t bytes, int members,
                                      struct exchange_way *way);
 
 /* --- comm.c --- */

@@ -2,8 +2,8 @@
  * algorithms of collectives.
  *
  * Owes: winners that are the same on all ranks, as choices of the context (choices.c reads them
- * back). A time is the slowest rank's, of production code, with its whole input written before. Ways take
- * turns, and each counts by its ratio to the first way's time in the same round: so a machine whose
+ * back). A time is the slowest rank's, of production code, with its whole input written before. Ways
+ * take turns, and each counts by its ratio to the first way's time in the same round: so a machine whose
  * speed changes meanwhile (the host moves its cores, others use the network) changes all alike. The
  * median of the ratios decides; the first way, which is what is taken without a file, stays unless
  * another one is faster by MARGIN. Hopeless ways are given up early.
@@ -139,10 +139,13 @@ static void fill_rows(struct exchange *x)
 /* As a step of training: sums, the own slices to the node, all slices to all. */
 static sunup_status exchange_once(struct exchange *x, double *s)
 {
-    fill_rows(x);
-    TRY(sunup__comm_barrier(x->comm, "tuning"));
-    const double from_s = sunup__now_s();
-    TRY(sunup__exchange_reduce(x, "tuning"));
+    double from_s;
+    do {
+        fill_rows(x);
+        TRY(sunup__comm_barrier(x->comm, "tuning"));
+        from_s = sunup__now_s();
+        TRY(sunup__exchange_reduce(x, "tuning"));
+    } while (x->again);
     for (int b = 0; b < x->buckets; b++) sunup__exchange_give(x, x->own[b].at, x->own[b].n);
     TRY(sunup__exchange_share(x, "tuning"));
     *s = sunup__now_s() - from_s;
@@ -202,8 +205,8 @@ static sunup_status race_exchange(struct exchange_race *e, struct text *table)
         .comm = x->comm, .ways = e->ways, .limit_s = 20, .turn = exchange_turn, .arg = e};
     TRY(run_race(&r));
     for (int w = 0; w < r.ways; w++) sunup__way_text(&e->way[w], names[w]);
-    sunup__choice_problem(x->comm, COLLECTIVES, x->o.f64, x->o.head * sunup__sum_element(&x->sum),
-                          problem);
+    sunup__choice_problem(x->comm, COLLECTIVES, sunup__exchange_of(x),
+                          x->o.head * sunup__sum_element(&x->sum), problem);
     return conclude(&r, problem, names, table);
 }
 
@@ -282,7 +285,7 @@ static sunup_status race_collective(struct collective_race *c, struct text *tabl
         .comm = c->comm, .ways = c->ways, .limit_s = 0.5, .turn = collective_turn, .arg = c};
     TRY(run_race(&r));
     (void)sunup__comm_force(c->comm, c->what, NULL);
-    sunup__choice_problem(c->comm, c->what, false, c->bytes, problem);
+    sunup__choice_problem(c->comm, c->what, "u8", c->bytes, problem);
     return conclude(&r, problem, c->name, table);
 }
 
