@@ -138,6 +138,14 @@ class Ranks(common.Case):
         if ranks > 2:  # the fewest that have a wide route
             path = self.write_tuning("forced.txt", head, "exchange:f32:100KiB:ranks12:nodes1:messages wide:bucket64KiB")
             follows(path, "wide:bucket64KiB, tuned", n=12)
+        by_integers = ("--set", "sum=int32")
+        path = self.write_tuning("int32.txt", head, f"exchange:int32:100KiB:{place} {names[-1]}:bucket16KiB")
+        exact = self.train(*steps, *by_integers)["hash"]
+        got = self.train(*steps, *by_integers, ranks=ranks, env=dict(messages, SUNUP_TUNING=path))
+        self.assertEqual((got["hash"], got["exchange"]), (exact, f"{names[-1]}:bucket16KiB, tuned"))
+        done = self.sunup("tune", "run.yaml", "--output", "int32.txt", *by_integers, ranks=ranks, env=messages)
+        if ranks > 2:
+            self.assertIn("exchange:int32:", done.stdout)
         model = f"{names[0]}:bucket4MiB"
         path = self.write_tuning("forced.txt", head, f"exchange:f32:100KiB:{place} {names[-1]}:bucket64KiB")
         follows(path, f"{names[0]}:bucket30000B", "--set", "bucket_bytes=30000")  # who says a size gets it
