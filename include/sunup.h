@@ -546,6 +546,7 @@ typedef struct sunup_train_options {
     int64_t batch;          /* 64: the GLOBAL batch, whatever the ranks                                */
     int shards;             /* 8: terms of every sum; part of the run's definition, ranks <= shards     */
     const char *sum;        /* "tree": or int32, exact in any order, f32 only; part of the definition   */
+    const char *wire;       /* "f32": or bf16, to which partial sums are rounded; part of the definition */
     int accumulate;         /* 1: batches summed before an update                                      */
     double epochs;          /* 1                                                                       */
     int64_t max_steps;      /* 0: no limit; ends the run early, the schedule still spans all epochs    */

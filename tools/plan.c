@@ -155,7 +155,8 @@ static struct exchange_options exchange_of(const sunup_trainer *t)
                                      .n = t->terms.n,
                                      .head = t->model->n_flat_parameters,
                                      .data_n = t->model->n_flat,
-                                     .f64 = t->model->dtype == SUNUP_F64};
+                                     .f64 = t->model->dtype == SUNUP_F64,
+                                     .bf16 = sunup__train_rounds_sums(t)};
 }
 
 static sunup_status predict(struct command *c, sunup_trainer *t, struct prediction *p)

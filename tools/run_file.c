@@ -36,6 +36,7 @@ static const struct key run_keys[] = {
     RUN("batch", INTEGER, o.batch),
     RUN("shards", INT, o.shards),
     RUN("sum", TEXT, o.sum),
+    RUN("wire", TEXT, o.wire),
     RUN("accumulate", INT, o.accumulate),
     RUN("parts", INT, o.parts),
     RUN("split", TEXT, o.split),

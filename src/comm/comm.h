@@ -64,6 +64,8 @@ struct exchange_options {
     int64_t n, head; /* elements; head = 0: an all-reduce, the total is whole on every rank */
     int64_t data_n;  /* elements of data, >= head; what lies beyond head is the rank's own affair */
     bool f64;
+    /* Of f32 and SUM_TREE: terms and partial sums of the head are rounded to bf16, and travel as such. */
+    bool bf16;
     enum sum_kind kind;
     /* SUM_INT32: where the head's tensors begin, ascending from 0; any term of one may become as large as its largest.
      * Read at creation. 0 parts: nothing is known. */
@@ -73,6 +75,8 @@ struct exchange_options {
     int64_t (*cut)(const void *arg, int64_t at);
     const void *cut_arg;
 };
+/* E_UNSUPPORTED, with a sentence: not in bf16. */
+sunup_status sunup__bf16_check(sunup_context *ctx, const struct exchange_options *o);
 /* Memory: (subtrees + log2 of the block + 1) * n + data_n elements; with SUM_INT32 3 n + data_n, and
  * those rows of the tail. */
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,

@@ -37,7 +37,8 @@ static int64_t data_bytes(const struct exchange_options *o)
 static struct sum sum_of(const struct exchange_options *o)
 {
     return (struct sum){
-        .threads = o->threads, .shards = o->shards, .n = o->n, .f64 = o->f64, .k = o->k};
+        .threads = o->threads, .shards = o->shards, .n = o->n, .f64 = o->f64, .k = o->k,
+        .rounded = o->bf16 ? o->head : 0};
 }
 
 static void lay_rows(struct exchange *x, char *first)
@@ -204,6 +205,7 @@ static sunup_status make_tail(struct exchange *x)
     struct route model = {.name = ""};
     x->tail_sum = x->sum;
     x->tail_sum.n = x->o.n - x->o.head;
+    x->tail_sum.rounded = 0;
     const struct stages_options o = {
         .cut = sunup__cut_at_line, .ranges = 1, .range = &x->tail_part, .lane = 1};
     return make_stages(x, &x->tail_sum, o, &model, &x->tail);
@@ -260,6 +262,15 @@ static sunup_status lay_out(struct exchange *x)
     return sunup__exchange_has_integers(&x->o) ? sunup__integers_create(x) : SUNUP_OK;
 }
 
+sunup_status sunup__bf16_check(sunup_context *ctx, const struct exchange_options *o)
+{
+    CHECK(!o->bf16 || !o->f64, ctx, E_UNSUPPORTED,
+          "partial sums in f64 do not travel in bf16; try wire: f32, or a network in f32");
+    CHECK(!o->bf16 || o->kind == SUM_TREE, ctx, E_UNSUPPORTED,
+          "sums of integers do not travel in bf16; try wire: f32, or sum: tree");
+    return SUNUP_OK;
+}
+
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,
                                     struct exchange **out)
 {
@@ -268,6 +279,7 @@ sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_opti
     CHECK(o->head >= 0 && o->head <= o->n && o->data_n >= o->head, comm->ctx, E_INTERNAL,
           "a head of %lld of %lld elements, and data of %lld", (long long)o->head, (long long)o->n,
           (long long)o->data_n);
+    TRY(sunup__bf16_check(comm->ctx, o));
     struct exchange *x = sunup__alloc(sizeof *x);
     CHECK(x, comm->ctx, E_MEMORY, "no memory for the exchange of %lld elements", (long long)o->n);
     x->comm = comm;

@@ -1,7 +1,7 @@
 /* inside.h - what the files of comm share and nobody else sees.
  *
- * From bottom to top: tree.c (which sums, in which order), sum.c (additions), wire.c and messages.c
- * (the only files that know MPI), watchdog.c (waiting, and the report when it is in vain), small.c
+ * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c and
+ * messages.c (the only files that know MPI), watchdog.c (waiting, and the report when it is in vain), small.c
  * (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
  * caller's bytes), collectives.c (which of their algorithms), shared.c (memory that a node's ranks
  * share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the wire: which
@@ -209,6 +209,7 @@ struct sum {
     bool f64;
     const struct kernels *k;
     enum addition_of of;
+    int64_t rounded; /* elements, the first ones, whose terms and partial sums are bf16 (bf16.c) */
 };
 static inline int64_t sunup__sum_element(const struct sum *s)
 {
@@ -217,6 +218,14 @@ static inline int64_t sunup__sum_element(const struct sum *s)
 /* sum.c: y += x, y = x; x and y are apart or the same. */
 void sunup__sum_add(const struct sum *s, int64_t n, const char *x, char *y);
 void sunup__sum_copy(const struct sum *s, int64_t n, const char *x, char *y);
+/* --- bf16.c --- */
+enum { WIRE_BF16 = 2 }; /* bytes of an element */
+/* Elements `range` of the sum, at x: those that are to be rounded are. */
+void sunup__bf16_round(const struct sum *s, struct slice range, char *x);
+/* halves: room for n rounded up to even, aligned as a word. */
+void sunup__bf16_pack(const struct sum *s, int64_t n, const char *x, char *halves);
+/* halves may be the second half of x, for an even number of elements >= n. */
+void sunup__bf16_unpack(int64_t n, const char *halves, char *x);
 /* Elements that a thread takes at once: a few rows of them stay in its cache. */
 enum { SUM_CHUNK = 4096 };
 static inline int64_t sunup__sum_chunks(int64_t n)

@@ -173,23 +173,41 @@ static sunup_status lay_out_stages(struct layout *l, const struct stages_options
 
 /* --- memory --- */
 
+/* Elements of a bucket before each stage, and of the own slice, at most. */
+static void find_most(const struct layout *l, int64_t most[ROUTE_STAGES + 1])
+{
+    for (int b = 0; b < l->buckets; b++) {
+        struct slice range = sunup__layout_bucket(l, b);
+        for (int j = 0; j <= l->stages; j++) {
+            if (range.n > most[j]) most[j] = range.n;
+            if (j < l->stages)
+                range = sunup__part(&l->cuts, range, l->stage[j].digit, l->stage[j].radix);
+        }
+    }
+}
+
+/* Each message of a reduce has its place: it is sent while later stages go on. */
+static void lay_out_packing(struct layout *l, const int64_t most[ROUTE_STAGES + 1])
+{
+    l->packed = l->slot_bytes;
+    for (int j = 0; j < l->stages; j++) {
+        const struct stage *s = &l->stage[j];
+        l->slot_bytes += sunup__stage_own(s) * (sunup__packed_bytes(most[j]) + 64 * s->radix);
+    }
+}
+
 /* Rows land on cache lines, with room for the own part of the largest bucket. */
 static void lay_out_landing(struct layout *l)
 {
-    int64_t most[ROUTE_STAGES] = {0};
-    for (int b = 0; b < l->buckets; b++) {
-        struct slice range = sunup__layout_bucket(l, b);
-        for (int j = 0; j < l->stages; j++) {
-            range = sunup__part(&l->cuts, range, l->stage[j].digit, l->stage[j].radix);
-            if (range.n > most[j]) most[j] = range.n;
-        }
-    }
+    int64_t most[ROUTE_STAGES + 1] = {0};
+    find_most(l, most);
     for (int j = 0; j < l->stages; j++) {
         struct stage *s = &l->stage[j];
-        s->row_bytes = (most[j] * l->element + 63) / 64 * 64;
+        s->row_bytes = (most[j + 1] * l->element + 63) / 64 * 64;
         s->landing = l->slot_bytes;
         l->slot_bytes += s->row_bytes * (s->first[s->radix] - sunup__stage_own(s));
     }
+    if (sunup__layout_packs(l)) lay_out_packing(l, most);
 }
 
 sunup_status sunup__layout(sunup_context *ctx, const struct stages_options *o, struct layout *l)
@@ -199,6 +217,7 @@ sunup_status sunup__layout(sunup_context *ctx, const struct stages_options *o, s
                          .bucket_bytes = o->bucket_bytes,
                          .cuts = {o->cut, o->cut_arg},
                          .stages = o->route->stages};
+    l->reduce_element = sunup__layout_packs(l) ? WIRE_BF16 : l->element;
     TRY(lay_out_buckets(ctx, l, o));
     if (lay_out_stages(l, o) != SUNUP_OK)
         RAISE(ctx, E_MEMORY,

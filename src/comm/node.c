@@ -249,6 +249,7 @@ static void fold(const struct node_sum *s, char *const *part, struct slice piece
         if (f->row >= 0) sum = to != NULL ? to : s->row[f->row] + offset;
         add(&s->sum, piece.n, term_at(s, f->left, part, offset, room),
             term_at(s, f->right, part, offset, room), sum);
+        sunup__bf16_round(&s->sum, piece, sum);
     }
 }
 

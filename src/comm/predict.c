@@ -45,9 +45,9 @@ static void predict_wire(const struct exchange_options *o, const struct machine 
                          const struct group *g, double part_bytes, struct exchange_cost *cost)
 {
     struct route r;
-    const int64_t bytes = (int64_t)part_bytes;
+    const int64_t bytes = (int64_t)part_bytes, rows_bytes = o->bf16 ? bytes / 2 : bytes;
     sunup__route_choose(&m->net, g, o->shards, bytes, &r);
-    const struct way_cost there = sunup__route_cost(&r, &m->net, g, o->shards, bytes, false),
+    const struct way_cost there = sunup__route_cost(&r, &m->net, g, o->shards, rows_bytes, false),
                           back = sunup__route_cost(&r, &m->net, g, o->shards, bytes, true);
     cost->route = r.name;
     cost->bucket_s += there.busy_s;

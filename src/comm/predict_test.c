@@ -67,7 +67,7 @@ static void nodes_and_slices_count(void **state)
     (void)state;
     sunup_context *ctx;
     assert_int_equal(sunup_context_create(NULL, &ctx), SUNUP_OK);
-    const struct exchange_options o = {.shards = 64, .n = 1 << 24, .head = 1 << 24, .data_n = 1 << 24};
+    struct exchange_options o = {.shards = 64, .n = 1 << 24, .head = 1 << 24, .data_n = 1 << 24};
     struct machine m = {.ranks = 8, .node_ranks = 8, .bytes_per_s = 2e10, .net = simulated};
     struct exchange_cost one, two;
     assert_int_equal(sunup__exchange_predict(ctx, &o, &m, &one), SUNUP_OK);
@@ -76,6 +76,9 @@ static void nodes_and_slices_count(void **state)
     assert_int_equal(sunup__exchange_predict(ctx, &o, &m, &two), SUNUP_OK);
     /* Two nodes of eight: a rank sends half of its eighth there, and as much back. */
     assert_true(fabs(two.sent_bytes / (4.0 * (1 << 24) / 8) - 1) < 0.01);
+    o.bf16 = true; /* half of what goes there, all of what comes back */
+    assert_int_equal(sunup__exchange_predict(ctx, &o, &m, &two), SUNUP_OK);
+    assert_true(fabs(two.sent_bytes / (4.0 * (1 << 24) / 8) - 0.75) < 0.01);
     m.ranks = 12;
     assert_int_equal(sunup__exchange_predict(ctx, &o, &m, &two), SUNUP_E_ARGUMENT);
     m.ranks = 128;

@@ -25,8 +25,12 @@ static void merge_chunk(void *arg, int64_t i)
     const struct merge_work *w = arg;
     const int64_t at = w->s.at + i * SUM_CHUNK, n = least(SUM_CHUNK, w->s.at + w->s.n - at);
     const int64_t offset = at * sunup__sum_element(w->sum);
-    for (int m = 0; m < w->merges; m++)
+    const struct slice piece = {at, n};
+    sunup__bf16_round(w->sum, piece, w->top[0] + offset);
+    for (int m = 0; m < w->merges; m++) {
         sunup__sum_add(w->sum, n, w->top[-m] + offset, w->top[-m - 1] + offset);
+        sunup__bf16_round(w->sum, piece, w->top[-m - 1] + offset);
+    }
 }
 
 void sunup__rows_merge(const struct sum *sum, const struct rows *r, int shard, struct slice s)
@@ -36,7 +40,8 @@ void sunup__rows_merge(const struct sum *sum, const struct rows *r, int shard, s
     struct merge_work w = {sum, &r->row[r->depth], 0, s};
     memcpy(after, r->node, (size_t)depth * sizeof *after);
     w.merges = sunup__tree_push(sum->shards, after, &depth, (struct subtree){shard, 0});
-    if (w.merges > 0) sunup__parallel(sum->threads, sunup__sum_chunks(s.n), merge_chunk, &w);
+    if (w.merges > 0 || s.at < sum->rounded)
+        sunup__parallel(sum->threads, sunup__sum_chunks(s.n), merge_chunk, &w);
 }
 
 void sunup__rows_push(const struct sum *sum, struct rows *r, int shard)

@@ -17,6 +17,8 @@
  * the order of messages of one pair and tag: so a tag names the turn of a bucket and a direction,
  * not a stage.
  *
+ * Where partial sums are bf16 (bf16.c) a reduce's messages are packed, half the bytes; a share's are not.
+ *
  * Cost of a reduce: sum over stages of own rows x (radix - 1)/radix of the stage's range in bytes
  * sent, and radix - 1 messages a row; with one row 1 - 1/members of n, as the share. Source: R.
  * Rabenseifner, Optimization of collective reduction operations (2004); docs/decisions/004.
@@ -44,6 +46,7 @@ struct slot {
     bool sharing;                         /* else reducing */
     int stage;                            /* whose messages are awaited */
     int left, sent;                       /* messages under way; sends begun */
+    int64_t packed;                       /* bytes of the memory that messages are packed in */
     int awaited[ROUTE_STAGES];            /* of a stage, to come in */
     struct slice range[ROUTE_STAGES + 1]; /* before each stage, and the own slice */
     char **row;                           /* partial sums of the present range */
@@ -170,10 +173,15 @@ static void find_ranges(const struct layout *l, struct slot *k)
 
 /* --- messages --- */
 
+static int64_t bytes_of(const struct stages *st, const struct slot *k, const struct parcel *p)
+{
+    return p->n * (k->sharing ? st->layout.element : st->layout.reduce_element);
+}
+
 static struct message message_of(const struct stages *st, const struct slot *k, struct parcel p)
 {
     const int tag = st->tag + 2 * (k->turn % TURNS) + (k->sharing ? 1 : 0);
-    return (struct message){p.peer, tag, p.data, p.n * st->layout.element};
+    return (struct message){p.peer, tag, p.data, bytes_of(st, k, &p)};
 }
 
 static int first_number(const struct stages *st, const struct slot *k)
@@ -185,7 +193,7 @@ static int first_number(const struct stages *st, const struct slot *k)
 static void note(const struct stages *st, const struct slot *k, const struct parcel *p, uint64_t *sum)
 {
     const uint64_t what = 2 * (uint64_t)k->bucket + (k->sharing ? 1 : 0);
-    sum[p->peer] += sunup__checksum(p->data, p->n * st->layout.element) * (2 * what + 1);
+    sum[p->peer] += sunup__checksum(p->data, bytes_of(st, k, p)) * (2 * what + 1);
 }
 
 static sunup_status send(struct stages *st, struct slot *k, struct parcel p)
@@ -230,16 +238,48 @@ static char *landing_row(const struct slot *k, const struct stage *s, int row)
     return k->landing + s->landing + others * s->row_bytes;
 }
 
+/* What is packed lands in the second half of its row. */
+static int64_t landing_offset(const struct layout *l, const struct stage *s)
+{
+    return sunup__layout_packs(l) ? s->row_bytes / 2 : 0;
+}
+
 static sunup_status receive_rows(struct stages *st, struct slot *k, int j)
 {
     const struct stage *s = &st->layout.stage[j];
-    const int64_t n = k->range[j + 1].n;
+    const int64_t n = k->range[j + 1].n, at = landing_offset(&st->layout, s);
     int number = s->reduce_first;
     for (int i = 0; i < s->radix; i++)
         for (int r = s->first[i]; i != s->digit && r < s->first[i + 1]; r++)
-            TRY(receive(st, k, number++, (struct parcel){s->peer[i], landing_row(k, s, r), n}));
+            TRY(receive(st, k, number++, (struct parcel){s->peer[i], landing_row(k, s, r) + at, n}));
     k->awaited[j] = n > 0 ? number - s->reduce_first : 0;
     return SUNUP_OK;
+}
+
+struct packing {
+    const struct sum *sum;
+    int64_t n;
+    const char *from;
+    char *to;
+};
+
+static void pack_chunk(void *arg, int64_t i)
+{
+    const struct packing *w = arg;
+    const int64_t at = i * SUM_CHUNK, n = w->n - at < SUM_CHUNK ? w->n - at : SUM_CHUNK;
+    sunup__bf16_pack(w->sum, n, w->from + at * sunup__sum_element(w->sum), w->to + at * WIRE_BF16);
+}
+
+/* The elements of a row as they travel. */
+static char *packed(struct stages *st, struct slot *k, char *from, int64_t n)
+{
+    const struct layout *l = &st->layout;
+    if (!sunup__layout_packs(l)) return from;
+    char *to = k->landing + l->packed + k->packed;
+    struct packing w = {&l->sum, n, from, to};
+    k->packed += sunup__packed_bytes(n);
+    sunup__parallel(l->sum.threads, sunup__sum_chunks(n), pack_chunk, &w);
+    return to;
 }
 
 static sunup_status send_rows(struct stages *st, struct slot *k, int j)
@@ -250,8 +290,10 @@ static sunup_status send_rows(struct stages *st, struct slot *k, int j)
         const int i = peer_after(s, step);
         const struct slice part = sunup__part(&l->cuts, k->range[j], i, s->radix);
         const int64_t offset = (part.at - k->range[j].at) * l->element;
-        for (int r = 0; r < sunup__stage_own(s); r++)
-            TRY(send(st, k, (struct parcel){s->peer[i], k->row[r] + offset, part.n}));
+        for (int r = 0; r < sunup__stage_own(s); r++) {
+            char *data = packed(st, k, k->row[r] + offset, part.n);
+            TRY(send(st, k, (struct parcel){s->peer[i], data, part.n}));
+        }
     }
     return SUNUP_OK;
 }
@@ -259,7 +301,7 @@ static sunup_status send_rows(struct stages *st, struct slot *k, int j)
 struct merge {
     const struct stages *st;
     const struct stage *s; /* NULL: nothing to add */
-    int64_t n;
+    struct slice own;
     char *to; /* not NULL: the sum's place, else it stays in its row */
 };
 
@@ -268,18 +310,20 @@ static void merge_chunk(void *arg, int64_t i)
 {
     const struct merge *w = arg;
     const struct layout *l = &w->st->layout;
-    const int64_t at = i * SUM_CHUNK, n = w->n - at < SUM_CHUNK ? w->n - at : SUM_CHUNK;
+    const int64_t at = i * SUM_CHUNK, n = w->own.n - at < SUM_CHUNK ? w->own.n - at : SUM_CHUNK;
     const int64_t offset = at * l->element;
     char *const *part = w->st->part;
-    for (int a = 0; w->s && a < w->s->additions; a++)
-        sunup__sum_add(&l->sum, n, part[w->s->addition[a].from] + offset,
-                       part[w->s->addition[a].into] + offset);
+    for (int a = 0; w->s && a < w->s->additions; a++) {
+        const struct addition *add = &w->s->addition[a];
+        sunup__sum_add(&l->sum, n, part[add->from] + offset, part[add->into] + offset);
+        sunup__bf16_round(&l->sum, (struct slice){w->own.at + at, n}, part[add->into] + offset);
+    }
     if (w->to) sunup__sum_copy(&l->sum, n, part[0] + offset, w->to + offset);
 }
 
 static void run_merge(const struct stages *st, struct merge w)
 {
-    sunup__parallel(st->layout.sum.threads, sunup__sum_chunks(w.n), merge_chunk, &w);
+    sunup__parallel(st->layout.sum.threads, sunup__sum_chunks(w.own.n), merge_chunk, &w);
 }
 
 /* All rows of stage j are here: as few as the tree allows remain. */
@@ -295,7 +339,7 @@ static void merge(struct stages *st, struct slot *k, int j)
             mine >= 0 && mine < sunup__stage_own(s) ? k->row[mine] + offset : landing_row(k, s, r);
     }
     char *to = j == l->stages - 1 ? st->data + own.at * l->element : NULL;
-    run_merge(st, (struct merge){st, s, own.n, to});
+    run_merge(st, (struct merge){st, s, own, to});
     for (int r = 0; r < s->kept_rows; r++) k->row[r] = st->part[s->kept[r]];
 }
 
@@ -316,13 +360,14 @@ static sunup_status start_reduce(struct stages *st, struct slot *k)
     const int64_t offset = k->range[0].at * l->element;
     for (int r = 0; r < l->own_rows; r++) k->row[r] = st->mine[r] + offset;
     k->stage = 0;
+    k->packed = 0;
     for (int j = 0; j < l->stages; j++) TRY(receive_rows(st, k, j));
     if (l->stages > 0) {
         TRY(send_rows(st, k, 0));
         return advance_reduce(st, k);
     }
     st->part[0] = k->row[0]; /* one member owns the whole tree */
-    run_merge(st, (struct merge){st, NULL, k->range[0].n, st->data + offset});
+    run_merge(st, (struct merge){st, NULL, k->range[0], st->data + offset});
     return SUNUP_OK;
 }
 
@@ -422,9 +467,12 @@ static sunup_status land(struct stages *st, int number)
     k->left--;
     if (in_slot >= (k->sharing ? l->share_numbers : l->reduce_numbers)) return SUNUP_OK;
     const struct parcel *p = &st->awaited[number];
-    sunup__tamper(st->comm, "message", p->data, p->n * l->element);
+    sunup__tamper(st->comm, "message", p->data, bytes_of(st, k, p));
     if (st->verified) note(st, k, p, st->landed);
-    k->awaited[stage_of(l, k->sharing, in_slot)]--;
+    const int j = stage_of(l, k->sharing, in_slot);
+    if (sunup__layout_packs(l) && !k->sharing)
+        sunup__bf16_unpack(p->n, p->data, p->data - landing_offset(l, &l->stage[j]));
+    k->awaited[j]--;
     return k->sharing ? advance_share(st, k) : advance_reduce(st, k);
 }
 

@@ -21,6 +21,7 @@ struct stage {
 struct layout {
     struct sum sum;
     int64_t element, bucket_bytes; /* of an element; at least of a bucket */
+    int64_t reduce_element;        /* of one in a message of a reduce */
     struct cuts cuts;
     const struct slice *range; /* [buckets], NULL: they are equal parts */
     int own_rows, most_rows, most_kept;
@@ -28,7 +29,8 @@ struct layout {
     struct stage stage[ROUTE_STAGES];
     int reduce_numbers, share_numbers; /* of what comes in */
     int numbers;                       /* of all messages of a slot, at most */
-    int64_t slot_bytes;                /* landing memory of a slot */
+    int64_t packed;                    /* where, in a slot's memory, messages are made of rows */
+    int64_t slot_bytes;                /* landing and packing memory of a slot */
     struct arena memory;
 };
 
@@ -38,6 +40,17 @@ enum { SLOTS = 4 };
 sunup_status sunup__layout(sunup_context *ctx, const struct stages_options *o, struct layout *l);
 void sunup__layout_end(struct layout *l);
 struct slice sunup__layout_bucket(const struct layout *l, int bucket);
+
+/* Messages of a reduce are halves of what they mean (bf16.c): all elements of the sum are rounded. */
+static inline bool sunup__layout_packs(const struct layout *l)
+{
+    return l->sum.rounded > 0;
+}
+/* Bytes of a message in its slot. */
+static inline int64_t sunup__packed_bytes(int64_t n)
+{
+    return (n * WIRE_BF16 + 63) / 64 * 64;
+}
 
 static inline int sunup__stage_own(const struct stage *s)
 {

@@ -1,7 +1,7 @@
 /* checkpoint.c - all that a run needs to go on as if it had never stopped, in one safetensors file.
  *
  * Holds: weights and states under their names, moments as "optimizer.<moment>", with sum: int32 the bounds
- * of gradients as "sum.bounds", and as metadata the run's definition (batch, shards, accumulate, parts, seed) and
+ * of gradients as "sum.bounds", and as metadata the run's definition (batch, shards, wire, accumulate, parts, seed) and
  * position (step, evaluations done, memory of the schedule). Nothing depends on ranks, so any number of them may
  * resume. Rank 0 collects the slices of the moments and writes, atomically; all ranks learn whether it worked. When
  * it has read a file, each rank takes its slices of what rank 0 sends.
@@ -34,16 +34,17 @@ struct entry {
 };
 
 struct position {
-    int64_t batch, shards, accumulate, parts, split, seed, step, evaluated, updates, bad, kernels;
+    int64_t batch, shards, wire, accumulate, parts, split, seed, step, evaluated, updates, bad, kernels;
     double best, scale;
 };
 
-enum { ENTRIES = 13 };
+enum { ENTRIES = 14 };
 
 static void list_entries(struct position *p, struct entry e[ENTRIES])
 {
     const struct entry list[ENTRIES] = {{"batch", &p->batch, NULL, "batch", NULL},
                                         {"shards", &p->shards, NULL, "shards", NULL},
+                                        {"wire", &p->wire, NULL, "wire: (bits of a float)", "32"},
                                         {"accumulate", &p->accumulate, NULL, "accumulate", NULL},
                                         {"parts", &p->parts, NULL, "parts", "1"},
                                         {"split", &p->split, NULL, "split (a letter's code)", "0"},
@@ -62,6 +63,7 @@ static struct position position_of(const sunup_trainer *t)
 {
     return (struct position){.batch = t->o.batch,
                              .shards = t->o.shards,
+                             .wire = sunup__train_rounds_sums(t) ? 16 : 32,
                              .accumulate = t->o.accumulate,
                              .parts = t->o.parts,
                              .split = t->o.split != NULL ? t->o.split[0] : 0,

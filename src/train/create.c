@@ -11,6 +11,7 @@ sunup_train_options sunup_train_defaults(void)
                                  .batch = 64,
                                  .shards = 8,
                                  .sum = "tree",
+                                 .wire = "f32",
                                  .accumulate = 1,
                                  .parts = 1,
                                  .epochs = 1,
@@ -36,10 +37,11 @@ static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *op
     t->o = options != NULL ? *options : sunup_train_defaults();
     const char **strings[] = {&t->o.loss, &t->o.target, &t->o.run_dir, &t->o.optimizer.type,
                               &t->o.schedule.type, &t->o.split,
-                              &t->o.sum};
+                              &t->o.sum, &t->o.wire};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) TRY(copy_string(t, strings[i]));
     if (t->o.loss == NULL) t->o.loss = "cross_entropy";
     if (t->o.sum == NULL) t->o.sum = "tree";
+    if (t->o.wire == NULL) t->o.wire = "f32";
     return SUNUP_OK;
 }
 

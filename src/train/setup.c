@@ -255,6 +255,19 @@ static sunup_status check_sum(sunup_trainer *t)
     return sunup__fixed_check(t->ctx, t->o.shards, sunup__train_f64(t));
 }
 
+static sunup_status check_wire(sunup_trainer *t)
+{
+    static const char *const wires[] = {"f32", "bf16"};
+    char hint[HINT_TEXT];
+    CHECK(strcmp(t->o.wire, "f32") == 0 || sunup__train_rounds_sums(t), t->ctx, E_ARGUMENT,
+          "there is no wire '%s'%s; known are f32, bf16", t->o.wire,
+          sunup__hint(hint, t->o.wire, 2, wires));
+    const struct exchange_options o = {.f64 = sunup__train_f64(t),
+                                       .bf16 = sunup__train_rounds_sums(t),
+                                       .kind = sunup__train_by_integers(t) ? SUM_INT32 : SUM_TREE};
+    return sunup__bf16_check(t->ctx, &o);
+}
+
 sunup_status sunup__train_check_options(sunup_trainer *t)
 {
     const sunup_train_options *o = &t->o;
@@ -279,6 +292,7 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
     CHECK(o->label_smoothing >= 0 && o->label_smoothing < 1, t->ctx, E_ARGUMENT,
           "label_smoothing is %g; it must be in [0, 1)", o->label_smoothing);
     TRY(check_sum(t));
+    TRY(check_wire(t));
     return check_loss_name(t);
 }
 
@@ -363,6 +377,7 @@ static sunup_status compare_ranks(sunup_trainer *t)
                               t->o.parts,
                               t->o.split != NULL ? t->o.split[0] : 0,
                               sunup__train_by_integers(t),
+                              sunup__train_rounds_sums(t),
                               (double)sunup_data_samples(t->data)};
     const uint64_t weights = sunup__hash(numbers, sizeof numbers, sunup_model_hash(t->model));
     TRY(sunup__comm_compare(t->comm, weights,

@@ -48,6 +48,7 @@ static struct exchange_options exchange_options(const sunup_trainer *t)
                                      .head = t->model->n_flat_parameters,
                                      .data_n = t->model->n_flat,
                                      .f64 = sunup__train_f64(t),
+                                     .bf16 = sunup__train_rounds_sums(t),
                                      .kind = sunup__train_by_integers(t) ? SUM_INT32 : SUM_TREE,
                                      .parts = t->parameters.n_segments,
                                      .part_at = t->part_at,

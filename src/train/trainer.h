@@ -91,6 +91,11 @@ static inline bool sunup__train_by_integers(const sunup_trainer *t)
     return strcmp(t->o.sum, "int32") == 0;
 }
 
+static inline bool sunup__train_rounds_sums(const sunup_trainer *t)
+{
+    return strcmp(t->o.wire, "bf16") == 0;
+}
+
 /* setup.c */
 sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
                                 bool training, struct pass **pass);

@@ -37,6 +37,16 @@ class Ranks(common.Case):
             self.assertEqual((got["hash"], got["repeated"]), (want["hash"], want["repeated"]), (ranks, env))
             self.assertTrue(self.checkpoints() == files, (ranks, env))
 
+    def test_sums_in_bf16(self):
+        steps = ["--set", "wire=bf16", "--set", "max_steps=60", "--set", "checkpoint_steps=30"]
+        want, files = self.train(*steps), self.checkpoints()
+        self.assertNotEqual(self.train("--set", "max_steps=60")["hash"], want["hash"])
+        for ranks in (1, 2) if common.MPICH else (1, 2, 3, 4):
+            for env in {}, {"SUNUP_MESSAGES": "1"}, {"SUNUP_NODE_RANKS": "2"}:
+                got = self.train(*steps, "--set", "bucket_bytes=256", ranks=ranks, env={"SUNUP_THREADS": "1", **env})
+                self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), (ranks, env))
+                self.assertTrue(self.checkpoints() == files, (ranks, env))
+
     def checkpoints(self):
         return {f.name: f.read_bytes() for f in self.run_dir.glob("checkpoints/*")}
 

@@ -45,6 +45,19 @@ class Resume(common.Case):
         done = self.sunup("train", "run.yaml", "--set", "sum=integers", status=1)
         self.assertIn("there is no sum 'integers'", done.stderr)
 
+    def test_sums_in_bf16(self):
+        by = "--set", "wire=bf16"
+        whole = self.train(*by, "--set", f"run_dir={self.folder}/whole", "--set", "max_steps=40")
+        self.train(*by, "--set", "max_steps=21")
+        self.assertEqual(self.train(*by, "--resume", "--set", "max_steps=40", ranks=2)["hash"], whole["hash"])
+        says = "run with wire: (bits of a float) 16, this one has 32"
+        self.assertIn(says, self.sunup("train", "run.yaml", "--resume", status=1).stderr)
+        self.train("--set", "max_steps=5")
+        says = "run with wire: (bits of a float) 32, this one has 16"
+        self.assertIn(says, self.sunup("train", "run.yaml", "--resume", *by, status=1).stderr)
+        for more, says in ("wire=bf1", "there is no wire 'bf1'"), ("sum=int32", "do not travel in bf16"):
+            self.assertIn(says, self.sunup("train", "run.yaml", *by, "--set", more, status=1).stderr)
+
     def test_killed_twenty_times(self):
         rng = random.Random(5)
         long = ["--set", "epochs=300", "--set", "log_steps=10"]

@@ -1,7 +1,7 @@
 /* flip_ranks.c - one flipped bit in what one rank summed or received is found, and all ranks are told.
  *
- * For every rank in turn, in each way of exchange (one node, messages, SUNUP_NODE_RANKS): a training-like step is right
- * without a flip, gives E_PEER on all ranks with one, and is right again afterwards.
+ * For every rank in turn, in each way of exchange (one node, messages, SUNUP_NODE_RANKS; in f32 and bf16): a
+ * training-like step is right without a flip, gives E_PEER on all ranks with one, and is right again afterwards.
  */
 #include <sunup.h>
 
@@ -64,12 +64,17 @@ static void try_flip(struct job *job, struct exchange *x, struct flip *f, struct
     if (job->rank == 0 && c.culprit == job->ranks - 1 && done > 0) printf("found: %s\n", f->what);
 }
 
-static void try_all(struct job *job, const struct kernels *k, bool messages, int n)
+static void try_all(struct job *job, const struct kernels *k, bool messages, int n, bool bf16)
 {
     struct exchange *x;
     struct flip f = {.what = messages ? "message" : "sum"};
-    const struct exchange_options o = {
-        .k = k, .threads = 1, .shards = SHARDS, .n = n, .head = n - n / 40, .data_n = n};
+    const struct exchange_options o = {.k = k,
+                                       .threads = 1,
+                                       .shards = SHARDS,
+                                       .n = n,
+                                       .head = n - n / 40,
+                                       .data_n = n,
+                                       .bf16 = bf16};
     job->comm->tamper = flip_bit;
     job->comm->tamper_arg = &f;
     MUST(job, sunup__exchange_create(job->comm, &o, &x) == SUNUP_OK);
@@ -87,8 +92,10 @@ int main(int argc, char **argv)
     begin(&job, 60);
     MUST(&job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
     const bool messages = argc > 1 && strcmp(argv[1], "messages") == 0;
-    try_all(&job, &k, messages, N_MOST);
-    try_all(&job, &k, messages, 120); /* a small sum */
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        try_all(&job, &k, messages, N_MOST, bf16);
+        try_all(&job, &k, messages, 120, bf16); /* a small sum */
+    }
     end(&job);
     return 0;
 }

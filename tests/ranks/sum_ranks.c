@@ -4,6 +4,7 @@
  * For shards S >= ranks, n in {0, 1, ranks - 1, ranks, 1000, 100003}, in shared memory and by
  * messages of two bucket sizes, f32 and f64, 1 and 2 threads, terms that cancel at 2^60. Each
  * exchange runs twice; slices, what is shared of them and what one rank collects are checked too.
+ * With a head in bf16, rounded as tree_sum.h says; a NaN and an Inf there.
  * With the head summed by integers, against fixed_sum.h: also steps that repeat, a NaN, and bounds
  * that are taken to another exchange.
  */
@@ -19,6 +20,7 @@ enum { N_MOST = 100003, N_SIZES = 6 };
 
 struct reference {
     float f32[N_MOST];
+    float bf16[N_MOST];
     double f64[N_MOST];
 };
 
@@ -37,6 +39,7 @@ static void make_reference(struct problem *p, int shards)
 {
     for (int64_t i = 0; i < N_MOST; i++) {
         p->right.f32[i] = tree_sum_f32(shards, tree_height(shards), 0, i);
+        p->right.bf16[i] = tree_sum_bf16(shards, tree_height(shards), 0, i);
         p->right.f64[i] = tree_sum_f64(shards, tree_height(shards), 0, i);
     }
 }
@@ -67,6 +70,7 @@ static void must_be(struct problem *p, const struct exchange_options *o, const v
     const int64_t bytes = o->f64 ? 8 : 4;
     const void *right = o->f64 ? (void *)(p->right.f64 + at) : (void *)(p->right.f32 + at);
     if (o->kind == SUM_INT32 && at < o->head) right = p->fixed + at;
+    if (o->bf16 && at < o->head) right = p->right.bf16 + at;
     MUST(&p->job, memcmp((const char *)x + at * bytes, right, (size_t)(n * bytes)) == 0);
 }
 
@@ -166,14 +170,48 @@ static void streaming(struct problem *p, struct exchange_options o)
 }
 
 /* As one sum for all; with a head that ends anywhere; with slices cut at places of the caller's. */
-static void streaming_ways(struct problem *p, int shards, int64_t n, bool f64, int threads)
+static void streaming_ways(struct problem *p, struct exchange_options o)
 {
-    struct exchange_options o = {.threads = threads, .shards = shards, .n = n, .f64 = f64};
     streaming(p, o);
-    o.head = n - n / 3;
+    o.head = o.n - o.n / 3;
     streaming(p, o);
     o.cut = cut_at_odd_places;
     streaming(p, o);
+}
+
+/* Inf and a NaN of all bits, which no carry of a rounding may turn into something else; and what is refused. */
+static void beyond_numbers(struct problem *p, struct exchange_options o)
+{
+    struct exchange *x;
+    int from, to;
+    const uint32_t odd[3] = {0x7f800000, 0xff800000, 0x7fffffff};
+    o.k = &p->kernels;
+    o.bf16 = true;
+    o.n = o.head = o.data_n = 1000;
+    MUST(&p->job, sunup__exchange_create(p->job.comm, &o, &x) == SUNUP_OK);
+    sunup__shards_of(o.shards, p->job.ranks, p->job.rank, &from, &to);
+    for (int i = from; i < to; i++) {
+        float *slot = sunup__exchange_slot(x);
+        for (int64_t j = 0; j < o.n; j++) {
+            slot[j] = 0x1.fffffep-1F;
+            if (i == j % o.shards) memcpy(slot + j, &odd[j % 3], sizeof *odd);
+        }
+        sunup__exchange_push(x);
+    }
+    MUST(&p->job, sunup__exchange_reduce(x, "odd numbers") == SUNUP_OK);
+    const struct slice *s;
+    const int n = sunup__exchange_slices(x, p->job.rank, &s);
+    const float *total = sunup__exchange_total(x);
+    for (const struct slice *piece = s; piece < s + n; piece++)
+        for (int64_t i = piece->at; i < piece->at + piece->n; i++)
+            MUST(&p->job, i % 3 == 2 ? isnan(total[i]) : memcmp(total + i, &odd[i % 3], 4) == 0);
+    sunup__exchange_destroy(&x);
+    o.f64 = true;
+    MUST(&p->job, sunup__exchange_create(p->job.comm, &o, &x) == SUNUP_E_UNSUPPORTED);
+    o.f64 = false;
+    o.kind = SUM_INT32;
+    MUST(&p->job, sunup__exchange_create(p->job.comm, &o, &x) == SUNUP_E_UNSUPPORTED);
+    MUST(&p->job, error_says(&p->job, "sums of integers do not travel in bf16"));
 }
 
 /* Another exchange goes on from the bounds of this one. */
@@ -268,11 +306,17 @@ static void sweep(struct problem *p)
         if (shards < ranks) continue;
         make_reference(p, shards);
         for (int i = 0; i < N_SIZES; i++) {
-            streaming_ways(p, shards, sizes[i], false, 1 + i % 2);
-            streaming_ways(p, shards, sizes[i], true, 1 + i % 2);
+            struct exchange_options o = {.threads = 1 + i % 2, .shards = shards, .n = sizes[i]};
+            streaming_ways(p, o);
+            o.bf16 = true;
+            streaming_ways(p, o);
+            o.bf16 = false;
+            o.f64 = true;
+            streaming_ways(p, o);
             by_integers_ways(p, shards, least(sizes[i], 20011), 1 + i % 2);
             in_place(p, shards, sizes[i]);
         }
+        beyond_numbers(p, (struct exchange_options){.threads = 1, .shards = shards});
         const uint64_t hash = sunup__hash(p->out32 + 1, N_MOST * sizeof(float), 0);
         MUST(&p->job, sunup__comm_compare(p->job.comm, hash, "the sum") == SUNUP_OK);
     }

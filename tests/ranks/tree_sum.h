@@ -7,6 +7,7 @@
 #ifndef TREE_SUM_H
 #define TREE_SUM_H
 
+#include <math.h>
 #include <stdint.h>
 
 /* Terms of the adversary: huge numbers that cancel, and small ones whose survival depends on the
@@ -43,6 +44,24 @@ static inline double tree_sum_f64(int shards, int level, int start, int64_t i)
     const int half = 1 << (level - 1);
     const double left = tree_sum_f64(shards, level - 1, start, i);
     return start + half < shards ? left + tree_sum_f64(shards, level - 1, start + half, i) : left;
+}
+
+/* Eight bits of mantissa, ties to even; of numbers within bf16's range. */
+static inline float to_bf16(float x)
+{
+    int exponent;
+    const float mantissa = frexpf(x, &exponent);
+    return ldexpf(rintf(ldexpf(mantissa, 8)), exponent - 8);
+}
+
+/* Terms and sums as they would travel in bf16. */
+static inline float tree_sum_bf16(int shards, int level, int start, int64_t i)
+{
+    if (level == 0) return to_bf16((float)hostile_term(start, i));
+    const int half = 1 << (level - 1);
+    const float left = tree_sum_bf16(shards, level - 1, start, i);
+    if (start + half >= shards) return left;
+    return to_bf16(left + tree_sum_bf16(shards, level - 1, start + half, i));
 }
 
 static inline int tree_height(int shards)
