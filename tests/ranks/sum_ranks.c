@@ -62,6 +62,7 @@ static void fill_terms(const struct problem *p, int shard, const struct exchange
     fill_hostile(shard, o->n, o->f64, slot);
     for (int64_t i = 0; o->kind == SUM_INT32 && i < o->head; i++)
         ((float *)slot)[i] = gentle_term(shard, i, p->factor);
+    for (int64_t i = 0; o->bf16 && i < o->head; i++) ((float *)slot)[i] = like_term(shard, i);
 }
 
 static void must_be(struct problem *p, const struct exchange_options *o, const void *x, int64_t at,

@@ -54,10 +54,18 @@ static inline float to_bf16(float x)
     return ldexpf(rintf(ldexpf(mantissa, 8)), exponent - 8);
 }
 
+/* Terms of like sizes, so that each addition must be rounded to bf16 again: where 2^60 is about, few must. */
+static inline float like_term(int shard, int64_t i)
+{
+    uint64_t mix = ((uint64_t)i * 64 + (uint64_t)shard + 1) * 0x9e3779b97f4a7c15u;
+    mix = (mix ^ mix >> 30) * 0xbf58476d1ce4e5b9u;
+    return i % 5 == 0 ? (float)hostile_term(shard, i) : (float)(int64_t)(mix >> 40) * 0x1p-24F - 0.3F;
+}
+
 /* Terms and sums as they would travel in bf16. */
 static inline float tree_sum_bf16(int shards, int level, int start, int64_t i)
 {
-    if (level == 0) return to_bf16((float)hostile_term(start, i));
+    if (level == 0) return to_bf16(like_term(start, i));
     const int half = 1 << (level - 1);
     const float left = tree_sum_bf16(shards, level - 1, start, i);
     if (start + half >= shards) return left;
