@@ -15,11 +15,13 @@ struct flip {
     const char *what;
     bool armed, done;
     int64_t bit;
+    int64_t landed; /* bytes of all messages */
 };
 
 static void flip_bit(void *arg, const char *what, void *data, int64_t bytes)
 {
     struct flip *f = arg;
+    if (strcmp(what, "message") == 0) f->landed += bytes;
     if (!f->armed || f->done || strcmp(what, f->what) != 0 || bytes == 0) return;
     ((unsigned char *)data)[f->bit / 8 % bytes] ^= (unsigned char)(1 << f->bit % 8);
     f->done = true;
@@ -64,7 +66,8 @@ static void try_flip(struct job *job, struct exchange *x, struct flip *f, struct
     if (job->rank == 0 && c.culprit == job->ranks - 1 && done > 0) printf("found: %s\n", f->what);
 }
 
-static void try_all(struct job *job, const struct kernels *k, bool messages, int n, bool bf16)
+/* Returns the bytes that land in a step. */
+static int64_t try_all(struct job *job, const struct kernels *k, bool messages, int n, bool bf16)
 {
     struct exchange *x;
     struct flip f = {.what = messages ? "message" : "sum"};
@@ -79,10 +82,12 @@ static void try_all(struct job *job, const struct kernels *k, bool messages, int
     job->comm->tamper_arg = &f;
     MUST(job, sunup__exchange_create(job->comm, &o, &x) == SUNUP_OK);
     MUST(job, step(job, x, n) == SUNUP_OK);
+    const int64_t landed = f.landed;
     for (int r = 0; r < job->ranks; r++)
         for (int64_t bit = 3; bit < 100000; bit = bit * 31 + 1) try_flip(job, x, &f, (struct flip_case){n, r, bit});
     sunup__exchange_destroy(&x);
     job->comm->tamper = NULL;
+    return landed;
 }
 
 int main(int argc, char **argv)
@@ -92,10 +97,13 @@ int main(int argc, char **argv)
     begin(&job, 60);
     MUST(&job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
     const bool messages = argc > 1 && strcmp(argv[1], "messages") == 0;
+    int64_t landed[2];
     for (int bf16 = 0; bf16 < 2; bf16++) {
-        try_all(&job, &k, messages, N_MOST, bf16);
+        landed[bf16] = try_all(&job, &k, messages, N_MOST, bf16);
         try_all(&job, &k, messages, 120, bf16); /* a small sum */
     }
+    /* Half of the reduce, all of the share: 3/4, and the tail. */
+    MUST(&job, !messages || (7 * landed[0] < 10 * landed[1] && 5 * landed[1] < 4 * landed[0]));
     end(&job);
     return 0;
 }
