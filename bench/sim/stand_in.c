@@ -156,5 +156,13 @@ sunup_status sunup__wait(struct flight *f, int *landed)
         fail("MPI_Waitsome");
     for (int i = 0; i < *landed; i++) f->peer[f->landed[i]] = -1;
     f->left -= *landed;
+    if (f->left == 0) f->high = 0;
+    return SUNUP_OK;
+}
+
+sunup_status sunup__wait_all(struct flight *f)
+{
+    int landed;
+    while (f->left > 0) TRY(sunup__wait(f, &landed));
     return SUNUP_OK;
 }
