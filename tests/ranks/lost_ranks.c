@@ -46,12 +46,15 @@ static sunup_status calls(struct job *job, const char *what, bool anywhere)
 
 static void check_report(struct job *job, const char *meeting)
 {
-    const bool relayed = error_says(job, "absent, or waiting in turn for who is: rank ");
+    const bool relayed = error_says(job, "absent, or waiting in turn for who is:");
+    /* Who waited for a rank that has reported and ended in the meantime cannot name the lost one. */
+    const bool left = error_says(job, "nobody any more");
     const bool rounds = strcmp(meeting, "rounds") == 0, leaders = strcmp(meeting, "leaders") == 0;
     MUST(job, !relayed || rounds || leaders);
     MUST(job, relayed || error_says(job, "absent: rank "));
     MUST(job, !error_says(job, ", rank ")); /* nobody else is accused */
-    if (leaders && job->rank > 1)
+    MUST(job, !left || relayed);
+    if ((leaders && job->rank > 1) || left)
         MUST(job, relayed);
     else
         MUST(job, error_says(job, "rank 1 on ") && error_says(job, "stopped, state T"));
