@@ -9,56 +9,28 @@
 #include <string.h>
 
 #include "check_comm.h"
+#include "comm/tree_sum.h"
 #include "device/device.h"
 
 enum { N_SIZES = 6, STEPS = 2 };
-
-static double term(int shard, int64_t i)
-{
-    const uint64_t mix =
-        ((uint64_t)shard * 0x9e3779b97f4a7c15u + (uint64_t)i + 1) * 0xbf58476d1ce4e5b9u;
-    const double small = (double)(int64_t)(mix >> 40) / 1000 - 8000;
-    switch ((mix >> 20) % 5) {
-    case 0:
-        return 0x1p60;
-    case 1:
-        return -0x1p60;
-    case 2:
-        return small * 0x1p-30;
-    default:
-        return small;
-    }
-}
-
-/* Rounded to f32 after each addition, unless f64. A missing right sibling leaves the left one
- * alone. */
-static double tree_sum(int shards, int level, int start, int64_t i, bool f64)
-{
-    if (level == 0) return f64 ? term(start, i) : (float)term(start, i);
-    const int half = 1 << (level - 1);
-    const double left = tree_sum(shards, level - 1, start, i, f64);
-    if (start + half >= shards) return left;
-    const double right = tree_sum(shards, level - 1, start + half, i, f64);
-    return f64 ? left + right : (float)left + (float)right;
-}
 
 static void fill_terms(int shard, int64_t n, bool f64, void *to)
 {
     for (int64_t i = 0; i < n; i++) {
         if (f64)
-            ((double *)to)[i] = term(shard, i);
+            ((double *)to)[i] = hostile_term(shard, i);
         else
-            ((float *)to)[i] = (float)term(shard, i);
+            ((float *)to)[i] = (float)hostile_term(shard, i);
     }
 }
 
 static void compare(struct comm_check *t, int shards, const void *x, struct slice s, bool f64)
 {
-    int level = 0;
-    while ((1 << level) < shards) level++;
+    const int level = tree_height(shards);
     t->row_checked++;
     for (int64_t i = s.at; i < s.at + s.n; i++) {
-        const double right = tree_sum(shards, level, 0, i, f64);
+        const double right = f64 ? tree_sum_f64(shards, level, 0, i)
+                                 : (double)tree_sum_f32(shards, level, 0, i);
         const double found = f64 ? ((const double *)x)[i] : ((const float *)x)[i];
         if (memcmp(&found, &right, sizeof found) == 0) continue;
         check_wrong(t, "sum", s.n * (f64 ? 8 : 4), i * (f64 ? 8 : 4));

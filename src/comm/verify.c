@@ -11,11 +11,11 @@
 #include "comm/exchange.h"
 
 /* Checksums of the next rank's slice and tail, added up here. */
-static uint64_t look_at_next(const struct exchange *x, const struct slice *tail)
+static uint64_t look_at_next(struct exchange *x, const struct slice *tail)
 {
     const int next = (x->comm->rank + 1) % x->comm->ranks;
     const struct slice *slices;
-    const int n = sunup__exchange_slices((struct exchange *)(uintptr_t)x, next, &slices);
+    const int n = sunup__exchange_slices(x, next, &slices);
     uint64_t sum = sunup__node_sum_verify(x->node, *tail, NULL);
     for (int i = 0; i < n; i++) sum += sunup__node_sum_verify(x->node, slices[i], NULL);
     return sum;

@@ -13,7 +13,7 @@
 #include "base/system.h"
 #include "comm/inside.h"
 #include "ranks.h"
-#include "tree_sum.h"
+#include "comm/tree_sum.h"
 
 enum { N_MOST = 100003, GUARD = 64, RANKS_MOST = 16 };
 

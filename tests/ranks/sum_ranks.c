@@ -14,7 +14,7 @@
 #include "fixed_sum.h"
 #include "kernels/kernels.h"
 #include "ranks.h"
-#include "tree_sum.h"
+#include "comm/tree_sum.h"
 
 enum { N_MOST = 100003, N_SIZES = 6 };
 

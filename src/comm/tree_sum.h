@@ -1,8 +1,8 @@
 /* tree_sum.h - what a sum over shards means, as plainly as it can be said: recursion over one
  * element's terms.
  *
- * Owes the bits that every exchange must give. Its own rule for a missing right sibling: the left
- * one stands alone.
+ * For tests and `sunup check comm` only: owes the bits that every exchange must give. Its own rule
+ * for a missing right sibling: the left one stands alone.
  */
 #ifndef TREE_SUM_H
 #define TREE_SUM_H
