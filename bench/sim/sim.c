@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "../../tests/ranks/tree_sum.h"
+#include "comm/tree_sum.h"
 #include "base/memory.h"
 #include "comm/wire.h"
 #include "sim.h"
