@@ -492,6 +492,18 @@ SUNUP_API sunup_field_options sunup_field_defaults(void);
 SUNUP_API sunup_status sunup_data_open(sunup_context *ctx, int n, const sunup_field_options *fields, sunup_data **data);
 /// From memory: fields [samples, ...]. COPY.
 SUNUP_API sunup_status sunup_data_from_memory(sunup_context *ctx, int n, const sunup_tensor *fields, sunup_data **data);
+/// Samples that are computed when they are wanted: simulations, injections, augmentations of your own.
+typedef struct sunup_sampler {
+    /// Write sample `sample` of pass `epoch` (0 in evaluation): y[f] is field f, dense, of its type and shape. Called by
+    /// several threads at once, ahead of training, and on many ranks: the numbers must follow from (epoch, sample).
+    /// false: it cannot be made, which ends the run.
+    bool (*fill)(void *arg, int64_t epoch, int64_t sample, void *const *y);
+    void (*end)(void *arg); /* NULL, or called once, when the data are destroyed or could not be made */
+    void *arg;
+} sunup_sampler;
+/// fields[i]: name, type (f32, f64 or i32) and shape of one sample; their data are not looked at.
+SUNUP_API sunup_status sunup_data_from_sampler(sunup_context *ctx, int n, const sunup_tensor *fields, int64_t samples,
+                                               const sunup_sampler *sampler, sunup_data **data);
 SUNUP_API void sunup_data_destroy(sunup_data **data);
 SUNUP_API int64_t sunup_data_samples(const sunup_data *data);
 

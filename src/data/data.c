@@ -40,6 +40,7 @@ void sunup_data_destroy(sunup_data **data)
         sunup__free(d->fields[i].mean);
         sunup__free(d->fields[i].std);
     }
+    if (d->sampler.end != NULL) d->sampler.end(d->sampler.arg);
     sunup__free(d->fields);
     sunup__free(d);
     *data = NULL;
@@ -197,4 +198,42 @@ sunup_status sunup_data_from_memory(sunup_context *ctx, int n, const sunup_tenso
         return status;
     }
     return SUNUP_OK;
+}
+
+static sunup_status describe_field(sunup_data *d, const sunup_tensor *t)
+{
+    struct field *f = NULL;
+    TRY(add_field(d, t->name, &f));
+    CHECK(sunup__shape_ok(&t->shape) && sunup__elements(&t->shape) >= 1, d->ctx, E_SHAPE,
+          "field '%s': its samples have no element or an impossible shape", t->name);
+    CHECK(t->dtype != SUNUP_U8, d->ctx, E_UNSUPPORTED, "field '%s': u8 cannot be delivered",
+          t->name);
+    f->array.dtype = f->dtype = t->dtype;
+    f->shape = t->shape;
+    return SUNUP_OK;
+}
+
+static sunup_status describe_fields(sunup_data *d, int n, const sunup_tensor *fields,
+                                    int64_t samples)
+{
+    CHECK(d->sampler.fill != NULL, d->ctx, E_ARGUMENT, "the sampler has no function");
+    CHECK(samples >= 1, d->ctx, E_ARGUMENT, "a sampler of %lld samples; it must have at least one",
+          (long long)samples);
+    d->samples = samples;
+    for (int i = 0; i < n; i++) TRY(describe_field(d, &fields[i]));
+    return SUNUP_OK;
+}
+
+sunup_status sunup_data_from_sampler(sunup_context *ctx, int n, const sunup_tensor *fields,
+                                     int64_t samples, const sunup_sampler *sampler,
+                                     sunup_data **data)
+{
+    *data = NULL;
+    sunup_status status = data_create(ctx, n, data);
+    if (*data == NULL && sampler->end != NULL) sampler->end(sampler->arg);
+    if (status != SUNUP_OK) return status;
+    (*data)->sampler = *sampler;
+    status = describe_fields(*data, n, fields, samples);
+    if (status != SUNUP_OK) sunup_data_destroy(data);
+    return status;
 }

@@ -1,6 +1,6 @@
-/* data.h - arrays in files, and the stream of batches made from them.
+/* data.h - arrays in files or samples made by a function, and the stream of batches made from them.
  *
- * A reader turns a file into struct array (dense, in memory). The stream owns order (a permutation of samples keyed
+ * A reader turns a file into struct array (dense, in memory); a sampler has none. The stream owns order (a permutation of samples keyed
  * by seed and epoch), conversion, augmentation (keyed by seed, epoch and sample) and a background thread that
  * prepares the next batch. What sample i of batch b holds depends on (seed, b, i) only: not on ranks or threads.
  */
@@ -43,7 +43,7 @@ sunup_status sunup__random_array(sunup_context *ctx, const sunup_field_options *
 
 struct field {
     char *name;
-    struct array array; /* raw, as read     */
+    struct array array; /* raw, as read; no data where a sampler makes the samples */
     sunup_shape shape;  /* of one sample    */
     sunup_dtype dtype;  /* delivered: f32, f64 or i32 */
     double scale, offset;
@@ -55,6 +55,7 @@ struct sunup_data {
     struct field *fields;
     int n_fields;
     int64_t samples;
+    sunup_sampler sampler; /* fill NULL: arrays in memory */
 };
 int sunup__data_field(const sunup_data *d, const char *name); /* -1: none */
 

@@ -208,23 +208,40 @@ bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move 
     return good;
 }
 
-sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char *room,
-                                  size_t room_bytes)
+bool sunup__deliver_made(const struct delivery *d, const void *y)
+{
+    int bad = 0;
+    for (int64_t i = 0; i < d->elements && d->field->dtype == SUNUP_F32; i++) {
+        const float v = ((const float *)y)[i];
+        bad |= v - v != 0;
+    }
+    for (int64_t i = 0; i < d->elements && d->field->dtype == SUNUP_F64; i++) {
+        const double v = ((const double *)y)[i];
+        bad |= v - v != 0;
+    }
+    return !bad;
+}
+
+sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, const void *made,
+                                  char *room, size_t room_bytes)
 {
     const struct field *f = d->field;
     const bool label = f->dtype == SUNUP_I32;
+    const struct array in_room = {.dtype = f->dtype, .data = (void *)(uintptr_t)made};
+    const struct array *from = made != NULL ? &in_room : &f->array;
+    const int64_t first = made != NULL ? 0 : sample * d->elements;
     (void)snprintf(room, room_bytes, "field '%s': sample %lld cannot be delivered", f->name,
                    (long long)sample);
     for (int64_t i = 0; i < d->elements; i++) {
-        const double x = sunup__array_number(&f->array, sample * d->elements + i);
+        const double x = sunup__array_number(from, first + i);
         const double v = x * d->a[i % d->period] + d->b[i % d->period];
         const bool finite = f->dtype == SUNUP_F32 ? isfinite((float)v) : isfinite(v);
         if (!finite) {
-            (void)snprintf(room, room_bytes,
-                           "field '%s': sample %lld (from 0): its number %lld is %g%s; remove or "
-                           "replace it in the file",
+            (void)snprintf(room, room_bytes, "field '%s': sample %lld (from 0): its number %lld is %g%s%s",
                            f->name, (long long)sample, (long long)i, x,
-                           isfinite(x) ? ", too large once scaled" : "");
+                           isfinite(x) ? ", too large once scaled" : "",
+                           made != NULL ? ", as its sampler made it"
+                                        : "; remove or replace it in the file");
             return SUNUP_E_NAN;
         }
         if (label && (v != nearbyint(v) || fabs(v) > INT32_MAX)) {

@@ -37,10 +37,12 @@ void sunup__delivery_end(struct delivery *d);
 struct move sunup__draw_move(const sunup_augment *o, uint64_t seed, int64_t epoch, int64_t sample);
 /* y: [elements]. False if a number cannot be delivered. */
 bool sunup__deliver(const struct delivery *d, int64_t sample, const struct move *m, void *y);
+/* The same for a sample that a sampler has put into y. */
+bool sunup__deliver_made(const struct delivery *d, const void *y);
 /* Fetch that sample's first bytes, to be delivered next: samples come from anywhere in memory. */
 void sunup__deliver_soon(const struct delivery *d, int64_t sample);
-/* After a false: which number and why, as a sentence; E_NAN or E_FORMAT. */
-sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, char *room,
-                                  size_t room_bytes);
+/* After a false: which number and why, as a sentence; E_NAN or E_FORMAT. made: the sampler's sample, or NULL. */
+sunup_status sunup__deliver_error(const struct delivery *d, int64_t sample, const void *made,
+                                  char *room, size_t room_bytes);
 
 #endif

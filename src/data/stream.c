@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -21,7 +22,7 @@
 #include "base/system.h"
 #include "data/deliver.h"
 
-enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19 };
+enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19, MAX_MADE = 16 };
 
 struct slot {
     struct batch batch;
@@ -71,9 +72,27 @@ static int64_t sample_of(const struct filling *f, int64_t i)
     return sample_at(f->s, f->slot->batch.epoch, f->position + i);
 }
 
-static void fill_sample(void *arg, int64_t i)
+static char *place(const struct filling *fill, int f, int64_t i)
 {
-    struct filling *fill = arg;
+    const struct delivery *d = &fill->s->deliveries[f];
+    return (char *)fill->slot->data[fill->shard][f] + i * d->elements * d->y_bytes;
+}
+
+static bool make_sample(const struct filling *fill, int64_t i)
+{
+    const struct stream *s = fill->s;
+    const sunup_sampler *sampler = &s->d->sampler;
+    void *y[MAX_MADE];
+    for (int f = 0; f < s->n_deliveries; f++) y[f] = place(fill, f, i);
+    bool good = sampler->fill(sampler->arg, s->o.training ? fill->slot->batch.epoch : 0,
+                              sample_of(fill, i), y);
+    for (int f = 0; f < s->n_deliveries; f++)
+        good = good && sunup__deliver_made(&s->deliveries[f], y[f]);
+    return good;
+}
+
+static bool deliver_sample(const struct filling *fill, int64_t i)
+{
     const struct stream *s = fill->s;
     const int64_t sample = sample_of(fill, i);
     struct move move = {0};
@@ -84,29 +103,40 @@ static void fill_sample(void *arg, int64_t i)
         for (int f = 0; f < s->n_deliveries; f++) sunup__deliver_soon(&s->deliveries[f], next);
     }
     bool good = true;
-    for (int f = 0; f < s->n_deliveries; f++) {
-        const struct delivery *d = &s->deliveries[f];
-        char *y = (char *)fill->slot->data[fill->shard][f] + i * d->elements * d->y_bytes;
-        good = sunup__deliver(d, sample, &move, y) && good;
-    }
+    for (int f = 0; f < s->n_deliveries; f++)
+        good = sunup__deliver(&s->deliveries[f], sample, &move, place(fill, f, i)) && good;
+    return good;
+}
+
+static void fill_sample(void *arg, int64_t i)
+{
+    struct filling *fill = arg;
+    const bool made = fill->s->d->sampler.fill != NULL;
+    const bool good = made ? make_sample(fill, i) : deliver_sample(fill, i);
     long long bad = atomic_load(&fill->bad);
     while (!good && i < bad && !atomic_compare_exchange_weak(&fill->bad, &bad, i)) {
     }
 }
 
-/* The sentence about a bad sample of a shard: delivered again, to find the field. */
+/* The sentence about a bad sample of a shard: made or delivered again, to find the field. */
 static void explain(const struct filling *fill, int64_t i)
 {
     const struct stream *s = fill->s;
     struct slot *slot = fill->slot;
     const struct move still = {0};
+    const bool made = s->d->sampler.fill != NULL;
+    if (made) (void)make_sample(fill, i);
     for (int f = 0; f < s->n_deliveries && slot->status == SUNUP_OK; f++) {
         const struct delivery *d = &s->deliveries[f];
-        char *y = (char *)slot->data[fill->shard][f] + i * d->elements * d->y_bytes;
-        if (!sunup__deliver(d, sample_of(fill, i), &still, y))
-            slot->status =
-                sunup__deliver_error(d, sample_of(fill, i), slot->message, sizeof slot->message);
+        char *y = place(fill, f, i);
+        if (made ? !sunup__deliver_made(d, y) : !sunup__deliver(d, sample_of(fill, i), &still, y))
+            slot->status = sunup__deliver_error(d, sample_of(fill, i), made ? y : NULL,
+                                                slot->message, sizeof slot->message);
     }
+    if (slot->status != SUNUP_OK) return;
+    slot->status = SUNUP_E_ARGUMENT;
+    (void)snprintf(slot->message, sizeof slot->message, "the sampler cannot make sample %lld",
+                   (long long)sample_of(fill, i));
 }
 
 /* Zeros after a short shard's samples: the network computes on them too. */
@@ -196,6 +226,11 @@ static sunup_status check_options(const sunup_data *d, const struct stream_optio
           (long long)o->first);
     CHECK(g->shift >= 0 && g->crop >= 0, ctx, E_ARGUMENT,
           "augmentation: shift is %d and crop %d; they must be 0 or more", g->shift, g->crop);
+    const bool made = d->sampler.fill != NULL;
+    CHECK(!made || (g->shift == 0 && g->crop == 0 && !g->flip), ctx, E_UNSUPPORTED,
+          "samples that a sampler makes are not augmented; let the sampler do it");
+    CHECK(!made || d->n_fields <= MAX_MADE, ctx, E_UNSUPPORTED,
+          "a sampler of %d fields; at most %d are possible", d->n_fields, MAX_MADE);
     return SUNUP_OK;
 }
 

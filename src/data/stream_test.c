@@ -441,6 +441,96 @@ static void test_slots(void **state)
     sunup_data_destroy(&d);
 }
 
+/* ---- samples that a function makes ---- */
+
+/* x[k] = 1000 epoch + 10 sample + k; the label is the sample; `bad` cannot be made, `infinite` is not finite. */
+struct maker {
+    int64_t bad, infinite;
+    int ended;
+};
+
+static bool fill_made(void *arg, int64_t epoch, int64_t sample, void *const *y)
+{
+    const struct maker *m = arg;
+    float *x = y[0];
+    for (int k = 0; k < 3; k++) x[k] = (float)(1000 * epoch + 10 * sample + k);
+    if (sample == m->infinite) x[1] = INFINITY;
+    *(int32_t *)y[1] = (int32_t)sample;
+    return sample != m->bad;
+}
+
+static void end_made(void *arg)
+{
+    ((struct maker *)arg)->ended++;
+}
+
+static sunup_status make_from(struct maker *m, int64_t samples, sunup_data **d)
+{
+    const sunup_tensor fields[2] = {{.name = "x", .dtype = SUNUP_F32, .shape = SUNUP_SHAPE(3)},
+                                    {.name = "y", .dtype = SUNUP_I32, .shape = SUNUP_SCALAR}};
+    const sunup_sampler sampler = {fill_made, end_made, m};
+    return sunup_data_from_sampler(ctx, 2, fields, samples, &sampler, d);
+}
+
+static void test_sampler(void **state)
+{
+    (void)state;
+    struct maker m = {.bad = -1, .infinite = -1};
+    sunup_data *d;
+    assert_int_equal(make_from(&m, 10, &d), SUNUP_OK);
+    assert_int_equal(sunup_data_samples(d), 10);
+    struct stream *s;
+    const struct stream_options o = options(5, 5);
+    assert_int_equal(sunup__stream_create(d, &o, &s), SUNUP_OK);
+    for (int64_t n = 0; n < 6; n++) {
+        const struct batch *b;
+        assert_int_equal(sunup__stream_next(s, &b), SUNUP_OK);
+        assert_int_equal(b->epoch, n / 2);
+        for (int k = 0; k < 5; k++) {
+            const int32_t sample = *(const int32_t *)b->data[k][1];
+            const float *x = b->data[k][0];
+            assert_float_equal(x[2], 1000.0F * (float)b->epoch + 10.0F * (float)sample + 2, 0);
+        }
+    }
+    sunup__stream_destroy(&s);
+    assert_int_equal(m.ended, 0);
+    sunup_data_destroy(&d);
+    assert_int_equal(m.ended, 1);
+}
+
+static void expect_bad_sampler(struct maker m, sunup_status expected, const char *words)
+{
+    sunup_data *d;
+    struct stream *s;
+    const struct batch *b;
+    assert_int_equal(make_from(&m, 10, &d), SUNUP_OK);
+    const struct stream_options o = {.batch = 10, .shards = 1, .to = 1};
+    assert_int_equal(sunup__stream_create(d, &o, &s), SUNUP_OK);
+    assert_int_equal(sunup__stream_next(s, &b), expected);
+    assert_non_null(strstr(sunup_error(ctx), words));
+    sunup__stream_destroy(&s);
+    sunup_data_destroy(&d);
+}
+
+static void test_sampler_errors(void **state)
+{
+    (void)state;
+    expect_bad_sampler((struct maker){.bad = 7, .infinite = -1}, SUNUP_E_ARGUMENT,
+                       "cannot make sample 7");
+    expect_bad_sampler((struct maker){.bad = -1, .infinite = 3}, SUNUP_E_NAN,
+                       "'x': sample 3 (from 0): its number 1 is inf, as its sampler made it");
+    struct maker m = {.bad = -1, .infinite = -1};
+    sunup_data *d;
+    assert_int_equal(make_from(&m, 0, &d), SUNUP_E_ARGUMENT);
+    assert_int_equal(m.ended, 1); /* the caller owes nothing after a failure either */
+    assert_int_equal(make_from(&m, 10, &d), SUNUP_OK);
+    struct stream *s;
+    struct stream_options o = options(5, 5);
+    o.augment.flip = true;
+    assert_int_equal(sunup__stream_create(d, &o, &s), SUNUP_E_UNSUPPORTED);
+    sunup_data_destroy(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +544,8 @@ int main(void)
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_sampler),
+        cmocka_unit_test(test_sampler_errors),
     };
     return cmocka_run_group_tests(tests, start, end);
 }

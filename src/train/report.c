@@ -175,6 +175,7 @@ static void confusion(struct text *out, const struct confusion *c)
 /* First field that looks like pictures: [H, W] or [H, W, C] of at most 128 x 128. */
 static const struct field *picture_field(const sunup_data *data)
 {
+    if (data->sampler.fill != NULL) return NULL; /* they are nowhere */
     for (int i = 0; i < data->n_fields; i++) {
         const sunup_shape *s = &data->fields[i].shape;
         if ((s->n == 2 || s->n == 3) && s->d[0] > 1 && s->d[1] > 1 && s->d[0] <= 128 &&
