@@ -464,7 +464,8 @@ SUNUP_API sunup_status sunup_model_save_weights(const sunup_model *model, const 
 SUNUP_API sunup_status sunup_model_load_weights(sunup_model *model, const char *path);
 /// Layer, output shape, parameters, forward flops, activation bytes at this batch; free with sunup_free.
 SUNUP_API char *sunup_model_summary(sunup_model *model, int64_t batch);
-/// Outputs for n samples: inputs[i] is the i-th input in the order of building; out [n, output shape] f32.
+/// Outputs for n samples: inputs by name (others are passed over), or without names in the order of building;
+/// out [n, output shape] f32.
 SUNUP_API sunup_status sunup_model_predict(sunup_model *model, int64_t n, int n_inputs, const sunup_tensor *inputs,
                                            float *out);
 
@@ -494,9 +495,9 @@ SUNUP_API sunup_status sunup_data_open(sunup_context *ctx, int n, const sunup_fi
 SUNUP_API sunup_status sunup_data_from_memory(sunup_context *ctx, int n, const sunup_tensor *fields, sunup_data **data);
 /// Samples that are computed when they are wanted: simulations, injections, augmentations of your own.
 typedef struct sunup_sampler {
-    /// Write sample `sample` of pass `epoch` (0 in evaluation): y[f] is field f, dense, of its type and shape. Called by
-    /// several threads at once, ahead of training, and on many ranks: the numbers must follow from (epoch, sample).
-    /// false: it cannot be made, which ends the run.
+    /// Write sample `sample` of pass `epoch` (0 in evaluation): y[f] is field f, dense, of its type and shape.
+    /// Called by several threads at once, ahead of training, and on many ranks: the numbers must follow from
+    /// (epoch, sample). false: it cannot be made, which ends the run.
     bool (*fill)(void *arg, int64_t epoch, int64_t sample, void *const *y);
     void (*end)(void *arg); /* NULL, or called once, when the data are destroyed or could not be made */
     void *arg;

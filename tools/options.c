@@ -23,6 +23,9 @@ static const struct option options[] = {
     {"quiet", NULL, "no progress, no tables", FLAG, AT(quiet)},
     {"resume", "[=PATH]", "go on from the newest checkpoint of the run folder, or from PATH",
      OPTIONAL_TEXT, AT(resume_path)},
+    {"full", NULL, "the run of the published size instead of the short one", FLAG, AT(full)},
+    {"task", "WORD", "what the app does besides training; its README says which there are", TEXT,
+     AT(task)},
     {"weights", "FILE",
      "a checkpoint or safetensors file; default: the newest checkpoint of the run folder", TEXT,
      AT(weights)},
@@ -48,7 +51,8 @@ static const struct option options[] = {
     {"cold", NULL, "time single calls, with 64 MiB of other data through the caches before each",
      FLAG, AT(cold)},
     {"modes", "LIST", "of PyTorch, to race against: eager,channels_last,compile", TEXT, AT(modes)},
-    {"csv", "FILE", "write the rows, one line for each way of each", TEXT, AT(csv)},
+    {"csv", "FILE", "write the rows, one line for each way of each; of an app: append its scores", TEXT,
+     AT(csv)},
     {"html", "FILE", "draw the kernels under their roofline", TEXT, AT(html)},
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };

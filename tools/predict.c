@@ -9,6 +9,7 @@
 #include "data/data.h"
 #include "graph/graph.h"
 #include "model/model.h"
+#include "inside.h"
 #include "program.h"
 #include "train/train.h"
 
@@ -27,6 +28,13 @@ static sunup_status input_fields(struct command *c, struct job *j, sunup_graph *
                                  struct field_list *list)
 {
     const struct field_list *from = j->run.eval.n > 0 ? &j->run.eval : &j->run.train;
+    if (from->source != NULL) {
+        CHECK(c->input == NULL, c->ctx, E_ARGUMENT,
+              "%s: its samples are made by '%s', so --input has no place", j->run.path,
+              from->source->name);
+        *list = *from;
+        return SUNUP_OK;
+    }
     list->fields = sunup__arena_alloc(&j->run.arena, (size_t)(from->n + 1) * sizeof *list->fields);
     CHECK(list->fields != NULL, c->ctx, E_MEMORY, "no memory for %d fields", from->n);
     for (int i = 0; i < from->n; i++)
@@ -42,7 +50,7 @@ static sunup_status open_data(struct command *c, struct job *j, sunup_graph *g)
 {
     struct field_list list = {0};
     TRY(input_fields(c, j, g, &list));
-    TRY(run_file_data(c, &list, &j->data));
+    TRY(run_file_data(c, &j->run, &list, &j->data));
     const sunup_value *y = sunup_graph_find(g, "output");
     CHECK(y != NULL, c->ctx, E_ARGUMENT, "%s: the network has no output", j->run.model);
     const sunup_shape s = sunup_value_shape(y);
@@ -69,7 +77,7 @@ static sunup_status open_job(struct command *c, struct job *j)
 {
     TRY(run_file_load(c, c->operand[0], &j->run));
     CHECK(c->output != NULL, c->ctx, E_ARGUMENT, "sunup predict needs --output FILE.npy");
-    TRY(sunup_model_load(c->ctx, j->run.model, j->run.o.seed, &j->model));
+    TRY(run_file_model(c, &j->run, &j->model));
     TRY(load_weights(c, j));
     sunup_graph *g = NULL;
     sunup_status status = sunup__model_graph(j->model, 1, false, &g);

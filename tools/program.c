@@ -32,6 +32,11 @@ static const struct verb verbs[] = {
     {"bench", "kernel PROBLEM|LIST...|model RUN.yaml...|profile RUN.yaml...|comm SIZE|PROBLEM|LIST...",
      "time kernels, training steps or collectives, as share of this machine's ceiling",
      "set json tuning seconds steps ranks cold csv html modes", verb_bench},
+    {"app", "[NAME]",
+     "train a science workload, score it beside its baselines and draw its picture; or list them",
+     "set json quiet resume weights full task csv", verb_app},
+    {"data", "[NAME]", "make the data of an app where they come by package; or list the files of all",
+     "output", verb_data},
     {"doctor", "", "what this machine, build and environment offer, and what to change", "json",
      verb_doctor},
 };

@@ -26,7 +26,8 @@ struct command {
     bool json, quiet, resume, cold, slurm, pbs;
     bool beats;              /* rank 0 gives signs of life in run_dir */
     const char *resume_path; /* NULL: the newest */
-    const char *weights, *input, *output, *tuning, *csv, *html, *modes, *node;
+    bool full;
+    const char *weights, *task, *input, *output, *tuning, *csv, *html, *modes, *node;
     const char *time, *account, *queue; /* as the scheduler reads them */
     int64_t batch, ranks, steps, repeats, nodes, ranks_per_node, restarts;
     double seconds, start_s; /* start_s: clock at the program's start */
@@ -53,6 +54,8 @@ int verb_doctor(struct command *c);
 int verb_config(struct command *c);
 int verb_tune(struct command *c);
 int verb_job(struct command *c);
+int verb_app(struct command *c);
+int verb_data(struct command *c);
 
 /* options.c: fills c; 0, or EXIT_USAGE after a message. */
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
@@ -67,18 +70,21 @@ int complain(int exit_status, const char *format, ...) __attribute__((format(pri
 struct field_list {
     sunup_field_options *fields;
     int n;
+    const struct source *source; /* instead of fields: an app makes the samples */
 };
 struct run_file {
     struct arena arena;
     const char *path;
-    char *model; /* path of the network, found beside the run file */
+    char *model; /* path of the network, found beside the run file, or the name of an app that builds one */
     struct field_list train, eval;
     sunup_train_options o;
     const char *numerics; /* NULL: the context's */
     double timeout_s, bucket_bytes;
 };
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);
-sunup_status run_file_data(struct command *c, const struct field_list *list, sunup_data **data);
+sunup_status run_file_data(struct command *c, const struct run_file *r, const struct field_list *list,
+                           sunup_data **data);
+sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model);
 /* The run with every default filled in, as YAML. */
 void run_file_print(const struct run_file *r, FILE *to);
 void run_file_end(struct run_file *r);
@@ -93,6 +99,7 @@ sunup_status session_ranks(struct command *c); /* only the ranks, and their core
 sunup_status session_open(struct command *c, struct session *s);  /* both of the next */
 sunup_status session_load(struct command *c, struct session *s);  /* all but the trainer */
 sunup_status session_start(struct command *c, struct session *s); /* the trainer */
+sunup_status session_train(struct command *c, struct session *s); /* train.c: with progress and a summary */
 void session_close(struct session *s);
 
 /* lost.c: a line in run_dir about the ranks that the last E_HANG named. */

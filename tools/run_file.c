@@ -15,6 +15,7 @@
 #include "base/words.h"
 #include "base/yaml.h"
 #include "comm/comm.h"
+#include "inside.h"
 
 enum kind { TEXT, PATH, REAL, INTEGER, INT, SEED, BOOL, BETAS, MILESTONES, MEAN, STD, SHAPE };
 
@@ -262,10 +263,48 @@ static sunup_status read_field(struct reader *rd, const struct yaml *y, sunup_fi
     return SUNUP_OK;
 }
 
+/* {source: gw, samples: 4096, ...}: the other keys are the app's, which reads them when it makes the data. */
+static sunup_status read_source(struct reader *rd, const struct yaml *y, struct field_list *list)
+{
+    const struct yaml *name = sunup__yaml_get(y, "source");
+    if (name == NULL || name->kind != YAML_TEXT)
+        return sunup__yaml_error(rd->ctx, y,
+                                 "data are a list of fields, or a map with 'source: APP'");
+    struct arena *a = &rd->r->arena;
+    struct text where = {0};
+    sunup__text(&where, "%s:%d:%d", y->name, y->line, y->column);
+    struct source *s = sunup__arena_alloc(a, sizeof *s);
+    const char **words = sunup__arena_alloc(a, (size_t)(2 * y->n) * sizeof *words);
+    const char *at = where.s != NULL ? sunup__arena_strdup(a, where.s) : NULL;
+    sunup__free(where.s);
+    CHECK(s != NULL && words != NULL && at != NULL, rd->ctx, E_MEMORY, "no memory for a source");
+    *s = (struct source){.name = sunup__arena_strdup(a, name->text),
+                         .key = words,
+                         .value = words + y->n,
+                         .where = at};
+    for (int i = 0; i < y->n; i++) {
+        if (y->item[i] == name) continue;
+        if (y->item[i]->kind != YAML_TEXT)
+            return sunup__yaml_error(rd->ctx, y->item[i], "'%s' must be a number or a word",
+                                     y->key[i]);
+        s->key[s->n] = sunup__arena_strdup(a, y->key[i]);
+        s->value[s->n] = sunup__arena_strdup(a, y->item[i]->text);
+        CHECK(s->key[s->n] != NULL && s->value[s->n] != NULL, rd->ctx, E_MEMORY,
+              "no memory for a source");
+        s->n++;
+    }
+    list->source = s;
+    return SUNUP_OK;
+}
+
 static sunup_status read_fields(struct reader *rd, const struct yaml *y, struct field_list *list)
 {
+    *list = (struct field_list){0};
     if (sunup__yaml_null(y)) return SUNUP_OK;
-    if (y->kind != YAML_LIST) return sunup__yaml_error(rd->ctx, y, "data are a list of fields");
+    if (y->kind == YAML_MAP) return read_source(rd, y, list);
+    if (y->kind != YAML_LIST)
+        return sunup__yaml_error(rd->ctx, y,
+                                 "data are a list of fields, or a map with 'source: APP'");
     list->n = y->n;
     list->fields = sunup__arena_alloc(&rd->r->arena, (size_t)(y->n + 1) * sizeof *list->fields);
     CHECK(list->fields != NULL, rd->ctx, E_MEMORY, "no memory for %d fields", y->n);
@@ -323,7 +362,8 @@ static sunup_status check(const struct reader *rd)
 {
     const struct run_file *r = rd->r;
     CHECK(r->model != NULL, rd->ctx, E_FORMAT, "%s: names no model (model: net.yaml)", r->path);
-    CHECK(r->train.n > 0, rd->ctx, E_FORMAT, "%s: names no training data (data.train)", r->path);
+    CHECK(r->train.n > 0 || r->train.source != NULL, rd->ctx, E_FORMAT,
+          "%s: names no training data (data.train)", r->path);
     return SUNUP_OK;
 }
 
@@ -362,10 +402,29 @@ void run_file_end(struct run_file *r)
     sunup__arena_end(&r->arena);
 }
 
-sunup_status run_file_data(struct command *c, const struct field_list *list, sunup_data **data)
+sunup_status run_file_data(struct command *c, const struct run_file *r, const struct field_list *list,
+                           sunup_data **data)
 {
     *data = NULL;
+    if (list->source != NULL)
+        return app_open_source(c->ctx, list->source, list->source == r->train.source, r->o.seed,
+                               data);
     return list->n > 0 ? sunup_data_open(c->ctx, list->n, list->fields, data) : SUNUP_OK;
+}
+
+/* A word that is no file and the name of an app that builds its network in C, else a file. */
+static const struct app *builder(const char *model)
+{
+    const char *slash = strrchr(model, '/');
+    const struct app *a = app_find(slash != NULL ? slash + 1 : model);
+    return a != NULL && a->build != NULL && !sunup__file_exists(model) ? a : NULL;
+}
+
+sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model)
+{
+    const struct app *a = builder(r->model);
+    if (a != NULL) return sunup_model_create(c->ctx, a->build, NULL, r->o.seed, model);
+    return sunup_model_load(c->ctx, r->model, r->o.seed, model);
 }
 
 /* ----------------------------------------------------------------- print --- */
@@ -396,7 +455,8 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
         break;
     case PATH: { /* absolute, so that the printed run works from anywhere */
         char *full = realpath(text, NULL);
-        (void)fprintf(to, "'%s'\n", full != NULL ? full : text);
+        const struct app *a = builder(text);
+        (void)fprintf(to, "'%s'\n", a != NULL ? a->name : full != NULL ? full : text);
         free(full);
         break;
     }
@@ -436,8 +496,16 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     }
 }
 
+static void print_source(FILE *to, const char *name, const struct source *s)
+{
+    (void)fprintf(to, "  %s: {source: '%s'", name, s->name);
+    for (int i = 0; i < s->n; i++) (void)fprintf(to, ", %s: '%s'", s->key[i], s->value[i]);
+    (void)fprintf(to, "}\n");
+}
+
 static void print_fields(FILE *to, const char *name, const struct field_list *list)
 {
+    if (list->source != NULL) print_source(to, name, list->source);
     if (list->n == 0) return;
     (void)fprintf(to, "  %s:\n", name);
     for (int i = 0; i < list->n; i++)

@@ -33,10 +33,9 @@ sunup_status session_ranks(struct command *c)
 
 static sunup_status open_parts(struct command *c, struct session *s)
 {
-    TRY(run_file_data(c, &s->run.train, &s->train));
-    TRY(run_file_data(c, &s->run.eval, &s->eval));
-    TRY(sunup_model_load(c->ctx, s->run.model, s->run.o.seed, &s->model));
-    return SUNUP_OK;
+    TRY(run_file_data(c, &s->run, &s->run.train, &s->train));
+    TRY(run_file_data(c, &s->run, &s->run.eval, &s->eval));
+    return run_file_model(c, &s->run, &s->model);
 }
 
 sunup_status session_load(struct command *c, struct session *s)

@@ -7,8 +7,7 @@
 #include "train/trainer.h"
 
 /* A network's file and a run file are told apart by their keys: a run file says which data. */
-static sunup_status model_of(struct command *c, const char *path, struct run_file *run,
-                             const char **model)
+static sunup_status model_of(struct command *c, const char *path, struct run_file *run)
 {
     void *text;
     size_t bytes;
@@ -20,23 +19,21 @@ static sunup_status model_of(struct command *c, const char *path, struct run_fil
     const bool is_run = status == SUNUP_OK && sunup__yaml_get(root, "data") != NULL;
     sunup__arena_end(&a);
     TRY(status);
-    *model = path;
-    if (!is_run) return SUNUP_OK;
-    TRY(run_file_load(c, path, run));
-    *model = run->model;
+    if (is_run) return run_file_load(c, path, run);
+    run->model = sunup__arena_strdup(&run->arena, path);
+    CHECK(run->model != NULL, c->ctx, E_MEMORY, "no memory for the name of a network");
     return SUNUP_OK;
 }
 
 static sunup_status summary(struct command *c, struct run_file *run)
 {
-    const char *path;
-    TRY(model_of(c, c->operand[0], run, &path));
+    TRY(model_of(c, c->operand[0], run));
     sunup_model *m = NULL;
-    TRY(sunup_model_load(c->ctx, path, 0, &m));
+    TRY(run_file_model(c, run, &m));
     char *text = sunup_model_summary(m, c->batch > 0 ? c->batch : 1);
     if (c->json && text != NULL) {
         json_t *j = json_object();
-        (void)json_object_set_new(j, "model", json_string(path));
+        (void)json_object_set_new(j, "model", json_string(run->model));
         (void)json_object_set_new(j, "parameters", json_integer(sunup__model_elements(m)));
         (void)json_object_set_new(j, "table", json_string(text));
         print_json(j);

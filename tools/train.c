@@ -113,7 +113,7 @@ static void conclude(struct command *c, struct session *s, const sunup_metrics *
             s->run.o.run_dir);
 }
 
-static sunup_status train(struct command *c, struct session *s)
+sunup_status session_train(struct command *c, struct session *s)
 {
     const bool first = sunup_comm_rank(c->comm) == 0;
     struct progress p = {.bar = first && !c->quiet && !c->json && show_terminal(),
@@ -136,7 +136,7 @@ int verb_train(struct command *c)
     struct session s;
     c->beats = true;
     sunup_status status = session_open(c, &s);
-    if (status == SUNUP_OK) status = train(c, &s);
+    if (status == SUNUP_OK) status = session_train(c, &s);
     int result = 0;
     if (status == SUNUP_E_HANG) lost_record(c, s.run.o.run_dir);
     if (status != SUNUP_OK) result = fail(c, status);

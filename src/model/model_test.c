@@ -293,8 +293,13 @@ static void predicts_from_two_inputs(void **state)
     assert_int_equal(sunup_model_predict(m, 3, 2, in, y), SUNUP_OK);
     for (int i = 0; i < 48; i++) assert_true(isfinite(y[i]));
     assert_int_equal(sunup_model_predict(m, 3, 1, in, y), SUNUP_E_ARGUMENT);
-    assert_non_null(strstr(sunup_error(ctx), "1 inputs given, the network's output needs 2"));
-    const sunup_tensor swapped[] = {in[1], in[0]};
+    assert_non_null(strstr(sunup_error(ctx), "input 1 of the network, 'word', is not among the 1"));
+    float by_name[3 * 8 * 2];
+    const sunup_tensor named[] = {in[1], {"other", SUNUP_F32, {1, {3}}, x}, in[0]};
+    assert_int_equal(sunup_model_predict(m, 3, 3, named, by_name), SUNUP_OK);
+    assert_memory_equal(by_name, y, sizeof by_name);
+    const sunup_tensor swapped[] = {{NULL, in[1].dtype, in[1].shape, in[1].data},
+                                    {NULL, in[0].dtype, in[0].shape, in[0].data}};
     assert_int_equal(sunup_model_predict(m, 3, 2, swapped, y), SUNUP_E_SHAPE);
     assert_non_null(strstr(sunup_error(ctx), "input 0 ('x') is i32 [3, 8], but f32 [3, 8, 8, 4]"));
     assert_int_equal(sunup_model_predict(m, -1, 2, in, y), SUNUP_E_ARGUMENT);

@@ -79,10 +79,24 @@ static int list_inputs(const sunup_value *y, sunup_value **inputs)
     return n;
 }
 
-/* Same type, and the same shape but for the number of samples. */
-static sunup_status check_input(const struct request *r, int i, const sunup_value *v)
+/* The tensor of that name; else, where tensors have no names, the i-th. */
+static sunup_status find_input(const struct request *r, int i, const sunup_value *v,
+                               const sunup_tensor **t)
 {
-    const sunup_tensor *t = &r->inputs[i];
+    for (int k = 0; k < r->n_inputs; k++) {
+        *t = &r->inputs[k];
+        if ((*t)->name != NULL && strcmp((*t)->name, v->name) == 0) return SUNUP_OK;
+    }
+    *t = &r->inputs[i];
+    CHECK(i < r->n_inputs && (*t)->name == NULL, r->m->ctx, E_ARGUMENT,
+          "input %d of the network, '%s', is not among the %d given", i, v->name, r->n_inputs);
+    return SUNUP_OK;
+}
+
+/* Same type, and the same shape but for the number of samples. */
+static sunup_status check_input(const struct request *r, int i, const sunup_tensor *t,
+                                const sunup_value *v)
+{
     char given[SHAPE_TEXT], wanted[SHAPE_TEXT];
     sunup_shape shape = v->shape;
     if (shape.n > 0) shape.d[0] = r->n;
@@ -131,12 +145,12 @@ static sunup_status run_chunk(const struct request *r, int64_t from)
     const struct predictor *p = &r->m->predictor;
     sunup_value *y = sunup_graph_find(p->graph, "output"), *inputs[MAX_INPUTS];
     const int n = list_inputs(y, inputs);
-    CHECK(n == r->n_inputs, r->m->ctx, E_ARGUMENT, "%d inputs given, the network's output needs %d",
-          r->n_inputs, n);
     for (int i = 0; i < n; i++) {
-        TRY(check_input(r, i, inputs[i]));
+        const sunup_tensor *t;
+        TRY(find_input(r, i, inputs[i], &t));
+        TRY(check_input(r, i, t, inputs[i]));
         const int64_t bytes = bytes_of(inputs[i]);
-        const char *data = (const char *)r->inputs[i].data + from * (bytes / p->batch);
+        const char *data = (const char *)t->data + from * (bytes / p->batch);
         TRY(sunup_plan_set(p->plan, inputs[i], data, bytes));
     }
     TRY(sunup_plan_run(p->plan, (sunup_random_key){r->m->seed, 0, from}));
