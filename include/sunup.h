@@ -446,6 +446,10 @@ SUNUP_API sunup_status sunup_model_create(sunup_context *ctx, sunup_build_fn bui
                                           sunup_model **model);
 /// From a YAML list of layers (docs/models.md). Errors name file, line and the nearest known word.
 SUNUP_API sunup_status sunup_model_load(sunup_context *ctx, const char *path, uint64_t seed, sunup_model **model);
+/// A network by name: resnet18 34 50 101 152, resnet20 32 44 56 (for small pictures), vgg11 13 16 19, vgg11_bn ... for
+/// pictures x [N, H, W, C] of this input [H, W, C]. Tensors have torchvision's names.
+SUNUP_API sunup_status sunup_model_zoo(sunup_context *ctx, const char *name, sunup_shape input, int64_t classes,
+                                       uint64_t seed, sunup_model **model);
 SUNUP_API void sunup_model_destroy(sunup_model **model);
 
 typedef struct sunup_tensor {

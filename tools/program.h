@@ -76,6 +76,8 @@ struct run_file {
     struct arena arena;
     const char *path;
     char *model; /* path of the network, found beside the run file, or the name of an app that builds one */
+    sunup_shape input; /* of a network by name, and its classes */
+    int64_t classes;
     struct field_list train, eval;
     sunup_train_options o;
     const char *numerics; /* NULL: the context's */

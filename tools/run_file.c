@@ -16,6 +16,7 @@
 #include "base/yaml.h"
 #include "comm/comm.h"
 #include "inside.h"
+#include "model/model.h"
 
 enum kind { TEXT, PATH, REAL, INTEGER, INT, SEED, BOOL, BETAS, MILESTONES, MEAN, STD, SHAPE };
 
@@ -30,7 +31,9 @@ struct key {
         name, kind, offsetof(struct run_file, member)                                              \
     }
 static const struct key run_keys[] = {
-    RUN("model", PATH, model),
+    RUN("model.name", PATH, model), /* `model: net.yaml` is short for it */
+    RUN("model.input", SHAPE, input),
+    RUN("model.classes", INTEGER, classes),
     RUN("loss", TEXT, o.loss),
     RUN("target", TEXT, o.target),
     RUN("label_smoothing", REAL, o.label_smoothing),
@@ -312,12 +315,18 @@ static sunup_status read_fields(struct reader *rd, const struct yaml *y, struct 
     return SUNUP_OK;
 }
 
+/* "model" alone is its name. */
+static const struct key *run_key(const char *path)
+{
+    return find(N_RUN_KEYS, run_keys, strcmp(path, "model") == 0 ? "model.name" : path);
+}
+
 static sunup_status read_key(struct reader *rd, const char *path, const struct yaml *at,
                              const struct yaml *y)
 {
     if (strcmp(path, "data.train") == 0) return read_fields(rd, y, &rd->r->train);
     if (strcmp(path, "data.eval") == 0) return read_fields(rd, y, &rd->r->eval);
-    const struct key *k = find(N_RUN_KEYS, run_keys, path);
+    const struct key *k = run_key(path);
     return k != NULL ? read_value(rd, y, k, rd->r) : unknown(rd, at, path, N_RUN_KEYS, run_keys);
 }
 
@@ -351,7 +360,7 @@ static sunup_status override(struct reader *rd, const char *set)
     const char *value = equals[1] != '\0' ? equals + 1 : "''";
     TRY(sunup__yaml_parse(rd->ctx, value, strlen(value), name, &rd->r->arena, &y));
     /* A path given on the command line is relative to where the command stands. */
-    const struct key *k = find(N_RUN_KEYS, run_keys, path);
+    const struct key *k = run_key(path);
     const struct key plain = k != NULL
                                  ? (struct key){k->name, k->kind == PATH ? TEXT : k->kind, k->at}
                                  : (struct key){0};
@@ -412,18 +421,33 @@ sunup_status run_file_data(struct command *c, const struct run_file *r, const st
     return list->n > 0 ? sunup_data_open(c->ctx, list->n, list->fields, data) : SUNUP_OK;
 }
 
-/* A word that is no file and the name of an app that builds its network in C, else a file. */
-static const struct app *builder(const char *model)
+static const char *last_part(const char *model)
 {
     const char *slash = strrchr(model, '/');
-    const struct app *a = app_find(slash != NULL ? slash + 1 : model);
+    return slash != NULL ? slash + 1 : model;
+}
+
+/* A word that is no file may be the name of an app that builds its network in C, or of a network of the zoo. */
+static const struct app *builder(const char *model)
+{
+    const struct app *a = app_find(last_part(model));
     return a != NULL && a->build != NULL && !sunup__file_exists(model) ? a : NULL;
+}
+
+static bool in_zoo(const char *model)
+{
+    return sunup__zoo_has(last_part(model)) && !sunup__file_exists(model);
 }
 
 sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model)
 {
     const struct app *a = builder(r->model);
     if (a != NULL) return sunup_model_create(c->ctx, a->build, NULL, r->o.seed, model);
+    if (in_zoo(r->model))
+        return sunup_model_zoo(c->ctx, last_part(r->model), r->input, r->classes, r->o.seed, model);
+    CHECK(r->input.n == 0 && r->classes == 0, c->ctx, E_ARGUMENT,
+          "%s: model.input and model.classes belong to a network by name, but '%s' is none",
+          r->path, r->model);
     return sunup_model_load(c->ctx, r->model, r->o.seed, model);
 }
 
@@ -447,6 +471,7 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     if ((k->kind == MEAN || k->kind == STD) && f->n_channels == 0) return;
     if (k->kind == MILESTONES && r->o.schedule.n_milestones == 0) return;
     if (k->kind == SHAPE && ((const sunup_shape *)at)->n == 0) return;
+    if (at == (const void *)&r->classes && r->classes == 0) return;
     const char *dot = strrchr(k->name, '.');
     (void)fprintf(to, "%s%s: ", indent, dot != NULL ? dot + 1 : k->name);
     switch (k->kind) {
@@ -455,8 +480,8 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
         break;
     case PATH: { /* absolute, so that the printed run works from anywhere */
         char *full = realpath(text, NULL);
-        const struct app *a = builder(text);
-        (void)fprintf(to, "'%s'\n", a != NULL ? a->name : full != NULL ? full : text);
+        const bool known = builder(text) != NULL || in_zoo(text);
+        (void)fprintf(to, "'%s'\n", known ? last_part(text) : full != NULL ? full : text);
         free(full);
         break;
     }

@@ -49,6 +49,8 @@ struct model_recipe {
 sunup_status sunup__model_create(sunup_context *ctx, const struct model_recipe *recipe,
                                  uint64_t seed, sunup_model **model);
 
+bool sunup__zoo_has(const char *name); /* zoo.c */
+
 /* A graph of this model (finished, checked against the weights: same names and shapes). */
 sunup_status sunup__model_graph(sunup_model *m, int64_t batch, bool training, sunup_graph **g);
 int64_t sunup__model_elements(const sunup_model *m); /* trained numbers, without padding */
