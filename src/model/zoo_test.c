@@ -1,4 +1,4 @@
-/* zoo_test.c - networks by name: as many weights as the papers' (torchvision counts the same), any size, bad requests. */
+/* zoo_test.c - networks by name: as many weights as torchvision counts, any size, bad requests. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
