@@ -69,13 +69,19 @@ static sunup_status load(struct command *c, const struct app *a, struct session 
     return status;
 }
 
+/* With --json the scores are all that is printed. */
 static sunup_status train(struct command *c, struct session *s)
 {
     if (c->weights != NULL)
         return sunup_comm_agree(c->comm, sunup_model_load_weights(s->model, c->weights));
     TRY(session_start(c, s));
-    TRY(session_train(c, s));
-    return SUNUP_OK;
+    const bool json = c->json, quiet = c->quiet;
+    c->json = false;
+    c->quiet = quiet || json;
+    const sunup_status status = session_train(c, s);
+    c->json = json;
+    c->quiet = quiet;
+    return status;
 }
 
 /* ---- scores ---- */
