@@ -42,7 +42,7 @@ static sunup_status choose_folder(struct command *c, struct session *s)
     struct run_file *r = &s->run;
     const char *first = r->o.run_dir;
     struct text t = {0};
-    for (int n = 2; !c->resume && c->weights == NULL && first != NULL; n++) {
+    for (int n = 2; !c->resume.given && c->weights == NULL && first != NULL; n++) {
         if (!sunup__file_exists(r->o.run_dir)) break;
         t.n = 0;
         sunup__text(&t, "%s-%d", first, n);

@@ -80,23 +80,35 @@ static json_t *line_json(const struct profile *p, const struct line *l)
                      l->flops, "bytes", l->bytes, "share", bound_s(&p->b->top, l) / l->seconds);
 }
 
+static void print_lines(const struct profile *p, const char *run_file)
+{
+    (void)printf("  %s: %.3f ms a step, of them %.3f in %d kinds of plan steps\n", run_file,
+                 1e3 * p->step_s, 1e3 * p->plan_s, p->n);
+    for (int i = 0; i < p->n; i++) show_line(p, &p->lines[i]);
+    const double rest = p->step_s - p->plan_s;
+    (void)printf("  %8.3f ms %5.1f %% outside the plan: data, sums of gradients, optimizer\n",
+                 1e3 * rest, 100 * rest / p->step_s);
+}
+
 static void show(struct profile *p, const char *run_file)
 {
     json_t *lines = json_array();
-    if (!p->b->c->json)
-        (void)printf("  %s: %.3f ms a step, of them %.3f in %d kinds of plan steps\n", run_file,
-                     1e3 * p->step_s, 1e3 * p->plan_s, p->n);
-    for (int i = 0; i < p->n; i++) {
-        if (!p->b->c->json) show_line(p, &p->lines[i]);
-        (void)json_array_append_new(lines, line_json(p, &p->lines[i]));
-    }
-    const double rest = p->step_s - p->plan_s;
-    if (!p->b->c->json)
-        (void)printf("  %8.3f ms %5.1f %% outside the plan: data, sums of gradients, optimizer\n",
-                     1e3 * rest, 100 * rest / p->step_s);
+    if (!p->b->c->json) print_lines(p, run_file);
+    for (int i = 0; i < p->n; i++) (void)json_array_append_new(lines, line_json(p, &p->lines[i]));
     (void)json_array_append_new(p->b->rows,
                                 json_pack("{s:s, s:f, s:f, s:o}", "run", run_file, "step_s",
                                           p->step_s, "plan_s", p->plan_s, "lines", lines));
+}
+
+/* step_s: of each plan step over `steps` training steps, of `runs` runs of the plan on this rank each. */
+static sunup_status add_all(struct profile *p, const sunup_plan *plan, const double *step_s,
+                            double runs, double steps)
+{
+    p->lines = sunup__alloc((size_t)(plan->n_steps + 1) * sizeof *p->lines);
+    CHECK(p->lines != NULL, p->b->c->ctx, E_MEMORY, "no memory for a table");
+    for (int i = 0; i < plan->n_steps; i++) add(p, &plan->steps[i], runs, step_s[i] / steps);
+    qsort(p->lines, (size_t)p->n, sizeof *p->lines, slowest_first);
+    return SUNUP_OK;
 }
 
 /* The mean of the steps of about `seconds`. */
@@ -112,12 +124,32 @@ static sunup_status take(struct profile *p, struct session *s)
          steps++)
         TRY(sunup_trainer_step(s->trainer, NULL));
     p->step_s = (sunup__now_s() - from_s) / steps;
-    p->lines = sunup__alloc((size_t)(plan->n_steps + 1) * sizeof *p->lines);
-    CHECK(p->lines != NULL, c->ctx, E_MEMORY, "no memory for a table");
-    const double runs = (double)s->run.o.shards * s->run.o.accumulate;
-    for (int i = 0; i < plan->n_steps; i++) add(p, &plan->steps[i], runs, plan->step_s[i] / steps);
-    qsort(p->lines, (size_t)p->n, sizeof *p->lines, slowest_first);
-    return SUNUP_OK;
+    return add_all(p, plan, plan->step_s, (double)s->run.o.shards * s->run.o.accumulate, steps);
+}
+
+sunup_status profile_trace(struct command *c, struct session *s)
+{
+    struct bench b = {.c = c};
+    struct profile p = {.b = &b};
+    const sunup_plan *plan = sunup__trainer_plan(s->trainer);
+    double *step_s = sunup__alloc((size_t)(plan->n_steps + 1) * sizeof *step_s), seconds;
+    CHECK(step_s != NULL, c->ctx, E_MEMORY, "no memory for a table");
+    const double steps = (double)sunup__trainer_traced(s->trainer, step_s, &seconds);
+    const int ranks = sunup_comm_ranks(c->comm);
+    sunup_status status = steps > 0 ? bench_ceilings(&b) : SUNUP_OK;
+    p.step_s = seconds / steps;
+    if (status == SUNUP_OK && steps > 0)
+        status = add_all(&p, plan, step_s, (double)s->run.o.shards * s->run.o.accumulate / ranks, steps);
+    double bucket_s = 0, hidden_s = 0;
+    if (status == SUNUP_OK) status = sunup__trainer_overlap(s->trainer, &bucket_s, &hidden_s);
+    if (status == SUNUP_OK && steps > 0) print_lines(&p, s->run.path);
+    if (status == SUNUP_OK && bucket_s > 0)
+        (void)printf("  %8.3f ms a step in which gradients or weights travelled, %.0f %% of it while "
+                     "kernels ran\n",
+                     1e3 * bucket_s / steps, 100 * hidden_s / bucket_s);
+    sunup__free(p.lines);
+    sunup__free(step_s);
+    return status;
 }
 
 sunup_status bench_profile(struct bench *b, const char *run_file)

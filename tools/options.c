@@ -12,7 +12,7 @@ enum kind { FLAG, TEXT, COUNT, SECONDS, SET, OPTIONAL_TEXT };
 struct option {
     const char *name, *value, *help;
     enum kind kind;
-    size_t at; /* in struct command */
+    size_t at; /* in struct command; OPTIONAL_TEXT: of struct optional */
 };
 
 #define AT(member) offsetof(struct command, member)
@@ -22,7 +22,10 @@ static const struct option options[] = {
     {"json", NULL, "print one JSON object instead of tables", FLAG, AT(json)},
     {"quiet", NULL, "no progress, no tables", FLAG, AT(quiet)},
     {"resume", "[=PATH]", "go on from the newest checkpoint of the run folder, or from PATH",
-     OPTIONAL_TEXT, AT(resume_path)},
+     OPTIONAL_TEXT, AT(resume)},
+    {"trace", "[=FIRST-LAST]",
+     "record steps, by default 10-20 from the start, into trace.json, and show where their time goes",
+     OPTIONAL_TEXT, AT(trace)},
     {"full", NULL, "the run of the published size instead of the short one", FLAG, AT(full)},
     {"task", "WORD", "what the app does besides training; its README says which there are", TEXT,
      AT(task)},
@@ -118,8 +121,8 @@ static int store(struct command *c, const struct option *o, const char *text)
         *(const char **)at = text;
         return 0;
     case OPTIONAL_TEXT:
-        c->resume = true;
-        if (text != NULL && strcmp(text, "auto") != 0) *(const char **)at = text;
+        ((struct optional *)at)->given = true;
+        if (text != NULL && strcmp(text, "auto") != 0) ((struct optional *)at)->text = text;
         return 0;
     case COUNT:
         if (number(o, text, &x) != 0) return EXIT_USAGE;

@@ -11,7 +11,7 @@
 
 static const struct verb verbs[] = {
     {"train", "RUN.yaml", "train a network as a run file says, on one process or under mpiexec",
-     "set json quiet resume tuning", verb_train},
+     "set json quiet resume tuning trace", verb_train},
     {"eval", "RUN.yaml", "loss and accuracy of trained weights on the evaluation data",
      "set json weights", verb_eval},
     {"predict", "RUN.yaml", "outputs of a network for the samples of a file, as .npy",
@@ -34,7 +34,7 @@ static const struct verb verbs[] = {
      "set json tuning seconds steps ranks cold csv html modes", verb_bench},
     {"app", "[NAME]",
      "train a science workload, score it beside its baselines and draw its picture; or list them",
-     "set json quiet resume weights full task csv", verb_app},
+     "set json quiet resume trace weights full task csv", verb_app},
     {"data", "[NAME]", "make the data of an app where they come by package; or list the files of all",
      "output", verb_data},
     {"doctor", "", "what this machine, build and environment offer, and what to change", "json",

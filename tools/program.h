@@ -16,6 +16,12 @@
 
 enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_LOST = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
 
+/* An option whose value may be left out: NULL. */
+struct optional {
+    bool given;
+    const char *text;
+};
+
 /* Everything that can stand on a command line; a verb's row says which of it the verb takes. */
 struct command {
     const char *verb;
@@ -23,9 +29,10 @@ struct command {
     int n_operands;
     const char *set[MAX_SET]; /* --set a.b=c */
     int n_set;
-    bool json, quiet, resume, cold, slurm, pbs;
+    bool json, quiet, cold, slurm, pbs;
     bool beats;              /* rank 0 gives signs of life in run_dir */
-    const char *resume_path; /* NULL: the newest */
+    struct optional resume; /* text: the checkpoint, NULL: the newest */
+    struct optional trace;  /* text: "10-20", NULL: these steps */
     bool full;
     const char *weights, *task, *input, *output, *tuning, *csv, *html, *modes, *node;
     const char *time, *account, *queue; /* as the scheduler reads them */
@@ -101,6 +108,8 @@ sunup_status session_ranks(struct command *c); /* only the ranks, and their core
 sunup_status session_open(struct command *c, struct session *s);  /* both of the next */
 sunup_status session_load(struct command *c, struct session *s);  /* all but the trainer */
 sunup_status session_start(struct command *c, struct session *s); /* the trainer */
+/* bench_profile.c: the plan steps of a trained session by their time in its trace, as share of the ceilings. */
+sunup_status profile_trace(struct command *c, struct session *s);
 sunup_status session_train(struct command *c, struct session *s); /* train.c: with progress and a summary */
 void session_close(struct session *s);
 

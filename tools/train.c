@@ -113,6 +113,16 @@ static void conclude(struct command *c, struct session *s, const sunup_metrics *
             s->run.o.run_dir);
 }
 
+/* "10-20": the steps after the first 10 to the 20th, counted from where this run starts. */
+static sunup_status begin_trace(struct command *c, struct session *s)
+{
+    int from = 10, to = 20, n = 0;
+    if (c->trace.text != NULL)
+        CHECK(sscanf(c->trace.text, "%d-%d%n", &from, &to, &n) == 2 && c->trace.text[n] == '\0',
+              c->ctx, E_ARGUMENT, "--trace=%s: must be FIRST-LAST, such as 10-20", c->trace.text);
+    return sunup__trainer_trace(s->trainer, from, to);
+}
+
 sunup_status session_train(struct command *c, struct session *s)
 {
     const bool first = sunup_comm_rank(c->comm) == 0;
@@ -121,14 +131,15 @@ sunup_status session_train(struct command *c, struct session *s)
                          .start_s = sunup__now_s()};
     const struct train_hooks hooks = {.arg = &p, .step = on_step, .epoch = on_epoch};
     sunup__trainer_hooks(s->trainer, &hooks);
-    if (c->resume) TRY(sunup_trainer_restore(s->trainer, c->resume_path));
+    if (c->resume.given) TRY(sunup_trainer_restore(s->trainer, c->resume.text));
     if (p.lines) introduce(c, s);
     if (first) keep_run_file(c, s);
+    if (c->trace.given) TRY(begin_trace(c, s));
     catch_signals(s->trainer);
     sunup_metrics last;
     TRY(sunup_trainer_run(s->trainer, s->eval, &last));
     if (first) conclude(c, s, &last, p.start_s);
-    return SUNUP_OK;
+    return first && c->trace.given && !c->json ? profile_trace(c, s) : SUNUP_OK;
 }
 
 int verb_train(struct command *c)

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/trace.h"
 
 const char *sunup_status_name(sunup_status status)
 {
@@ -132,6 +133,7 @@ void sunup_context_destroy(sunup_context **ctx)
     sunup_context *c = *ctx;
     for (int i = KEPT_SLOTS - 1; i >= 0; i--)
         if (c->kept[i].p != NULL) c->kept[i].end(c->kept[i].p);
+    sunup__trace_end(c);
     sunup__free((void *)(uintptr_t)c->options.device);
     sunup__free((void *)(uintptr_t)c->options.isa);
     sunup__free((void *)(uintptr_t)c->options.tuning);

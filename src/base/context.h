@@ -20,6 +20,7 @@ struct sunup_context {
     sunup_context_options options; /* strings are copies */
     char *error;                   /* last message, "" at first; never NULL */
     int threads;
+    struct trace *trace; /* NULL: nothing is recorded; see trace.h */
     struct kept kept[KEPT_SLOTS];
 };
 

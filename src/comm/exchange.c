@@ -22,6 +22,7 @@
 #include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/trace.h"
 #include "comm/exchange.h"
 
 /* --- questions --- */
@@ -220,8 +221,10 @@ static sunup_status compare_sums(struct exchange *x)
 static void sum_head_on_node(struct exchange *x)
 {
     const struct listener nobody = {.cuts = {sunup__cut_at_line, NULL}};
+    const double from_s = sunup__trace_now(x->comm->ctx);
     if (x->listener.hear != NULL) sunup__node_sum_listen(x->node, &x->listener);
     sunup__node_sum_run(x->node, x->part[0]);
+    sunup__trace_add(x->comm->ctx, TRACE_BUCKET, "sum on node", 0, from_s);
     sunup__node_sum_listen(x->node, &nobody);
 }
 

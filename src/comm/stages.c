@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "base/system.h"
+#include "base/trace.h"
 #include "comm/checksum.h"
 
 /* Turns that have tags of their own. One begins when that of the same tag before it has ended, so
@@ -46,6 +47,7 @@ struct slot {
     bool sharing;                         /* else reducing */
     int stage;                            /* whose messages are awaited */
     int left, sent;                       /* messages under way; sends begun */
+    double from_s;                        /* start, where it is traced */
     int64_t packed;                       /* bytes of the memory that messages are packed in */
     int awaited[ROUTE_STAGES];            /* of a stage, to come in */
     struct slice range[ROUTE_STAGES + 1]; /* before each stage, and the own slice */
@@ -444,6 +446,7 @@ static sunup_status start_slot(struct stages *st, struct slot *k)
     k->bucket = st->queue[k->turn];
     k->sharing = false;
     k->sent = 0;
+    k->from_s = sunup__trace_now(st->comm->ctx);
     find_ranges(&st->layout, k);
     return st->work == STAGES_SHARE ? start_share(st, k) : start_reduce(st, k);
 }
@@ -454,6 +457,7 @@ static sunup_status end_slot(struct stages *st, struct slot *k)
 {
     if (!k->sharing && st->work == STAGES_SUM) TRY(start_share(st, k));
     if (k->left > 0) return SUNUP_OK;
+    sunup__trace_add(st->comm->ctx, TRACE_BUCKET, k->sharing ? "share" : "sum", k->bucket, k->from_s);
     k->bucket = -1;
     st->done++;
     return SUNUP_OK;

@@ -22,6 +22,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/trace.h"
 #include "comm/inside.h"
 
 /* --- records --- */
@@ -323,6 +324,7 @@ static double waited(struct wait *w)
 sunup_status sunup__wait(struct flight *f, int *landed)
 {
     struct wait w = wait_from_now();
+    const double traced_s = sunup__trace_now(f->comm->ctx);
     *landed = 0;
     while (f->left > 0) {
         TRY(sunup__poll(f, landed));
@@ -334,6 +336,7 @@ sunup_status sunup__wait(struct flight *f, int *landed)
         rest(f->comm, waited_s);
     }
     f->comm->wait_s += w.now_s - w.start_s;
+    sunup__trace_add(f->comm->ctx, TRACE_WAIT, "for messages", f->left, traced_s);
     return SUNUP_OK;
 }
 
@@ -362,6 +365,7 @@ static sunup_status await_rank(sunup_comm *comm, int index)
         rest_a_moment();
     }
     struct wait w = wait_from_now();
+    const double traced_s = sunup__trace_now(comm->ctx);
     while (!has_come(comm, index)) {
         const double waited_s = waited(&w);
         if (waited_s > comm->options.timeout_s ||
@@ -370,6 +374,7 @@ static sunup_status await_rank(sunup_comm *comm, int index)
         rest(comm, waited_s);
     }
     comm->wait_s += w.now_s - w.start_s;
+    sunup__trace_add(comm->ctx, TRACE_WAIT, "for rank", comm->records[index].rank, traced_s);
     return SUNUP_OK;
 }
 

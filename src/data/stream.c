@@ -20,6 +20,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
+#include "base/trace.h"
 #include "data/deliver.h"
 
 enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19, MAX_MADE = 16 };
@@ -153,6 +154,7 @@ static void clear_rest(const struct stream *s, struct slot *slot, int shard)
 static void fill(struct stream *s, int64_t number, int threads)
 {
     struct slot *slot = &s->slots[number % SLOTS];
+    const double traced_s = sunup__trace_now(s->d->ctx);
     const int64_t in_epoch = number % s->batches;
     const int64_t start = in_epoch * s->o.batch;
     const int64_t left = s->d->samples - start;
@@ -168,6 +170,7 @@ static void fill(struct stream *s, int64_t number, int threads)
         if (fill.bad < to - from && slot->status == SUNUP_OK) explain(&fill, fill.bad);
         clear_rest(s, slot, k - s->o.from);
     }
+    sunup__trace_add(s->d->ctx, TRACE_DATA, "batch", number, traced_s);
 }
 
 static bool at_end(const struct stream *s, int64_t number)

@@ -5,6 +5,7 @@
  * Invariant: run neither allocates nor looks at a shape or a type.
  */
 #include "base/system.h"
+#include "base/trace.h"
 #include "plan/stages.h"
 
 /* ----------------------------------------------------------------------------- slots --- */
@@ -292,7 +293,7 @@ void sunup__plan_watch(sunup_plan *plan, void (*passed)(void *arg, int step), vo
     plan->passed_arg = arg;
 }
 
-/* Watched by the device or by the caller, or timed. */
+/* Watched by the device or by the caller, timed or traced. */
 static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
 {
     struct device *d = p->device;
@@ -301,7 +302,9 @@ static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
         const struct step *s = &p->steps[i];
         if (d->ops->before != NULL) TRY(d->ops->before(d, s));
         const double from_s = p->step_s != NULL ? sunup__now_s() : 0;
+        const double traced_s = p->traced ? sunup__trace_now(p->ctx) : 0;
         TRY(s->run(s, key));
+        sunup__trace_add(p->ctx, TRACE_KERNEL, NULL, i, traced_s);
         if (p->step_s != NULL) p->step_s[i] += sunup__now_s() - from_s;
         if (d->ops->after != NULL) TRY(d->ops->after(d, s));
         if (p->passed != NULL) p->passed(p->passed_arg, i);
@@ -315,7 +318,7 @@ sunup_status sunup_plan_run(sunup_plan *plan, sunup_random_key key)
     const struct device_ops *ops = plan->device->ops;
     if (!plan->ready) TRY(get_ready(plan));
     if (plan->step_s != NULL || ops->begin != NULL || ops->before != NULL || ops->after != NULL ||
-        plan->passed != NULL)
+        plan->passed != NULL || plan->traced)
         TRY(run_watched(plan, &key));
     else
         for (int i = 0; i < plan->n_steps; i++) TRY(plan->steps[i].run(&plan->steps[i], &key));

@@ -58,6 +58,7 @@ struct sunup_plan {
     double *step_s; /* [n_steps] seconds of each since sunup__plan_clock; NULL: not timed */
     void (*passed)(void *arg, int step); /* after each step of a run; NULL: nobody asks  */
     void *passed_arg;
+    bool traced; /* its steps are spans of the context's trace */
     bool ready; /* all sources are known to be filled                */
     bool ran;
     struct arena scratch; /* of the stages; ends with create                   */

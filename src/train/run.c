@@ -75,6 +75,7 @@ static sunup_status end_run(sunup_trainer *t, sunup_data *eval, struct epoch_mea
         if (inside) sunup__record_evaluation(t->recorder, m, e);
     }
     if (mean->n > 0) tell_epoch(t, mean, m, eval != NULL ? e : NULL);
+    TRY(sunup__trace_write(t));
     return sunup__record_report(t->recorder, t, eval);
 }
 

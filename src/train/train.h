@@ -45,6 +45,13 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks);
 /* Measure the makers of the training pass on a batch of the data, the ways of the exchange and of collectives; rank 0's
  * winners go to a tuning file, and its times of those ways to `table`. */
 sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path, struct text *table);
+/* Record steps [from, to), counted from now, and write run_dir/trace.json at the end of the run. Collective. */
+sunup_status sunup__trainer_trace(sunup_trainer *t, int64_t from, int64_t to);
+/* Seconds of each step of the training plan over all traced runs, [n_steps of sunup__trainer_plan]; how many steps were
+ * traced, and their seconds. */
+int64_t sunup__trainer_traced(const sunup_trainer *t, double *plan_step_s, double *steps_s);
+/* Of the traced steps, seconds in which gradients or weights travelled, and how much of that while kernels ran. */
+sunup_status sunup__trainer_overlap(const sunup_trainer *t, double *bucket_s, double *hidden_s);
 /* How gradients travel: see sunup__exchange_text. */
 const char *sunup__trainer_exchange(const sunup_trainer *t);
 /* The plan of one shard's training pass, for tables and clocks. */

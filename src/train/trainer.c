@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/trace.h"
 #include "comm/halo.h"
 #include "train/trainer.h"
 
@@ -82,7 +83,9 @@ static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard
     if (status == SUNUP_OK) status = sunup__pass_load(t->pass, b->data[shard - t->from]);
     const sunup_random_key key = {
         .seed = t->o.seed, .step = (uint64_t)b->number, .sample = shard * t->pass->count};
+    const double traced_s = sunup__trace_now(t->ctx);
     if (status == SUNUP_OK) status = sunup_plan_run(t->pass->plan, key);
+    sunup__trace_add(t->ctx, TRACE_PHASE, "shard", shard, traced_s);
     TRY(sunup__settle(t, status));
     double loss = 0, correct = 0;
     TRY(scalar(t, t->pass->loss, &loss));
@@ -132,7 +135,11 @@ static sunup_status sum_shards(struct step_work *s)
     }
     sunup__overlap(t, false);
     char site[64];
-    return sunup__exchange_reduce(t->exchange, name_site(s, "sum of gradients", site));
+    const double traced_s = sunup__trace_now(t->ctx);
+    const sunup_status status =
+        sunup__exchange_reduce(t->exchange, name_site(s, "sum of gradients", site));
+    sunup__trace_add(t->ctx, TRACE_PHASE, "sum of gradients", t->step, traced_s);
+    return status;
 }
 
 /* One batch: its sum over all shards comes into the exchange. Where that asks for them again, the same numbers are
@@ -140,8 +147,9 @@ static sunup_status sum_shards(struct step_work *s)
 static sunup_status sum_batch(struct step_work *s)
 {
     sunup_trainer *t = s->t;
-    const double asked = sunup__now_s();
+    const double asked = sunup__now_s(), traced_s = sunup__trace_now(t->ctx);
     s->mine = sunup__stream_next(t->stream, &s->batch);
+    sunup__trace_add(t->ctx, TRACE_PHASE, "wait for data", t->step, traced_s);
     s->data_s += sunup__now_s() - asked;
     s->seen = false;
     TRY(sum_shards(s));
@@ -254,7 +262,11 @@ static sunup_status update_weights(struct step_work *s, double lr, double *norm)
 static sunup_status share_weights(const struct step_work *s)
 {
     char site[64];
-    return sunup__exchange_share(s->t->exchange, name_site(s, "new weights", site));
+    const double traced_s = sunup__trace_now(s->t->ctx);
+    const sunup_status status =
+        sunup__exchange_share(s->t->exchange, name_site(s, "new weights", site));
+    sunup__trace_add(s->t->ctx, TRACE_PHASE, "new weights", s->t->step, traced_s);
+    return status;
 }
 
 /* For other ranks, since creation. */
@@ -267,16 +279,20 @@ static double waited(const sunup_trainer *t)
 sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
 {
     if (t->step >= t->total_steps) return SUNUP_E_END;
-    const double start = sunup__now_s(), waited_s = waited(t);
+    sunup__trace_step(t);
+    const double start = sunup__now_s(), waited_s = waited(t), traced_s = sunup__trace_now(t->ctx);
     struct step_work s = {.t = t};
     const bool checked = t->o.hash_steps > 0 && (t->step + 1) % t->o.hash_steps == 0;
     sunup__exchange_verify(t->exchange, checked);
     TRY(sum_batches(&s));
     const double lr = sunup__schedule_lr(&t->schedule, t->step);
     double norm = 0;
+    const double update_s = sunup__trace_now(t->ctx);
     TRY(update_weights(&s, lr, &norm));
     update_states(t);
+    sunup__trace_add(t->ctx, TRACE_PHASE, "update", t->step, update_s);
     TRY(share_weights(&s));
+    sunup__trace_add(t->ctx, TRACE_STEP, "step", t->step, traced_s);
     t->step++;
     if (checked) TRY(sunup__compare_weights(t, "weights"));
     if (s.stop) t->stopping = true;

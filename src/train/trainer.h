@@ -77,6 +77,8 @@ struct sunup_trainer {
     int64_t repeated;  /* batches computed twice since creation, as the exchange asked */
     int64_t evaluated; /* epochs whose evaluation is done (plateau has seen it) */
     bool claimed;      /* run_dir is known to be this run's */
+    int64_t trace_from, trace_to; /* steps that are traced; none if equal */
+    double trace_zero_s;          /* the clock of this rank when all met */
     volatile sig_atomic_t stop; /* asked of this rank, at any moment */
     bool stopping;              /* known to all ranks since the same step */
 };
@@ -146,6 +148,10 @@ sunup_status sunup__checkpoint_keep(sunup_trainer *t);  /* the next of run_dir, 
 sunup_status sunup__checkpoint_claim(sunup_trainer *t); /* run_dir is free, or this run's own */
 /* evaluate.c */
 void sunup__evaluation_end(sunup_trainer *t);
+
+/* trace.c */
+void sunup__trace_step(sunup_trainer *t);          /* before a step: records it, or not */
+sunup_status sunup__trace_write(sunup_trainer *t); /* collective; nothing if nothing was asked for */
 
 /* record.c: all on rank 0, NULL recorder elsewhere. */
 sunup_status sunup__recorder_create(sunup_trainer *t, struct recorder **r);

@@ -234,5 +234,24 @@ class Ranks(common.Case):
         self.assertIn("rank 1", err)
         self.assertIn("stopped", err)
 
+    def test_trace(self):
+        """Steps, kernels and buckets of both ranks on one axis of time; buckets by messages run beside kernels."""
+        self.sunup("train", "run.yaml", "--set", "max_steps=9", "--set", "bucket_bytes=64", "--trace=4-6", ranks=2,
+                   env={"SUNUP_MESSAGES": "1"})
+        spans = [e for e in json.loads((self.run_dir / "trace.json").read_text())["traceEvents"] if e["ph"] == "X"]
+        for rank in (0, 1):
+            mine = [e for e in spans if e["pid"] == rank]
+            steps = [e for e in mine if e["tid"] == 0]
+            self.assertEqual([e["name"] for e in steps], ["step 4", "step 5"])
+            inside = [e for e in mine if e["tid"] in (1, 2, 3)]
+            self.assertEqual({e["tid"] for e in inside}, {1, 2, 3})
+            for e in inside:
+                self.assertTrue(any(s["ts"] <= e["ts"] and e["ts"] + e["dur"] <= s["ts"] + s["dur"] + 1
+                                    for s in steps), e)
+            kernels = [e for e in mine if e["tid"] == 2]
+            self.assertIn("conv", {e["name"] for e in kernels})
+            self.assertIn("conv1", {e["args"]["layer"] for e in kernels})
+        self.assertIn("FIRST-LAST", self.sunup("train", "run.yaml", "--trace=5", "--set", "run_dir=other", status=1).stderr)
+
 
 common.main()
