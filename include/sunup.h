@@ -353,6 +353,14 @@ SUNUP_API sunup_value *sunup_custom_op(const sunup_custom *custom, int n, sunup_
                                        sunup_shape shape);
 
 /* Layers: ops that make their own parameters "<name>.weight", "<name>.bias" ... with PyTorch's starts. */
+/// How linear layers and convolutions start: the default, U(-b, b) with b = 1/sqrt(fan in) for weights and bias; or a
+/// bias of 0 and weights of variance 2/fan in (kaiming, He et al. 2015) or 2/(fan in + fan out) (xavier, Glorot 2010).
+typedef enum sunup_start {
+    SUNUP_START_DEFAULT, SUNUP_START_KAIMING_UNIFORM, SUNUP_START_KAIMING_NORMAL, SUNUP_START_XAVIER_UNIFORM,
+    SUNUP_START_XAVIER_NORMAL, SUNUP_START_ZEROS
+} sunup_start;
+/// Of the layers made from here on.
+SUNUP_API void sunup_graph_start(sunup_graph *graph, sunup_start start);
 SUNUP_API sunup_value *sunup_layer_linear(sunup_value *x, const char *name, int64_t out, bool bias);
 SUNUP_API sunup_value *sunup_layer_conv(sunup_value *x, const char *name, int64_t channels, const int64_t *taps,
                                         bool bias, const sunup_conv_options *options);

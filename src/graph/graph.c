@@ -284,6 +284,11 @@ sunup_dtype sunup_graph_dtype(const sunup_graph *graph)
     return graph->options.dtype;
 }
 
+void sunup_graph_start(sunup_graph *graph, sunup_start start)
+{
+    graph->start = start;
+}
+
 void sunup_graph_scope(sunup_graph *graph, const char *scope)
 {
     const char *copy = sunup__arena_strdup(&graph->arena, scope ? scope : "");

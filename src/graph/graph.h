@@ -137,6 +137,7 @@ struct sunup_graph {
     char *message;
     const char *scope;      /* "" at first; never NULL */
     const char *layer;      /* sunup__graph_layer; NULL: none */
+    sunup_start start;      /* of layers' weights */
     struct average *averages;
     int n_averages;
     struct named *outputs;

@@ -381,6 +381,7 @@ static sunup_value *build_layer(sunup_graph *g, const struct layer *l, sunup_val
     if (!x) return sunup__graph_error(g, SUNUP_E_MEMORY, "no memory to build '%s'", l->name);
     for (int i = 0; i < l->n_in; i++) x[i] = values[l->in[i]];
     sunup__graph_layer(g, l->name);
+    sunup_graph_start(g, (sunup_start)whole(l, KEY_init, SUNUP_START_DEFAULT));
     sunup_value *y = l->kind->make(l, x);
     sunup__graph_layer(g, NULL);
     return y;

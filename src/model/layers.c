@@ -57,9 +57,30 @@ static sunup_init constant(double a)
     return (sunup_init){SUNUP_INIT_CONSTANT, a};
 }
 
-static sunup_init uniform(int64_t fan_in)
+/* For weights that take in and give out so many numbers each. */
+static sunup_init start(const struct layer_site *l, int64_t in, int64_t out)
 {
-    return (sunup_init){SUNUP_INIT_UNIFORM, fan_in > 0 ? 1 / sqrt((double)fan_in) : 0};
+    const double fan_in = in > 0 ? (double)in : INFINITY, both = 0.5 * (fan_in + (double)out);
+    switch (l->g->start) {
+    case SUNUP_START_KAIMING_UNIFORM:
+        return (sunup_init){SUNUP_INIT_UNIFORM, sqrt(6 / fan_in)};
+    case SUNUP_START_KAIMING_NORMAL:
+        return (sunup_init){SUNUP_INIT_NORMAL, sqrt(2 / fan_in)};
+    case SUNUP_START_XAVIER_UNIFORM:
+        return (sunup_init){SUNUP_INIT_UNIFORM, sqrt(3 / both)};
+    case SUNUP_START_XAVIER_NORMAL:
+        return (sunup_init){SUNUP_INIT_NORMAL, sqrt(1 / both)};
+    case SUNUP_START_ZEROS:
+        return constant(0);
+    case SUNUP_START_DEFAULT:
+        break;
+    }
+    return (sunup_init){SUNUP_INIT_UNIFORM, 1 / sqrt(fan_in)};
+}
+
+static sunup_init bias_start(const struct layer_site *l, int64_t in)
+{
+    return l->g->start == SUNUP_START_DEFAULT ? start(l, in, 0) : constant(0);
 }
 
 static int64_t last_axis(const sunup_value *x)
@@ -72,8 +93,8 @@ sunup_value *sunup_layer_linear(sunup_value *x, const char *name, int64_t out, b
     struct layer_site l;
     if (!enter(&l, x, name)) return x;
     const int64_t in = last_axis(x);
-    sunup_value *w = tensor(&l, "weight", false, SUNUP_SHAPE(in, out), uniform(in));
-    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(out), uniform(in)) : NULL;
+    sunup_value *w = tensor(&l, "weight", false, SUNUP_SHAPE(in, out), start(&l, in, out));
+    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(out), bias_start(&l, in)) : NULL;
     return leave(&l, sunup_linear(x, w, b));
 }
 
@@ -89,11 +110,13 @@ static sunup_shape tap_shape(const sunup_value *x, const int64_t *taps, int64_t 
     return s;
 }
 
-static int64_t fan_in(const sunup_shape *w)
+/* Weights of one output (the last axis left out), or of one input (the axis before it). */
+static int64_t fan(const sunup_shape *w, int left_out)
 {
-    int64_t fan = 1;
-    for (int i = 0; i < w->n - 1; i++) fan *= w->d[i];
-    return fan;
+    int64_t n = 1;
+    for (int i = 0; i < w->n; i++)
+        if (i != left_out) n *= w->d[i];
+    return n;
 }
 
 static const char no_image[] = "it needs [batch, space.., channels] with 1 to 3 space axes";
@@ -108,9 +131,9 @@ sunup_value *sunup_layer_conv(sunup_value *x, const char *name, int64_t channels
     if (groups < 1 || c % groups != 0 || channels % groups != 0) return refuse(&l, no_groups);
     const sunup_shape shape = tap_shape(x, taps, c / groups, channels);
     if (shape.n == 0) return refuse(&l, no_image);
-    const sunup_init init = uniform(fan_in(&shape));
-    sunup_value *w = tensor(&l, "weight", false, shape, init);
-    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(channels), init) : NULL;
+    const int64_t in = fan(&shape, shape.n - 1), out = fan(&shape, shape.n - 2);
+    sunup_value *w = tensor(&l, "weight", false, shape, start(&l, in, out));
+    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(channels), bias_start(&l, in)) : NULL;
     return leave(&l, sunup_conv(x, w, b, options));
 }
 
@@ -125,9 +148,9 @@ sunup_value *sunup_layer_conv_transpose(sunup_value *x, const char *name, int64_
     if (groups < 1 || c % groups != 0 || channels % groups != 0) return refuse(&l, no_groups);
     const sunup_shape shape = tap_shape(x, taps, channels / groups, c);
     if (shape.n == 0) return refuse(&l, no_image);
-    const sunup_init init = uniform(fan_in(&shape));
-    sunup_value *w = tensor(&l, "weight", false, shape, init);
-    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(channels), init) : NULL;
+    const int64_t in = fan(&shape, shape.n - 1), out = fan(&shape, shape.n - 2);
+    sunup_value *w = tensor(&l, "weight", false, shape, start(&l, in, out));
+    sunup_value *b = bias ? tensor(&l, "bias", false, SUNUP_SHAPE(channels), bias_start(&l, in)) : NULL;
     return leave(&l, sunup_conv_transpose(x, w, b, options));
 }
 

@@ -96,16 +96,22 @@ static sunup_status read_flag(const struct reader *r, const struct yaml *y, cons
     return SUNUP_OK;
 }
 
-/* Which of two words it is, or E_FORMAT with the nearest. */
+/* Which of n words it is, or E_FORMAT with the nearest. */
+struct words {
+    const char *expected;
+    int n;
+    const char *const *word;
+};
+
 static sunup_status read_word(const struct reader *r, const struct yaml *y, const char *what,
-                              const char *expected, const char *const words[2], int *index)
+                              struct words w, int *index)
 {
     char hint[HINT_TEXT] = "";
     const char *s = y->kind == YAML_TEXT ? y->text : "";
-    for (*index = 0; *index < 2; ++*index)
-        if (strcmp(s, words[*index]) == 0) return SUNUP_OK;
-    return sunup__yaml_error(r->ctx, y, "'%s' must be %s, not '%.40s'%s", what, expected, s,
-                             sunup__hint(hint, s, 2, words));
+    for (*index = 0; *index < w.n; ++*index)
+        if (strcmp(s, w.word[*index]) == 0) return SUNUP_OK;
+    return sunup__yaml_error(r->ctx, y, "'%s' must be %s, not '%.40s'%s", what, w.expected, s,
+                             sunup__hint(hint, s, w.n, w.word));
 }
 
 static sunup_status read_padding(const struct reader *r, const struct yaml *y, double least,
@@ -116,7 +122,8 @@ static sunup_status read_padding(const struct reader *r, const struct yaml *y, d
     const bool number =
         y->kind != YAML_TEXT || (y->text[0] != '\0' && strchr("+-0123456789", y->text[0]));
     if (number) return sunup__read_wholes(r, y, "padding", least, a);
-    TRY(read_word(r, y, "padding", "same, valid or whole numbers", words, &word));
+    const struct words w = {"same, valid or whole numbers", 2, words};
+    TRY(read_word(r, y, "padding", w, &word));
     a->padding = word == 0 ? SUNUP_PADDING_SAME : SUNUP_PADDING_VALID;
     return SUNUP_OK;
 }
@@ -126,7 +133,22 @@ static sunup_status read_mode(const struct reader *r, const struct yaml *y, cons
 {
     static const char *const words[] = {"zeros", "circular"};
     int word;
-    TRY(read_word(r, y, what, "zeros or circular", words, &word));
+    TRY(read_word(r, y, what, (struct words){"zeros or circular", 2, words}, &word));
+    *v = word;
+    return SUNUP_OK;
+}
+
+/* In the order of sunup_start. */
+static sunup_status read_start(const struct reader *r, const struct yaml *y, const char *what,
+                               double *v)
+{
+    static const char *const words[] = {"default",        "kaiming_uniform", "kaiming_normal",
+                                        "xavier_uniform", "xavier_normal",   "zeros"};
+    int word;
+    TRY(read_word(r, y, what,
+                  (struct words){"default, zeros, or kaiming or xavier with _uniform or _normal", 6,
+                                 words},
+                  &word));
     *v = word;
     return SUNUP_OK;
 }
@@ -150,6 +172,8 @@ sunup_status sunup__read_attribute(const struct reader *r, const struct yaml *y,
         return read_padding(r, y, least, a);
     case MODE:
         return read_mode(r, y, what, &a->v[0]);
+    case START:
+        return read_start(r, y, what, &a->v[0]);
     }
     return SUNUP_OK;
 }
