@@ -297,6 +297,9 @@ SUNUP_API sunup_value *sunup_max_pool(sunup_value *x, const sunup_pool_options *
 SUNUP_API sunup_value *sunup_avg_pool(sunup_value *x, const sunup_pool_options *options);
 /// Mean over the space axes: [N, space.., C] -> [N, C].
 SUNUP_API sunup_value *sunup_global_avg_pool(sunup_value *x);
+typedef enum sunup_upsample_kind { SUNUP_NEAREST, SUNUP_LINEAR } sunup_upsample_kind;
+/// Each space axis finer by factors[i], 1 or more, as PyTorch with align_corners=false; LINEAR: in all axes.
+SUNUP_API sunup_value *sunup_upsample(sunup_value *x, const int64_t *factors, sunup_upsample_kind kind);
 
 /// Per channel (last axis) over all others. Training graph: batch statistics (biased variance), and the running
 /// ones get them by sunup_average (unbiased variance), as PyTorch; statistics are per shard. Else: running ones.

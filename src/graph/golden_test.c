@@ -16,7 +16,7 @@
 #include "base/system.h"
 #include "graph/interpret.h"
 
-enum { MOST_TENSORS = 16, MOST_CASES = 64, NAME = 32 };
+enum { MOST_TENSORS = 16, MOST_CASES = 96, NAME = 32 };
 
 struct tensor {
     char kind, name[NAME]; /* f or i: input; y: output; d: gradient */
@@ -129,6 +129,12 @@ static sunup_value *pool(struct build *b, sunup_pool_options o)
                                                    : sunup_avg_pool(in(b, "x"), &o);
 }
 
+static sunup_value *upsample(struct build *b, sunup_upsample_kind kind, int64_t f0, int64_t f1,
+                             int64_t f2)
+{
+    return sunup_upsample(in(b, "x"), (const int64_t[]){f0, f1, f2}, kind);
+}
+
 static sunup_value *batch_norm(struct build *b)
 {
     sunup_value *y = sunup_batch_norm(in(b, "x"), in(b, "gamma"), in(b, "beta"),
@@ -182,6 +188,10 @@ POOL(avg_pool_space, .window = {2, 2, 2}, .stride = {1, 1, 1}, .count_pad = true
 BUILD(attention_bias, attention(b, 2, false))
 BUILD(attention_causal, attention(b, 3, true))
 BUILD(global_avg_pool, sunup_global_avg_pool(in(b, "x")))
+BUILD(upsample_line, upsample(b, SUNUP_LINEAR, 3, 1, 1))
+BUILD(upsample_plane, upsample(b, SUNUP_LINEAR, 2, 2, 1))
+BUILD(upsample_space, upsample(b, SUNUP_LINEAR, 2, 2, 2))
+BUILD(upsample_nearest, upsample(b, SUNUP_NEAREST, 4, 1, 1))
 BUILD(linear, sunup_linear(in(b, "x"), in(b, "w"), in(b, "b")))
 BUILD(matmul, sunup_matmul(in(b, "a"), in(b, "b"), 0))
 BUILD(matmul_transposed,
@@ -231,6 +241,10 @@ static const struct row {
     ROW(avg_pool_no_pad),
     ROW(avg_pool_space),
     ROW(global_avg_pool),
+    ROW(upsample_line),
+    ROW(upsample_plane),
+    ROW(upsample_space),
+    ROW(upsample_nearest),
     ROW(linear),
     ROW(matmul),
     ROW(matmul_transposed),

@@ -248,6 +248,21 @@ static sunup_value *make_avg_pool(const struct layer *l, sunup_value *const *x)
     return pool_options(l, x[0], &o) ? sunup_avg_pool(x[0], &o) : x[0]->node->graph->poison;
 }
 
+/* mode: 0 nearest; 1 linear, which PyTorch calls bilinear (2) or trilinear (3) by the number of axes. */
+static sunup_value *make_upsample(const struct layer *l, sunup_value *const *x)
+{
+    static const char *const names[] = {"linear", "bilinear", "trilinear"};
+    const int64_t mode = whole(l, KEY_mode, 0), space = x[0]->shape.n - 2;
+    int64_t factors[3] = {1, 1, 1};
+    if (mode > 1 && space != mode)
+        return sunup__graph_error(x[0]->node->graph, SUNUP_E_SHAPE,
+                                  "upsample '%s': %s is for %lld space axes, its input has %lld",
+                                  l->name, names[mode - 1], (long long)mode, (long long)space);
+    if (!per_axis(l, KEY_scale_factor, "scale_factor", x[0], factors))
+        return x[0]->node->graph->poison;
+    return sunup_upsample(x[0], factors, mode > 0 ? SUNUP_LINEAR : SUNUP_NEAREST);
+}
+
 /* The batch stays in front of the shape given. */
 static sunup_value *make_reshape(const struct layer *l, sunup_value *const *x)
 {

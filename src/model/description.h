@@ -8,7 +8,7 @@
 
 #include "model/model.h"
 
-enum key_type { FLAG, WHOLE, WHOLES, NUMBER, PADDING, MODE, START };
+enum key_type { FLAG, WHOLE, WHOLES, NUMBER, PADDING, MODE, START, RISE };
 
 enum key {
 #define KEY(name, type, least) KEY_##name,

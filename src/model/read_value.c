@@ -96,59 +96,52 @@ static sunup_status read_flag(const struct reader *r, const struct yaml *y, cons
     return SUNUP_OK;
 }
 
-/* Which of n words it is, or E_FORMAT with the nearest. */
-struct words {
-    const char *expected;
+struct choice {
+    const char *expected; /* for the message */
     int n;
-    const char *const *word;
+    const char *const *words;
 };
 
+/* Which of the words it is, or E_FORMAT with the nearest. */
 static sunup_status read_word(const struct reader *r, const struct yaml *y, const char *what,
-                              struct words w, int *index)
+                              const struct choice *c, int *index)
 {
     char hint[HINT_TEXT] = "";
     const char *s = y->kind == YAML_TEXT ? y->text : "";
-    for (*index = 0; *index < w.n; ++*index)
-        if (strcmp(s, w.word[*index]) == 0) return SUNUP_OK;
-    return sunup__yaml_error(r->ctx, y, "'%s' must be %s, not '%.40s'%s", what, w.expected, s,
-                             sunup__hint(hint, s, w.n, w.word));
+    for (*index = 0; *index < c->n; ++*index)
+        if (strcmp(s, c->words[*index]) == 0) return SUNUP_OK;
+    return sunup__yaml_error(r->ctx, y, "'%s' must be %s, not '%.40s'%s", what, c->expected, s,
+                             sunup__hint(hint, s, c->n, c->words));
 }
 
 static sunup_status read_padding(const struct reader *r, const struct yaml *y, double least,
                                  struct attribute *a)
 {
     static const char *const words[] = {"same", "valid"};
+    static const struct choice choice = {"same, valid or whole numbers", 2, words};
     int word;
     const bool number =
         y->kind != YAML_TEXT || (y->text[0] != '\0' && strchr("+-0123456789", y->text[0]));
     if (number) return sunup__read_wholes(r, y, "padding", least, a);
-    const struct words w = {"same, valid or whole numbers", 2, words};
-    TRY(read_word(r, y, "padding", w, &word));
+    TRY(read_word(r, y, "padding", &choice, &word));
     a->padding = word == 0 ? SUNUP_PADDING_SAME : SUNUP_PADDING_VALID;
     return SUNUP_OK;
 }
 
-static sunup_status read_mode(const struct reader *r, const struct yaml *y, const char *what,
-                              double *v)
-{
-    static const char *const words[] = {"zeros", "circular"};
-    int word;
-    TRY(read_word(r, y, what, (struct words){"zeros or circular", 2, words}, &word));
-    *v = word;
-    return SUNUP_OK;
-}
+static const char *const modes[] = {"zeros", "circular"};
+static const struct choice mode = {"zeros or circular", 2, modes};
+static const char *const rises[] = {"nearest", "linear", "bilinear", "trilinear"};
+static const char *const starts[] = {"default",        "kaiming_uniform", "kaiming_normal",
+                                     "xavier_uniform", "xavier_normal",   "zeros"}; /* as sunup_start */
+static const struct choice start = {"default, zeros, or kaiming or xavier with _uniform or _normal", 6,
+                                    starts};
+static const struct choice rise = {"nearest, linear, bilinear or trilinear", 4, rises};
 
-/* In the order of sunup_start. */
-static sunup_status read_start(const struct reader *r, const struct yaml *y, const char *what,
-                               double *v)
+static sunup_status read_choice(const struct reader *r, const struct yaml *y, const char *what,
+                                const struct choice *c, double *v)
 {
-    static const char *const words[] = {"default",        "kaiming_uniform", "kaiming_normal",
-                                        "xavier_uniform", "xavier_normal",   "zeros"};
     int word;
-    TRY(read_word(r, y, what,
-                  (struct words){"default, zeros, or kaiming or xavier with _uniform or _normal", 6,
-                                 words},
-                  &word));
+    TRY(read_word(r, y, what, c, &word));
     *v = word;
     return SUNUP_OK;
 }
@@ -171,9 +164,11 @@ sunup_status sunup__read_attribute(const struct reader *r, const struct yaml *y,
     case PADDING:
         return read_padding(r, y, least, a);
     case MODE:
-        return read_mode(r, y, what, &a->v[0]);
+        return read_choice(r, y, what, &mode, &a->v[0]);
     case START:
-        return read_start(r, y, what, &a->v[0]);
+        return read_choice(r, y, what, &start, &a->v[0]);
+    case RISE:
+        return read_choice(r, y, what, &rise, &a->v[0]);
     }
     return SUNUP_OK;
 }

@@ -183,3 +183,14 @@ def attention(heads, causal=False):
 
 case("attention_bias", attention(2), q=rand(2, 3, 4), k=rand(2, 5, 4), v=rand(2, 5, 6), bias=rand(1, 2, 3, 5))
 case("attention_causal", attention(3, True), q=rand(1, 6, 6), k=rand(1, 6, 6), v=rand(1, 6, 3))
+
+
+def upsample(mode, *factors):
+    corners = None if mode == "nearest" else False
+    return lambda x: last(F.interpolate(first(x), scale_factor=factors, mode=mode, align_corners=corners))
+
+
+case("upsample_line", upsample("linear", 3), x=rand(2, 5, 3))
+case("upsample_plane", upsample("bilinear", 2, 2), x=rand(2, 3, 4, 2))
+case("upsample_space", upsample("trilinear", 2, 2, 2), x=rand(1, 2, 3, 2, 3))
+case("upsample_nearest", upsample("nearest", 4, 1), x=rand(2, 3, 2, 3))
