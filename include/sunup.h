@@ -219,6 +219,14 @@ SUNUP_API sunup_value *sunup_sigmoid(sunup_value *x);
 SUNUP_API sunup_value *sunup_tanh(sunup_value *x);
 SUNUP_API sunup_value *sunup_softplus(sunup_value *x);
 
+SUNUP_API sunup_value *sunup_floor(sunup_value *x);                               /* gradient 0          */
+SUNUP_API sunup_value *sunup_erf(sunup_value *x);
+SUNUP_API sunup_value *sunup_atan2(sunup_value *y, sunup_value *x);               /* angle of (x, y)     */
+SUNUP_API sunup_value *sunup_mod(sunup_value *a, sunup_value *b);   /* b's sign, as Python; gradient 1 to a */
+SUNUP_API sunup_value *sunup_minimum(sunup_value *a, sunup_value *b);  /* equal: half of the gradient each  */
+SUNUP_API sunup_value *sunup_maximum(sunup_value *a, sunup_value *b);
+SUNUP_API sunup_value *sunup_pow(sunup_value *a, sunup_value *b);
+
 typedef enum sunup_compare_kind { SUNUP_LT, SUNUP_LE, SUNUP_GT, SUNUP_GE, SUNUP_EQ, SUNUP_NE } sunup_compare_kind;
 /// 1 where the relation holds, else 0, in the operands' type; no gradient.
 SUNUP_API sunup_value *sunup_compare(sunup_value *a, sunup_value *b, sunup_compare_kind kind);

@@ -214,6 +214,12 @@ BUILD(softplus, sunup_softplus(in(b, "x")))
 BUILD(leaky_relu, sunup_leaky_relu(in(b, "x"), 0.01))
 BUILD(sigmoid, sunup_sigmoid(in(b, "x")))
 BUILD(tanh, sunup_tanh(in(b, "x")))
+BUILD(erf, sunup_erf(in(b, "x")))
+BUILD(atan2, sunup_atan2(in(b, "a"), in(b, "b")))
+BUILD(mod, sunup_mod(in(b, "a"), in(b, "b")))
+BUILD(minimum, sunup_minimum(in(b, "a"), in(b, "b")))
+BUILD(maximum, sunup_maximum(in(b, "a"), in(b, "b")))
+BUILD(pow, sunup_pow(in(b, "a"), in(b, "b")))
 BUILD(gather, sunup_gather(in(b, "table"), in(b, "index")))
 BUILD(scatter_add, sunup_scatter_add(in(b, "x"), in(b, "index"), 5))
 
@@ -270,6 +276,12 @@ static const struct row {
     ROW(leaky_relu),
     ROW(sigmoid),
     ROW(tanh),
+    ROW(erf),
+    ROW(atan2),
+    ROW(mod),
+    ROW(minimum),
+    ROW(maximum),
+    ROW(pow),
     ROW(gather),
     ROW(scatter_add),
 };

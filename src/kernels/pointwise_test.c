@@ -48,6 +48,7 @@ static const struct accuracy {
     {"sin", PW_sin, sin, 1.6},
     {"cos", PW_cos, cos, 1.6},
     {"sqrt", PW_sqrt, sqrt, 0.5},
+    {"erf", PW_erf, erf, 5.2},
     {"elu", PW_elu, elu, 1.0},
     {"softplus", PW_softplus, softplus, 2.1},
 };
@@ -131,12 +132,64 @@ static void gelu_is_exact_far_out(void **state)
     }
 }
 
+static double mod(double a, double b)
+{
+    const double r = fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : copysign(r == 0 ? 0 : r, b);
+}
+
+static void angles_and_remainders_at_their_edges(void **state)
+{
+    (void)state;
+    static const float v[] = {0,    -0.0F, 1,      -1,     2.5F,      -2.5F,   0x1p-149F, 1e-30F, -1e-30F, 3e38F,
+                              1e9F, 7,     -1e20F, 3.25F, INFINITY, -INFINITY, NAN,       0.1F,   -0.3F,   6.2831855F};
+    enum { V = sizeof v / sizeof *v };
+    float a[V * V], b[V * V], y[V * V];
+    for (int i = 0; i < V * V; i++) a[i] = v[i / V], b[i] = v[i % V];
+    for (int level = 0; sunup__isa_name(level); level++) {
+        struct kernels k;
+        if (!sunup__kernels_init(&k, sunup__cpu_flags(), sunup__isa_name(level))) continue;
+        k.f32.pointwise(PW_atan2, V * V, y, a, b, NULL, NULL);
+        for (int i = 0; i < V * V; i++) {
+            const double want = atan2((double)a[i], (double)b[i]);
+            if (ulps(y[i], want) > 2.5 || (!isnan(want) && !signbit(y[i]) != !signbit(want)))
+                fail_msg("atan2(%g, %g) is %g", (double)a[i], (double)b[i], (double)y[i]);
+        }
+        k.f32.pointwise(PW_mod, V * V, y, a, b, NULL, NULL);
+        for (int i = 0; i < V * V; i++)
+            if (ulps(y[i], mod((double)a[i], (double)b[i])) > 0.5)
+                fail_msg("%g mod %g is %g", (double)a[i], (double)b[i], (double)y[i]);
+    }
+}
+
+static void angles_are_as_accurate_as_stated(void **state)
+{
+    (void)state;
+    enum { POINTS = 1 << 20 };
+    struct kernels k;
+    static float a[N], b[N], y[N];
+    assert_true(sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
+    double most = 0;
+    for (int at = 0; at < POINTS; at += N) {
+        for (int i = 0; i < N; i++) {
+            const double angle = 6.283185307179586 * (at + i) / POINTS, radius = ldexp(1, (at + i) % 80 - 40);
+            a[i] = (float)(radius * sin(angle)), b[i] = (float)(radius * cos(angle));
+        }
+        k.f32.pointwise(PW_atan2, N, y, a, b, NULL, NULL);
+        for (int i = 0; i < N; i++) most = fmax(most, ulps(y[i], atan2((double)a[i], (double)b[i])));
+    }
+    printf("atan2 %.3f\n", most);
+    assert_true(most <= 2.5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gelu_is_exact_far_out),
         cmocka_unit_test(functions_are_as_accurate_as_stated),
         cmocka_unit_test(bits_do_not_depend_on_place),
+        cmocka_unit_test(angles_and_remainders_at_their_edges),
+        cmocka_unit_test(angles_are_as_accurate_as_stated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,8 @@ PLAIN(square)
 PLAIN(abs)
 PLAIN(sin)
 PLAIN(cos)
+PLAIN(floor)
+PLAIN(erf)
 PLAIN(flatten)
 PLAIN(global_avg_pool)
 #undef PLAIN
@@ -326,17 +328,20 @@ static sunup_value *make_mul(const struct layer *l, sunup_value *const *x)
     return y;
 }
 
-static sunup_value *make_sub(const struct layer *l, sunup_value *const *x)
-{
-    (void)l;
-    return sunup_sub(x[0], x[1]);
-}
-
-static sunup_value *make_div(const struct layer *l, sunup_value *const *x)
-{
-    (void)l;
-    return sunup_div(x[0], x[1]);
-}
+#define PAIR(kind)                                                                                 \
+    static sunup_value *make_##kind(const struct layer *l, sunup_value *const *x)                  \
+    {                                                                                              \
+        (void)l;                                                                                   \
+        return sunup_##kind(x[0], x[1]);                                                           \
+    }
+PAIR(sub)
+PAIR(div)
+PAIR(atan2)
+PAIR(mod)
+PAIR(minimum)
+PAIR(maximum)
+PAIR(pow)
+#undef PAIR
 
 static sunup_value *make_matmul(const struct layer *l, sunup_value *const *x)
 {

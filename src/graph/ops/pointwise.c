@@ -19,8 +19,19 @@ struct site {
 #define NONE        NULL
 #define ZERO        sunup_scalar(y->node->graph, y->dtype, 0)
 #define POSITIVE(x) sunup_compare(x, ZERO, SUNUP_GT)
+#define NORM        sunup_add(sunup_square(a), sunup_square(b))
 /* A gradient code with the same immediates: first operand as given, second dy. */
 #define GRAD(code, x) sunup__pointwise(PW_##code, x, dy, NULL, i, j)
+
+/* dy where a beats b, half of it where they are equal. */
+static sunup_value *chosen(const struct site *s, sunup_compare_kind beats, sunup_value *a,
+                           sunup_value *b)
+{
+    sunup_value *zero = sunup_scalar(s->y->node->graph, s->y->dtype, 0);
+    sunup_value *half = sunup_scale(s->dy, 0.5, 0);
+    return sunup_where(sunup_compare(a, b, beats), s->dy,
+                       sunup_where(sunup_compare(a, b, SUNUP_EQ), half, zero));
+}
 
 #define RULE(name, flops, low, high, da, db, dc)                                                   \
     static sunup_value *name##_rule(const struct site *s, int operand)                             \
@@ -257,6 +268,13 @@ UNARY(gelu)
 UNARY(sigmoid)
 UNARY(tanh)
 UNARY(softplus)
+UNARY(floor)
+UNARY(erf)
+BINARY(atan2)
+BINARY(mod)
+BINARY(minimum)
+BINARY(maximum)
+BINARY(pow)
 
 sunup_value *sunup_scale(sunup_value *x, double factor, double offset)
 {

@@ -6,6 +6,8 @@
  * roundings to one unit of the last place.
  */
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "kernels/check.h"
 
@@ -58,7 +60,11 @@ static double terms(int op)
                                              [PW_gelu] = 8,
                                              [PW_gelu_grad] = 8,
                                              [PW_softplus] = 8,
-                                             [PW_bce] = 8};
+                                             [PW_bce] = 8,
+                                             [PW_mod] = 1,
+                                             [PW_pow] = 3,
+                                             [PW_atan2] = 5,
+                                             [PW_erf] = 8};
     return of[op];
 }
 
@@ -95,11 +101,14 @@ static enum fill fill_of_b(int op)
                                                                              : FILL_ANY;
 }
 
+/* A name that ends in a digit reads as its letters and a number. */
 static int read_op(struct check *c)
 {
     int op = -1;
     for (int i = 0; i < PW_COUNT; i++) {
-        if (sunup__check_number(c, names[i], 0) != 0) op = i;
+        char key[32];
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(names[i], "0123456789"), names[i]);
+        if (sunup__check_number(c, key, 0) != 0) op = i;
     }
     if (op < 0) sunup__check_fail(c, "the problem names no code of pointwise.def");
     return op < 0 ? 0 : op;

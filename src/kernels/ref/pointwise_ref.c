@@ -34,6 +34,13 @@ static REAL clamp(REAL a, REAL low, REAL high)
     return a > high ? high : a;
 }
 
+static REAL mod(REAL a, REAL b)
+{
+    const REAL r = FMOD(a, b);
+    if (r == 0) return COPYSIGN(r, b);
+    return (r < 0) != (b < 0) ? r + b : r;
+}
+
 /* One line a code, in the order of pointwise.def. */
 /* clang-format off */
 static REAL apply(int op, const REAL x[3], REAL i, REAL j)
@@ -81,6 +88,13 @@ static REAL apply(int op, const REAL x[3], REAL i, REAL j)
     case PW_where: return a != 0 ? b : c;
     case PW_bce: return (a > 0 ? a : 0) - a * b + log1p_exp(a);
     case PW_sqrt_grad: return b / (2 * a);
+    case PW_floor: return FLOOR(a);
+    case PW_erf: return ERF(a);
+    case PW_atan2: return ATAN2(a, b);
+    case PW_mod: return mod(a, b);
+    case PW_minimum: return a < b || a != a ? a : b;
+    case PW_maximum: return a > b || a != a ? a : b;
+    case PW_pow: return POW(a, b);
     case PW_COUNT: break;
     }
     return RC(NAN);

@@ -5,7 +5,7 @@
  * of the last place of the result, over the whole range, asserted by pointwise_test.c:
  *
  *   exp 0.9   log 0.8   tanh 2.5   sigmoid 2.1   expm1 (elu) 1.0   log1p (softplus) 2.1
- *   sin, cos 1.6
+ *   sin, cos 1.6   erf 5.2   atan2 2.5
  *
  * gelu and its slope need the normal distribution to an absolute error only, for which one quotient
  * of polynomials does (10 + 10 terms): 2.9 and 5.1 times 2^-24, within what pointwise_check.c asks.
@@ -252,6 +252,42 @@ static inline float fast_sine(float x, uint32_t quarters)
     a = FMA(a, s * r, r);
     b = FMA(b, s * s, FMA(s, -0.5F, 1.0F));
     return bits_float(float_bits(q & 1 ? b : a) ^ ((q & 2) << 30));
+}
+
+/* Angle of the point (x, y): that of the smaller coordinate over the larger, t, whose error the
+ * quotient and 8 terms make; then turned into its octant, pi in two parts. */
+static inline float fast_atan2(float y, float x)
+{
+    const float a = fabsf(x), b = fabsf(y);
+    const float low = a < b ? a : b, high = a < b ? b : a;
+    const float quotient = low == high ? 1.0F : low / high; /* of two infinities: 1 */
+    const float t = high == 0 ? 0.0F : quotient, s = t * t;
+    float p = 0x1.7ed228p-9F;
+    p = FMA(p, s, -0x1.0c2c10p-6F);
+    p = FMA(p, s, 0x1.61fdd6p-5F);
+    p = FMA(p, s, -0x1.3556b4p-4F);
+    p = FMA(p, s, 0x1.b4e12ap-4F);
+    p = FMA(p, s, -0x1.230adcp-3F);
+    p = FMA(p, s, 0x1.9978f4p-3F);
+    p = FMA(p, s, -0x1.5554dcp-2F);
+    float r = FMA(p, t * s, t);
+    r = b > a ? (0x1.921fb6p+0F - r) + -0x1.777a5cp-25F : r;
+    r = float_bits(x) >> 31 ? (0x1.921fb6p+1F - r) + -0x1.777a5cp-24F : r;
+    return (x != x) | (y != y) ? NAN : copysignf(r, y);
+}
+
+static inline bool fast_mod_reaches(float a, float b)
+{
+    return (fabs((double)a / (double)b) < 0x1p50) & (fabsf(b) <= FLT_MAX);
+}
+
+/* A quotient that was rounded up to a whole number is the only one whose floor is wrong. */
+static inline float fast_mod(float a, float b)
+{
+    const double d = (double)b, q = floor((double)a / d);
+    double r = __builtin_fma(-q, d, (double)a);
+    r = (r < 0) != (b < 0) && r != 0 ? r + d : r;
+    return copysignf((float)r, b);
 }
 
 #endif

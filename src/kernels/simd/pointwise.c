@@ -80,6 +80,11 @@ MAP2(eq, a == b ? 1.0F : 0.0F)
 MAP2(ne, a != b ? 1.0F : 0.0F)
 MAP2(bce, (a > 0 ? a : 0.0F) - a * b + log1p_exp(a))
 MAP2(sqrt_grad, b / (2.0F * a))
+MAP1(floor, floorf(a))
+MAP1(erf, (2.0F * normal_share(a * 1.41421356F)))
+MAP2(atan2, fast_atan2(a, b))
+MAP2(minimum, (a < b) | (a != a) ? a : b)
+MAP2(maximum, (a > b) | (a != a) ? a : b)
 
 static void map_fma(int64_t n, float *y, const float *const x[3], float i, float j)
 {
@@ -129,6 +134,43 @@ static void map_cos(int64_t n, float *y, const float *const x[3], float i, float
 {
     (void)i, (void)j;
     sine(n, y, x[0], 1);
+}
+
+/* The math library, one by one: networks of the sciences take powers of few numbers, if of any. */
+static void map_pow(int64_t n, float *y, const float *const x[3], float i, float j)
+{
+    (void)i, (void)j;
+    for (int64_t e = 0; e < n; e++) y[e] = powf(x[0][e], x[1][e]);
+}
+
+static float slow_mod(float a, float b)
+{
+    const float r = fmodf(a, b);
+    if (r == 0) return copysignf(r, b);
+    return (r < 0) != (b < 0) ? r + b : r;
+}
+
+/* In double a - floor(a / b) b is exact as long as the whole number is: what is left goes to the math
+ * library, as for sine. */
+static void map_mod(int64_t n, float *y, const float *const x[3], float i, float j)
+{
+    enum { BLOCK = 256 };
+    float a[BLOCK], b[BLOCK];
+    (void)i, (void)j;
+    for (int64_t at = 0; at < n; at += BLOCK) {
+        const int64_t m = n - at < BLOCK ? n - at : BLOCK;
+        int large = 0;
+#pragma omp simd reduction(| : large)
+        for (int64_t e = 0; e < m; e++) {
+            a[e] = x[0][at + e];
+            b[e] = x[1][at + e];
+            large |= !fast_mod_reaches(a[e], b[e]);
+        }
+#pragma omp simd
+        for (int64_t e = 0; e < m; e++) y[at + e] = fast_mod(a[e], b[e]);
+        for (int64_t e = 0; e < m && large; e++)
+            if (!fast_mod_reaches(a[e], b[e])) y[at + e] = slow_mod(a[e], b[e]);
+    }
 }
 
 static map_fn *const maps[] = {

@@ -62,3 +62,6 @@ quotient("slope", x, ndtr(x) - 0.5 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 x = chebyshev(1e-3, np.pi / 4 + 1e-3)
 fit("sin", x, (np.sin(x) - x) / x**3, x**3 / np.sin(x), range(0, 6, 2))  # x + x^3 P(x^2)
 fit("cos", x, (np.cos(x) - 1 + x**2 / 2) / x**4, x**4 / np.cos(x), range(0, 6, 2))  # 1 - x^2/2 + x^4 P(x^2)
+
+x = chebyshev(1e-3, 1)
+fit("atan", x, (np.arctan(x) - x) / x**3, x**3 / np.arctan(x), range(0, 16, 2))  # x + x^3 P(x^2)
