@@ -240,6 +240,12 @@ SUNUP_API sunup_value *sunup_sum(sunup_value *x, int n, const int *axes, bool ke
 SUNUP_API sunup_value *sunup_mean(sunup_value *x, int n, const int *axes, bool keep);
 /// Gradient to the first of equal maxima in memory order.
 SUNUP_API sunup_value *sunup_max(sunup_value *x, int n, const int *axes, bool keep);
+SUNUP_API sunup_value *sunup_min(sunup_value *x, int n, const int *axes, bool keep);
+/// log(sum(exp(x))), stable.
+SUNUP_API sunup_value *sunup_logsumexp(sunup_value *x, int n, const int *axes, bool keep);
+/// i32 places of the k <= 128 largest (else smallest) along the last axis, best first, of equals the first; NaN counts
+/// as the largest. No gradient.
+SUNUP_API sunup_value *sunup_top_k(sunup_value *x, int64_t k, bool largest);
 /// i32 index of the first maximum along one axis, which is removed. No gradient.
 SUNUP_API sunup_value *sunup_argmax(sunup_value *x, int axis);
 
@@ -254,6 +260,8 @@ SUNUP_API sunup_value *sunup_concat(int n, sunup_value *const *x, int axis);
 SUNUP_API void sunup_split(sunup_value *x, int axis, int n, const int64_t *parts, sunup_value **y);
 /// x[..., from : from + length, ...] along axis.
 SUNUP_API sunup_value *sunup_slice(sunup_value *x, int axis, int64_t from, int64_t length);
+/// y[.., i, ..] = x[.., i - shift, ..] along axis, in a circle.
+SUNUP_API sunup_value *sunup_roll(sunup_value *x, int axis, int64_t shift);
 typedef enum sunup_pad_mode { SUNUP_PAD_ZERO, SUNUP_PAD_CIRCULAR } sunup_pad_mode;
 /// before[i], after[i] for each dimension of x, >= 0.
 SUNUP_API sunup_value *sunup_pad(sunup_value *x, const int64_t *before, const int64_t *after, sunup_pad_mode mode);
@@ -262,6 +270,10 @@ SUNUP_API sunup_value *sunup_broadcast(sunup_value *x, sunup_shape shape);
 /// Zero with probability p, else times 1/(1-p); identity unless the graph is training. The mask depends on
 /// (seed, step, sample, position of the op) only. `always`: also when not training (uncertainty by sampling).
 SUNUP_API sunup_value *sunup_dropout(sunup_value *x, double p, bool always);
+
+/// Numbers of their own for each sample (first axis), keyed as dropout, drawn in evaluation too: N(0, 1); [0, 1).
+SUNUP_API sunup_value *sunup_random_normal(sunup_graph *g, sunup_shape shape);
+SUNUP_API sunup_value *sunup_random_uniform(sunup_graph *g, sunup_shape shape);
 
 /// y = x w + b. x [..., in], w [in, out], b [out] or NULL.
 SUNUP_API sunup_value *sunup_linear(sunup_value *x, sunup_value *w, sunup_value *b);
@@ -341,6 +353,11 @@ SUNUP_API sunup_value *sunup_attention(sunup_value *q, sunup_value *k, sunup_val
 SUNUP_API sunup_value *sunup_gather(sunup_value *table, sunup_value *index);
 /// y [rows, width] = sum of x[i] over i with index[i] = row; x [..., width], index [...]. Fixed order of sums.
 SUNUP_API sunup_value *sunup_scatter_add(sunup_value *x, sunup_value *index, int64_t rows);
+
+/// Rows of each sample: x [N, P, C], index i32 [N, ..] in [0, P) -> [N, .., C]. Gradient in a fixed order of sums.
+SUNUP_API sunup_value *sunup_gather_rows(sunup_value *x, sunup_value *index);
+/// Squared distances of points, never below 0: x [N, P, C] -> [N, P, P].
+SUNUP_API sunup_value *sunup_pairwise_distance(sunup_value *x);
 
 /* Losses: scalars, means over all elements (cross-entropy: over rows, weighted as PyTorch does). */
 SUNUP_API sunup_value *sunup_mse(sunup_value *x, sunup_value *target);

@@ -15,7 +15,8 @@ enum random_purpose {
     RANDOM_DROPOUT,
     RANDOM_AUGMENT,
     RANDOM_TEST,
-    RANDOM_USER
+    RANDOM_USER,
+    RANDOM_VALUE
 };
 
 /* key of a stream: what stays the same while i runs */

@@ -221,6 +221,11 @@ BUILD(minimum, sunup_minimum(in(b, "a"), in(b, "b")))
 BUILD(maximum, sunup_maximum(in(b, "a"), in(b, "b")))
 BUILD(pow, sunup_pow(in(b, "a"), in(b, "b")))
 BUILD(gather, sunup_gather(in(b, "table"), in(b, "index")))
+BUILD(gather_rows, sunup_gather_rows(in(b, "x"), in(b, "index")))
+BUILD(logsumexp, sunup_logsumexp(in(b, "x"), 2, (const int[]){0, -1}, false))
+BUILD(min, sunup_min(in(b, "x"), 1, (const int[]){1}, true))
+BUILD(roll, sunup_roll(in(b, "x"), 1, -2))
+BUILD(pairwise, sunup_pairwise_distance(in(b, "x")))
 BUILD(scatter_add, sunup_scatter_add(in(b, "x"), in(b, "index"), 5))
 
 static const struct row {
@@ -284,6 +289,11 @@ static const struct row {
     ROW(pow),
     ROW(gather),
     ROW(scatter_add),
+    ROW(gather_rows),
+    ROW(logsumexp),
+    ROW(min),
+    ROW(roll),
+    ROW(pairwise),
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 

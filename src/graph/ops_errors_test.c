@@ -1,6 +1,7 @@
 /* ops_errors_test.c - what ops say when operands do not fit, when an index is outside, and what
  * dropout promises: masks that follow the sample, not the batch it is in.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -219,8 +220,9 @@ static sunup_status run(sunup_value *y, const sunup_random_key *key, struct inte
     t->kernels = &kernels; /* for this run only */
     t->threads = 2;
     if (key) t->key = *key;
-    memcpy(sunup__interpreter_memory(t, x), data,
-           (size_t)(sunup__elements(&x->shape) * sunup_dtype_bytes(x->dtype)));
+    if (x)
+        memcpy(sunup__interpreter_memory(t, x), data,
+               (size_t)(sunup__elements(&x->shape) * sunup_dtype_bytes(x->dtype)));
     return sunup__interpreter_run(t);
 }
 
@@ -295,6 +297,41 @@ static void test_dropout(void **state)
     assert_memory_not_equal(whole, other, sizeof whole);
 }
 
+/* --- random values --- */
+
+static void draw(sunup_context *ctx, sunup_random_key key, int64_t n, bool normal, float *y)
+{
+    sunup_graph *g = graph(ctx, n);
+    sunup_value *v = normal ? sunup_random_normal(g, S(n, WIDTH)) : sunup_random_uniform(g, S(n, WIDTH));
+    struct interpreter t;
+    assert_int_equal(run(v, &key, &t, NULL, NULL), SUNUP_OK);
+    memcpy(y, sunup__interpreter_memory(&t, v), (size_t)(n * WIDTH) * sizeof *y);
+    sunup__interpreter_end(&t);
+    sunup_graph_destroy(&g);
+}
+
+/* Mean and variance within 4 standard deviations of 222 numbers. */
+static void test_random(void **state)
+{
+    for (int normal = 0; normal < 2; ++normal) {
+        float whole[SAMPLES * WIDTH], part[SAMPLES * WIDTH];
+        const double mean = normal ? 0 : 0.5, variance = normal ? 1 : 1 / 12.0;
+        double sum = 0, square = 0;
+        draw(*state, (sunup_random_key){7, 3, 12}, SAMPLES, normal, whole);
+        for (int i = 0; i < SAMPLES * WIDTH; ++i) {
+            sum += (double)whole[i] - mean;
+            square += ((double)whole[i] - mean) * ((double)whole[i] - mean);
+            assert_true(normal || (whole[i] >= 0 && whole[i] < 1));
+        }
+        assert_true(fabs(sum / 222) < 4 * sqrt(variance / 222));
+        assert_true(fabs(square / 222 / variance - 1) < 4 * sqrt((normal ? 2 : 0.8) / 222));
+        draw(*state, (sunup_random_key){7, 3, 14}, 3, normal, part);
+        assert_memory_equal(whole + 2 * WIDTH, part, 3 * WIDTH * sizeof *part);
+        draw(*state, (sunup_random_key){7, 4, 12}, SAMPLES, normal, part);
+        assert_memory_not_equal(whole, part, sizeof whole);
+    }
+}
+
 static void test_dropout_identity(void **state)
 {
     sunup_graph *g;
@@ -312,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sentences, begin, end),
         cmocka_unit_test_setup_teardown(test_index_outside, begin, end),
         cmocka_unit_test_setup_teardown(test_dropout, begin, end),
+        cmocka_unit_test_setup_teardown(test_random, begin, end),
         cmocka_unit_test_setup_teardown(test_dropout_identity, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,51 @@ static void sums_keep_or_drop_axes(void **state)
     VALUES(sunup_sum(f32(SUNUP_SHAPE(0, 2), NULL), 1, (const int[]){0}, false), 0, 0);
 }
 
+static void the_best_are_in_order_and_the_first_of_equals(void **state)
+{
+    (void)state;
+    sunup_value *x = f32(SUNUP_SHAPE(2, 5), NUMBERS(3, 1, 3, NAN, 2, 0, -0.0F, -INFINITY, 0, -1));
+    VALUES(sunup_top_k(x, 3, true), 3, 0, 2, 0, 1, 3);
+    VALUES(sunup_top_k(x, 5, false), 1, 4, 0, 2, 3, 2, 4, 0, 1, 3);
+    sunup_top_k(x, 6, true);
+    assert_int_equal(sunup_graph_finish(g), SUNUP_E_ARGUMENT);
+    assert_non_null(strstr(sunup_error(ctx), "k is 6; it must be from 1 to 128"));
+}
+
+static void logsumexp_holds_at_its_ends(void **state)
+{
+    (void)state;
+    sunup_value *x = f32(SUNUP_SHAPE(4, 2), NUMBERS(-INFINITY, -INFINITY, INFINITY, 1, 3e38F, 3e38F,
+                                                    -INFINITY, 88));
+    sunup_value *y = sunup_logsumexp(x, 1, (const int[]){1}, false);
+    VALUES(y, -INFINITY, INFINITY, 3e38F, 88);
+    sunup_value *z = f32(SUNUP_SHAPE(3), NUMBERS(1000, 1000, -1000));
+    VALUES(gradient_of_sum(sunup_logsumexp(z, 0, NULL, true), z), 0.5, 0.5, 0);
+}
+
+static void rolls_go_in_a_circle(void **state)
+{
+    (void)state;
+    sunup_value *x = f32(SUNUP_SHAPE(2, 3), NUMBERS(1, 2, 3, 4, 5, 6));
+    VALUES(sunup_roll(x, -1, 4), 3, 1, 2, 6, 4, 5);
+    VALUES(sunup_roll(x, 0, -2), 1, 2, 3, 4, 5, 6);
+    VALUES(sunup_min(x, 1, (const int[]){0}, true), 1, 2, 3);
+    sunup_roll(x, 2, 1);
+    assert_int_equal(sunup_graph_finish(g), SUNUP_E_SHAPE);
+    assert_non_null(strstr(sunup_error(ctx), "no axis 2"));
+}
+
+/* Points far from 0 and equal ones: what rounding leaves is not below 0. */
+static void distances_are_not_below_0(void **state)
+{
+    (void)state;
+    sunup_value *x = f32(SUNUP_SHAPE(1, 3, 2), NUMBERS(1000.1F, 7.3F, 1000.1F, 7.3F, 3, 4));
+    sunup_value *low = sunup_min(sunup_pairwise_distance(x), 0, NULL, false);
+    VALUES(sunup_compare(low, sunup_scalar(g, SUNUP_F32, 0), SUNUP_GE), 1);
+    sunup_value *y = f32(SUNUP_SHAPE(1, 2, 2), NUMBERS(1, 2, 4, 6));
+    VALUES(sunup_pairwise_distance(y), 0, 25, 25, 0);
+}
+
 static void wrong_axes_are_named(void **state)
 {
     (void)state;
@@ -429,6 +474,10 @@ int main(void)
         TEST(a_gradient_rule_without_cases_fails),
         TEST(maxima_take_the_first_of_equals),
         TEST(sums_keep_or_drop_axes),
+        TEST(the_best_are_in_order_and_the_first_of_equals),
+        TEST(logsumexp_holds_at_its_ends),
+        TEST(rolls_go_in_a_circle),
+        TEST(distances_are_not_below_0),
         TEST(wrong_axes_are_named),
         TEST(nothing_has_no_maximum),
         TEST(clamp_stops_the_gradient_outside),

@@ -19,6 +19,7 @@ enum pointwise {
     PW_COUNT
 };
 enum { REDUCE_SUM, REDUCE_MAX };
+enum { TOP_K_MOST = 128 };
 
 /* Geometry of windows over space (convolution, pooling); absent axes are 1. Order D H W, taps T R S. */
 struct window {

@@ -188,6 +188,7 @@ PLAIN(floor)
 PLAIN(erf)
 PLAIN(flatten)
 PLAIN(global_avg_pool)
+PLAIN(pairwise_distance)
 #undef PLAIN
 
 static sunup_value *make_leaky_relu(const struct layer *l, sunup_value *const *x)
@@ -341,6 +342,7 @@ PAIR(mod)
 PAIR(minimum)
 PAIR(maximum)
 PAIR(pow)
+PAIR(gather_rows)
 #undef PAIR
 
 static sunup_value *make_matmul(const struct layer *l, sunup_value *const *x)
@@ -360,7 +362,34 @@ static sunup_value *make_matmul(const struct layer *l, sunup_value *const *x)
 REDUCE(sum)
 REDUCE(mean)
 REDUCE(max)
+REDUCE(min)
+REDUCE(logsumexp)
 #undef REDUCE
+
+/* ------------------------------------------------------- neighbours, random numbers --- */
+
+static sunup_value *make_top_k(const struct layer *l, sunup_value *const *x)
+{
+    return sunup_top_k(x[0], whole(l, KEY_k, 1), flag(l, KEY_largest, true));
+}
+
+static sunup_value *make_roll(const struct layer *l, sunup_value *const *x)
+{
+    return sunup_roll(x[0], (int)whole(l, KEY_axis, -1), whole(l, KEY_shift, 0));
+}
+
+/* Of the input's shape; what it holds is not looked at. */
+static sunup_value *make_random_normal(const struct layer *l, sunup_value *const *x)
+{
+    (void)l;
+    return sunup_random_normal(x[0]->node->graph, x[0]->shape);
+}
+
+static sunup_value *make_random_uniform(const struct layer *l, sunup_value *const *x)
+{
+    (void)l;
+    return sunup_random_uniform(x[0]->node->graph, x[0]->shape);
+}
 
 /* --------------------------------------------------------------------------- graph --- */
 

@@ -202,3 +202,10 @@ ties = dict(a=rand(4, 5, low=-0.03, high=0.03), b=rand(4, 5, low=-0.03, high=0.0
 case("minimum", lambda a, b: torch.minimum(a, b), **ties)
 case("maximum", lambda a, b: torch.maximum(a, b), **ties)
 case("pow", lambda a, b: torch.pow(a, b), a=rand(4, 5, low=0.1, high=3), b=rand(4, 5))
+
+case("gather_rows", lambda x, index: torch.stack([v[i.long()] for v, i in zip(x, index)]),
+     x=rand(2, 5, 3), index=labels(2, 5, 4, classes=5))
+case("logsumexp", lambda x: torch.logsumexp(x, (0, -1)), x=40 * rand(3, 4, 5))
+case("min", lambda x: x.amin(1, keepdim=True), x=rand(3, 7, 2))
+case("roll", lambda x: torch.roll(x, -2, 1), x=rand(2, 7, 3))
+case("pairwise", lambda x: (x[:, :, None] - x[:, None]).square().sum(-1), x=rand(2, 5, 3))
