@@ -111,11 +111,11 @@ sunup_status app_svg(const struct app_run *r, const char *file, const struct app
 /* ---- the app itself ---- */
 
 struct app {
-    const char *name;     /* its folder, and the `source` and C network of its run files */
+    const char *name;     /* its folder, and the `source` and C networks of its run files */
     const char *question; /* in a line */
     const char *files;    /* of the data folder, separated by spaces; "" if it makes its own */
     sunup_status (*open)(struct app_data *d, sunup_data **data); /* NULL: files only */
-    sunup_build_fn build; /* `model: NAME`; NULL: net.yaml. arg: NULL */
+    sunup_build_fn build; /* `model: NAME` or `model: NAME-VARIANT`; arg: the variant or "". NULL: files only */
     sunup_status (*score)(struct app_run *r);
     /* What training is not: `sunup app NAME --task WORD`, such as inference with published weights; NULL: nothing. */
     sunup_status (*task)(struct app_run *r, const char *word);

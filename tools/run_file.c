@@ -430,8 +430,19 @@ static const char *last_part(const char *model)
 /* A word that is no file may be the name of an app that builds its network in C, or of a network of the zoo. */
 static const struct app *builder(const char *model)
 {
-    const struct app *a = app_find(last_part(model));
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s", last_part(model));
+    name[strcspn(name, "-")] = '\0';
+    const struct app *a = app_find(name);
     return a != NULL && a->build != NULL && !sunup__file_exists(model) ? a : NULL;
+}
+
+/* "lite" of "jets-lite", "" of "jets". */
+static char *variant(char *model)
+{
+    char *dash = strrchr(model, '/');
+    dash = strchr(dash != NULL ? dash : model, '-');
+    return dash != NULL ? dash + 1 : model + strlen(model);
 }
 
 static bool in_zoo(const char *model)
@@ -442,7 +453,7 @@ static bool in_zoo(const char *model)
 sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model)
 {
     const struct app *a = builder(r->model);
-    if (a != NULL) return sunup_model_create(c->ctx, a->build, NULL, r->o.seed, model);
+    if (a != NULL) return sunup_model_create(c->ctx, a->build, variant(r->model), r->o.seed, model);
     if (in_zoo(r->model))
         return sunup_model_zoo(c->ctx, last_part(r->model), r->input, r->classes, r->o.seed, model);
     CHECK(r->input.n == 0 && r->classes == 0, c->ctx, E_ARGUMENT,

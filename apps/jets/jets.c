@@ -154,5 +154,6 @@ const struct app app_jets = {
     .question = "did a quark or a gluon make this jet?",
     .files = "jets/jets.npz jets/test.npz",
     .open = open_source,
+    .build = jets_build,
     .score = score,
 };
