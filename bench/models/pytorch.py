@@ -135,6 +135,13 @@ def nt3():
                          nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, 2))
 
 
+def gw():
+    def block(c, k, r, dilation=1):
+        return [nn.Conv1d(c, k, r, dilation=dilation), nn.MaxPool1d(4), nn.ReLU()]
+    return nn.Sequential(*block(1, 16, 16), *block(16, 32, 8, 4), *block(32, 64, 8, 4), nn.Flatten(),
+                         nn.Linear(1472, 64), nn.ReLU(), nn.Linear(64, 2))
+
+
 def lenet():
     return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
@@ -171,6 +178,7 @@ networks = {
              F.binary_cross_entropy_with_logits, sgd),
     "cosmictagger": (CosmicTagger, lambda: ((torch.randn(3, 1, 320, 512),), classes(3, 3, 320, 512)), cross_entropy, sgd),
     "nt3": (nt3, lambda: ((torch.randn(4, 1, 60483),), classes(4, 2)), cross_entropy, sgd),
+    "gw": (gw, lambda: ((torch.randn(64, 1, 2048),), classes(64, 2)), cross_entropy, adam),
     "uno": (Uno, lambda: ((torch.randn(512, 942), torch.randn(512, 2, 5270)), torch.randn(512, 1)), F.mse_loss, adam),
     "transformer": (transformer, lambda: ((classes(16, 1000, 256),), classes(16, 1000, 256)),
                     lambda y, t: F.cross_entropy(y.flatten(0, 1), t.flatten()), adamw),
