@@ -2,6 +2,10 @@
  * star: each of 516 patterns to the amplitude and phase of the inner 64 x 64 pixels of its window, which an iterative
  * reconstruction (60 sweeps of ePIE) has found from all patterns together.
  *
+ * Too few patterns to learn from: in training (`kind: simulated`, the default there) each sample is a window anywhere in
+ * the training part of the reconstructed object, turned by quarters, mirrored, under the reconstructed probe, with
+ * counting noise: counts = Poisson |FFT(probe * window)|^2. Tests are on measured patterns only.
+ *
  * Samples: the pattern, 128 x 128 counts with the zero frequency in the corner, is turned to the middle, summed over
  * 2 x 2 pixels, and given as log(1 + counts) / 8. The object's free global phase is set so that its mean over all
  * windows is real; its amplitude is divided by the largest.
@@ -12,14 +16,20 @@
 #include <string.h>
 
 #include "app.h"
+#include "fft.h"
 
 enum { FULL = 128, SIDE = 64, PIXELS = SIDE * SIDE, MARGIN = (FULL - SIDE) / 2 };
 
 struct star {
     float *counts, *object, *corner; /* [n][FULL][FULL]; [height][width][2]; [n][2] row, column */
     int64_t n, height, width;
-    int64_t *use, n_use; /* patterns of the part */
+    float *probe;         /* [FULL][FULL][2] */
+    int64_t *use, n_use;     /* patterns of the part */
     double turn[2], largest; /* unit phase to multiply by, amplitude to divide by */
+    struct app_fft fft;
+    uint64_t seed;
+    bool simulated;
+    int64_t low[2], high[2]; /* corners of simulated windows */
 };
 
 static void star_end(void *arg)
@@ -29,6 +39,8 @@ static void star_end(void *arg)
     sunup_free(s->counts);
     sunup_free(s->object);
     sunup_free(s->corner);
+    sunup_free(s->probe);
+    app_fft_close(&s->fft);
     free(s->use);
     free(s);
 }
@@ -52,20 +64,31 @@ static const float *pixel(const struct star *s, int64_t i, int64_t y, int64_t x)
     return s->object + 2 * (row * s->width + column);
 }
 
-/* The mean of all labels, and their largest amplitude. */
-static void find_scale(struct star *s)
+static int by_value(const void *a, const void *b)
 {
-    double mean[2] = {0};
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The mean of all labels, and an amplitude that one pixel in a thousand exceeds. */
+static sunup_status find_scale(sunup_context *ctx, struct star *s)
+{
+    double mean[2] = {0}, *size_of = malloc((size_t)(s->n * PIXELS) * sizeof *size_of);
+    if (size_of == NULL) return app_error(ctx, SUNUP_E_MEMORY, "no memory for the amplitudes of the star");
     for (int64_t i = 0; i < s->n; i++)
         for (int64_t p = 0; p < PIXELS; p++) {
             const float *o = pixel(s, i, p / SIDE, p % SIDE);
             mean[0] += (double)o[0];
             mean[1] += (double)o[1];
-            s->largest = fmax(s->largest, hypot((double)o[0], (double)o[1]));
+            size_of[i * PIXELS + p] = hypot((double)o[0], (double)o[1]);
         }
+    qsort(size_of, (size_t)(s->n * PIXELS), sizeof *size_of, by_value);
+    s->largest = size_of[s->n * PIXELS / 1000 * 999];
+    free(size_of);
     const double size = hypot(mean[0], mean[1]);
     s->turn[0] = size > 0 ? mean[0] / size : 1;
     s->turn[1] = size > 0 ? -mean[1] / size : 0;
+    return SUNUP_OK;
 }
 
 static sunup_status check_windows(sunup_context *ctx, const struct star *s)
@@ -88,8 +111,31 @@ static sunup_status read_star(sunup_context *ctx, struct star *s)
         status = read_part(ctx, found, "object", SUNUP_SHAPE(s->height, s->width, 2), &s->object);
     if (status == SUNUP_OK) status = read_part(ctx, found, "corner_rc", SUNUP_SHAPE(s->n, 2), &s->corner);
     if (status == SUNUP_OK) status = check_windows(ctx, s);
-    if (status == SUNUP_OK) find_scale(s);
-    return status;
+    if (status == SUNUP_OK) status = read_part(ctx, found, "probe", SUNUP_SHAPE(FULL, FULL, 2), &s->probe);
+    if (status == SUNUP_OK && !app_fft_open(&s->fft, FULL))
+        status = app_error(ctx, SUNUP_E_MEMORY, "no memory for a Fourier transform");
+    return status == SUNUP_OK ? find_scale(ctx, s) : status;
+}
+
+/* Simulated windows lie where measured ones of the training part do. */
+static sunup_status choose_kind(struct app_data *d, struct star *s, double border)
+{
+    const char *kind = app_word(d, "kind", app_training(d) ? "simulated" : "measured");
+    s->simulated = strcmp(kind, "simulated") == 0;
+    if (!s->simulated && strcmp(kind, "measured") != 0)
+        return app_error(app_context(d), SUNUP_E_ARGUMENT, "ptychonn: kind is '%s'; there are simulated and measured", kind);
+    s->seed = app_seed(d);
+    for (int k = 0; k < 2; k++) {
+        s->low[k] = INT64_MAX;
+        for (int64_t i = 0; i < s->n; i++) {
+            const int64_t at = (int64_t)s->corner[2 * i + k];
+            s->low[k] = at < s->low[k] ? at : s->low[k];
+            s->high[k] = at > s->high[k] ? at : s->high[k];
+        }
+    }
+    s->high[0] = (int64_t)border - SIDE;
+    if (s->simulated && app_samples(d) > 0) s->n_use = app_samples(d);
+    return SUNUP_OK;
 }
 
 /* Test: the labels' rows below four fifths of the scan; train: labels that end before. */
@@ -112,7 +158,7 @@ static sunup_status choose(struct app_data *d, struct star *s)
         const double row = (double)s->corner[2 * i];
         if (train ? row + SIDE <= border : row >= border) s->use[s->n_use++] = i;
     }
-    return SUNUP_OK;
+    return choose_kind(d, s, border);
 }
 
 /* ---- samples ---- */
@@ -130,21 +176,89 @@ static void fill_pattern(const float *counts, float *y)
         }
 }
 
+static void fill_pixel(const struct star *s, const float *o, float *y)
+{
+    const double re = s->turn[0] * (double)o[0] - s->turn[1] * (double)o[1];
+    const double im = s->turn[0] * (double)o[1] + s->turn[1] * (double)o[0];
+    y[0] = (float)fmin(1, hypot(re, im) / s->largest);
+    y[1] = (float)atan2(im, re);
+}
+
 static void fill_object(const struct star *s, int64_t i, float *y)
 {
-    for (int64_t p = 0; p < PIXELS; p++) {
-        const float *o = pixel(s, i, p / SIDE, p % SIDE);
-        const double re = s->turn[0] * (double)o[0] - s->turn[1] * (double)o[1];
-        const double im = s->turn[0] * (double)o[1] + s->turn[1] * (double)o[0];
-        y[2 * p] = (float)(hypot(re, im) / s->largest);
-        y[2 * p + 1] = (float)atan2(im, re);
+    for (int64_t p = 0; p < PIXELS; p++) fill_pixel(s, pixel(s, i, p / SIDE, p % SIDE), y + 2 * p);
+}
+
+/* ---- simulated ---- */
+
+struct window {
+    int64_t corner[2];
+    int turns; /* by a quarter, 0 to 3; 4 more: mirrored */
+};
+
+/* The object's pixel that lies at (y, x) of a window. */
+static const float *turned(const struct star *s, const struct window *w, int y, int x)
+{
+    const int last = FULL - 1;
+    if (w->turns >= 4) x = last - x;
+    for (int t = w->turns % 4; t > 0; t--) {
+        const int kept = y;
+        y = x;
+        x = last - kept;
     }
+    return s->object + 2 * ((w->corner[0] + y) * s->width + w->corner[1] + x);
+}
+
+/* Rows, then columns: unitary, as the reconstruction's. */
+static void transform(const struct star *s, double *wave)
+{
+    double line[FULL][2];
+    for (int r = 0; r < FULL; r++) app_fft_forward(&s->fft, wave + 2 * r * FULL);
+    for (int c = 0; c < FULL; c++) {
+        for (int r = 0; r < FULL; r++) memcpy(line[r], wave + 2 * (r * FULL + c), sizeof line[r]);
+        app_fft_forward(&s->fft, line[0]);
+        for (int r = 0; r < FULL; r++) memcpy(wave + 2 * (r * FULL + c), line[r], sizeof line[r]);
+    }
+}
+
+static bool simulate(const struct star *s, const struct window *w, struct app_random *r, float *counts)
+{
+    double *wave = malloc(2 * FULL * FULL * sizeof *wave);
+    if (wave == NULL) return false;
+    for (int p = 0; p < FULL * FULL; p++) {
+        const float *o = turned(s, w, p / FULL, p % FULL), *q = s->probe + 2 * p;
+        wave[2 * p] = (double)(o[0] * q[0] - o[1] * q[1]);
+        wave[2 * p + 1] = (double)(o[0] * q[1] + o[1] * q[0]);
+    }
+    transform(s, wave);
+    for (int p = 0; p < FULL * FULL; p++) {
+        const double mean = (wave[2 * p] * wave[2 * p] + wave[2 * p + 1] * wave[2 * p + 1]) / (FULL * FULL);
+        counts[p] = (float)app_poisson(r, mean);
+    }
+    free(wave);
+    return true;
+}
+
+static bool fill_simulated(const struct star *s, int64_t epoch, int64_t sample, void *const *y)
+{
+    struct app_random r = app_random(s->seed, "window", epoch, sample);
+    struct window w;
+    for (int k = 0; k < 2; k++) w.corner[k] = s->low[k] + app_below(&r, s->high[k] - s->low[k] + 1);
+    w.turns = (int)app_below(&r, 8);
+    float *counts = malloc(FULL * FULL * sizeof *counts);
+    const bool good = counts != NULL && simulate(s, &w, &r, counts);
+    if (good) fill_pattern(counts, y[0]);
+    free(counts);
+    for (int p = 0; p < PIXELS; p++)
+        fill_pixel(s, turned(s, &w, MARGIN + p / SIDE, MARGIN + p % SIDE), (float *)y[1] + 2 * p);
+    for (int k = 0; k < 2; k++) ((float *)y[2])[k] = (float)w.corner[k];
+    return good;
 }
 
 static bool fill(void *arg, int64_t epoch, int64_t sample, void *const *y)
 {
-    (void)epoch;
     const struct star *s = arg;
+    if (s->simulated) return fill_simulated(s, epoch, sample, y);
     const int64_t i = s->use[sample];
     fill_pattern(s->counts + i * FULL * FULL, y[0]);
     fill_object(s, i, y[1]);
