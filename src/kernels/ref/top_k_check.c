@@ -25,5 +25,7 @@ static const char *const problems[] = {"rows0n3k1",
                                        "rows2n1003k20,largest",
                                        "rows2n300k128,ties",
                                        "rows2n128k128,largest",
+                                       "rows2n5003k20,ties",
+                                       "rows2n6007k128,largest",
                                        NULL};
 const struct leaf_check sunup__check_top_k = {"top_k", problems, run};

@@ -134,14 +134,10 @@ static inline float fast_expm1_negative(float x) /* x <= 0 */
     return FMA(s, FMA(e.tail * e.r, e.r, e.r), s - 1.0F);
 }
 
-/* log(x) for normal x > 0, exponent e more than x has */
-static inline float log_normal(float x, int32_t e)
+/* log((1 + f) 2^k), 1 + f from [sqrt(1/2), sqrt(2)) */
+static inline float log_sum(float f, float k)
 {
-    const uint32_t low =
-        0x3f3504f3U; /* sqrt(1/2): the significand is taken from [sqrt(1/2), sqrt(2)) */
-    const uint32_t u = float_bits(x) - low;
-    const float k = (float)(((int32_t)u >> 23) + e);
-    const float f = bits_float((u & 0x7fffffU) + low) - 1.0F, f2 = f * f;
+    const float f2 = f * f;
     float p = 0x1.1457a2p-4F;
     p = FMA(p, f, -0x1.de3c14p-4F);
     p = FMA(p, f, 0x1.e6f06cp-4F);
@@ -153,6 +149,26 @@ static inline float log_normal(float x, int32_t e)
     p = FMA(p, f, 0x1.555548p-2F);
     const float tail = FMA(k, LN2_LOW, FMA(p, f * f2, -0.5F * f2));
     return FMA(k, LN2_HIGH, f + tail);
+}
+
+#define ROOT_HALF 0x3f3504f3U /* sqrt(1/2) */
+
+/* log(x) for normal x > 0, exponent e more than x has */
+static inline float log_normal(float x, int32_t e)
+{
+    const uint32_t u = float_bits(x) - ROOT_HALF;
+    const float k = (float)(((int32_t)u >> 23) + e);
+    return log_sum(bits_float((u & 0x7fffffU) + ROOT_HALF) - 1.0F, k);
+}
+
+/* log((a + 1/2) 2^-32): from sqrt(1/2) on by what is missing to 1, which is exact. */
+static inline float fast_log_word(uint32_t a)
+{
+    const bool near = a >= 0xb504f334U;
+    const uint32_t u = float_bits(near ? 1.0F : ((float)a + 0.5F) * 0x1p-32F) - ROOT_HALF;
+    const float f = bits_float((u & 0x7fffffU) + ROOT_HALF) - 1.0F;
+    const float missing = ((float)~a + 0.5F) * -0x1p-32F;
+    return log_sum(near ? missing : f, near ? 0.0F : (float)((int32_t)u >> 23));
 }
 
 static inline float fast_log(float x)
@@ -231,6 +247,20 @@ static inline float normal_share_slope(float x)
     return t * p / FMA(q, s, 1.0F);
 }
 
+/* sin(r + q pi/2), |r| <= pi/4 */
+static inline float sine_of(float r, uint32_t q)
+{
+    const float s = r * r;
+    float a = -0x1.993f6ep-13F, b = 0x1.99e78ap-16F;
+    a = FMA(a, s, 0x1.11072ep-7F);
+    b = FMA(b, s, -0x1.6c0c26p-10F);
+    a = FMA(a, s, -0x1.555546p-3F);
+    b = FMA(b, s, 0x1.55554ap-5F);
+    a = FMA(a, s * r, r);
+    b = FMA(b, s * s, FMA(s, -0.5F, 1.0F));
+    return bits_float(float_bits(q & 1 ? b : a) ^ ((q & 2) << 30));
+}
+
 /* sin(x + quarters pi/2) for |x| <= SINE_RANGE; the reduction is in double, which is good for far
  * more. */
 #define SINE_RANGE 0x1p30F
@@ -242,16 +272,7 @@ static inline float fast_sine(float x, uint32_t quarters)
         __builtin_fma(n, -0x1.1a62633145c07p-54, __builtin_fma(n, -0x1.921fb54442d18p+0, d));
     uint64_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    const uint32_t q = (uint32_t)bits + quarters;
-    const float r = (float)reduced, s = r * r;
-    float a = -0x1.993f6ep-13F, b = 0x1.99e78ap-16F;
-    a = FMA(a, s, 0x1.11072ep-7F);
-    b = FMA(b, s, -0x1.6c0c26p-10F);
-    a = FMA(a, s, -0x1.555546p-3F);
-    b = FMA(b, s, 0x1.55554ap-5F);
-    a = FMA(a, s * r, r);
-    b = FMA(b, s * s, FMA(s, -0.5F, 1.0F));
-    return bits_float(float_bits(q & 1 ? b : a) ^ ((q & 2) << 30));
+    return sine_of((float)reduced, (uint32_t)bits + quarters);
 }
 
 /* Angle of the point (x, y): that of the smaller coordinate over the larger, t, whose error the
