@@ -303,6 +303,10 @@ SUNUP_API sunup_value *sunup_conv(sunup_value *x, sunup_value *w, sunup_value *b
 SUNUP_API sunup_value *sunup_conv_transpose(sunup_value *x, sunup_value *w, sunup_value *b,
                                             const sunup_conv_options *options);
 
+/// A convolution with taps of its own at each place: x [N, W, C] or [N, H, W, C], w [out.., taps.., C, K], b [out.., K]
+/// or NULL; stride and dilation of the options (NULL: 1) count, there is no padding.
+SUNUP_API sunup_value *sunup_local(sunup_value *x, sunup_value *w, sunup_value *b, const sunup_conv_options *options);
+
 typedef struct sunup_pool_options {
     size_t size;
     int64_t window[3];          /* 2 2 2                                                             */
@@ -394,6 +398,8 @@ SUNUP_API sunup_value *sunup_layer_conv(sunup_value *x, const char *name, int64_
                                         bool bias, const sunup_conv_options *options);
 SUNUP_API sunup_value *sunup_layer_conv_transpose(sunup_value *x, const char *name, int64_t channels,
                                                   const int64_t *taps, bool bias, const sunup_conv_options *options);
+SUNUP_API sunup_value *sunup_layer_local(sunup_value *x, const char *name, int64_t channels, const int64_t *taps,
+                                         bool bias, const sunup_conv_options *options);
 SUNUP_API sunup_value *sunup_layer_batch_norm(sunup_value *x, const char *name); /* momentum 0.1, eps 1e-5 */
 SUNUP_API sunup_value *sunup_layer_layer_norm(sunup_value *x, const char *name, int n_axes);
 SUNUP_API sunup_value *sunup_layer_group_norm(sunup_value *x, const char *name, int64_t groups);

@@ -122,6 +122,14 @@ static sunup_value *conv(struct build *b, sunup_conv_options o)
                : sunup_conv(in(b, "x"), in(b, "w"), in(b, "b"), &o);
 }
 
+static sunup_value *local(struct build *b, int64_t stride_h, int64_t stride_w)
+{
+    sunup_conv_options o = sunup_conv_defaults();
+    o.stride[0] = stride_h;
+    o.stride[1] = stride_w;
+    return sunup_local(in(b, "x"), in(b, "w"), in(b, "b"), &o);
+}
+
 static sunup_value *pool(struct build *b, sunup_pool_options o)
 {
     o.size = sunup_pool_defaults().size;
@@ -226,6 +234,8 @@ BUILD(logsumexp, sunup_logsumexp(in(b, "x"), 2, (const int[]){0, -1}, false))
 BUILD(min, sunup_min(in(b, "x"), 1, (const int[]){1}, true))
 BUILD(roll, sunup_roll(in(b, "x"), 1, -2))
 BUILD(pairwise, sunup_pairwise_distance(in(b, "x")))
+BUILD(local_line, sunup_local(in(b, "x"), in(b, "w"), in(b, "b"), NULL))
+BUILD(local_plane, local(b, 1, 2))
 BUILD(scatter_add, sunup_scatter_add(in(b, "x"), in(b, "index"), 5))
 
 static const struct row {
@@ -289,6 +299,8 @@ static const struct row {
     ROW(pow),
     ROW(gather),
     ROW(scatter_add),
+    ROW(local_line),
+    ROW(local_plane),
     ROW(gather_rows),
     ROW(logsumexp),
     ROW(min),

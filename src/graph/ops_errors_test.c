@@ -302,7 +302,8 @@ static void test_dropout(void **state)
 static void draw(sunup_context *ctx, sunup_random_key key, int64_t n, bool normal, float *y)
 {
     sunup_graph *g = graph(ctx, n);
-    sunup_value *v = normal ? sunup_random_normal(g, S(n, WIDTH)) : sunup_random_uniform(g, S(n, WIDTH));
+    sunup_value *v =
+        normal ? sunup_random_normal(g, S(n, WIDTH)) : sunup_random_uniform(g, S(n, WIDTH));
     struct interpreter t;
     assert_int_equal(run(v, &key, &t, NULL, NULL), SUNUP_OK);
     memcpy(y, sunup__interpreter_memory(&t, v), (size_t)(n * WIDTH) * sizeof *y);

@@ -268,8 +268,8 @@ static void the_best_are_in_order_and_the_first_of_equals(void **state)
 static void logsumexp_holds_at_its_ends(void **state)
 {
     (void)state;
-    sunup_value *x = f32(SUNUP_SHAPE(4, 2), NUMBERS(-INFINITY, -INFINITY, INFINITY, 1, 3e38F, 3e38F,
-                                                    -INFINITY, 88));
+    sunup_value *x = f32(SUNUP_SHAPE(4, 2),
+                         NUMBERS(-INFINITY, -INFINITY, INFINITY, 1, 3e38F, 3e38F, -INFINITY, 88));
     sunup_value *y = sunup_logsumexp(x, 1, (const int[]){1}, false);
     VALUES(y, -INFINITY, INFINITY, 3e38F, 88);
     sunup_value *z = f32(SUNUP_SHAPE(3), NUMBERS(1000, 1000, -1000));

@@ -41,16 +41,11 @@ static const struct accuracy {
     double (*fn)(double x);
     double ulp;
 } functions[] = {
-    {"exp", PW_exp, exp, 0.9},
-    {"log", PW_log, log, 0.8},
-    {"tanh", PW_tanh, tanh, 2.5},
-    {"sigmoid", PW_sigmoid, sigmoid, 2.1},
-    {"sin", PW_sin, sin, 1.6},
-    {"cos", PW_cos, cos, 1.6},
-    {"sqrt", PW_sqrt, sqrt, 0.5},
-    {"erf", PW_erf, erf, 5.2},
-    {"elu", PW_elu, elu, 1.0},
-    {"softplus", PW_softplus, softplus, 2.1},
+    {"exp", PW_exp, exp, 0.9},    {"log", PW_log, log, 0.8},
+    {"tanh", PW_tanh, tanh, 2.5}, {"sigmoid", PW_sigmoid, sigmoid, 2.1},
+    {"sin", PW_sin, sin, 1.6},    {"cos", PW_cos, cos, 1.6},
+    {"sqrt", PW_sqrt, sqrt, 0.5}, {"erf", PW_erf, erf, 5.2},
+    {"elu", PW_elu, elu, 1.0},    {"softplus", PW_softplus, softplus, 2.1},
 };
 
 static double ulps(float got, double want)
@@ -141,8 +136,9 @@ static double mod(double a, double b)
 static void angles_and_remainders_at_their_edges(void **state)
 {
     (void)state;
-    static const float v[] = {0,    -0.0F, 1,      -1,     2.5F,      -2.5F,   0x1p-149F, 1e-30F, -1e-30F, 3e38F,
-                              1e9F, 7,     -1e20F, 3.25F, INFINITY, -INFINITY, NAN,       0.1F,   -0.3F,   6.2831855F};
+    static const float v[] = {0,        -0.0F,     1,     -1,   2.5F,  -2.5F,     0x1p-149F,
+                              1e-30F,   -1e-30F,   3e38F, 1e9F, 7,     -1e20F,    3.25F,
+                              INFINITY, -INFINITY, NAN,   0.1F, -0.3F, 6.2831855F};
     enum { V = sizeof v / sizeof *v };
     float a[V * V], b[V * V], y[V * V];
     for (int i = 0; i < V * V; i++) a[i] = v[i / V], b[i] = v[i % V];
@@ -172,11 +168,13 @@ static void angles_are_as_accurate_as_stated(void **state)
     double most = 0;
     for (int at = 0; at < POINTS; at += N) {
         for (int i = 0; i < N; i++) {
-            const double angle = 6.283185307179586 * (at + i) / POINTS, radius = ldexp(1, (at + i) % 80 - 40);
+            const double angle = 6.283185307179586 * (at + i) / POINTS,
+                         radius = ldexp(1, (at + i) % 80 - 40);
             a[i] = (float)(radius * sin(angle)), b[i] = (float)(radius * cos(angle));
         }
         k.f32.pointwise(PW_atan2, N, y, a, b, NULL, NULL);
-        for (int i = 0; i < N; i++) most = fmax(most, ulps(y[i], atan2((double)a[i], (double)b[i])));
+        for (int i = 0; i < N; i++)
+            most = fmax(most, ulps(y[i], atan2((double)a[i], (double)b[i])));
     }
     printf("atan2 %.3f\n", most);
     assert_true(most <= 2.5);

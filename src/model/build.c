@@ -113,6 +113,15 @@ static sunup_value *make_conv_transpose(const struct layer *l, sunup_value *cons
                                       flag(l, KEY_bias, true), &o);
 }
 
+static sunup_value *make_local(const struct layer *l, sunup_value *const *x)
+{
+    int64_t taps[3];
+    sunup_conv_options o;
+    if (!conv_options(l, x[0], taps, &o)) return x[0]->node->graph->poison;
+    return sunup_layer_local(x[0], l->name, whole(l, KEY_out_channels, 1), taps,
+                             flag(l, KEY_bias, true), &o);
+}
+
 static sunup_value *make_linear(const struct layer *l, sunup_value *const *x)
 {
     return sunup_layer_linear(x[0], l->name, whole(l, KEY_out_features, 1),

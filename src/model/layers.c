@@ -154,6 +154,34 @@ sunup_value *sunup_layer_conv_transpose(sunup_value *x, const char *name, int64_
     return leave(&l, sunup_conv_transpose(x, w, b, options));
 }
 
+/* Not in PyTorch: starts as its convolutions do. */
+sunup_value *sunup_layer_local(sunup_value *x, const char *name, int64_t channels,
+                               const int64_t *taps, bool bias, const sunup_conv_options *options)
+{
+    struct layer_site l;
+    if (!enter(&l, x, name)) return x;
+    const sunup_conv_options o = options ? *options : sunup_conv_defaults();
+    const int space = x->shape.n - 2;
+    if (space < 1 || space > 2) return refuse(&l, "it needs [batch, W, C] or [batch, H, W, C]");
+    sunup_shape w = {0}, b;
+    int64_t fan_in = last_axis(x);
+    for (int i = 0; i < space; i++) {
+        fan_in *= taps[i];
+        const int64_t room = x->shape.d[i + 1] - o.dilation[i] * (taps[i] - 1) - 1;
+        if (room < 0 || o.stride[i] < 1)
+            return refuse(&l, "its window does not fit into its input");
+        w.d[w.n++] = room / o.stride[i] + 1;
+    }
+    b = w;
+    b.d[b.n++] = channels;
+    for (int i = 0; i < space; i++) w.d[w.n++] = taps[i];
+    w.d[w.n++] = last_axis(x);
+    w.d[w.n++] = channels;
+    sunup_value *weight = tensor(&l, "weight", false, w, start(&l, fan_in, channels));
+    sunup_value *start_of_bias = bias ? tensor(&l, "bias", false, b, bias_start(&l, fan_in)) : NULL;
+    return leave(&l, sunup_local(x, weight, start_of_bias, &o));
+}
+
 struct norm_options sunup__norm_defaults(void)
 {
     return (struct norm_options){.eps = 1e-5, .momentum = 0.1, .affine = true};

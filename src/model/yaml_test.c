@@ -97,6 +97,22 @@ static void joins_branches(void **state)
                  SUNUP_SHAPE(2, 4 + 2 + 3));
 }
 
+/* The k nearest of each point, and what they have. */
+static void finds_neighbours(void **state)
+{
+    (void)state;
+    check_output(good("model:\n  input: {name: x, shape: [9, 3]}\n  layers:\n"
+                      "    - pairwise_distance: {name: d}\n"
+                      "    - top_k: {name: near, k: 4, largest: false}\n"
+                      "    - gather_rows: [x, near]\n"),
+                 SUNUP_SHAPE(2, 9, 4, 3));
+    bad(VECTOR "    - top_k: 6\n", "k is 6; it must be from 1 to 128");
+    bad(IMAGE "    - upsample: {scale_factor: 2, mode: trilinear}\n",
+        "trilinear is for 3 space axes, its input has 2");
+    bad(IMAGE "    - upsample: {scale_factor: 2, mode: bilinaer}\n", "did you mean 'bilinear'");
+    bad(IMAGE "    - local: {out_channels: 2, kernel_size: 9}\n", "does not fit into its input");
+}
+
 static void names_its_output(void **state)
 {
     (void)state;
@@ -129,68 +145,87 @@ static void repeats_a_block(void **state)
 }
 
 /* Every kind once, with all its keys. */
+static const struct {
+    const char *layer;
+    sunup_shape shape;
+} image[] = {
+    {"conv: {out_channels: 4, kernel_size: 3, stride: [2, 1], padding: [1, 0], dilation: 1, "
+     "groups: 1, bias: true, "
+     "padding_mode: zeros}",
+     {4, {2, 4, 4, 4}}},
+    {"conv: {out_channels: 6, kernel_size: 3, padding: 1, groups: 3, padding_mode: circular}",
+     {4, {2, 8, 6, 6}}},
+    {"conv: {out_channels: 4, kernel_size: 3, padding: valid}", {4, {2, 6, 4, 4}}},
+    {"conv_transpose: {out_channels: 4, kernel_size: 2, stride: 2, padding: 0, output_padding: "
+     "1, dilation: 1, "
+     "groups: 1, bias: false}",
+     {4, {2, 17, 13, 4}}},
+    {"linear: {out_features: 4, bias: false}", {4, {2, 8, 6, 4}}},
+    {"batch_norm: {eps: 1e-3, momentum: 0.01, affine: false}", {4, {2, 8, 6, 3}}},
+    {"layer_norm: 3", {4, {2, 8, 6, 3}}},
+    {"layer_norm: {n_axes: 1, eps: 1e-6, affine: false}", {4, {2, 8, 6, 3}}},
+    {"group_norm: 3", {4, {2, 8, 6, 3}}},
+    {"relu:", {4, {2, 8, 6, 3}}},
+    {"leaky_relu: 0.2", {4, {2, 8, 6, 3}}},
+    {"elu: {alpha: 0.5}", {4, {2, 8, 6, 3}}},
+    {"gelu:", {4, {2, 8, 6, 3}}},
+    {"sigmoid:", {4, {2, 8, 6, 3}}},
+    {"tanh:", {4, {2, 8, 6, 3}}},
+    {"softplus:", {4, {2, 8, 6, 3}}},
+    {"softmax:", {4, {2, 8, 6, 3}}},
+    {"log_softmax: -1", {4, {2, 8, 6, 3}}},
+    {"dropout: {p: 0.1, always: true}", {4, {2, 8, 6, 3}}},
+    {"max_pool: {kernel_size: 3, stride: 2, padding: 1}", {4, {2, 4, 3, 3}}},
+    {"max_pool: [2, 1]", {4, {2, 4, 6, 3}}},
+    {"avg_pool: {kernel_size: 2, padding: same, count_include_pad: false}", {4, {2, 4, 3, 3}}},
+    {"global_avg_pool:", {2, {2, 3}}},
+    {"flatten:", {2, {2, 144}}},
+    {"reshape: [12, -1]", {3, {2, 12, 12}}},
+    {"permute: [0, 3, 1, 2]", {4, {2, 3, 8, 6}}},
+    {"slice: {axis: 1, start: 2, length: 5}", {4, {2, 5, 6, 3}}},
+    {"pad: {padding: [1, 2], padding_mode: circular}", {4, {2, 10, 10, 3}}},
+    {"concat: {inputs: [x, x], axis: 1}", {4, {2, 16, 6, 3}}},
+    {"add: [x, x, x]", {4, {2, 8, 6, 3}}},
+    {"sub: [x, x]", {4, {2, 8, 6, 3}}},
+    {"mul: [x, x]", {4, {2, 8, 6, 3}}},
+    {"div: [x, x]", {4, {2, 8, 6, 3}}},
+    {"matmul: {inputs: [x, x], transpose_a: true, transpose_b: false}", {4, {2, 8, 3, 3}}},
+    {"local: {out_channels: 4, kernel_size: [3, 2], stride: [1, 2], dilation: 1, bias: true}",
+     {4, {2, 6, 3, 4}}},
+    {"upsample: 2", {4, {2, 16, 12, 3}}},
+    {"upsample: {scale_factor: [4, 1], mode: nearest}", {4, {2, 32, 6, 3}}},
+    {"upsample: {scale_factor: 2, mode: bilinear}", {4, {2, 16, 12, 3}}},
+    {"atan2: [x, x]", {4, {2, 8, 6, 3}}},
+    {"mod: [x, x]", {4, {2, 8, 6, 3}}},
+    {"minimum: [x, x]", {4, {2, 8, 6, 3}}},
+    {"maximum: [x, x]", {4, {2, 8, 6, 3}}},
+    {"pow: [x, x]", {4, {2, 8, 6, 3}}},
+    {"floor:", {4, {2, 8, 6, 3}}},
+    {"erf:", {4, {2, 8, 6, 3}}},
+    {"min: {axes: [1, 2], keepdim: true}", {4, {2, 1, 1, 3}}},
+    {"logsumexp: -1", {3, {2, 8, 6}}},
+    {"roll: {axis: 1, shift: -3}", {4, {2, 8, 6, 3}}},
+    {"top_k: {k: 2, largest: false}", {4, {2, 8, 6, 2}}},
+    {"random_normal:", {4, {2, 8, 6, 3}}},
+    {"random_uniform:", {4, {2, 8, 6, 3}}},
+    {"neg:", {4, {2, 8, 6, 3}}},
+    {"exp:", {4, {2, 8, 6, 3}}},
+    {"log:", {4, {2, 8, 6, 3}}},
+    {"sqrt:", {4, {2, 8, 6, 3}}},
+    {"square:", {4, {2, 8, 6, 3}}},
+    {"abs:", {4, {2, 8, 6, 3}}},
+    {"sin:", {4, {2, 8, 6, 3}}},
+    {"cos:", {4, {2, 8, 6, 3}}},
+    {"scale: {factor: 2, offset: -1}", {4, {2, 8, 6, 3}}},
+    {"clamp: {min: -1, max: 1}", {4, {2, 8, 6, 3}}},
+    {"sum: {axes: [1, 2], keepdim: true}", {4, {2, 1, 1, 3}}},
+    {"mean: [1, 2]", {2, {2, 3}}},
+    {"max: -1", {3, {2, 8, 6}}},
+};
+
 static void knows_every_kind(void **state)
 {
     (void)state;
-    static const struct {
-        const char *layer;
-        sunup_shape shape;
-    } image[] = {
-        {"conv: {out_channels: 4, kernel_size: 3, stride: [2, 1], padding: [1, 0], dilation: 1, "
-         "groups: 1, bias: true, "
-         "padding_mode: zeros}",
-         {4, {2, 4, 4, 4}}},
-        {"conv: {out_channels: 6, kernel_size: 3, padding: 1, groups: 3, padding_mode: circular}",
-         {4, {2, 8, 6, 6}}},
-        {"conv: {out_channels: 4, kernel_size: 3, padding: valid}", {4, {2, 6, 4, 4}}},
-        {"conv_transpose: {out_channels: 4, kernel_size: 2, stride: 2, padding: 0, output_padding: "
-         "1, dilation: 1, "
-         "groups: 1, bias: false}",
-         {4, {2, 17, 13, 4}}},
-        {"linear: {out_features: 4, bias: false}", {4, {2, 8, 6, 4}}},
-        {"batch_norm: {eps: 1e-3, momentum: 0.01, affine: false}", {4, {2, 8, 6, 3}}},
-        {"layer_norm: 3", {4, {2, 8, 6, 3}}},
-        {"layer_norm: {n_axes: 1, eps: 1e-6, affine: false}", {4, {2, 8, 6, 3}}},
-        {"group_norm: 3", {4, {2, 8, 6, 3}}},
-        {"relu:", {4, {2, 8, 6, 3}}},
-        {"leaky_relu: 0.2", {4, {2, 8, 6, 3}}},
-        {"elu: {alpha: 0.5}", {4, {2, 8, 6, 3}}},
-        {"gelu:", {4, {2, 8, 6, 3}}},
-        {"sigmoid:", {4, {2, 8, 6, 3}}},
-        {"tanh:", {4, {2, 8, 6, 3}}},
-        {"softplus:", {4, {2, 8, 6, 3}}},
-        {"softmax:", {4, {2, 8, 6, 3}}},
-        {"log_softmax: -1", {4, {2, 8, 6, 3}}},
-        {"dropout: {p: 0.1, always: true}", {4, {2, 8, 6, 3}}},
-        {"max_pool: {kernel_size: 3, stride: 2, padding: 1}", {4, {2, 4, 3, 3}}},
-        {"max_pool: [2, 1]", {4, {2, 4, 6, 3}}},
-        {"avg_pool: {kernel_size: 2, padding: same, count_include_pad: false}", {4, {2, 4, 3, 3}}},
-        {"global_avg_pool:", {2, {2, 3}}},
-        {"flatten:", {2, {2, 144}}},
-        {"reshape: [12, -1]", {3, {2, 12, 12}}},
-        {"permute: [0, 3, 1, 2]", {4, {2, 3, 8, 6}}},
-        {"slice: {axis: 1, start: 2, length: 5}", {4, {2, 5, 6, 3}}},
-        {"pad: {padding: [1, 2], padding_mode: circular}", {4, {2, 10, 10, 3}}},
-        {"concat: {inputs: [x, x], axis: 1}", {4, {2, 16, 6, 3}}},
-        {"add: [x, x, x]", {4, {2, 8, 6, 3}}},
-        {"sub: [x, x]", {4, {2, 8, 6, 3}}},
-        {"mul: [x, x]", {4, {2, 8, 6, 3}}},
-        {"div: [x, x]", {4, {2, 8, 6, 3}}},
-        {"matmul: {inputs: [x, x], transpose_a: true, transpose_b: false}", {4, {2, 8, 3, 3}}},
-        {"neg:", {4, {2, 8, 6, 3}}},
-        {"exp:", {4, {2, 8, 6, 3}}},
-        {"log:", {4, {2, 8, 6, 3}}},
-        {"sqrt:", {4, {2, 8, 6, 3}}},
-        {"square:", {4, {2, 8, 6, 3}}},
-        {"abs:", {4, {2, 8, 6, 3}}},
-        {"sin:", {4, {2, 8, 6, 3}}},
-        {"cos:", {4, {2, 8, 6, 3}}},
-        {"scale: {factor: 2, offset: -1}", {4, {2, 8, 6, 3}}},
-        {"clamp: {min: -1, max: 1}", {4, {2, 8, 6, 3}}},
-        {"sum: {axes: [1, 2], keepdim: true}", {4, {2, 1, 1, 3}}},
-        {"mean: [1, 2]", {2, {2, 3}}},
-        {"max: -1", {3, {2, 8, 6}}},
-    };
     for (size_t i = 0; i < sizeof image / sizeof image[0]; i++) {
         char text[512];
         snprintf(text, sizeof text, IMAGE "    - %s\n", image[i].layer);
@@ -428,6 +463,7 @@ int main(void)
         cmocka_unit_test(names_its_output),
         cmocka_unit_test(repeats_a_block),
         cmocka_unit_test(knows_every_kind),
+        cmocka_unit_test(finds_neighbours),
         cmocka_unit_test(can_be_of_doubles),
         cmocka_unit_test(says_which_word_it_does_not_know),
         cmocka_unit_test(says_which_type_it_wants),

@@ -209,3 +209,18 @@ case("logsumexp", lambda x: torch.logsumexp(x, (0, -1)), x=40 * rand(3, 4, 5))
 case("min", lambda x: x.amin(1, keepdim=True), x=rand(3, 7, 2))
 case("roll", lambda x: torch.roll(x, -2, 1), x=rand(2, 7, 3))
 case("pairwise", lambda x: (x[:, :, None] - x[:, None]).square().sum(-1), x=rand(2, 5, 3))
+
+
+def local(*stride):
+    def f(x, w, b=None):
+        n, c = len(stride), x.shape[-1]
+        for i, s in enumerate(stride):
+            x = x.unfold(1 + i, w.shape[n + i], s)  # N out.. C taps..
+        y = torch.einsum("npct,ptck->npk", x.flatten(n + 2).flatten(1, n), w.flatten(n, 2 * n - 1).flatten(0, n - 1))
+        y = y.unflatten(1, w.shape[:n])
+        return y if b is None else y + b
+    return f
+
+
+case("local_line", local(1), x=rand(3, 7, 2), w=rand(5, 3, 2, 4), b=rand(5, 4))
+case("local_plane", local(1, 2), x=rand(2, 4, 7, 2), w=rand(3, 3, 2, 3, 2, 3))

@@ -40,9 +40,9 @@ sunup_value *sunup_pairwise_distance(sunup_value *x)
 {
     if (!x || sunup__is_poison(x)) return x;
     if (x->shape.n != 3)
-        return sunup__graph_error(x->node->graph, SUNUP_E_SHAPE,
-                                  "pairwise_distance of '%s': %s must be [samples, points, channels]",
-                                  x->name, TEXT(x));
+        return sunup__graph_error(
+            x->node->graph, SUNUP_E_SHAPE,
+            "pairwise_distance of '%s': %s must be [samples, points, channels]", x->name, TEXT(x));
     const int64_t samples = x->shape.d[0], points = x->shape.d[1];
     sunup_value *size = sunup_sum(sunup_square(x), 1, (const int[]){2}, true);
     sunup_value *sizes = sunup_add(size, sunup_reshape(size, SUNUP_SHAPE(samples, 1, points)));

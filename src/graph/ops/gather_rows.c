@@ -108,8 +108,8 @@ static sunup_status work_of(const struct node *n, const struct exec *e, struct w
     for (int64_t i = 0; i < w->samples * w->n; ++i)
         CHECK(w->index[i] >= 0 && w->index[i] < w->rows, e->ctx, E_ARGUMENT,
               "%s '%s': index %lld of sample %lld of this batch is %d, but there are %lld rows",
-              n->op->name, n->layer, (long long)(i % w->n), (long long)(i / w->n),
-              (int)w->index[i], (long long)w->rows);
+              n->op->name, n->layer, (long long)(i % w->n), (long long)(i / w->n), (int)w->index[i],
+              (long long)w->rows);
     return SUNUP_OK;
 }
 

@@ -20,9 +20,10 @@ static sunup_status infer(struct node *n)
     if (y.n < 1) return sunup__op_error(n, SUNUP_E_SHAPE, "a scalar has no axis to choose from");
     const int64_t length = y.d[y.n - 1];
     if (a->k < 1 || a->k > TOP_K_MOST || a->k > length)
-        return sunup__op_error(n, SUNUP_E_ARGUMENT,
-                               "k is %lld; it must be from 1 to %d and at most the last axis of x %s",
-                               (long long)a->k, (int)TOP_K_MOST, TEXT(n->in[0]));
+        return sunup__op_error(
+            n, SUNUP_E_ARGUMENT,
+            "k is %lld; it must be from 1 to %d and at most the last axis of x %s", (long long)a->k,
+            (int)TOP_K_MOST, TEXT(n->in[0]));
     y.d[y.n - 1] = a->k;
     sunup__set_out(n, 0, SUNUP_I32, y);
     return SUNUP_OK;

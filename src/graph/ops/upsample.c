@@ -8,10 +8,10 @@
  * dy that see it. Rows are gathered, never scattered: each is one chain of sums, whoever makes it.
  * The place of new points is in kernels/upsample.h.
  */
+#include "kernels/upsample.h"
 #include "base/integers.h"
 #include "graph/ops/op.h"
 #include "graph/ops/window.h"
-#include "kernels/upsample.h"
 
 enum { TASKS_PER_THREAD = 4, ROWS_AT_ONCE = 32 };
 
@@ -277,9 +277,9 @@ static sunup_value *forward_case(sunup_graph *g, sunup_shape x, const int64_t *f
 static sunup_value *grad_case(sunup_graph *g, sunup_shape x, const int64_t *factors, bool linear)
 {
     const sunup_value *y = forward_case(g, x, factors, linear);
-    return sunup__is_poison(y) ? g->poison
-                               : other(y->node, &sunup__op_upsample_grad,
-                                       sunup__case_input(g, "dy", y->shape));
+    return sunup__is_poison(y)
+               ? g->poison
+               : other(y->node, &sunup__op_upsample_grad, sunup__case_input(g, "dy", y->shape));
 }
 
 #define CASE(kind, name, shape, linear, ...)                                                       \

@@ -62,15 +62,27 @@ static void run_rows(struct check *c)
     sunup__check_close(c, &y, size, (double)(rows + 1));
 }
 
-static const char *const problems[] = {
-    "n0f2c3,linear",  "n1f2c3,linear",  "n5f1c3,linear",   "n7f2c1,linear", "n33f2c1,linear",
-    "n7f2c3,linear",  "n9f2c17,linear", "n12f2c64,linear", "n6f3c5,linear", "n1f5c33,linear",
-    "n11f5c1,linear", "n3f21c2,linear", "n7f2c5",          "n9f4c1",        "n3f3c33",
-    "n5f2c0",         NULL};
+static const char *const problems[] = {"n0f2c3,linear",
+                                       "n1f2c3,linear",
+                                       "n5f1c3,linear",
+                                       "n7f2c1,linear",
+                                       "n33f2c1,linear",
+                                       "n7f2c3,linear",
+                                       "n9f2c17,linear",
+                                       "n12f2c64,linear",
+                                       "n6f3c5,linear",
+                                       "n1f5c33,linear",
+                                       "n11f5c1,linear",
+                                       "n3f21c2,linear",
+                                       "n7f2c5",
+                                       "n9f4c1",
+                                       "n3f3c33",
+                                       "n5f2c0",
+                                       NULL};
 const struct leaf_check sunup__check_upsample = {"upsample", problems, run};
 const struct leaf_check sunup__check_upsample_grad = {"upsample_grad", problems, run_grad};
 
 static const char *const row_problems[] = {
-    "rows0n5",    "rows1n17",      "rows2n33",      "rows3n1",        "rows4n611",
-    "rows5n1003", "rows5n611,add", "rows16n7,add",  "rows16n1027",    "rows37n300", NULL};
+    "rows0n5",       "rows1n17",     "rows2n33",    "rows3n1",    "rows4n611", "rows5n1003",
+    "rows5n611,add", "rows16n7,add", "rows16n1027", "rows37n300", NULL};
 const struct leaf_check sunup__check_weighted_rows = {"weighted_rows", row_problems, run_rows};

@@ -294,7 +294,7 @@ static inline float fast_atan2(float y, float x)
     float r = FMA(p, t * s, t);
     r = b > a ? (0x1.921fb6p+0F - r) + -0x1.777a5cp-25F : r;
     r = float_bits(x) >> 31 ? (0x1.921fb6p+1F - r) + -0x1.777a5cp-24F : r;
-    return (x != x) | (y != y) ? NAN : copysignf(r, y);
+    return ((x != x) | (y != y)) ? NAN : copysignf(r, y);
 }
 
 static inline bool fast_mod_reaches(float a, float b)

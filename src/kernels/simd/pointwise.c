@@ -83,8 +83,8 @@ MAP2(sqrt_grad, b / (2.0F * a))
 MAP1(floor, floorf(a))
 MAP1(erf, (2.0F * normal_share(a * 1.41421356F)))
 MAP2(atan2, fast_atan2(a, b))
-MAP2(minimum, (a < b) | (a != a) ? a : b)
-MAP2(maximum, (a > b) | (a != a) ? a : b)
+MAP2(minimum, ((a < b) | (a != a)) ? a : b)
+MAP2(maximum, ((a > b) | (a != a)) ? a : b)
 
 static void map_fma(int64_t n, float *y, const float *const x[3], float i, float j)
 {

@@ -17,16 +17,17 @@ static void uniforms(const uint32_t *word, float *y)
 
 static void normals(const uint32_t *word, float *y)
 {
-    float radius[BATCH / 2];
+    float radius[BATCH / 2], cosine[BATCH / 2], sine[BATCH / 2];
 #pragma omp simd
     for (int i = 0; i < BATCH / 2; i++) radius[i] = sqrtf(-2.0F * fast_log_word(word[2 * i]));
 #pragma omp simd
     for (int i = 0; i < BATCH / 2; i++) {
         const uint32_t turn = word[2 * i + 1], quarters = (turn + 0x20000000U) >> 30;
         const float angle = (float)(int32_t)(turn - (quarters << 30)) * 0x1.921fb6p-30F;
-        y[2 * i] = radius[i] * sine_of(angle, quarters + 1);
-        y[2 * i + 1] = radius[i] * sine_of(angle, quarters);
+        cosine[i] = radius[i] * sine_of(angle, quarters + 1);
+        sine[i] = radius[i] * sine_of(angle, quarters);
     }
+    for (int i = 0; i < BATCH; i++) y[i] = i % 2 ? sine[i / 2] : cosine[i / 2];
 }
 
 static void random_numbers(bool normal, int64_t n, const struct random_stream *s, uint64_t first,
@@ -37,7 +38,8 @@ static void random_numbers(bool normal, int64_t n, const struct random_stream *s
     float batch[BATCH];
     for (int64_t i = 0; i < n;) {
         const uint64_t at = first + (uint64_t)i;
-        const int64_t skip = (int64_t)(at % 4), room = BATCH - skip, m = n - i < room ? n - i : room;
+        const int64_t skip = (int64_t)(at % 4), room = BATCH - skip,
+                      m = n - i < room ? n - i : room;
         draw_all(&philox, at / 4, word);
         if (normal)
             normals(word, batch);

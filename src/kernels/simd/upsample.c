@@ -116,9 +116,8 @@ static void fours_wide(int64_t n, int64_t c, const float *restrict dy, float *re
     for (int64_t w = 0; w < n; w++, dx += c, dy += 2 * c) {
 #pragma omp simd
         for (int64_t e = 0; e < c; e++)
-            dx[e] =
-                FMA(0.25F, dy[3 * c + e],
-                    FMA(0.75F, dy[2 * c + e], FMA(0.75F, dy[c + e], 0.25F * dy[e])));
+            dx[e] = FMA(0.25F, dy[3 * c + e],
+                        FMA(0.75F, dy[2 * c + e], FMA(0.75F, dy[c + e], 0.25F * dy[e])));
     }
 }
 
