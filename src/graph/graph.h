@@ -138,6 +138,7 @@ struct sunup_graph {
     const char *scope;      /* "" at first; never NULL */
     const char *layer;      /* sunup__graph_layer; NULL: none */
     sunup_start start;      /* of layers' weights */
+    const char *owner;      /* a layer made now takes the parameters of this one; NULL: it makes its own */
     struct average *averages;
     int n_averages;
     struct named *outputs;

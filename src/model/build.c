@@ -440,7 +440,9 @@ static sunup_value *build_layer(sunup_graph *g, const struct layer *l, sunup_val
     for (int i = 0; i < l->n_in; i++) x[i] = values[l->in[i]];
     sunup__graph_layer(g, l->name);
     sunup_graph_start(g, (sunup_start)whole(l, KEY_init, SUNUP_START_DEFAULT));
+    g->owner = l->owner;
     sunup_value *y = l->kind->make(l, x);
+    g->owner = NULL;
     sunup__graph_layer(g, NULL);
     return y;
 }

@@ -8,7 +8,7 @@
 
 #include "model/model.h"
 
-enum key_type { FLAG, WHOLE, WHOLES, NUMBER, PADDING, MODE, START, RISE };
+enum key_type { FLAG, WHOLE, WHOLES, NUMBER, PADDING, MODE, START, RISE, LAYER_NAME };
 
 enum key {
 #define KEY(name, type, least) KEY_##name,
@@ -40,7 +40,8 @@ const struct layer_kind *sunup__layer_kind(int i); /* NULL past the end */
 struct layer {
     const struct layer_kind *kind;
     const char *name;
-    int line, column; /* from 1 */
+    const char *owner; /* the layer whose weights it uses; NULL: its own */
+    int line, column;  /* from 1 */
     int n_in;
     const int *in; /* value numbers */
     int n_attributes;

@@ -41,14 +41,31 @@ static sunup_value *refuse(const struct layer_site *l, const char *why)
     return leave(l, sunup__graph_error(l->g, SUNUP_E_SHAPE, "layer '%s': %s", l->name, why));
 }
 
+/* What the owner has under this name, if it has the shape that this layer wants. */
+static sunup_value *borrow(const struct layer_site *l, const char *name, sunup_shape shape)
+{
+    sunup_value *v = sunup_graph_find(l->g, name);
+    if (v && sunup__same_shape(&v->shape, &shape)) return v;
+    char room[2][SHAPE_TEXT];
+    if (!v)
+        return sunup__graph_error(l->g, SUNUP_E_SHAPE, "'%s' shares the weights of '%s', which has "
+                                  "no '%s'", l->name, l->g->owner, name);
+    return sunup__graph_error(l->g, SUNUP_E_SHAPE, "'%s' shares the weights of '%s', but needs '%s' "
+                              "as %s, and it is %s", l->name, l->g->owner, name,
+                              sunup__shape_text(&shape, room[0]),
+                              sunup__shape_text(&v->shape, room[1]));
+}
+
 static sunup_value *tensor(const struct layer_site *l, const char *part, bool state,
                            sunup_shape shape, sunup_init init)
 {
     char name[256];
-    const int n = snprintf(name, sizeof name, "%s.%s", l->name, part);
+    const char *owner = l->g->owner ? l->g->owner : l->name;
+    const int n = snprintf(name, sizeof name, "%s.%s", owner, part);
     if (n < 0 || n >= (int)sizeof name)
         return sunup__graph_error(l->g, SUNUP_E_ARGUMENT, "layer name of %d letters is too long",
                                   n);
+    if (l->g->owner) return borrow(l, name, shape);
     return state ? sunup_state(l->g, name, shape, init) : sunup_parameter(l->g, name, shape, init);
 }
 

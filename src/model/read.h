@@ -32,6 +32,8 @@ struct scope {
     int entry;          /* the value that `in` means here; -1: none */
     int previous;       /* the value that the next layer reads; -1: none */
     int depth;
+    const char *borrower; /* names from here on with this prefix share the weights of */
+    const char *owner;    /* those with this one instead; NULL: they have their own   */
     int numbers[KINDS + 1]; /* automatic names used, by kind; the last: repeats */
 };
 
@@ -53,7 +55,7 @@ sunup_status sunup__read_list(struct reader *r, struct scope *s, const struct ya
 sunup_status sunup__read_grow(struct reader *r);
 sunup_status sunup__read_new_name(const struct reader *r, const struct yaml *at, const char *name);
 /* Number of the value that a node names. */
-sunup_status sunup__read_input_name(struct reader *r, const struct scope *s, const struct yaml *y,
+sunup_status sunup__read_input_name(const struct reader *r, const struct scope *s, const struct yaml *y,
                                     int *value);
 int sunup__read_values(const struct reader *r);
 

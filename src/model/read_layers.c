@@ -18,6 +18,7 @@ struct key_list {
     enum key key[MAX_KEYS];
     bool required[MAX_KEYS];
     bool lone, lone_inputs; /* what a value without a key may be */
+    bool weights;           /* the kind has some */
 };
 
 /* -------------------------------------------------------------------------- tables --- */
@@ -38,6 +39,7 @@ static struct key_list keys_of(const struct layer_kind *kind)
         s += *s == ' ';
         for (int k = 0; k < KEYS; k++) {
             if (!starts_with_word(s, sunup__key_name((enum key)k), &length)) continue;
+            list.weights |= k == KEY_weights;
             list.required[list.n] = s[length] == '!';
             list.key[list.n++] = (enum key)k;
         }
@@ -143,7 +145,7 @@ static sunup_status unknown_value(const struct reader *r, const struct yaml *at,
                              sunup__hint(hint, name, sunup__read_values(r), r->names));
 }
 
-sunup_status sunup__read_input_name(struct reader *r, const struct scope *s, const struct yaml *n,
+sunup_status sunup__read_input_name(const struct reader *r, const struct scope *s, const struct yaml *n,
                                     int *value)
 {
     const char *name = n->text;
@@ -209,9 +211,45 @@ static sunup_status read_map(struct reader *r, const struct yaml *map, const cha
     TRY(sunup__yaml_known(r->ctx, map, kind, keys->n + 2, words));
     for (int i = 0; i < keys->n; i++) {
         const struct yaml *n = sunup__yaml_get(map, words[i + 2]);
-        if (n) TRY(sunup__read_attribute(r, n, keys->key[i], &list->a[list->n++]));
+        if (n && keys->key[i] != KEY_weights)
+            TRY(sunup__read_attribute(r, n, keys->key[i], &list->a[list->n++]));
     }
     return SUNUP_OK;
+}
+
+/* The layer that l shall share weights with, and what that one shares itself. */
+static sunup_status take_owner(const struct reader *r, const struct yaml *at, int value,
+                               struct layer *l)
+{
+    const struct layer *from =
+        value >= r->d->n_inputs ? &r->d->layers[value - r->d->n_inputs] : NULL;
+    if (!from || from->kind != l->kind)
+        return sunup__yaml_error(r->ctx, at, "%s '%s' cannot share the weights of %s '%s'; the "
+                                 "kinds must be the same",
+                                 l->kind->name, l->name, from ? from->kind->name : "input",
+                                 r->names[value]);
+    l->owner = from->owner ? from->owner : from->name;
+    return SUNUP_OK;
+}
+
+/* `weights: NAME`, or the layer's counterpart in the repeat whose weights this one uses. */
+static sunup_status find_owner(const struct reader *r, const struct scope *s, const struct yaml *at,
+                               const struct yaml *named, struct layer *l)
+{
+    int value;
+    if (named) {
+        TRY(sunup__read_input_name(r, s, named, &value));
+        return take_owner(r, named, value, l);
+    }
+    if (!s->owner) return SUNUP_OK;
+    struct text t = {0};
+    sunup__text(&t, "%s%s", s->owner, l->name + strlen(s->borrower));
+    CHECK(t.s, r->ctx, E_MEMORY, "%s: no memory for a name", r->d->source);
+    value = find_exact(r, "", t.s);
+    const sunup_status status =
+        value >= 0 ? take_owner(r, at, value, l) : unknown_value(r, at, t.s);
+    sunup__free(t.s);
+    return status;
 }
 
 static sunup_status check_required(const struct reader *r, const struct yaml *at,
@@ -265,6 +303,8 @@ static sunup_status read_layer(struct reader *r, struct scope *s, int kind, cons
     if (name_node) TRY(sunup__read_name(r, name_node, &name));
     TRY(full_name(r, s, kind, name, &l.name));
     TRY(sunup__read_new_name(r, name_node ? name_node : at, l.name));
+    if (keys.weights)
+        TRY(find_owner(r, s, at, map ? sunup__yaml_get(value, "weights") : NULL, &l));
     TRY(check_required(r, at, &l, &keys, &list));
     TRY(keep_attributes(r, &list, &l));
     TRY(read_inputs(r, s, inputs, &l));
@@ -278,44 +318,74 @@ static sunup_status read_layer(struct reader *r, struct scope *s, int kind, cons
 
 /* ------------------------------------------------------------------- lists, repeats --- */
 
+struct repeat {
+    const char *name, *owner; /* owner: the repeat whose weights it uses; NULL: its own */
+    const struct yaml *layers;
+};
+
 /* One round: its own names, and `in` is what the round reads. */
-static sunup_status read_round(struct reader *r, struct scope *s, const char *name, int round,
-                               const struct yaml *layers)
+static sunup_status read_round(struct reader *r, struct scope *s, const struct repeat *p, int round)
 {
     struct text prefix = {0};
-    sunup__text(&prefix, "%s.%d.", name, round);
+    sunup__text(&prefix, "%s.%d.", p->name, round);
     CHECK(prefix.s, r->ctx, E_MEMORY, "%s: no memory for a name", r->d->source);
     struct scope inner = {.outer = s,
                           .prefix = prefix.s,
                           .entry = s->previous,
                           .previous = s->previous,
-                          .depth = s->depth + 1};
-    const sunup_status status = sunup__read_list(r, &inner, layers);
+                          .depth = s->depth + 1,
+                          .borrower = p->owner ? p->name : s->borrower,
+                          .owner = p->owner ? p->owner : s->owner};
+    const sunup_status status = sunup__read_list(r, &inner, p->layers);
     s->previous = inner.previous;
     sunup__free(prefix.s);
     return status;
 }
 
+/* The full name of the earlier repeat that is called so, from the innermost scope outwards. */
+static sunup_status find_repeat(const struct reader *r, const struct scope *s,
+                                const struct yaml *at, const char **full)
+{
+    const char *name;
+    TRY(sunup__read_name(r, at, &name));
+    for (; s; s = s->outer) {
+        struct text t = {0};
+        sunup__text(&t, "%s%s", s->prefix, name);
+        *full = t.s ? sunup__arena_strdup(&r->d->arena, t.s) : NULL;
+        sunup__free(t.s);
+        CHECK(*full, r->ctx, E_MEMORY, "%s: no memory for a name", r->d->source);
+        const size_t n = strlen(*full);
+        for (int i = 0; i < sunup__read_values(r); i++)
+            if (strncmp(r->names[i], *full, n) == 0 && strncmp(r->names[i] + n, ".1.", 3) == 0)
+                return SUNUP_OK;
+    }
+    return sunup__yaml_error(r->ctx, at, "no earlier repeat is named '%.60s'", name);
+}
+
 static sunup_status read_repeat(struct reader *r, struct scope *s, const struct yaml *at,
                                 const struct yaml *value)
 {
-    static const char *const words[] = {"name", "times", "layers"};
+    static const char *const words[] = {"name", "times", "layers", "inputs", "weights"};
     if (!value || value->kind != YAML_MAP)
         return sunup__yaml_error(r->ctx, at, "repeat needs a map with times and layers");
-    TRY(sunup__yaml_known(r->ctx, value, "repeat", 3, words));
+    TRY(sunup__yaml_known(r->ctx, value, "repeat", 5, words));
     const struct yaml *times = sunup__yaml_get(value, "times");
     const struct yaml *layers = sunup__yaml_get(value, "layers");
     const struct yaml *name_node = sunup__yaml_get(value, "name");
+    const struct yaml *input = sunup__yaml_get(value, "inputs");
+    const struct yaml *weights = sunup__yaml_get(value, "weights");
     if (!times || !layers) return sunup__yaml_error(r->ctx, at, "repeat needs times and layers");
     if (s->depth >= MAX_DEPTH)
         return sunup__yaml_error(r->ctx, at, "more than %d repeats inside each other",
                                  (int)MAX_DEPTH);
     double rounds;
-    const char *name = NULL;
+    struct repeat p = {.layers = layers};
     TRY(sunup__read_whole(r, times, "times", 1, &rounds));
-    if (name_node) TRY(sunup__read_name(r, name_node, &name));
-    TRY(full_name(r, s, KINDS, name, &name));
-    for (int i = 1; i <= (int)rounds; i++) TRY(read_round(r, s, name, i, layers));
+    if (name_node) TRY(sunup__read_name(r, name_node, &p.name));
+    if (weights) TRY(find_repeat(r, s, weights, &p.owner));
+    if (input) TRY(sunup__read_input_name(r, s, input, &s->previous));
+    TRY(full_name(r, s, KINDS, p.name, &p.name));
+    for (int i = 1; i <= (int)rounds; i++) TRY(read_round(r, s, &p, i));
     return SUNUP_OK;
 }
 

@@ -169,6 +169,8 @@ sunup_status sunup__read_attribute(const struct reader *r, const struct yaml *y,
         return read_choice(r, y, what, &start, &a->v[0]);
     case RISE:
         return read_choice(r, y, what, &rise, &a->v[0]);
+    case LAYER_NAME: /* no number: read_layers.c knows the layers */
+        break;
     }
     return SUNUP_OK;
 }

@@ -237,6 +237,41 @@ static void knows_every_kind(void **state)
     check_output(m, SUNUP_SHAPE(2, 7, 4));
 }
 
+/* Weights once, gradients added: d(sum of both)/dw = d of each. */
+static void shares_weights(void **state)
+{
+    (void)state;
+    sunup_model *m = good("model:\n  inputs: [{name: a, shape: [3]}, {name: b, shape: [3]}]\n  layers:\n"
+                          "    - repeat: {name: one, times: 1, inputs: a, layers: &t [linear: 4, relu, "
+                          "batch_norm, repeat: {times: 2, layers: [linear: 4]}]}\n"
+                          "    - repeat: {name: two, times: 1, inputs: b, weights: one, layers: *t}\n"
+                          "    - linear: {name: last, out_features: 4, weights: one.1.repeat1.2.linear1}\n"
+                          "    - linear: {name: more, out_features: 4, weights: last}\n"
+                          "    - add: [one.1.repeat1.2.linear1, more]\n");
+    assert_int_equal(sunup_model_parameters(m), 8);
+    assert_int_equal(sunup_model_states(m), 2);
+    check_tensor(m, "one.1.linear1.weight", SUNUP_SHAPE(3, 4));
+    sunup_graph *g;
+    assert_int_equal(sunup__model_graph(m, 2, true, &g), SUNUP_OK);
+    assert_int_equal(g->n_averages, 4); /* each use moves the running statistics */
+    sunup_graph_destroy(&g);
+    check_output(m, SUNUP_SHAPE(2, 4));
+    bad(VECTOR "    - linear: {name: a, out_features: 5}\n    - linear: {out_features: 4, weights: a}\n",
+        "net.yaml:5:7: 'linear1' shares");
+    bad(VECTOR "    - linear: {name: a, out_features: 5}\n    - linear: {out_features: 4, weights: a}\n",
+        "but needs 'a.weight' as [5, 4], and it is [5, 5]");
+    bad(VECTOR "    - linear: {name: a, out_features: 5, bias: false}\n"
+               "    - linear: {out_features: 5, weights: a}\n",
+        "which has no 'a.bias'");
+    bad(VECTOR "    - linear: {name: a, out_features: 5}\n    - layer_norm: {weights: a}\n",
+        "net.yaml:5:28: layer_norm 'layer_norm1' cannot share the weights of linear 'a'");
+    bad(VECTOR "    - linear: {out_features: 5, weights: x}\n", "the weights of input 'x'");
+    bad(VECTOR "    - linear: {name: abc, out_features: 5}\n    - linear: {out_features: 5, weights: abd}\n",
+        "did you mean 'abc'?");
+    bad(VECTOR "    - relu: {weights: x}\n", "weights");
+    bad(VECTOR "    - repeat: {times: 1, weights: t, layers: [linear: 5]}\n", "no earlier repeat is named 't'");
+}
+
 static void can_be_of_doubles(void **state)
 {
     (void)state;
@@ -464,6 +499,7 @@ int main(void)
         cmocka_unit_test(repeats_a_block),
         cmocka_unit_test(knows_every_kind),
         cmocka_unit_test(finds_neighbours),
+        cmocka_unit_test(shares_weights),
         cmocka_unit_test(can_be_of_doubles),
         cmocka_unit_test(says_which_word_it_does_not_know),
         cmocka_unit_test(says_which_type_it_wants),
