@@ -264,7 +264,7 @@ static void shares_weights(void **state)
                "    - linear: {out_features: 5, weights: a}\n",
         "which has no 'a.bias'");
     bad(VECTOR "    - linear: {name: a, out_features: 5}\n    - layer_norm: {weights: a}\n",
-        "net.yaml:5:28: layer_norm 'layer_norm1' cannot share the weights of linear 'a'");
+        "net.yaml:5:29: layer_norm 'layer_norm1' cannot share the weights of linear 'a'");
     bad(VECTOR "    - linear: {out_features: 5, weights: x}\n", "the weights of input 'x'");
     bad(VECTOR "    - linear: {name: abc, out_features: 5}\n    - linear: {out_features: 5, weights: abd}\n",
         "did you mean 'abc'?");
