@@ -611,9 +611,15 @@ typedef struct sunup_train_options {
     int64_t max_steps;      /* 0: no limit; ends the run early, the schedule still spans all epochs    */
     uint64_t seed;          /* 0: shuffling, dropout, augmentation                                     */
     bool shuffle;           /* true                                                                    */
-    const char *loss;       /* "cross_entropy": or mse l1 bce_with_logits; unless the model has "loss"  */
+    const char *loss;       /* "cross_entropy": or mse l1 bce_with_logits smooth_l1 huber; unless the model has "loss" */
     const char *target;     /* NULL: the data field that is no model input                             */
+    const char *weight;     /* NULL: or a data field; the loss is sum(w l) / sum(w) over the batch     */
     double label_smoothing; /* 0                                                                       */
+    const double *class_weights; /* [n_class_weights] cross_entropy, mean weighted by them, as PyTorch. COPY */
+    const double *pos_weight; /* [n_pos_weight] bce_with_logits: one, or one for each last axis. COPY   */
+    int n_class_weights, n_pos_weight; /* 0: none                                                      */
+    double focal;           /* 0: gamma of (1 - p)^gamma, for cross_entropy and bce_with_logits         */
+    double delta;           /* 1: where smooth_l1 (PyTorch's beta) and huber turn linear                */
     sunup_augment augment;
     sunup_optimizer_options optimizer;
     sunup_schedule_options schedule;

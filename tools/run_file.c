@@ -18,17 +18,22 @@
 #include "inside.h"
 #include "model/model.h"
 
-enum kind { TEXT, PATH, REAL, INTEGER, INT, SEED, BOOL, BETAS, MILESTONES, MEAN, STD, SHAPE };
+enum kind { TEXT, PATH, REAL, INTEGER, INT, SEED, BOOL, BETAS, REALS, MEAN, STD, SHAPE };
 
 struct key {
     const char *name;
     enum kind kind;
     size_t at;
+    size_t count; /* REALS: where the number of them is */
 };
 
 #define RUN(name, kind, member)                                                                    \
     {                                                                                              \
-        name, kind, offsetof(struct run_file, member)                                              \
+        name, kind, offsetof(struct run_file, member), 0                                           \
+    }
+#define RUN_LIST(name, kind, member, n)                                                            \
+    {                                                                                              \
+        name, kind, offsetof(struct run_file, member), offsetof(struct run_file, n)                \
     }
 static const struct key run_keys[] = {
     RUN("model.name", PATH, model), /* `model: net.yaml` is short for it */
@@ -36,7 +41,12 @@ static const struct key run_keys[] = {
     RUN("model.classes", INTEGER, classes),
     RUN("loss", TEXT, o.loss),
     RUN("target", TEXT, o.target),
+    RUN("weight", TEXT, o.weight),
     RUN("label_smoothing", REAL, o.label_smoothing),
+    RUN_LIST("class_weights", REALS, o.class_weights, o.n_class_weights),
+    RUN_LIST("pos_weight", REALS, o.pos_weight, o.n_pos_weight),
+    RUN("focal", REAL, o.focal),
+    RUN("delta", REAL, o.delta),
     RUN("batch", INTEGER, o.batch),
     RUN("shards", INT, o.shards),
     RUN("sum", TEXT, o.sum),
@@ -79,7 +89,7 @@ static const struct key run_keys[] = {
     RUN("schedule.total_steps", REAL, o.schedule.total_steps),
     RUN("schedule.step_size", REAL, o.schedule.step_size),
     RUN("schedule.gamma", REAL, o.schedule.gamma),
-    RUN("schedule.milestones", MILESTONES, o.schedule.milestones),
+    RUN_LIST("schedule.milestones", REALS, o.schedule.milestones, o.schedule.n_milestones),
     RUN("schedule.min_lr", REAL, o.schedule.min_lr),
     RUN("schedule.power", REAL, o.schedule.power),
     RUN("schedule.pct_start", REAL, o.schedule.pct_start),
@@ -93,7 +103,7 @@ enum { N_RUN_KEYS = sizeof run_keys / sizeof run_keys[0] };
 
 #define FIELD(name, kind, member)                                                                  \
     {                                                                                              \
-        name, kind, offsetof(sunup_field_options, member)                                          \
+        name, kind, offsetof(sunup_field_options, member), 0                                       \
     }
 static const struct key field_keys[] = {
     FIELD("name", TEXT, name),          FIELD("path", PATH, path),
@@ -214,8 +224,8 @@ static sunup_status read_value(struct reader *rd, const struct yaml *y, const st
         return sunup__yaml_bool(rd->ctx, y, k->name, to);
     case BETAS:
         return read_betas(rd, y, to);
-    case MILESTONES:
-        return reals(rd, y, k->name, (double **)to, &rd->r->o.schedule.n_milestones);
+    case REALS:
+        return reals(rd, y, k->name, (double **)to, (int *)((char *)base + k->count));
     case MEAN:
     case STD:
         return read_channels(rd, y, k, base);
@@ -362,7 +372,7 @@ static sunup_status override(struct reader *rd, const char *set)
     /* A path given on the command line is relative to where the command stands. */
     const struct key *k = run_key(path);
     const struct key plain = k != NULL
-                                 ? (struct key){k->name, k->kind == PATH ? TEXT : k->kind, k->at}
+                                 ? (struct key){k->name, k->kind == PATH ? TEXT : k->kind, k->at, k->count}
                                  : (struct key){0};
     return k != NULL ? read_value(rd, y, &plain, rd->r) : read_key(rd, path, y, y);
 }
@@ -477,10 +487,11 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     const void *at = (const char *)base + k->at;
     const sunup_field_options *f = base;
     const struct run_file *r = base;
+    const int count = k->kind == REALS ? *(const int *)((const char *)base + k->count) : 0;
     const char *text = k->kind <= PATH ? *(const char *const *)at : NULL;
     if (k->kind <= PATH && text == NULL) return;
     if ((k->kind == MEAN || k->kind == STD) && f->n_channels == 0) return;
-    if (k->kind == MILESTONES && r->o.schedule.n_milestones == 0) return;
+    if (k->kind == REALS && count == 0) return;
     if (k->kind == SHAPE && ((const sunup_shape *)at)->n == 0) return;
     if (at == (const void *)&r->classes && r->classes == 0) return;
     const char *dot = strrchr(k->name, '.');
@@ -514,8 +525,8 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     case BETAS:
         print_reals(to, at, 2);
         break;
-    case MILESTONES:
-        print_reals(to, r->o.schedule.milestones, r->o.schedule.n_milestones);
+    case REALS:
+        print_reals(to, *(const double *const *)at, count);
         break;
     case MEAN:
         print_reals(to, f->mean, f->n_channels);

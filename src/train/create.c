@@ -17,6 +17,7 @@ sunup_train_options sunup_train_defaults(void)
                                  .epochs = 1,
                                  .shuffle = true,
                                  .loss = "cross_entropy",
+                                 .delta = 1,
                                  .optimizer = sunup_optimizer_defaults(),
                                  .schedule = sunup_schedule_defaults(),
                                  .keep_checkpoints = 2,
@@ -32,13 +33,24 @@ static sunup_status copy_string(sunup_trainer *t, const char **s)
     return SUNUP_OK;
 }
 
+static sunup_status copy_numbers(sunup_trainer *t, const double **x, int n)
+{
+    if (n <= 0) return SUNUP_OK;
+    double *copy = sunup__arena_alloc(&t->arena, (size_t)n * sizeof *copy);
+    CHECK(copy != NULL, t->ctx, E_MEMORY, "no memory for the options of a run");
+    *x = memcpy(copy, *x, (size_t)n * sizeof *copy);
+    return SUNUP_OK;
+}
+
 static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *options)
 {
     t->o = options != NULL ? *options : sunup_train_defaults();
     const char **strings[] = {&t->o.loss, &t->o.target, &t->o.run_dir, &t->o.optimizer.type,
                               &t->o.schedule.type, &t->o.split,
-                              &t->o.sum, &t->o.wire};
+                              &t->o.sum, &t->o.wire, &t->o.weight};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) TRY(copy_string(t, strings[i]));
+    TRY(copy_numbers(t, &t->o.class_weights, t->o.n_class_weights));
+    TRY(copy_numbers(t, &t->o.pos_weight, t->o.n_pos_weight));
     if (t->o.loss == NULL) t->o.loss = "cross_entropy";
     if (t->o.sum == NULL) t->o.sum = "tree";
     if (t->o.wire == NULL) t->o.wire = "f32";

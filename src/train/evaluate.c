@@ -12,7 +12,7 @@
 #include "base/system.h"
 #include "train/trainer.h"
 
-enum { SUM_LOSS, SUM_RIGHT, SUM_ROWS, SUM_SAMPLES, SUM_FAILED, SUMS, MISTAKES = 24 };
+enum { SUM_LOSS, SUM_WEIGHT, SUM_RIGHT, SUM_ROWS, SUM_FAILED, SUMS, MISTAKES = 24 };
 
 struct evaluation {
     sunup_trainer *t;
@@ -108,6 +108,12 @@ static void count_classes(struct evaluation *e, const struct pass *p, int64_t fi
     terms[SUM_ROWS] += (double)rows;
 }
 
+static double scalar(const struct pass *p, sunup_value *v)
+{
+    const void *x = sunup__plan_address(p->plan, v);
+    return v->dtype == SUNUP_F64 ? *(const double *)x : (double)*(const float *)x;
+}
+
 static sunup_status evaluate_shard(struct evaluation *e, const struct batch *b, int own,
                                    int64_t first)
 {
@@ -119,12 +125,13 @@ static sunup_status evaluate_shard(struct evaluation *e, const struct batch *b, 
     if (status == SUNUP_OK)
         status = sunup_plan_run(p->plan, (sunup_random_key){.seed = e->t->o.seed});
     TRY(sunup__settle(e->t, status));
-    const void *loss = sunup__plan_address(p->plan, p->loss);
     double *terms = e->terms + own * e->n;
-    terms[SUM_LOSS] += (double)count * (p->loss->dtype == SUNUP_F64 ? *(const double *)loss
-                                                                    : (double)*(const float *)loss);
     const bool first_of_group = e->t->member == 0;
-    if (first_of_group) terms[SUM_SAMPLES] += (double)count;
+    terms[SUM_LOSS] += (double)count * scalar(p, p->loss);
+    if (p->weight != NULL)
+        terms[SUM_WEIGHT] += (double)count * scalar(p, p->weight);
+    else if (first_of_group)
+        terms[SUM_WEIGHT] += (double)count;
     if (e->classes > 0 && (p->cut || first_of_group)) count_classes(e, p, first, terms);
     return SUNUP_OK;
 }
@@ -211,7 +218,7 @@ static sunup_status run(struct evaluation *e, sunup_metrics *metrics)
     }
     *metrics = (sunup_metrics){.step = t->step,
                                .epoch = (double)t->step / (double)t->steps_per_epoch,
-                               .loss = sum[SUM_LOSS] / sum[SUM_SAMPLES],
+                               .loss = sum[SUM_WEIGHT] > 0 ? sum[SUM_LOSS] / sum[SUM_WEIGHT] : 0,
                                .accuracy = e->classes > 0 ? sum[SUM_RIGHT] / sum[SUM_ROWS] : NAN,
                                .lr = NAN,
                                .grad_norm = NAN,

@@ -78,6 +78,7 @@ sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p)
     p->whole = p->graph;
     p->graph = sunup__split_graph(p->split);
     p->loss = sunup__split_share(p->split, p->loss);
+    if (p->weight != NULL) p->weight = sunup__split_share(p->split, p->weight);
     if (p->correct != NULL) p->correct = sunup__split_share(p->split, p->correct);
     if (p->output != NULL) {
         p->cut = sunup__split_is_cut(p->split, p->output);

@@ -20,90 +20,11 @@ static int64_t aligned(int64_t n)
     return (n + LINE - 1) / LINE * LINE;
 }
 
-/* The data field that is not an input of the network, unless the options name it. */
-static sunup_status find_target(const sunup_trainer *t, const sunup_data *data, sunup_graph *g,
-                                int *field)
-{
-    *field = -1;
-    if (t->o.target != NULL) {
-        *field = sunup__data_field(data, t->o.target);
-        CHECK(*field >= 0, t->ctx, E_ARGUMENT, "the data have no field '%s' for the target",
-              t->o.target);
-        return SUNUP_OK;
-    }
-    for (int i = 0; i < data->n_fields; i++) {
-        if (sunup_graph_find(g, data->fields[i].name) != NULL) continue;
-        CHECK(*field < 0, t->ctx, E_ARGUMENT,
-              "fields '%s' and '%s' of the data are both no input of the network; say which is the "
-              "target",
-              data->fields[*field].name, data->fields[i].name);
-        *field = i;
-    }
-    CHECK(*field >= 0, t->ctx, E_ARGUMENT,
-          "all %d fields of the data are inputs of the network; there is no target for loss '%s'",
-          data->n_fields, t->o.loss);
-    return SUNUP_OK;
-}
-
 static sunup_shape batch_shape(int64_t count, const sunup_shape *sample)
 {
     sunup_shape s = {.n = sample->n + 1, .d = {count}};
     for (int i = 0; i < sample->n; i++) s.d[i + 1] = sample->d[i];
     return s;
-}
-
-/* Floats of the data are f32; a network of f64 converts at its border. */
-static sunup_value *as_dtype(sunup_value *v, sunup_dtype dtype)
-{
-    const sunup_dtype has = sunup_value_dtype(v);
-    return has == dtype || has == SUNUP_I32 ? v : sunup_cast(v, dtype);
-}
-
-/* A target that has one axis less than the output of width 1 ([N] and [N, 1]) means the same. */
-static sunup_value *like_output(sunup_value *target, sunup_value *output)
-{
-    const sunup_shape a = sunup_value_shape(target), b = sunup_value_shape(output);
-    return sunup__elements(&a) == sunup__elements(&b) ? sunup_reshape(target, b) : target;
-}
-
-static sunup_value *named_loss(const sunup_trainer *t, sunup_value *output, sunup_value *target)
-{
-    if (strcmp(t->o.loss, "cross_entropy") == 0)
-        return sunup_cross_entropy(output, target, NULL, t->o.label_smoothing);
-    sunup_value *y = like_output(as_dtype(target, sunup_value_dtype(output)), output);
-    if (strcmp(t->o.loss, "mse") == 0) return sunup_mse(output, y);
-    if (strcmp(t->o.loss, "l1") == 0) return sunup_l1(output, y);
-    return sunup_bce_with_logits(output, y, NULL, NULL);
-}
-
-/* Fraction of rows whose largest logit is the label. */
-static sunup_value *fraction_right(sunup_value *output, sunup_value *label)
-{
-    sunup_value *guess = sunup_argmax(output, -1);
-    const sunup_dtype dtype = sunup_value_dtype(output);
-    sunup_value *same = sunup_compare(sunup_cast(guess, dtype), sunup_cast(label, dtype), SUNUP_EQ);
-    return sunup_mean(same, 0, NULL, false);
-}
-
-static sunup_status add_loss(sunup_trainer *t, const sunup_data *data, struct pass *p)
-{
-    sunup_graph *g = p->graph;
-    p->output = sunup_graph_find(g, "output");
-    p->loss = sunup_graph_find(g, "loss");
-    CHECK(p->output != NULL || p->loss != NULL, t->ctx, E_ARGUMENT,
-          "the network marks neither an \"output\" nor a \"loss\" (sunup_graph_output)");
-    if (p->loss != NULL) return SUNUP_OK;
-    int field;
-    TRY(find_target(t, data, g, &field));
-    const struct field *f = &data->fields[field];
-    const bool label = strcmp(t->o.loss, "cross_entropy") == 0;
-    CHECK(!label || f->dtype == SUNUP_I32, t->ctx, E_ARGUMENT,
-          "field '%s' holds %s numbers, but loss cross_entropy needs class labels (label: true)",
-          f->name, sunup_dtype_name(f->dtype));
-    p->target = sunup_input(g, f->name, f->dtype, batch_shape(p->count, &f->shape));
-    p->loss = named_loss(t, p->output, p->target);
-    if (label) p->correct = fraction_right(p->output, p->target);
-    return SUNUP_OK;
 }
 
 /* Every input of the graph (the target is one) with the data field of its name. */
@@ -174,10 +95,11 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
 {
     const int n = (p->training ? t->model->n_parameters : 0) + p->n_averages;
     sunup_value **outputs =
-        sunup__arena_alloc(&p->graph->arena, (size_t)(n + 4) * sizeof(sunup_value *));
+        sunup__arena_alloc(&p->graph->arena, (size_t)(n + 5) * sizeof(sunup_value *));
     CHECK(outputs != NULL, t->ctx, E_MEMORY, "no memory for %d outputs", n);
     int n_outputs = 0;
     outputs[n_outputs++] = p->loss;
+    if (p->weight != NULL) outputs[n_outputs++] = p->weight;
     if (p->correct != NULL && p->training) outputs[n_outputs++] = p->correct;
     if (p->output != NULL && !p->training) outputs[n_outputs++] = p->output;
     if (p->split != NULL && p->correct != NULL && !p->training) outputs[n_outputs++] = p->labels;
@@ -193,7 +115,7 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
 static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct pass *p)
 {
     TRY(sunup__model_graph(t->model, p->count, p->training, &p->graph));
-    TRY(add_loss(t, data, p));
+    TRY(sunup__train_add_loss(t, data, p));
     TRY(sunup_graph_finish(p->graph));
     p->labels = p->target;
     if (t->o.parts > 1) TRY(sunup__pass_split(t, p));
@@ -231,17 +153,6 @@ sunup_status sunup__pass_load(const struct pass *p, void *const *fields)
         if (sunup__plan_address(p->plan, p->inputs[i]) != NULL)
             TRY(sunup_plan_bind(p->plan, p->inputs[i], fields[p->fields[i]]));
     return SUNUP_OK;
-}
-
-static sunup_status check_loss_name(sunup_trainer *t)
-{
-    static const char *const losses[] = {"cross_entropy", "mse", "l1", "bce_with_logits"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(t->o.loss, losses[i]) == 0) return SUNUP_OK;
-    char hint[HINT_TEXT];
-    RAISE(t->ctx, E_ARGUMENT,
-          "there is no loss '%s'%s; known are cross_entropy, mse, l1, bce_with_logits", t->o.loss,
-          sunup__hint(hint, t->o.loss, 4, losses));
 }
 
 static sunup_status check_sum(sunup_trainer *t)
@@ -289,11 +200,9 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
           (long long)samples);
     CHECK(o->epochs >= 0 && isfinite(o->epochs), t->ctx, E_ARGUMENT,
           "epochs is %g; it must be 0 or more", o->epochs);
-    CHECK(o->label_smoothing >= 0 && o->label_smoothing < 1, t->ctx, E_ARGUMENT,
-          "label_smoothing is %g; it must be in [0, 1)", o->label_smoothing);
     TRY(check_sum(t));
     TRY(check_wire(t));
-    return check_loss_name(t);
+    return sunup__train_check_loss(t);
 }
 
 static sunup_status lay_out_terms(sunup_trainer *t)

@@ -1,6 +1,6 @@
 /* train.h - the loop and what it leaves behind: checkpoints, metrics, events, the report.
  *
- * Files: trainer.c (a step: the whole flow), run.c (a whole run), create.c, setup.c and slices.c (before it),
+ * Files: trainer.c (a step: the whole flow), run.c (a whole run), create.c, setup.c, loss.c and slices.c (before it),
  * evaluate.c, checkpoint.c, nonfinite.c, record.c (JSON Lines), tensorboard.c (event file), report.c (one HTML file).
  */
 #ifndef SUNUP_TRAIN_H

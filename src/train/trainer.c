@@ -87,10 +87,12 @@ static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard
     if (status == SUNUP_OK) status = sunup_plan_run(t->pass->plan, key);
     sunup__trace_add(t->ctx, TRACE_PHASE, "shard", shard, traced_s);
     TRY(sunup__settle(t, status));
-    double loss = 0, correct = 0;
+    double loss = 0, weight = 1, correct = 0;
     TRY(scalar(t, t->pass->loss, &loss));
+    if (t->pass->weight != NULL) TRY(scalar(t, t->pass->weight, &weight));
     if (t->pass->correct != NULL) TRY(scalar(t, t->pass->correct, &correct));
     put_number(slot, t->terms.extras + EXTRA_LOSS, sunup__train_f64(t), loss);
+    put_number(slot, t->terms.extras + EXTRA_WEIGHT, sunup__train_f64(t), weight);
     put_number(slot, t->terms.extras + EXTRA_CORRECT, sunup__train_f64(t), correct);
     put_number(slot, t->terms.extras + EXTRA_STOP, sunup__train_f64(t), t->stop ? 1 : 0);
     sunup__exchange_push(t->exchange);
@@ -104,7 +106,7 @@ struct step_work {
     sunup_status mine;  /* of this rank's shards of the batch */
     bool seen;          /* what all shards of the batch say beside their gradients: */
     sunup_status found; /* no step is made if it is not OK */
-    double loss, correct, data_s;
+    double loss, weight, correct, data_s; /* loss: before it is divided by weight */
     bool stop;
 };
 
@@ -168,6 +170,7 @@ static sunup_status see_batch(struct step_work *s)
     const double loss = number_at(total, t->terms.extras + EXTRA_LOSS, f64) / t->o.shards;
     if (!isfinite(loss)) return sunup__train_find_nan(t, s->batch);
     s->loss += loss;
+    s->weight += number_at(total, t->terms.extras + EXTRA_WEIGHT, f64) / t->o.shards;
     s->correct += number_at(total, t->terms.extras + EXTRA_CORRECT, f64) / t->o.shards;
     s->stop = s->stop || number_at(total, t->terms.extras + EXTRA_STOP, f64) > 0;
     return SUNUP_OK;
@@ -219,8 +222,9 @@ static sunup_status sum_batches(struct step_work *s)
     for (int i = 0; i < t->o.accumulate; i++) {
         int64_t nothing = 0;
         TRY(sum_batch(s));
+        /* The weight must be known before the gradient is scaled. */
+        if (t->sum_room != NULL || t->pass->weight != NULL) TRY(combine(s, 1, &nothing));
         if (t->sum_room == NULL) continue;
-        TRY(combine(s, 1, &nothing));
         add_batch(t, i == 0);
     }
     t->sum = t->sum_room != NULL ? t->sum_room : sunup__exchange_total(t->exchange);
@@ -249,7 +253,8 @@ static sunup_status update_weights(struct step_work *s, double lr, double *norm)
 {
     sunup_trainer *t = s->t;
     const struct optimizer_ranks ranks = {combine, give, s};
-    const double scale = 1.0 / ((double)t->o.shards * t->o.accumulate);
+    const double weight = t->pass->weight != NULL ? s->weight : t->o.accumulate;
+    const double scale = weight > 0 ? 1.0 / (t->o.shards * weight) : 0;
     if (t->hears) sunup__optimizer_seen(t->optimizer);
     const sunup_status status =
         sunup__optimizer_step(t->optimizer, lr, scale, t->sum, t->model->flat, &ranks, norm);
@@ -299,7 +304,7 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
     if (metrics != NULL)
         *metrics = (sunup_metrics){.step = t->step,
                                    .epoch = (double)t->step / (double)t->steps_per_epoch,
-                                   .loss = s.loss / t->o.accumulate,
+                                   .loss = s.weight > 0 ? s.loss / s.weight : 0,
                                    .accuracy =
                                        t->pass->correct != NULL ? s.correct / t->o.accumulate : NAN,
                                    .lr = lr,

@@ -8,7 +8,7 @@
 #include "train/train.h"
 
 /* One number that every shard adds to the sum beside its gradients. */
-enum extra { EXTRA_LOSS, EXTRA_CORRECT, EXTRA_STOP, EXTRA_FAILED, EXTRAS };
+enum extra { EXTRA_LOSS, EXTRA_WEIGHT, EXTRA_CORRECT, EXTRA_STOP, EXTRA_FAILED, EXTRAS };
 
 /* A graph of the network with its loss, ready to run on one shard of `count` samples. */
 struct pass {
@@ -17,6 +17,7 @@ struct pass {
     sunup_graph *graph;
     sunup_plan *plan;
     sunup_value *output, *target, *loss, *correct; /* correct, target: NULL if there is none */
+    sunup_value *weight; /* loss is to be divided by it, after both are summed; NULL: by 1 */
     int n_inputs;
     sunup_value **inputs;    /* with the target, in the order of the data's fields           */
     int *fields;             /* data field of each                                           */
@@ -24,7 +25,7 @@ struct pass {
     int n_averages;
     sunup_value **averages; /* training: what graph->averages take in                       */
     sunup_value *labels;    /* of output's rows: the target, or the own parts of it         */
-    /* In parts: graph is split's. loss and correct are the own share of the whole. */
+    /* In parts: graph is split's. loss, weight and correct are the own share of the whole. */
     struct split *split;
     sunup_graph *whole;
     bool cut; /* output holds the own parts, else every rank of the group has all of it */
@@ -108,6 +109,9 @@ sunup_status sunup__train_check_options(sunup_trainer *t);
 sunup_status sunup__train_setup(sunup_trainer *t);
 sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
 uint64_t sunup__train_kernels(const sunup_trainer *t);
+/* loss.c */
+sunup_status sunup__train_check_loss(const sunup_trainer *t);
+sunup_status sunup__train_add_loss(sunup_trainer *t, const sunup_data *data, struct pass *p);
 /* parts.c */
 sunup_status sunup__train_check_parts(const sunup_trainer *t);
 sunup_status sunup__join_group(sunup_trainer *t); /* and the shards of this rank */
