@@ -620,6 +620,8 @@ typedef struct sunup_train_options {
     int n_class_weights, n_pos_weight; /* 0: none                                                      */
     double focal;           /* 0: gamma of (1 - p)^gamma, for cross_entropy and bce_with_logits         */
     double delta;           /* 1: where smooth_l1 (PyTorch's beta) and huber turn linear                */
+    const char *const *freeze; /* [n_freeze] names of parameters that are not trained, * for any letters. COPY */
+    int n_freeze;           /* 0                                                                       */
     sunup_augment augment;
     sunup_optimizer_options optimizer;
     sunup_schedule_options schedule;

@@ -108,9 +108,9 @@ static void follow_steps(const sunup_trainer *t, const struct node_file *f, doub
 static double complete_s(const sunup_trainer *t, const double *done_s, double n)
 {
     double last_s = 0;
-    for (int i = 0; i < t->model->n_parameters; i++) {
+    for (int i = 0; i < t->model->n_trained; i++) {
         const int step = sunup__plan_writer(t->pass->plan, t->pass->gradients[i]);
-        if (step >= 0 && (double)t->model->tensors[i].at < n) last_s = fmax(last_s, done_s[step]);
+        if (step >= 0 && (double)sunup__model_trained(t->model, i)->at < n) last_s = fmax(last_s, done_s[step]);
     }
     return last_s;
 }

@@ -18,13 +18,13 @@
 #include "inside.h"
 #include "model/model.h"
 
-enum kind { TEXT, PATH, REAL, INTEGER, INT, SEED, BOOL, BETAS, REALS, MEAN, STD, SHAPE };
+enum kind { TEXT, PATH, REAL, INTEGER, INT, SEED, BOOL, BETAS, REALS, WORDS, MEAN, STD, SHAPE };
 
 struct key {
     const char *name;
     enum kind kind;
     size_t at;
-    size_t count; /* REALS: where the number of them is */
+    size_t count; /* REALS, WORDS: where the number of them is */
 };
 
 #define RUN(name, kind, member)                                                                    \
@@ -47,6 +47,7 @@ static const struct key run_keys[] = {
     RUN_LIST("pos_weight", REALS, o.pos_weight, o.n_pos_weight),
     RUN("focal", REAL, o.focal),
     RUN("delta", REAL, o.delta),
+    RUN_LIST("freeze", WORDS, o.freeze, o.n_freeze),
     RUN("batch", INTEGER, o.batch),
     RUN("shards", INT, o.shards),
     RUN("sum", TEXT, o.sum),
@@ -150,6 +151,23 @@ static sunup_status reals(struct reader *rd, const struct yaml *y, const char *w
     return SUNUP_OK;
 }
 
+/* A word, or a list of them. */
+static sunup_status words(struct reader *rd, const struct yaml *y, const struct key *k,
+                          const char ***list, int *n)
+{
+    *n = y->kind == YAML_LIST ? y->n : 1;
+    *list = sunup__arena_alloc(&rd->r->arena, (size_t)(*n + 1) * sizeof **list);
+    CHECK(*list != NULL, rd->ctx, E_MEMORY, "no memory for '%s'", k->name);
+    for (int i = 0; i < *n; i++) {
+        const struct yaml *at = y->kind == YAML_LIST ? y->item[i] : y;
+        if (at->kind != YAML_TEXT)
+            return sunup__yaml_error(rd->ctx, at, "'%s' must be a list of words", k->name);
+        (*list)[i] = sunup__arena_strdup(&rd->r->arena, at->text);
+        CHECK((*list)[i] != NULL, rd->ctx, E_MEMORY, "no memory for '%s'", k->name);
+    }
+    return SUNUP_OK;
+}
+
 static sunup_status read_betas(struct reader *rd, const struct yaml *y, double *betas)
 {
     double *x;
@@ -224,6 +242,8 @@ static sunup_status read_value(struct reader *rd, const struct yaml *y, const st
         return sunup__yaml_bool(rd->ctx, y, k->name, to);
     case BETAS:
         return read_betas(rd, y, to);
+    case WORDS:
+        return words(rd, y, k, to, (int *)((char *)base + k->count));
     case REALS:
         return reals(rd, y, k->name, (double **)to, (int *)((char *)base + k->count));
     case MEAN:
@@ -487,11 +507,12 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     const void *at = (const char *)base + k->at;
     const sunup_field_options *f = base;
     const struct run_file *r = base;
-    const int count = k->kind == REALS ? *(const int *)((const char *)base + k->count) : 0;
+    const bool list = k->kind == REALS || k->kind == WORDS;
+    const int count = list ? *(const int *)((const char *)base + k->count) : 0;
     const char *text = k->kind <= PATH ? *(const char *const *)at : NULL;
     if (k->kind <= PATH && text == NULL) return;
     if ((k->kind == MEAN || k->kind == STD) && f->n_channels == 0) return;
-    if (k->kind == REALS && count == 0) return;
+    if (list && count == 0) return;
     if (k->kind == SHAPE && ((const sunup_shape *)at)->n == 0) return;
     if (at == (const void *)&r->classes && r->classes == 0) return;
     const char *dot = strrchr(k->name, '.');
@@ -524,6 +545,11 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
         break;
     case BETAS:
         print_reals(to, at, 2);
+        break;
+    case WORDS:
+        for (int i = 0; i < count; i++)
+            (void)fprintf(to, "%s'%s'", i > 0 ? ", " : "[", (*(const char *const *const *)at)[i]);
+        (void)fprintf(to, "]\n");
         break;
     case REALS:
         print_reals(to, *(const double *const *)at, count);

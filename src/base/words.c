@@ -8,7 +8,6 @@
 #include "base/words.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,4 +76,26 @@ char *sunup__hint(char *room, const char *word, int n, const char *const *words)
     room[0] = '\0';
     if (near) snprintf(room, HINT_TEXT, "; did you mean '%s'?", near);
     return room;
+}
+
+/* A mismatch goes back to the last star, which then takes one letter more. */
+bool sunup__matches(const char *pattern, const char *text)
+{
+    const char *star = NULL, *from = text;
+    while (*text != '\0') {
+        if (*pattern == '*') {
+            star = pattern++;
+            from = text;
+        } else if (*pattern == '?' || *pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star != NULL) {
+            pattern = star + 1;
+            text = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*') pattern++;
+    return *pattern == '\0';
 }

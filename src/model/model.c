@@ -2,7 +2,8 @@
  *
  * Owes: the discovery of parameters and states (by building once, batch 2, training), their flat array, their first
  * values, and that every later graph asks for the same ones.
- * Leaves: what the network is to the build callback; files to weights.c; use to predict.c and the trainer.
+ * Leaves: what the network is to the build callback; files to weights.c; what is frozen to freeze.c; use to predict.c
+ * and the trainer.
  * Invariant: tensors move only with sunup__model_move; what lies between them is zero.
  */
 #include "model/model.h"
@@ -125,18 +126,22 @@ static int64_t place(const sunup_model *m, struct model_tensor *t, int64_t at)
     return at + aligned(m, sunup__elements(&t->t.shape));
 }
 
-/* Offsets in elements: the last parameter first, then the states. */
-static void lay_out(sunup_model *m)
+/* Offsets in elements: the last trained parameter first, then the frozen ones, then the states. */
+void sunup__model_lay_out(sunup_model *m)
 {
     int64_t at = 0;
-    for (int i = m->n_parameters - 1; i >= 0; i--) at = place(m, &m->tensors[i], at);
+    m->n_trained = 0;
+    for (int i = 0; i < m->n_parameters; i++)
+        if (!m->tensors[i].frozen) m->trained[m->n_trained++] = i;
+    for (int i = m->n_trained - 1; i >= 0; i--) at = place(m, &m->tensors[m->trained[i]], at);
     m->n_flat_parameters = at;
+    for (int i = 0; i < m->n_parameters; i++)
+        if (m->tensors[i].frozen) at = place(m, &m->tensors[i], at);
     for (int i = 0; i < m->n_states; i++) at = place(m, &m->tensors[m->n_parameters + i], at);
     m->n_flat = at;
 }
 
-/* The flat array is at `memory` from now on. */
-static void settle(sunup_model *m, void *memory)
+void sunup__model_settle(sunup_model *m, void *memory)
 {
     const int64_t width = sunup_dtype_bytes(m->dtype);
     m->flat = memory;
@@ -149,7 +154,7 @@ void sunup__model_move(sunup_model *m, void *memory)
     void *to = memory ? memory : m->home;
     memcpy(to, m->flat, (size_t)(m->n_flat * sunup_dtype_bytes(m->dtype)));
     sunup__predictor_end(&m->predictor); /* it knows the old addresses */
-    settle(m, to);
+    sunup__model_settle(m, to);
     if (to != m->home) sunup__release_pages(m->home);
 }
 
@@ -164,7 +169,7 @@ static sunup_status allocate(sunup_model *m)
     CHECK(m->home, m->ctx, E_MEMORY, "%s: no memory for %lld weights (%lld bytes)", m->source,
           (long long)m->n_flat, (long long)(m->n_flat * width));
     memset(m->home, 0, (size_t)(m->n_flat * width));
-    settle(m, m->home);
+    sunup__model_settle(m, m->home);
     return SUNUP_OK;
 }
 
@@ -178,7 +183,8 @@ static sunup_status discover(sunup_model *m)
         m->n_states = count_kind(g, SOURCE_STATE);
         const size_t n = (size_t)(m->n_parameters + m->n_states);
         m->tensors = sunup__arena_alloc(&m->arena, n * sizeof *m->tensors);
-        if (!m->tensors || !list_kind(m, g, SOURCE_PARAMETER, m->tensors) ||
+        m->trained = sunup__arena_alloc(&m->arena, n * sizeof *m->trained);
+        if (!m->tensors || !m->trained || !list_kind(m, g, SOURCE_PARAMETER, m->tensors) ||
             !list_kind(m, g, SOURCE_STATE, m->tensors + m->n_parameters))
             status = sunup__raise(m->ctx, SUNUP_E_MEMORY, "%s: no memory to list %d tensors",
                                   m->source, (int)n);
@@ -190,7 +196,7 @@ static sunup_status discover(sunup_model *m)
 static sunup_status fill_model(sunup_model *m, uint64_t seed)
 {
     TRY(discover(m));
-    lay_out(m);
+    sunup__model_lay_out(m);
     TRY(allocate(m));
     return sunup__model_reset(m, seed);
 }

@@ -1,7 +1,8 @@
 /* model.h - a network and its weights: built again for every batch size and mode, weights kept once.
  *
  * Weights live in one flat array: parameters in reverse order of making (the order in which backward finishes them,
- * so that a bucket of neighbours is complete early), each 64-byte aligned, then states. Gradients use the same order.
+ * so that a bucket of neighbours is complete early), each 64-byte aligned, then frozen ones, then states. Gradients use
+ * the same order.
  * While a trainer of the model exists the array is where ranks exchange it.
  */
 #ifndef SUNUP_MODEL_H
@@ -14,7 +15,7 @@ struct model_tensor {
     sunup_tensor t;
     int64_t at; /* element offset in the flat array                       */
     sunup_init init;
-    bool state;
+    bool state, frozen;
 };
 
 struct sunup_model {
@@ -26,7 +27,8 @@ struct sunup_model {
     struct arena arena;
     struct model_tensor *tensors; /* parameters, then states, in order of making; .at says where */
     int n_parameters, n_states;
-    int64_t n_flat_parameters, n_flat; /* elements: parameters (padded), all */
+    int n_trained, *trained; /* parameters that are not frozen: their places in tensors */
+    int64_t n_flat_parameters, n_flat; /* elements: trained parameters (padded), all */
     void *flat; /* home, or where a trainer keeps the weights */
     void *home; /* the model's own memory for them */
     uint64_t seed;
@@ -60,6 +62,16 @@ sunup_status sunup__model_reset(sunup_model *m, uint64_t seed); /* initial weigh
 /* The weights move to memory (n_flat elements, 64-byte aligned), NULL: back home, which cannot fail. Addresses of
  * tensors are new, and home takes no room meanwhile. */
 void sunup__model_move(sunup_model *m, void *memory);
+/* From now on the parameters that match one of the patterns (sunup__matches) are not trained, all others are. Weights
+ * are at home. E_ARGUMENT, and nothing is changed, where a pattern matches none or nothing is left. */
+sunup_status sunup__model_freeze(sunup_model *m, int n, const char *const *patterns);
+void sunup__model_lay_out(sunup_model *m);              /* places, by what is frozen */
+void sunup__model_settle(sunup_model *m, void *memory); /* the flat array is there from now on */
+uint64_t sunup__model_frozen(const sunup_model *m); /* which: a hash of the names, 0 if none */
+static inline const struct model_tensor *sunup__model_trained(const sunup_model *m, int i)
+{
+    return &m->tensors[m->trained[i]];
+}
 void sunup__predictor_end(struct predictor *p);
 
 /* YAML, read through base/yaml.h, which run files use too (read.c, layers.def): the model under the key `model`; other

@@ -34,11 +34,11 @@ struct entry {
 };
 
 struct position {
-    int64_t batch, shards, wire, accumulate, parts, split, seed, step, evaluated, updates, bad, kernels;
+    int64_t batch, shards, wire, accumulate, parts, split, seed, frozen, step, evaluated, updates, bad, kernels;
     double best, scale;
 };
 
-enum { ENTRIES = 14 };
+enum { ENTRIES = 15 };
 
 static void list_entries(struct position *p, struct entry e[ENTRIES])
 {
@@ -49,6 +49,7 @@ static void list_entries(struct position *p, struct entry e[ENTRIES])
                                         {"parts", &p->parts, NULL, "parts", "1"},
                                         {"split", &p->split, NULL, "split (a letter's code)", "0"},
                                         {"seed", &p->seed, NULL, "seed", NULL},
+                                        {"frozen", &p->frozen, NULL, "freeze: (hash of names)", "0"},
                                         {"step", &p->step, NULL, NULL, NULL},
                                         {"evaluated", &p->evaluated, NULL, NULL, NULL},
                                         {"updates", &p->updates, NULL, NULL, NULL},
@@ -68,6 +69,7 @@ static struct position position_of(const sunup_trainer *t)
                              .parts = t->o.parts,
                              .split = t->o.split != NULL ? t->o.split[0] : 0,
                              .seed = (int64_t)t->o.seed,
+                             .frozen = (int64_t)sunup__model_frozen(t->model),
                              .step = t->step,
                              .evaluated = t->evaluated,
                              .updates = sunup__optimizer_steps(t->optimizer),

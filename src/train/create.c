@@ -42,6 +42,20 @@ static sunup_status copy_numbers(sunup_trainer *t, const double **x, int n)
     return SUNUP_OK;
 }
 
+static sunup_status copy_words(sunup_trainer *t)
+{
+    const int n = t->o.n_freeze > 0 ? t->o.n_freeze : 0;
+    const char **copy = sunup__arena_alloc(&t->arena, (size_t)(n + 1) * sizeof *copy);
+    CHECK(copy != NULL, t->ctx, E_MEMORY, "no memory for the options of a run");
+    for (int i = 0; i < n; i++) {
+        copy[i] = t->o.freeze[i];
+        TRY(copy_string(t, &copy[i]));
+    }
+    t->o.freeze = copy;
+    t->o.n_freeze = n;
+    return SUNUP_OK;
+}
+
 static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *options)
 {
     t->o = options != NULL ? *options : sunup_train_defaults();
@@ -49,6 +63,7 @@ static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *op
                               &t->o.schedule.type, &t->o.split,
                               &t->o.sum, &t->o.wire, &t->o.weight};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) TRY(copy_string(t, strings[i]));
+    TRY(copy_words(t));
     TRY(copy_numbers(t, &t->o.class_weights, t->o.n_class_weights));
     TRY(copy_numbers(t, &t->o.pos_weight, t->o.n_pos_weight));
     if (t->o.loss == NULL) t->o.loss = "cross_entropy";

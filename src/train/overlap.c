@@ -17,9 +17,9 @@ sunup_status sunup__follow_gradients(sunup_trainer *t)
     t->complete = sunup__arena_alloc(&t->arena, (size_t)(plan->n_steps + 1) * sizeof *t->complete);
     CHECK(t->complete != NULL, t->ctx, E_MEMORY, "no memory to follow %d steps", plan->n_steps);
     int last = -1;
-    for (int i = m->n_parameters - 1; i >= 0; i--) {
+    for (int i = m->n_trained - 1; i >= 0; i--) {
         const int step = sunup__plan_writer(plan, t->pass->gradients[i]);
-        const int64_t end = i > 0 ? m->tensors[i - 1].at : n;
+        const int64_t end = i > 0 ? sunup__model_trained(m, i - 1)->at : n;
         last = step > last ? step : last;
         if (last >= 0) t->complete[last] = end;
     }

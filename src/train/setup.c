@@ -65,13 +65,14 @@ static sunup_value *own_value(sunup_value **before, int n, sunup_value *v)
 static sunup_status add_gradients(sunup_trainer *t, struct pass *p)
 {
     const sunup_model *m = t->model;
-    const int n = m->n_parameters, n_averages = p->graph->n_averages;
+    const int n = m->n_trained, n_averages = p->graph->n_averages;
     const size_t room = (size_t)(n + n_averages + 1) * sizeof(sunup_value *);
     sunup_value **parameters = sunup__arena_alloc(&p->graph->arena, room);
     p->gradients = sunup__arena_alloc(&p->graph->arena, room);
     CHECK(parameters != NULL && p->gradients != NULL, t->ctx, E_MEMORY,
           "no memory for %d gradients", n);
-    for (int i = 0; i < n; i++) parameters[i] = sunup_graph_find(p->graph, m->tensors[i].t.name);
+    for (int i = 0; i < n; i++)
+        parameters[i] = sunup_graph_find(p->graph, sunup__model_trained(m, i)->t.name);
     sunup_gradient(p->loss, n, parameters, p->gradients);
     p->n_averages = n_averages;
     p->averages = p->gradients + n;
@@ -93,7 +94,7 @@ sunup_status sunup__pass_bind_weights(const sunup_trainer *t, const struct pass 
 
 static sunup_status compile(sunup_trainer *t, struct pass *p)
 {
-    const int n = (p->training ? t->model->n_parameters : 0) + p->n_averages;
+    const int n = (p->training ? t->model->n_trained : 0) + p->n_averages;
     sunup_value **outputs =
         sunup__arena_alloc(&p->graph->arena, (size_t)(n + 5) * sizeof(sunup_value *));
     CHECK(outputs != NULL, t->ctx, E_MEMORY, "no memory for %d outputs", n);
@@ -202,7 +203,8 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
           "epochs is %g; it must be 0 or more", o->epochs);
     TRY(check_sum(t));
     TRY(check_wire(t));
-    return sunup__train_check_loss(t);
+    TRY(sunup__train_check_loss(t));
+    return sunup__model_freeze(t->model, o->n_freeze, o->freeze);
 }
 
 static sunup_status lay_out_terms(sunup_trainer *t)
@@ -283,6 +285,7 @@ static sunup_status compare_ranks(sunup_trainer *t)
                               (double)o->seed,
                               o->epochs,
                               (double)t->terms.n,
+                              (double)sunup__model_frozen(t->model),
                               t->o.parts,
                               t->o.split != NULL ? t->o.split[0] : 0,
                               sunup__train_by_integers(t),

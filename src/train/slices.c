@@ -17,13 +17,13 @@
 sunup_status sunup__list_parameters(sunup_trainer *t)
 {
     const sunup_model *m = t->model;
-    struct segment *s = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *s);
-    int64_t *at = sunup__arena_alloc(&t->arena, (size_t)(m->n_parameters + 1) * sizeof *at);
+    struct segment *s = sunup__arena_alloc(&t->arena, (size_t)(m->n_trained + 1) * sizeof *s);
+    int64_t *at = sunup__arena_alloc(&t->arena, (size_t)(m->n_trained + 1) * sizeof *at);
     CHECK(s != NULL && at != NULL, t->ctx, E_MEMORY, "no memory for %d parameters",
-          m->n_parameters);
+          m->n_trained);
     t->part_at = at;
-    for (int i = 0; i < m->n_parameters; i++) {
-        const struct model_tensor *p = &m->tensors[m->n_parameters - 1 - i]; /* ascending offsets */
+    for (int i = 0; i < m->n_trained; i++) { /* ascending offsets */
+        const struct model_tensor *p = sunup__model_trained(m, m->n_trained - 1 - i);
         s[i] = (struct segment){.name = p->t.name,
                                 .at = p->at,
                                 .n = sunup__elements(&p->t.shape),
@@ -34,7 +34,7 @@ sunup_status sunup__list_parameters(sunup_trainer *t)
                                            .threads = t->threads,
                                            .f64 = sunup__train_f64(t),
                                            .n = m->n_flat_parameters,
-                                           .n_segments = m->n_parameters,
+                                           .n_segments = m->n_trained,
                                            .segments = s};
     return sunup__optimizer_arrays(t->ctx, &t->o.optimizer, &t->n_arrays);
 }

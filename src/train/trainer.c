@@ -40,8 +40,9 @@ static sunup_status bind_slot(sunup_trainer *t, void *slot)
 {
     if (slot == t->bound) return SUNUP_OK;
     struct pass *p = t->pass;
-    for (int i = 0; i < t->model->n_parameters; i++)
-        TRY(sunup_plan_bind(p->plan, p->gradients[i], element(t, slot, t->model->tensors[i].at)));
+    for (int i = 0; i < t->model->n_trained; i++)
+        TRY(sunup_plan_bind(p->plan, p->gradients[i],
+                            element(t, slot, sunup__model_trained(t->model, i)->at)));
     for (int i = 0; i < p->n_averages; i++)
         TRY(sunup_plan_bind(p->plan, p->averages[i], element(t, slot, t->terms.average_at[i])));
     t->bound = slot;
@@ -68,9 +69,10 @@ static void clear_gaps(const sunup_trainer *t, void *slot)
     const sunup_model *m = t->model;
     const int64_t bytes = sunup_dtype_bytes(m->dtype);
     int64_t end = 0;
-    for (int i = m->n_parameters - 1; i >= 0; i--) {
-        memset(element(t, slot, end), 0, (size_t)((m->tensors[i].at - end) * bytes));
-        end = m->tensors[i].at + sunup__elements(&m->tensors[i].t.shape);
+    for (int i = m->n_trained - 1; i >= 0; i--) {
+        const struct model_tensor *p = sunup__model_trained(m, i);
+        memset(element(t, slot, end), 0, (size_t)((p->at - end) * bytes));
+        end = p->at + sunup__elements(&p->t.shape);
     }
     memset(element(t, slot, end), 0, (size_t)((t->terms.n - end) * bytes));
 }

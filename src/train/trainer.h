@@ -21,7 +21,7 @@ struct pass {
     int n_inputs;
     sunup_value **inputs;    /* with the target, in the order of the data's fields           */
     int *fields;             /* data field of each                                           */
-    sunup_value **gradients; /* training: of model tensor i                                  */
+    sunup_value **gradients; /* training: of trained parameter i                             */
     int n_averages;
     sunup_value **averages; /* training: what graph->averages take in                       */
     sunup_value *labels;    /* of output's rows: the target, or the own parts of it         */
