@@ -564,15 +564,15 @@ typedef struct sunup_augment {
 
 typedef struct sunup_optimizer_options {
     size_t size;
-    const char *type;       /* "sgd": sgd adam adamw adamax rmsprop lars lamb, PyTorch's formulas        */
-    double lr;              /* 0: the type's PyTorch default (sgd 1e-3, adam 1e-3, adamax 2e-3, rmsprop 1e-2) */
+    const char *type;       /* "sgd": sgd adam adamw adamax adagrad rmsprop radam ranger lars lamb       */
+    double lr;              /* 0: the type's PyTorch default (sgd, adam 1e-3, adamax 2e-3, adagrad, rmsprop 1e-2) */
     double momentum;        /* 0                                                                       */
     double dampening;       /* 0                                                                       */
     bool nesterov;          /* false                                                                   */
     double betas[2];        /* 0.9 0.999                                                               */
     double alpha;           /* 0.99: rmsprop                                                           */
     bool centered;          /* false: rmsprop                                                          */
-    double eps;             /* 0: the type's PyTorch default, 1e-8 (lamb 1e-6)                          */
+    double eps;             /* 0: the type's PyTorch default, 1e-8 (lamb 1e-6, adagrad 1e-10)            */
     double weight_decay;    /* -1: the type's PyTorch default (adamw 1e-2, else 0)                      */
     double trust;           /* 1e-3: lars trust coefficient                                            */
     double clip_value;      /* 0: off; |g| <= this, element by element                                  */

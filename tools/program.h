@@ -88,6 +88,7 @@ struct run_file {
     struct field_list train, eval;
     sunup_train_options o;
     const char *numerics; /* NULL: the context's */
+    const char *weights;  /* NULL: first weights are drawn */
     double timeout_s, bucket_bytes;
 };
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);

@@ -39,6 +39,7 @@ static const struct key run_keys[] = {
     RUN("model.name", PATH, model), /* `model: net.yaml` is short for it */
     RUN("model.input", SHAPE, input),
     RUN("model.classes", INTEGER, classes),
+    RUN("weights", PATH, weights),
     RUN("loss", TEXT, o.loss),
     RUN("target", TEXT, o.target),
     RUN("weight", TEXT, o.weight),
@@ -480,7 +481,7 @@ static bool in_zoo(const char *model)
     return sunup__zoo_has(last_part(model)) && !sunup__file_exists(model);
 }
 
-sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model)
+static sunup_status make_model(struct command *c, const struct run_file *r, sunup_model **model)
 {
     const struct app *a = builder(r->model);
     if (a != NULL) return sunup_model_create(c->ctx, a->build, variant(r->model), r->o.seed, model);
@@ -490,6 +491,12 @@ sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_m
           "%s: model.input and model.classes belong to a network by name, but '%s' is none",
           r->path, r->model);
     return sunup_model_load(c->ctx, r->model, r->o.seed, model);
+}
+
+sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model)
+{
+    TRY(make_model(c, r, model));
+    return r->weights != NULL ? sunup_model_load_weights(*model, r->weights) : SUNUP_OK;
 }
 
 /* ----------------------------------------------------------------- print --- */

@@ -153,8 +153,8 @@ static void threads_change_no_bit(void **state)
     (void)state;
     enum { N = 16 * 4000 };
     static float one[N], three[N];
-    static const char *const types[] = {"sgd", "adam", "lars", "lamb"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const types[] = {"sgd", "adam", "ranger", "lars", "lamb"};
+    for (int i = 0; i < 5; i++) {
         sunup_optimizer_options o = sunup_optimizer_defaults();
         o.type = types[i];
         o.clip_norm = 1;

@@ -1,6 +1,6 @@
 /* optimizer.c - one update of flat arrays: norm, clipping, then the type's leaf over fixed chunks.
  *
- * Owes: the step and the memory of the moments. Leaves: formulas to the update leaves, who owns which chunk to
+ * Owes: the step and the memory of the moments. Leaves: formulas to the update leaves, radam's to rectified.c, who owns which chunk to
  * chunks.c, norms to norms.c, tensor-wise rates to layerwise.c, the options' meaning to options.c.
  * Invariant: a step allocates nothing, and its bits depend on options, segments, g, w and moments only, not on slices.
  * If the gradient's norm is not finite, nothing has been written.
@@ -61,9 +61,15 @@ static void name_moments(struct optimizer *opt)
         break;
     case OPT_ADAM:
     case OPT_ADAMW:
+    case OPT_RADAM:
+    case OPT_RANGER:
     case OPT_LAMB:
         m[0].name = "exp_avg";
         m[1].name = "exp_avg_sq";
+        m[2].name = opt->type == OPT_RANGER ? "slow" : NULL;
+        break;
+    case OPT_ADAGRAD:
+        m[0].name = "sum";
         break;
     case OPT_ADAMAX:
         m[0].name = "exp_avg";
@@ -214,6 +220,7 @@ sunup_status sunup__optimizer_step(struct optimizer *opt, double lr, double grad
     const double clip = opt->o.clip_norm > 0 && limit < 1 ? limit : 1;
     job.u = constants(opt, lr, grad_scale * clip);
     if (opt->type == OPT_LARS) sunup__lars_rates(&job);
+    if (opt->type == OPT_RADAM || opt->type == OPT_RANGER) sunup__rectify(&job.u, opt->t + 1);
     sunup__parallel(opt->threads, opt->n_chunks, update_task, &job);
     if (opt->type == OPT_LAMB) TRY(sunup__lamb_update(&job));
     opt->t++;

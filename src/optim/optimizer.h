@@ -12,7 +12,18 @@
 
 enum { CHUNK = 2048 };
 
-enum optimizer_type { OPT_SGD, OPT_ADAM, OPT_ADAMW, OPT_ADAMAX, OPT_RMSPROP, OPT_LARS, OPT_LAMB };
+enum optimizer_type {
+    OPT_SGD,
+    OPT_ADAM,
+    OPT_ADAMW,
+    OPT_ADAMAX,
+    OPT_ADAGRAD,
+    OPT_RMSPROP,
+    OPT_RADAM,
+    OPT_RANGER,
+    OPT_LARS,
+    OPT_LAMB
+};
 
 struct chunk {
     int segment;
@@ -83,6 +94,11 @@ sunup_status sunup__combine_squares(struct step_job *job, int n);
 sunup_status sunup__gradient_squares(struct step_job *job, double *sum);
 /* E_NAN, on all ranks, which name the same tensor. */
 sunup_status sunup__gradient_not_finite(struct step_job *job);
+
+/* rectified.c: adam's constants become radam's at update t, from 1. */
+void sunup__rectify(struct update *u, int64_t t);
+enum { LOOK_AHEAD_STEPS = 6 }; /* ranger: every so many updates the weights go back ... */
+#define LOOK_AHEAD_SHARE 0.5   /* ... to this part of the way from the slow weights     */
 
 /* layerwise.c: rates of each tensor for lars, the whole update for lamb. */
 void sunup__lars_rates(struct step_job *job);

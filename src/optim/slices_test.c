@@ -256,9 +256,9 @@ static void same_bits_as_the_whole(const sunup_optimizer_options *o, bool f64, d
 static void slices_change_no_bit(void **state)
 {
     (void)state;
-    static const char *const types[] = {"sgd",     "adam", "adamw", "adamax",
+    static const char *const types[] = {"sgd",     "adam", "adamw", "adamax", "adagrad", "radam", "ranger",
                                         "rmsprop", "lars", "lamb"};
-    for (int i = 0; i < 14; i++) {
+    for (int i = 0; i < 20; i++) {
         sunup_optimizer_options o = sunup_optimizer_defaults();
         o.type = types[i / 2];
         o.clip_norm = 1;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Golden values of src/optim: what torch.optim and torch.optim.lr_scheduler give on fixed gradients.
 
-Writes optim_golden.h beside this file; run again only when a case is added (needs torch and numpy). lars and lamb,
-which torch lacks, come from the NumPy functions below, written from the papers' algorithms.
+Writes optim_golden.h beside this file; run again only when a case is added (needs torch and numpy). What torch lacks
+(lars, lamb, lookahead, some schedules) comes from the functions below, written from the papers' algorithms.
 """
 import pathlib
 import warnings
@@ -79,6 +79,23 @@ def lamb(lr, weight_decay, betas=(0.9, 0.999), eps=1e-6):
     return update
 
 
+class Lookahead:
+    """Algorithm 1 of Zhang et al. (2019) around another optimizer."""
+
+    def __init__(self, params, inner, k=6, alpha=0.5):
+        self.params, self.inner, self.k, self.alpha, self.t = params, inner, k, alpha, 0
+        self.slow = [p.detach().clone() for p in params]
+
+    def step(self):
+        self.inner.step()
+        self.t += 1
+        if self.t % self.k == 0:
+            with torch.no_grad():
+                for p, s in zip(self.params, self.slow):
+                    s.add_(p - s, alpha=self.alpha)
+                    p.copy_(s)
+
+
 O = torch.optim
 # C options -> a function from element type to weights
 CASES = [
@@ -102,6 +119,15 @@ CASES = [
     ('.type = "rmsprop", .lr = 0.003, .momentum = 0.7, .centered = true, .alpha = 0.9, .weight_decay = 0.05',
      lambda d: by_torch(lambda p: O.RMSprop(p, lr=0.003, momentum=0.7, centered=True, alpha=0.9, weight_decay=0.05,
                                             foreach=False), d)),
+    ('.type = "adagrad"', lambda d: by_torch(lambda p: O.Adagrad(p, foreach=False), d)),
+    ('.type = "adagrad", .lr = 0.1, .eps = 1e-3, .weight_decay = 0.05',
+     lambda d: by_torch(lambda p: O.Adagrad(p, lr=0.1, eps=1e-3, weight_decay=0.05, foreach=False), d)),
+    ('.type = "radam"', lambda d: by_torch(lambda p: O.RAdam(p, foreach=False), d)),
+    ('.type = "radam", .lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-3, .weight_decay = 0.1',
+     lambda d: by_torch(lambda p: O.RAdam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1, foreach=False),
+                        d)),
+    ('.type = "ranger", .lr = 0.02, .betas = {0.95, 0.999}',
+     lambda d: by_torch(lambda p: Lookahead(p, O.RAdam(p, lr=0.02, betas=(0.95, 0.999), foreach=False)), d)),
     ('.type = "sgd", .lr = 0.05, .momentum = 0.9, .clip_norm = 2',
      lambda d: by_torch(lambda p: O.SGD(p, lr=0.05, momentum=0.9, foreach=False), d, clip_norm=2.0)),
     ('.type = "adam", .lr = 0.01, .clip_value = 0.5',

@@ -103,7 +103,7 @@ class Verbs(common.Case):
         self.assertIn("0 failed", self.sunup("check", "gemm:m5n7k3").stdout)
 
     def test_every_optimizer_and_schedule_trains(self):
-        for kind in "sgd adam adamw adamax rmsprop lars lamb".split():
+        for kind in "sgd adam adamw adamax adagrad rmsprop radam ranger lars lamb".split():
             rate = {"sgd": 0.05, "lars": 1.0}.get(kind, 0.003)
             result = self.train("--set", f"optimizer.type={kind}", "--set", f"optimizer.lr={rate}", "--set", "epochs=5")
             self.assertLess(result["loss"], 1.09, kind)

@@ -137,6 +137,23 @@ static void run_adamax(struct check *c)
     sunup__check_close(c, &s.w, s.w_size, TERMS);
 }
 
+static void run_adagrad(struct check *c)
+{
+    struct state s = read_state(c);
+    sunup__check_cost(c, 6.0 * (double)s.n, 20.0 * (double)s.n);
+    CHECK_RUN(c) c->f32->update_adagrad(&s.u, s.n, s.g.f32, s.w.f32, s.v.f32);
+    if (!sunup__check_wanted(c)) return;
+    c->f64->update_adagrad(&s.u, s.n, s.g.f64, s.w.f64, s.v.f64);
+    for (int64_t i = 0; i < s.n; i++) {
+        const double d = gradient_size(&s, i), v = s.v.f64[i];
+        s.v_size[i] = s.v0[i] + d * d;
+        const double step = d / (sqrt(v) + s.u.eps) * (1 + s.v_size[i] / v);
+        s.w_size[i] = weight_size(&s, i, s.u.lr, step);
+    }
+    sunup__check_close(c, &s.v, s.v_size, TERMS);
+    sunup__check_close(c, &s.w, s.w_size, TERMS);
+}
+
 /* |d| / (sqrt(v - a^2) + eps): where v - a^2 cancels, its rounding moves the quotient by more than
  * a rounding; the size covers the quotient's range over that of the square. */
 static double rmsprop_step(const struct state *s, int64_t i, double d)
@@ -209,6 +226,8 @@ static const char *const rmsprop_problems[] = {PROBLEMS, "n1003,momentum", "n100
 const struct leaf_check sunup__check_update_sgd = {"update_sgd", sgd_problems, run_sgd};
 const struct leaf_check sunup__check_update_adam = {"update_adam", adam_problems, run_adam};
 const struct leaf_check sunup__check_update_adamax = {"update_adamax", adam_problems, run_adamax};
+const struct leaf_check sunup__check_update_adagrad = {"update_adagrad", adam_problems,
+                                                       run_adagrad};
 const struct leaf_check sunup__check_update_rmsprop = {"update_rmsprop", rmsprop_problems,
                                                        run_rmsprop};
 const struct leaf_check sunup__check_lamb_direction = {"lamb_direction", lamb_problems, run_lamb};

@@ -11,6 +11,7 @@
  *   adam     m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2
  *            w -= lr / correction1 m / (sqrt(v / correction2) + eps)
  *   adamax   m as adam; v = max(beta2 v, |g| + eps); w -= lr / correction1 m / v
+ *   adagrad  v = v + g^2; w -= lr g / (sqrt(v) + eps)
  *   rmsprop  v = alpha v + (1 - alpha) g^2
  *            s = v; centered: a = alpha a + (1 - alpha) g, s = v - a^2
  *            m = momentum m + g / (sqrt(s) + eps); w -= lr m (momentum 0: no m)
@@ -76,6 +77,15 @@ void NAME(ref_update_adamax)(const struct update *u, int64_t n, const REAL *g, R
         m[i] = average(m[i], d, u->beta1);
         v[i] = RC(old >= now || isnan(old) ? old : now); /* NaN of either stays */
         w[i] = RC(decayed(u, w[i]) - u->lr / u->correction1 * (m[i] / v[i]));
+    }
+}
+
+void NAME(ref_update_adagrad)(const struct update *u, int64_t n, const REAL *g, REAL *w, REAL *v)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double d = gradient(u, g[i], w[i]);
+        v[i] = RC(v[i] + d * d);
+        w[i] = RC(decayed(u, w[i]) - u->lr * (d / (sqrt(v[i]) + u->eps)));
     }
 }
 

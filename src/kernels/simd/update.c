@@ -91,6 +91,18 @@ static void update_adamax(const struct update *u, int64_t n, const float *g, flo
     }
 }
 
+static void update_adagrad(const struct update *u, int64_t n, const float *g, float *w, float *v)
+{
+    const struct gradient c = gradient_of(u);
+    const float lr = (float)u->lr, eps = (float)u->eps;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const float d = gradient(&c, g[i], w[i]);
+        v[i] = FMA(d, d, v[i]);
+        w[i] = c.keep * w[i] - lr * (d / (sqrtf(v[i]) + eps));
+    }
+}
+
 static inline void rmsprop(const struct update *u, int64_t n, const float *g, float *w,
                            float *const state[3], const bool option[2])
 {
@@ -153,6 +165,7 @@ void FILL(update)(struct kernels *k)
     k->f32.update_sgd = update_sgd;
     k->f32.update_adam = update_adam;
     k->f32.update_adamax = update_adamax;
+    k->f32.update_adagrad = update_adagrad;
     k->f32.update_rmsprop = update_rmsprop;
     k->f32.lamb_direction = lamb_direction;
 }
