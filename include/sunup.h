@@ -565,6 +565,8 @@ typedef struct sunup_augment {
 typedef struct sunup_optimizer_options {
     size_t size;
     const char *type;       /* "sgd": sgd adam adamw adamax adagrad rmsprop radam ranger lars lamb       */
+    double lr_batch;        /* 0: lr as it is; else it is for this batch, and scaled to batch * accumulate */
+    const char *lr_scaling; /* "linear": or sqrt                                                        */
     double lr;              /* 0: the type's PyTorch default (sgd, adam 1e-3, adamax 2e-3, adagrad, rmsprop 1e-2) */
     double momentum;        /* 0                                                                       */
     double dampening;       /* 0                                                                       */
@@ -582,15 +584,18 @@ SUNUP_API sunup_optimizer_options sunup_optimizer_defaults(void);
 
 typedef struct sunup_schedule_options {
     size_t size;
-    const char *type;       /* "constant": constant step multistep cosine polynomial one_cycle plateau   */
+    const char *type;       /* "constant": constant step multistep cosine polynomial exponential one_cycle
+                               triangular triangular2 plateau                                         */
     double warmup_steps;    /* 0: linear from warmup_factor*lr                                          */
     double warmup_factor;   /* 0                                                                       */
     double total_steps;     /* 0: the whole run                                                        */
     double step_size, gamma;/* step: every step_size steps times gamma (0.1)                            */
     int n_milestones;
     const double *milestones; /* multistep: at these steps times gamma. COPY                            */
-    double min_lr;          /* 0: cosine, polynomial, plateau end here                                  */
+    double min_lr;          /* 0: cosine, polynomial, exponential, plateau end here, triangles begin    */
     double power;           /* 1: polynomial                                                            */
+    double flat;            /* 0: the part of the run at lr before cosine, polynomial, exponential fall */
+    double step_size_up;    /* 2000: half a cycle of triangular, triangular2                            */
     double pct_start, div_factor, final_div_factor; /* one_cycle: 0.3 25 1e4, lr is the peak; cosine anneal */
     double factor, patience, threshold; /* plateau: 0.1 10 1e-4, fed by the evaluation loss             */
 } sunup_schedule_options;

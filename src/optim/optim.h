@@ -61,6 +61,8 @@ sunup_status sunup__optimizer_step(struct optimizer *opt, double lr, double grad
  * would read again. The piece ends where slices may. seen: all own slices were, so the next step uses them. */
 void sunup__optimizer_see(struct optimizer *opt, const void *g, struct slice piece);
 void sunup__optimizer_seen(struct optimizer *opt);
+/* What lr is multiplied by where it was chosen for lr_batch and a step has `batch` samples. */
+double sunup__optimizer_lr_factor(const sunup_optimizer_options *o, double batch);
 double
 sunup__optimizer_lr(const struct optimizer *opt); /* the options' lr, or the type's default */
 int64_t

@@ -28,6 +28,7 @@ sunup_optimizer_options sunup_optimizer_defaults(void)
     return (sunup_optimizer_options){
         .size = sizeof(sunup_optimizer_options),
         .type = "sgd",
+        .lr_scaling = "linear",
         .betas = {0.9, 0.999},
         .alpha = 0.99,
         .weight_decay = -1,
@@ -65,6 +66,7 @@ static sunup_status check_range(sunup_context *ctx, const char *field, double va
 static sunup_status check_numbers(sunup_context *ctx, const sunup_optimizer_options *o)
 {
     TRY(check_range(ctx, "lr", o->lr, 0, INFINITY));
+    TRY(check_range(ctx, "lr_batch", o->lr_batch, 0, INFINITY));
     TRY(check_range(ctx, "momentum", o->momentum, 0, INFINITY));
     TRY(check_range(ctx, "dampening", o->dampening, -INFINITY, INFINITY));
     TRY(check_range(ctx, "betas[0]", o->betas[0], 0, 1));
@@ -90,6 +92,23 @@ static sunup_status check_combinations(sunup_context *ctx, const sunup_optimizer
     return SUNUP_OK;
 }
 
+static sunup_status check_scaling(sunup_context *ctx, sunup_optimizer_options *o)
+{
+    static const char *const rules[] = {"linear", "sqrt"};
+    char hint[HINT_TEXT];
+    if (o->lr_scaling == NULL) o->lr_scaling = rules[0];
+    CHECK(strcmp(o->lr_scaling, rules[0]) == 0 || strcmp(o->lr_scaling, rules[1]) == 0, ctx,
+          E_ARGUMENT, "there is no optimizer.lr_scaling '%s'%s; known are linear, sqrt",
+          o->lr_scaling, sunup__hint(hint, o->lr_scaling, 2, rules));
+    return SUNUP_OK;
+}
+
+double sunup__optimizer_lr_factor(const sunup_optimizer_options *o, double batch)
+{
+    if (o->lr_batch == 0) return 1;
+    return strcmp(o->lr_scaling, "sqrt") == 0 ? sqrt(batch / o->lr_batch) : batch / o->lr_batch;
+}
+
 sunup_status sunup__optimizer_resolve(sunup_context *ctx, sunup_optimizer_options *o,
                                       enum optimizer_type *type)
 {
@@ -101,6 +120,7 @@ sunup_status sunup__optimizer_resolve(sunup_context *ctx, sunup_optimizer_option
     if (o->lr == 0) o->lr = types[*type].lr;
     if (o->eps == 0) o->eps = types[*type].eps;
     if (o->weight_decay == -1) o->weight_decay = types[*type].weight_decay;
+    TRY(check_scaling(ctx, o));
     TRY(check_numbers(ctx, o));
     return check_combinations(ctx, o, *type);
 }

@@ -3,11 +3,14 @@
  *
  *   warm-up   the first `warmup_steps` updates go in a line from warmup_factor * lr to lr; in front of any type
  *   step, multistep   count updates from the start of the run
- *   cosine, polynomial, one_cycle   fill what warm-up leaves of total_steps, then stay at their end
+ *   cosine, polynomial, exponential, one_cycle   fill what warm-up leaves of total_steps, then stay at their end; all
+ *             but the last one stay at lr first, for the part `flat` of that
+ *   triangular, triangular2   up and down between min_lr and lr, from the end of warm-up on; the second halves the
+ *             height after each cycle
  *   plateau   multiplies by `factor` when the evaluation loss has not improved for more than `patience` evaluations
  *
- * Source: torch.optim.lr_scheduler (LinearLR, StepLR, MultiStepLR, CosineAnnealingLR, PolynomialLR, OneCycleLR with
- * cycle_momentum=False, ReduceLROnPlateau), in closed form.
+ * Source: torch.optim.lr_scheduler (LinearLR, StepLR, MultiStepLR, CosineAnnealingLR, PolynomialLR, ExponentialLR,
+ * CyclicLR and OneCycleLR with cycle_momentum=False, ReduceLROnPlateau), in closed form.
  */
 #include <math.h>
 #include <string.h>
@@ -35,12 +38,13 @@ static double multistep_lr(const struct schedule *s, double t)
     return s->peak_lr * pow(s->o.gamma, passed);
 }
 
-/* The share of the way behind update t: 0 after warm-up, 1 at the end of the run. */
+/* The share of the way down behind update t: 0 while the rate is flat, 1 at the end of the run. */
 static double progress(const struct schedule *s, double t)
 {
     const double length = s->o.total_steps - s->o.warmup_steps;
-    const double done = t - s->o.warmup_steps;
-    return done >= length ? 1 : done / length;
+    const double done = t - s->o.warmup_steps, flat = s->o.flat * length;
+    if (done >= length) return 1;
+    return done <= flat ? 0 : (done - flat) / (length - flat);
 }
 
 static double cosine_between(double from, double to, double share)
@@ -56,6 +60,33 @@ static double cosine_lr(const struct schedule *s, double t)
 static double polynomial_lr(const struct schedule *s, double t)
 {
     return s->o.min_lr + (s->peak_lr - s->o.min_lr) * pow(1 - progress(s, t), s->o.power);
+}
+
+static double exponential_lr(const struct schedule *s, double t)
+{
+    return s->peak_lr * pow(s->o.min_lr / s->peak_lr, progress(s, t));
+}
+
+/* x: cycles behind update t. */
+static double triangle(const struct schedule *s, double x, double shrink)
+{
+    const double height = 1 - fabs(2 * (x - floor(x)) - 1);
+    return s->o.min_lr + (s->peak_lr - s->o.min_lr) * height * pow(shrink, floor(x));
+}
+
+static double cycles(const struct schedule *s, double t)
+{
+    return (t - s->o.warmup_steps) / (2 * s->o.step_size_up);
+}
+
+static double triangular_lr(const struct schedule *s, double t)
+{
+    return triangle(s, cycles(s, t), 1);
+}
+
+static double triangular2_lr(const struct schedule *s, double t)
+{
+    return triangle(s, cycles(s, t), 0.5);
 }
 
 /* The first update runs at peak/div_factor, number pct_start*length - 1 at the peak, the last one at the end value. */
@@ -83,8 +114,9 @@ static const struct {
 } types[] = {
     {"constant", constant_lr, false},    {"step", step_lr, false},
     {"multistep", multistep_lr, false},  {"cosine", cosine_lr, true},
-    {"polynomial", polynomial_lr, true}, {"one_cycle", one_cycle_lr, true},
-    {"plateau", plateau_lr, false},
+    {"polynomial", polynomial_lr, true}, {"exponential", exponential_lr, true},
+    {"one_cycle", one_cycle_lr, true},   {"triangular", triangular_lr, false},
+    {"triangular2", triangular2_lr, false}, {"plateau", plateau_lr, false},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
@@ -102,6 +134,7 @@ sunup_schedule_options sunup_schedule_defaults(void)
         .size = sizeof(sunup_schedule_options),
         .type = "constant",
         .gamma = 0.1,
+        .step_size_up = 2000,
         .power = 1,
         .pct_start = 0.3,
         .div_factor = 25,
@@ -119,8 +152,8 @@ static sunup_status unknown_type(sunup_context *ctx, const char *name)
     char hint[HINT_TEXT] = "";
     if (name) sunup__hint(hint, name, TYPES, names);
     RAISE(ctx, E_ARGUMENT,
-          "schedule.type is '%s'; known are constant step multistep cosine polynomial one_cycle "
-          "plateau%s",
+          "schedule.type is '%s'; known are constant step multistep cosine polynomial exponential "
+          "one_cycle triangular triangular2 plateau%s",
           name ? name : "(null)", hint);
 }
 
@@ -142,6 +175,8 @@ static sunup_status check_numbers(sunup_context *ctx, const sunup_schedule_optio
     TRY(check_range(ctx, "gamma", o->gamma, 0, most));
     TRY(check_range(ctx, "min_lr", o->min_lr, 0, most));
     TRY(check_range(ctx, "power", o->power, 0, most));
+    TRY(check_range(ctx, "flat", o->flat, 0, 1));
+    TRY(check_range(ctx, "step_size_up", o->step_size_up, 1e-9, most));
     TRY(check_range(ctx, "pct_start", o->pct_start, 0, 1));
     TRY(check_range(ctx, "div_factor", o->div_factor, least, most));
     TRY(check_range(ctx, "final_div_factor", o->final_div_factor, least, most));
@@ -155,6 +190,10 @@ static sunup_status check_type(sunup_context *ctx, const struct schedule *s, int
 {
     const sunup_schedule_options *o = &s->o;
     if (types[type].lr == step_lr) TRY(check_range(ctx, "step_size", o->step_size, 1e-9, 1e300));
+    CHECK(types[type].lr != exponential_lr || (o->min_lr > 0 && s->peak_lr > 0), ctx, E_ARGUMENT,
+          "schedule 'exponential' falls from lr to min_lr, which must be above 0, but they are %g "
+          "and %g",
+          s->peak_lr, o->min_lr);
     if (types[type].lr == multistep_lr) {
         CHECK(o->n_milestones > 0, ctx, E_ARGUMENT,
               "schedule.type is 'multistep', but schedule.milestones is empty");

@@ -59,7 +59,7 @@ static sunup_status copy_words(sunup_trainer *t)
 static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *options)
 {
     t->o = options != NULL ? *options : sunup_train_defaults();
-    const char **strings[] = {&t->o.loss, &t->o.target, &t->o.run_dir, &t->o.optimizer.type,
+    const char **strings[] = {&t->o.loss, &t->o.target, &t->o.run_dir, &t->o.optimizer.type, &t->o.optimizer.lr_scaling,
                               &t->o.schedule.type, &t->o.split,
                               &t->o.sum, &t->o.wire, &t->o.weight};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) TRY(copy_string(t, strings[i]));
@@ -67,6 +67,7 @@ static sunup_status copy_options(sunup_trainer *t, const sunup_train_options *op
     TRY(copy_numbers(t, &t->o.class_weights, t->o.n_class_weights));
     TRY(copy_numbers(t, &t->o.pos_weight, t->o.n_pos_weight));
     if (t->o.loss == NULL) t->o.loss = "cross_entropy";
+    if (t->o.optimizer.lr_scaling == NULL) t->o.optimizer.lr_scaling = "linear";
     if (t->o.sum == NULL) t->o.sum = "tree";
     if (t->o.wire == NULL) t->o.wire = "f32";
     return SUNUP_OK;

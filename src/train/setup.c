@@ -314,7 +314,9 @@ sunup_status sunup__train_setup(sunup_trainer *t)
     TRY(sunup_comm_agree(t->comm, check_memory(t)));
     TRY(sunup__share_weights(t));
     const double whole = floor(t->o.epochs * (double)t->steps_per_epoch + 1e-9);
-    const double lr = sunup__optimizer_lr(t->optimizer);
+    const double samples = (double)t->o.batch * t->o.accumulate;
+    const double lr = sunup__optimizer_lr(t->optimizer) *
+                      sunup__optimizer_lr_factor(&t->o.optimizer, samples);
     TRY(sunup__schedule_create(t->ctx, &t->o.schedule, lr, whole, &t->schedule));
     TRY(sunup__train_rewind(t));
     return compare_ranks(t);

@@ -161,6 +161,18 @@ SCHEDULES = [
     ('.type = "polynomial", .power = 2, .total_steps = 30', lambda o: S.PolynomialLR(o, 30, 2)),
     ('.type = "polynomial", .warmup_steps = 6, .warmup_factor = 0.1',
      lambda o: warmed(o, lambda o: S.PolynomialLR(o, SCHEDULE_STEPS - 6, 1))),
+    ('.type = "cosine", .flat = 0.75, .min_lr = 0.01', lambda o: S.SequentialLR(
+        o, [S.ConstantLR(o, 1.0, 30), S.CosineAnnealingLR(o, 10, 0.01)], [30])),
+    ('.type = "polynomial", .flat = 0.5, .power = 2', lambda o: S.SequentialLR(
+        o, [S.ConstantLR(o, 1.0, 20), S.PolynomialLR(o, 20, 2)], [20])),
+    ('.type = "exponential", .min_lr = 0.004', lambda o: S.ExponentialLR(o, 0.01 ** (1 / SCHEDULE_STEPS))),
+    ('.type = "exponential", .flat = 0.7, .min_lr = 0.004, .warmup_steps = 10, .warmup_factor = 0.1',
+     lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, 10), S.ConstantLR(o, 1.0, 21),
+                                  S.ExponentialLR(o, 0.01 ** (1 / 9))], [10, 31])),
+    ('.type = "triangular", .step_size_up = 6, .min_lr = 0.1',
+     lambda o: S.CyclicLR(o, 0.1, LR, 6, mode="triangular", cycle_momentum=False)),
+    ('.type = "triangular2", .step_size_up = 6, .min_lr = 0.1',
+     lambda o: S.CyclicLR(o, 0.1, LR, 6, mode="triangular2", cycle_momentum=False)),
     ('.type = "one_cycle"', lambda o: S.OneCycleLR(o, LR, SCHEDULE_STEPS, cycle_momentum=False)),
     ('.type = "one_cycle", .pct_start = 0.45, .div_factor = 10, .final_div_factor = 100',
      lambda o: S.OneCycleLR(o, LR, SCHEDULE_STEPS, pct_start=0.45, div_factor=10, final_div_factor=100,
@@ -221,7 +233,7 @@ def main():
             "    sunup_schedule_options o;", "    double lr[GOLDEN_RATES];", "} golden_schedules[] = {"]
     for options, make in SCHEDULES:
         filled = ".size = sizeof(sunup_schedule_options), " + options
-        for field, default in (("gamma", "0.1"), ("power", "1"), ("pct_start", "0.3"), ("div_factor", "25"),
+        for field, default in (("gamma", "0.1"), ("power", "1"), ("pct_start", "0.3"), ("step_size_up", "2000"), ("div_factor", "25"),
                                ("final_div_factor", "1e4"), ("factor", "0.1"), ("patience", "10"),
                                ("threshold", "1e-4")):
             if f".{field} " not in options:
