@@ -616,7 +616,8 @@ typedef struct sunup_train_options {
     int64_t max_steps;      /* 0: no limit; ends the run early, the schedule still spans all epochs    */
     uint64_t seed;          /* 0: shuffling, dropout, augmentation                                     */
     bool shuffle;           /* true                                                                    */
-    const char *loss;       /* "cross_entropy": or mse l1 bce_with_logits smooth_l1 huber; unless the model has "loss" */
+    const char *loss;       /* "cross_entropy": or mse l1 bce_with_logits smooth_l1 huber; unless the model
+                               has "loss"                                                             */
     const char *target;     /* NULL: the data field that is no model input                             */
     const char *weight;     /* NULL: or a data field; the loss is sum(w l) / sum(w) over the batch     */
     double label_smoothing; /* 0                                                                       */

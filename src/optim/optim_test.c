@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 #include <golden/optim_golden.h>
+#include <golden/schedule_golden.h>
 
 #include "base/memory.h"
 #include "base/system.h"
@@ -260,6 +261,9 @@ static void refuses_bad_optimizers(void **state)
     o.type = "lars";
     o.clip_value = 1;
     refuses(o, "clip_norm");
+    o = sunup_optimizer_defaults();
+    o.lr_scaling = "sqr";
+    refuses(o, "did you mean 'sqrt'?");
     refuses((sunup_optimizer_options){0}, "sunup_optimizer_defaults()");
 }
 
@@ -339,6 +343,11 @@ static void refuses_bad_schedules(void **state)
     refuses_schedule(o, "must ascend");
     o.n_milestones = 1000;
     refuses_schedule(o, "at most 32");
+    o = sunup_schedule_defaults();
+    o.type = "exponential";
+    refuses_schedule(o, "falls from lr to min_lr");
+    o.flat = 1.5;
+    refuses_schedule(o, "schedule.flat is 1.5");
     o = sunup_schedule_defaults();
     o.type = "polynomial";
     o.warmup_steps = 100;

@@ -1,7 +1,7 @@
 /* optimizer.c - one update of flat arrays: norm, clipping, then the type's leaf over fixed chunks.
  *
- * Owes: the step and the memory of the moments. Leaves: formulas to the update leaves, radam's to rectified.c, who owns which chunk to
- * chunks.c, norms to norms.c, tensor-wise rates to layerwise.c, the options' meaning to options.c.
+ * Owes: the step and the memory of the moments. Leaves: formulas to the update leaves, radam's to rectified.c, who owns
+ * which chunk to chunks.c, norms to norms.c, tensor-wise rates to layerwise.c, the options' meaning to options.c.
  * Invariant: a step allocates nothing, and its bits depend on options, segments, g, w and moments only, not on slices.
  * If the gradient's norm is not finite, nothing has been written.
  * Source: torch.optim, torch.nn.utils.clip_grad_norm_ (max / (norm + 1e-6), never above 1).

@@ -2,7 +2,8 @@
  *
  * Owes: resolved options that the other files may trust. Every refusal names the option, its value and its range.
  * Source: the constructors of torch.optim; lars from You, Gitman, Ginsburg, "Large batch training of convolutional
- * networks" (2017); ranger is radam with lookahead (rectified.h); lamb from You et al., "Large batch optimization for deep learning" (ICLR 2020).
+ * networks" (2017); lamb from You et al., "Large batch optimization for deep learning" (ICLR 2020); ranger is radam
+ * with lookahead (rectified.c).
  */
 #include <math.h>
 #include <string.h>
@@ -14,12 +15,11 @@ static const struct {
     const char *name;
     double lr, eps, weight_decay;
 } types[] = {
-    [OPT_SGD] = {"sgd", 1e-3, 1e-8, 0},         [OPT_ADAM] = {"adam", 1e-3, 1e-8, 0},
-    [OPT_ADAMW] = {"adamw", 1e-3, 1e-8, 1e-2},  [OPT_ADAMAX] = {"adamax", 2e-3, 1e-8, 0},
-    [OPT_ADAGRAD] = {"adagrad", 1e-2, 1e-10, 0}, [OPT_RADAM] = {"radam", 1e-3, 1e-8, 0},
-    [OPT_RANGER] = {"ranger", 1e-3, 1e-8, 0},
-    [OPT_RMSPROP] = {"rmsprop", 1e-2, 1e-8, 0}, [OPT_LARS] = {"lars", 0.1, 1e-8, 0},
-    [OPT_LAMB] = {"lamb", 1e-3, 1e-6, 0},
+    [OPT_SGD] = {"sgd", 1e-3, 1e-8, 0},          [OPT_ADAM] = {"adam", 1e-3, 1e-8, 0},
+    [OPT_ADAMW] = {"adamw", 1e-3, 1e-8, 1e-2},   [OPT_ADAMAX] = {"adamax", 2e-3, 1e-8, 0},
+    [OPT_ADAGRAD] = {"adagrad", 1e-2, 1e-10, 0}, [OPT_RMSPROP] = {"rmsprop", 1e-2, 1e-8, 0},
+    [OPT_RADAM] = {"radam", 1e-3, 1e-8, 0},      [OPT_RANGER] = {"ranger", 1e-3, 1e-8, 0},
+    [OPT_LARS] = {"lars", 0.1, 1e-8, 0},         [OPT_LAMB] = {"lamb", 1e-3, 1e-6, 0},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 

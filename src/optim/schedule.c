@@ -116,7 +116,8 @@ static const struct {
     {"multistep", multistep_lr, false},  {"cosine", cosine_lr, true},
     {"polynomial", polynomial_lr, true}, {"exponential", exponential_lr, true},
     {"one_cycle", one_cycle_lr, true},   {"triangular", triangular_lr, false},
-    {"triangular2", triangular2_lr, false}, {"plateau", plateau_lr, false},
+    {"triangular2", triangular2_lr, false},
+    {"plateau", plateau_lr, false},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 

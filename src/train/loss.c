@@ -1,7 +1,7 @@
 /* loss.c - the loss that a run file names, on top of a network's output.
  *
- * Owes: `loss` and its options (label_smoothing, class_weights, pos_weight, focal, delta, weight) as a graph of ops, and
- * every mismatch between them, the output and the data, with a sentence. A network that marks a "loss" has its own.
+ * Owes: `loss` and its options (label_smoothing, class_weights, pos_weight, focal, delta, weight) as a graph of ops,
+ * and every mismatch between them, the output and the data, with a sentence. A network that marks a "loss" has its own.
  *
  * A weighted mean is sum(w l) / sum(w) over the whole batch, not over a shard: a pass gives the means of w l and of w
  * (pass.loss, pass.weight) over its shard, both are summed over the shards, and the trainer divides the sums, also of

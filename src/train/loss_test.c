@@ -1,5 +1,5 @@
-/* loss_test.c - every loss of a run with its options against PyTorch's numbers (tests/golden/make_loss.py), in shards and
- * in parts, and what is refused. One step of plain descent with lr 1 shows the gradient.
+/* loss_test.c - every loss of a run with its options against PyTorch's numbers (tests/golden/make_loss.py), in shards
+ * and in parts, and what is refused. One step of plain descent with lr 1 shows the gradient.
  *
  * Bound: 1e-5 of the largest number: f32, some ten roundings in each of 48 terms.
  */

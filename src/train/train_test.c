@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -251,6 +252,47 @@ static void every_failed_allocation_is_survived(void **state)
     assert_true(refused > n / 2);
 }
 
+/* The tensors after one step of a network in YAML. */
+static void step_of(const char *layers, struct problem *p)
+{
+    char text[512];
+    snprintf(text, sizeof text, "model:\n  input: {name: x, shape: [3]}\n  layers:\n%s", layers);
+    sunup_train_options o = options();
+    o.optimizer.type = "sgd";
+    o.shuffle = false;
+    assert_int_equal(sunup_context_create(NULL, &p->ctx), SUNUP_OK);
+    assert_int_equal(make_data(p), SUNUP_OK);
+    if (sunup__model_parse(p->ctx, text, strlen(text), "net.yaml", 1, &p->model) != SUNUP_OK)
+        fail_msg("%s", sunup_error(p->ctx));
+    assert_int_equal(sunup_trainer_create(p->model, p->data, NULL, &o, &p->trainer), SUNUP_OK);
+    assert_int_equal(sunup_trainer_step(p->trainer, NULL), SUNUP_OK);
+}
+
+/* Twice the same weights are one layer times 2: also the gradient. Twice the same norm moves the running statistics
+ * twice, by 1 - 0.9^2 together, as a module of PyTorch that is called twice does. */
+static void shared_weights_learn_from_both(void **state)
+{
+    (void)state;
+    struct problem shared = {0}, single = {0};
+    step_of("    - batch_norm: {name: n}\n    - batch_norm: {inputs: x, weights: n}\n    - add: [n, batch_norm1]\n"
+            "    - linear: {name: fc, out_features: 1}\n"
+            "    - linear: {name: again, inputs: add1, out_features: 1, weights: fc}\n    - add: [fc, again]\n",
+            &shared);
+    step_of("    - batch_norm: {name: n, momentum: 0.19}\n    - scale: 2\n"
+            "    - linear: {name: fc, out_features: 1}\n    - scale: 2\n",
+            &single);
+    const int n = shared.model->n_parameters + shared.model->n_states;
+    assert_int_equal(n, 6);
+    assert_int_equal(single.model->n_parameters + single.model->n_states, n);
+    for (int i = 0; i < n; i++) {
+        const sunup_tensor *a = &shared.model->tensors[i].t, *b = &single.model->tensors[i].t;
+        for (int64_t k = 0; k < sunup__elements(&a->shape); k++)
+            assert_true(fabsf(((float *)a->data)[k] - ((float *)b->data)[k]) < 2e-6F);
+    }
+    end(&shared);
+    end(&single);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(shared_weights_learn_from_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

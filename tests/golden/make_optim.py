@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden values of src/optim: what torch.optim and torch.optim.lr_scheduler give on fixed gradients.
 
-Writes optim_golden.h beside this file; run again only when a case is added (needs torch and numpy). What torch lacks
+Writes optim_golden.h and schedule_golden.h beside this file; run again only when a case is added (needs torch and numpy). What torch lacks
 (lars, lamb, lookahead, some schedules) comes from the functions below, written from the papers' algorithms.
 """
 import pathlib
@@ -209,14 +209,21 @@ def numbers(values, digits=17, indent="    "):
 
 
 def main():
-    out = ["/* Made by make_optim.py with torch %s; do not edit. */" % torch.__version__.split("+")[0], "",
-           "#include <sunup.h>", "",
-           "enum { GOLDEN_STEPS = %d, GOLDEN_MATRIX = %d, GOLDEN_COUNT = %d, GOLDEN_RATES = %d };"
-           % (STEPS, MATRIX[0] * MATRIX[1], COUNT, SCHEDULE_STEPS),
-           "#define GOLDEN_LR %r" % LR, "",
+    head = ["/* Made by make_optim.py with torch %s; do not edit. */" % torch.__version__.split("+")[0], "",
+            "#include <sunup.h>", ""]
+    write("optim_golden.h", head + optimizers())
+    write("schedule_golden.h", head + schedules())
+
+
+def write(name, lines):
+    pathlib.Path(__file__).with_name(name).write_text("\n".join(lines + ["};", ""]))
+
+
+def optimizers():
+    out = ["enum { GOLDEN_STEPS = %d, GOLDEN_MATRIX = %d, GOLDEN_COUNT = %d };" % (STEPS, MATRIX[0] * MATRIX[1], COUNT),
+           "",
            "static const double golden_weights[GOLDEN_COUNT] = {", numbers(W0), "};",
-           "static const double golden_gradients[GOLDEN_STEPS * GOLDEN_COUNT] = {", numbers(G), "};",
-           "static const double golden_losses[GOLDEN_RATES] = {", numbers(LOSSES), "};", "",
+           "static const double golden_gradients[GOLDEN_STEPS * GOLDEN_COUNT] = {", numbers(G), "};", "",
            "/* Weights after the first and after the last step, in f32 and in f64. */",
            "static const struct golden_optimizer {", "    const char *options;", "    sunup_optimizer_options o;",
            "    double f32[2 * GOLDEN_COUNT], f64[2 * GOLDEN_COUNT];", "} golden_optimizers[] = {"]
@@ -229,19 +236,24 @@ def main():
         filled = filled.replace("DEFAULTS ", ".size = sizeof(sunup_optimizer_options), ")
         out += ["    {%s," % ('"' + options.replace('"', "'") + '"'), "     {%s}," % filled,
                 "     {", numbers(run(torch.float32), 9), "     },", "     {", numbers(run(torch.float64)), "     }},"]
-    out += ["};", "", "static const struct golden_schedule {", "    const char *options;",
-            "    sunup_schedule_options o;", "    double lr[GOLDEN_RATES];", "} golden_schedules[] = {"]
+    return out
+
+
+def schedules():
+    out = ["enum { GOLDEN_RATES = %d };" % SCHEDULE_STEPS, "#define GOLDEN_LR %r" % LR, "",
+           "static const double golden_losses[GOLDEN_RATES] = {", numbers(LOSSES), "};", "",
+           "static const struct golden_schedule {", "    const char *options;", "    sunup_schedule_options o;",
+           "    double lr[GOLDEN_RATES];", "} golden_schedules[] = {"]
     for options, make in SCHEDULES:
         filled = ".size = sizeof(sunup_schedule_options), " + options
-        for field, default in (("gamma", "0.1"), ("power", "1"), ("pct_start", "0.3"), ("step_size_up", "2000"), ("div_factor", "25"),
-                               ("final_div_factor", "1e4"), ("factor", "0.1"), ("patience", "10"),
+        for field, default in (("gamma", "0.1"), ("power", "1"), ("pct_start", "0.3"), ("step_size_up", "2000"),
+                               ("div_factor", "25"), ("final_div_factor", "1e4"), ("factor", "0.1"), ("patience", "10"),
                                ("threshold", "1e-4")):
             if f".{field} " not in options:
                 filled += f", .{field} = {default}"
         out += ["    {%s," % ('"' + options.replace('"', "'") + '"'), "     {%s}," % filled, "     {",
                 numbers(rates(make)), "     }},"]
-    out += ["};", ""]
-    pathlib.Path(__file__).with_name("optim_golden.h").write_text("\n".join(out))
+    return out
 
 
 main()
