@@ -127,7 +127,7 @@ static void score_detection(struct tally *t)
     for (int w = 0; w < WAYS; w++) limit[w] = threshold(t, t->by[w]);
     for (int i = 0; i < 4; i++) {
         char what[64];
-        (void)snprintf(what, sizeof what, "found, SNR %g-%g", ranges[i][0], ranges[i][1]);
+        (void)snprintf(what, sizeof what, "found at SNR %g-%g", ranges[i][0], ranges[i][1]);
         app_score(t->r, what, part_above(t, t->by[BY_NETWORK], limit[BY_NETWORK], ranges[i]),
                   APP_REPORT, 0, "at 1 % false alarms");
         for (int w = BY_BANK; w < WAYS; w++)

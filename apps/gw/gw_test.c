@@ -95,13 +95,18 @@ static void test_white(void **state)
 static void test_published_ratios(void **state)
 {
     (void)state;
-    struct windows *w = all(2048);
+    struct windows *w = all(2048), *fast = all(8192);
     for (int k = 0; k < w->n; k++) {
-        double snr = 0;
+        const double published = w->strain[k].event->snr[w->strain[k].detector];
+        double snr = 0, again = 0;
         assert_int_equal(gw_matched_snr(ctx, &w->strain[k], &snr), SUNUP_OK);
-        near(snr, w->strain[k].event->snr[w->strain[k].detector], 0.6);
+        near(snr, published, 0.6);
+        if (k > 1) continue; /* the rate changes nothing */
+        assert_int_equal(gw_matched_snr(ctx, &fast->strain[k], &again), SUNUP_OK);
+        near(again, snr, 1e-6);
     }
     gw_windows_end(w);
+    gw_windows_end(fast);
 }
 
 /* The overlap of a chirp with GW150914's published template, in H1's noise: its SNR, scaled to 1. */
@@ -180,8 +185,8 @@ static void test_bad_names(void **state)
     struct windows *w;
     assert_int_equal(gw_windows_open(ctx, "GW150914+GW170814", 2048, &w), SUNUP_E_ARGUMENT);
     assert_non_null(strstr(sunup_error(ctx), "'GW150914+GW170814' must be names of events"));
-    assert_int_equal(gw_windows_open(ctx, "all", 8192, &w), SUNUP_E_ARGUMENT);
-    assert_non_null(strstr(sunup_error(ctx), "rate is 8192 Hz"));
+    assert_int_equal(gw_windows_open(ctx, "all", 1024, &w), SUNUP_E_ARGUMENT);
+    assert_non_null(strstr(sunup_error(ctx), "rate is 1024 Hz"));
 }
 
 static int start(void **state)

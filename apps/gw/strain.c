@@ -124,23 +124,38 @@ static void whiten_file(const struct strain *s, const struct app_fft *f, const d
     gw_whiten(s, f, FILE_RATE, out);
 }
 
-/* Nothing is left above 800 Hz, so every second sample has it all; their sum of squares must stay.
- * */
+/* x, [a->n][2], at another rate: y, [b->n][2]. The band fits into both, so the spectrum is moved from
+ * one length to the other; the sum of squares stays. x is lost. */
+static void resample(const struct app_fft *a, double *x, const struct app_fft *b, double *y)
+{
+    const int64_t half = (a->n < b->n ? a->n : b->n) / 2;
+    const double by = sqrt((double)b->n / (double)a->n);
+    app_fft_forward(a, x);
+    memset(y, 0, (size_t)(2 * b->n) * sizeof *y);
+    for (int64_t i = 0; i < 2 * half; i++) {
+        y[i] = by * x[i];
+        y[2 * (b->n - half) + i] = by * x[2 * (a->n - half) + i];
+    }
+    app_fft_inverse(b, y);
+}
+
 static bool make_white(struct strain *s, const double *x)
 {
-    const int64_t every = FILE_RATE / s->rate;
-    struct app_fft f;
-    const bool planned = app_fft_open(&f, SAMPLES);
-    double *work = malloc(2 * SAMPLES * sizeof *work);
-    s->white = malloc((size_t)(SAMPLES / every) * sizeof *s->white);
-    const bool good = planned && work != NULL && s->white != NULL;
+    struct app_fft file, own;
+    const int64_t n = FILE_S * s->rate;
+    const bool planned = app_fft_open(&file, SAMPLES), both = app_fft_open(&own, n);
+    double *work = malloc((size_t)(2 * SAMPLES + 2 * n) * sizeof *work);
+    s->white = malloc((size_t)n * sizeof *s->white);
+    const bool good = planned && both && work != NULL && s->white != NULL;
     if (good) {
-        whiten_file(s, &f, x, work);
-        for (int64_t i = 0; i < SAMPLES / every; i++)
-            s->white[i] = sqrt((double)every) * work[2 * i * every];
+        double *y = work + 2 * SAMPLES;
+        whiten_file(s, &file, x, work);
+        resample(&file, work, &own, y);
+        for (int64_t i = 0; i < n; i++) s->white[i] = y[2 * i];
     }
     free(work);
-    app_fft_close(&f);
+    app_fft_close(&file);
+    app_fft_close(&own);
     return good;
 }
 
@@ -205,13 +220,10 @@ static int64_t peak_of(const double *h)
 
 static double loudest(const struct strain *s, const struct app_fft *f, double *h, double *x)
 {
-    const int64_t peak = peak_of(h), every = FILE_RATE / s->rate;
+    const int64_t peak = peak_of(h);
     gw_whiten(s, f, FILE_RATE, h);
     double norm = 0;
     for (int64_t i = 0; i < 2 * SAMPLES; i++) norm += h[i] * h[i] / 2; /* of one polarisation */
-    memset(x, 0, 2 * SAMPLES * sizeof *x);
-    for (int64_t i = 0; i < SAMPLES / every; i++)
-        x[2 * i * every] = s->white[i] * sqrt((double)every);
     correlate(f, h, x);
     double best = 0;
     for (int64_t i = 0; i < SAMPLES; i++) {
@@ -219,6 +231,20 @@ static double loudest(const struct strain *s, const struct app_fft *f, double *h
         if (fabs(at - s->event->at_s) < 0.1) best = fmax(best, hypot(x[2 * i], x[2 * i + 1]));
     }
     return best / sqrt(norm);
+}
+
+/* The white strain at the file's rate. */
+static bool at_file_rate(const struct strain *s, const struct app_fft *file, double *x)
+{
+    struct app_fft own;
+    const bool planned = app_fft_open(&own, FILE_S * s->rate);
+    double *y = calloc((size_t)(2 * FILE_S * s->rate), sizeof *y);
+    const bool good = planned && y != NULL;
+    for (int64_t i = 0; good && i < own.n; i++) y[2 * i] = s->white[i];
+    if (good) resample(&own, y, file, x);
+    free(y);
+    app_fft_close(&own);
+    return good;
 }
 
 sunup_status gw_matched_snr(sunup_context *ctx, const struct strain *s, double *snr)
@@ -230,10 +256,11 @@ sunup_status gw_matched_snr(sunup_context *ctx, const struct strain *s, double *
     struct app_fft f;
     const bool planned = app_fft_open(&f, SAMPLES);
     double *h = malloc(4 * SAMPLES * sizeof *h);
-    if (status == SUNUP_OK && planned && h != NULL) {
+    double *x = h != NULL ? h + 2 * SAMPLES : NULL;
+    if (status == SUNUP_OK && planned && h != NULL && at_file_rate(s, &f, x)) {
         for (int64_t i = 0; i < 2 * SAMPLES; i++)
             h[2 * (i % SAMPLES) + i / SAMPLES] = (double)((const float *)t.data)[i];
-        *snr = loudest(s, &f, h, h + 2 * SAMPLES);
+        *snr = loudest(s, &f, h, x);
     } else if (status == SUNUP_OK) {
         status = app_error(ctx, SUNUP_E_MEMORY, "no memory for a matched filter");
     }

@@ -37,7 +37,7 @@ struct strain {
 };
 #define GW_END_S 2.0
 
-/* rate: FILE_RATE, or half of it. */
+/* rate: a power of two above twice the band's 800 Hz. */
 sunup_status gw_strain_read(sunup_context *ctx, const struct event *e, int detector, int64_t rate,
                             struct strain *s);
 /* Among all: event * DETECTORS + detector. */

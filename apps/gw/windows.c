@@ -49,9 +49,9 @@ sunup_status gw_windows_open(sunup_context *ctx, const char *events, int64_t rat
                              struct windows **windows)
 {
     *windows = NULL;
-    if (rate != FILE_RATE && rate != FILE_RATE / 2)
-        return app_error(ctx, SUNUP_E_ARGUMENT, "gw: rate is %lld Hz; the data allow %d and %d",
-                         (long long)rate, FILE_RATE, FILE_RATE / 2);
+    if (rate != 2048 && rate != 4096 && rate != 8192)
+        return app_error(ctx, SUNUP_E_ARGUMENT,
+                         "gw: rate is %lld Hz; there are 2048, 4096 and 8192", (long long)rate);
     struct windows *w = calloc(1, sizeof *w);
     if (w == NULL) return app_error(ctx, SUNUP_E_MEMORY, "no memory for windows of strain");
     *w = (struct windows){.ctx = ctx, .rate = rate};
