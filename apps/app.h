@@ -110,12 +110,20 @@ sunup_status app_svg(const struct app_run *r, const char *file, const struct app
 
 /* ---- the app itself ---- */
 
+/* What .build gets as its arg. */
+struct app_network {
+    sunup_context *ctx;
+    const char *variant; /* "lite" of `model: jets-lite`, "" of `model: jets` */
+    sunup_shape input; /* model.input of the run file; n = 0: not given */
+    int64_t classes;   /* model.classes; 0: not given */
+};
+
 struct app {
     const char *name;     /* its folder, and the `source` and C networks of its run files */
     const char *question; /* in a line */
     const char *files;    /* of the data folder, separated by spaces; "" if it makes its own */
     sunup_status (*open)(struct app_data *d, sunup_data **data); /* NULL: files only */
-    sunup_build_fn build; /* `model: NAME` or `model: NAME-VARIANT`; arg: the variant or "". NULL: files only */
+    sunup_build_fn build; /* `model: NAME` or `model: NAME-VARIANT`; arg: struct app_network. NULL: files only */
     sunup_status (*score)(struct app_run *r);
     /* What training is not: `sunup app NAME --task WORD`, such as inference with published weights; NULL: nothing. */
     sunup_status (*task)(struct app_run *r, const char *word);

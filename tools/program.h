@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sunup.h>
 
+#include "app.h"
 #include "base/context.h"
 #include "base/memory.h"
 
@@ -83,8 +84,7 @@ struct run_file {
     struct arena arena;
     const char *path;
     char *model; /* path of the network, found beside the run file, or the name of an app that builds one */
-    sunup_shape input; /* of a network by name, and its classes */
-    int64_t classes;
+    struct app_network network; /* by name: its input and classes */
     struct field_list train, eval;
     sunup_train_options o;
     const char *numerics; /* NULL: the context's */
@@ -94,7 +94,7 @@ struct run_file {
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);
 sunup_status run_file_data(struct command *c, const struct run_file *r, const struct field_list *list,
                            sunup_data **data);
-sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model);
+sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model);
 /* The run with every default filled in, as YAML. */
 void run_file_print(const struct run_file *r, FILE *to);
 void run_file_end(struct run_file *r);

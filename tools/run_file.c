@@ -37,8 +37,8 @@ struct key {
     }
 static const struct key run_keys[] = {
     RUN("model.name", PATH, model), /* `model: net.yaml` is short for it */
-    RUN("model.input", SHAPE, input),
-    RUN("model.classes", INTEGER, classes),
+    RUN("model.input", SHAPE, network.input),
+    RUN("model.classes", INTEGER, network.classes),
     RUN("weights", PATH, weights),
     RUN("loss", TEXT, o.loss),
     RUN("target", TEXT, o.target),
@@ -422,7 +422,8 @@ static sunup_status set_numerics(const struct reader *rd)
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r)
 {
     struct reader rd = {.ctx = c->ctx, .r = r};
-    *r = (struct run_file){.path = path, .o = sunup_train_defaults()};
+    *r = (struct run_file){
+        .path = path, .network.ctx = c->ctx, .o = sunup_train_defaults()};
     const sunup_comm_options comm = sunup_comm_defaults();
     r->timeout_s = comm.timeout_s;
     r->bucket_bytes = (double)comm.bucket_bytes;
@@ -485,19 +486,23 @@ static bool in_zoo(const char *model)
     return sunup__zoo_has(last_part(model)) && !sunup__file_exists(model);
 }
 
-static sunup_status make_model(struct command *c, const struct run_file *r, sunup_model **model)
+static sunup_status make_model(struct command *c, struct run_file *r, sunup_model **model)
 {
     const struct app *a = builder(r->model);
-    if (a != NULL) return sunup_model_create(c->ctx, a->build, variant(r->model), r->o.seed, model);
+    struct app_network *net = &r->network;
+    net->ctx = c->ctx;
+    net->variant = variant(r->model);
+    if (a != NULL) return sunup_model_create(c->ctx, a->build, net, r->o.seed, model);
     if (in_zoo(r->model))
-        return sunup_model_zoo(c->ctx, last_part(r->model), r->input, r->classes, r->o.seed, model);
-    CHECK(r->input.n == 0 && r->classes == 0, c->ctx, E_ARGUMENT,
+        return sunup_model_zoo(c->ctx, last_part(r->model), net->input, net->classes, r->o.seed,
+                               model);
+    CHECK(net->input.n == 0 && net->classes == 0, c->ctx, E_ARGUMENT,
           "%s: model.input and model.classes belong to a network by name, but '%s' is none",
           r->path, r->model);
     return sunup_model_load(c->ctx, r->model, r->o.seed, model);
 }
 
-sunup_status run_file_model(struct command *c, const struct run_file *r, sunup_model **model)
+sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model)
 {
     TRY(make_model(c, r, model));
     return r->weights != NULL ? sunup_model_load_weights(*model, r->weights) : SUNUP_OK;
@@ -525,7 +530,7 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
     if ((k->kind == MEAN || k->kind == STD) && f->n_channels == 0) return;
     if (list && count == 0) return;
     if (k->kind == SHAPE && ((const sunup_shape *)at)->n == 0) return;
-    if (at == (const void *)&r->classes && r->classes == 0) return;
+    if (at == (const void *)&r->network.classes && r->network.classes == 0) return;
     const char *dot = strrchr(k->name, '.');
     (void)fprintf(to, "%s%s: ", indent, dot != NULL ? dot + 1 : k->name);
     switch (k->kind) {

@@ -25,8 +25,8 @@ struct jets *jets_read(sunup_context *ctx, const char *file);
 struct jets_view {
     float *particles, *mask, *at;
 };
-/* ParticleNet; variant "lite" or "". */
-sunup_status jets_build(sunup_graph *g, void *variant);
+/* ParticleNet; network: struct app_network of variant "lite" or "". */
+sunup_status jets_build(sunup_graph *g, void *network);
 void jets_show(const struct jets *j, int64_t jet, double angle, bool mirror, const struct jets_view *v);
 
 #endif

@@ -84,10 +84,14 @@ static sunup_value *particle_net(sunup_graph *g, const struct shape_of_net *o)
     return sunup_layer_linear(sunup_dropout(x, 0.1, false), "fc2", 2, true);
 }
 
-sunup_status jets_build(sunup_graph *g, void *variant)
+sunup_status jets_build(sunup_graph *g, void *network)
 {
     static const struct shape_of_net lite = {7, {32, 64, 0}, 128}, whole = {16, {64, 128, 256}, 256};
+    const char *variant = ((const struct app_network *)network)->variant;
     const bool is_lite = strcmp(variant, "lite") == 0;
+    if (!is_lite && variant[0] != '\0')
+        return app_error(((const struct app_network *)network)->ctx, SUNUP_E_ARGUMENT,
+                         "there is no network 'jets-%s'; there are jets and jets-lite", variant);
     sunup_graph_output(g, "output", particle_net(g, is_lite ? &lite : &whole));
     return sunup_graph_finish(g);
 }

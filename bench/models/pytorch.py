@@ -11,6 +11,7 @@ import time
 born = time.time()
 import contextlib
 import json
+import math
 import os
 import resource
 import sys
@@ -155,6 +156,32 @@ def vision():
                          *block(32, 64), nn.Flatten(), nn.Linear(3136, 10))
 
 
+class Phi4(nn.Module):
+    """The flow of apps/phi4; returns log w = log p~ - log q."""
+
+    def __init__(self, size=8):
+        super().__init__()
+
+        def conv(c, k):
+            return nn.Conv2d(c, k, 3, padding=1, padding_mode="circular")
+        colour = (torch.arange(size)[:, None] + torch.arange(size)) % 2
+        self.register_buffer("masks", torch.stack([colour == 0, colour == 1]).float()[:, None])
+        self.nets = nn.ModuleList(nn.Sequential(conv(1, 8), nn.LeakyReLU(0.01), conv(8, 8), nn.LeakyReLU(0.01),
+                                                conv(8, 2), nn.Tanh()) for _ in range(2 * size))
+
+    def forward(self, phi):
+        sites = phi[0].numel()
+        log_q = -0.5 * phi.double().square().sum((1, 2, 3)) - 0.5 * sites * math.log(2 * math.pi)
+        for i, net in enumerate(self.nets):
+            kept, changed = self.masks[i % 2], self.masks[1 - i % 2]
+            s, t = (changed * net(kept * phi)).split(1, 1)
+            phi = phi * s.exp() + t
+            log_q = log_q - s.double().sum((1, 2, 3))
+        x = phi.double()
+        ahead = x.roll(-1, 2) + x.roll(-1, 3)
+        return -(8 * x ** 4 - 2 * x * ahead).sum((1, 2, 3)) - log_q
+
+
 def classes(n, k, *shape):
     return torch.randint(0, k, (n, *shape))
 
@@ -182,6 +209,7 @@ networks = {
     "uno": (Uno, lambda: ((torch.randn(512, 942), torch.randn(512, 2, 5270)), torch.randn(512, 1)), F.mse_loss, adam),
     "transformer": (transformer, lambda: ((classes(16, 1000, 256),), classes(16, 1000, 256)),
                     lambda y, t: F.cross_entropy(y.flatten(0, 1), t.flatten()), adamw),
+    "phi4": (Phi4, lambda: ((torch.randn(128, 1, 8, 8),), torch.zeros(128)), lambda log_w, _: -log_w.mean(), adam),
 }
 
 build, batch_of, loss_of, optimizer_of = networks[sys.argv[1]]
