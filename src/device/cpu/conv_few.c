@@ -6,6 +6,7 @@
  * [D][H][channel][sample, W]: there the rows and channels of all taps along H are one long k, taps
  * along W the same columns one float further, and the zeros after a sample are those before the
  * next. Taps that lie outside along D and H are left out. The product is turned back as it leaves.
+ * A periodic source is copied with the margin that its other end is; then no tap lies outside.
  *
  * The data gradient is the same with the taps backwards. An element's sum runs over (t, s, r,
  * channel) however samples and rows are cut, then comes the bias.
@@ -33,6 +34,7 @@ struct few {
     int64_t samples, c, n; /* channels of the source and of the target                   */
     int64_t source[3], target[3], taps[3];
     int64_t lead[3]; /* points that the first tap lies before its target           */
+    int64_t memory[3], shift[3]; /* of the source as it lies there; its margin before it       */
     bool turned;     /* weights are [tap][n][c] and the taps run backwards         */
     int64_t pitch;   /* columns from sample to sample                              */
     int64_t each;    /* samples of a part                                          */
@@ -54,10 +56,14 @@ static struct few few_of(const struct window *w, int64_t samples, bool turned)
     struct few f = {
         .samples = samples, .c = turned ? w->k : w->c, .n = turned ? w->c : w->k, .turned = turned};
     for (int a = 0; a < 3; a++) {
-        f.source[a] = turned ? w->out[a] : w->in[a];
+        f.source[a] = f.memory[a] = turned ? w->out[a] : w->in[a];
         f.target[a] = turned ? w->in[a] : w->out[a];
         f.taps[a] = w->taps[a];
         f.lead[a] = turned ? w->taps[a] - 1 - w->before[a] : w->before[a];
+        if (!w->circular) continue;
+        f.shift[a] = f.lead[a];
+        f.lead[a] = 0;
+        f.source[a] = f.target[a] + f.taps[a] - 1;
     }
     const int64_t seen = f.target[2] + f.taps[2] - 1 - f.lead[2];
     f.pitch = most(f.target[2], most(seen, f.lead[2] + f.source[2]));
@@ -83,7 +89,7 @@ static bool pays(const struct few *f)
 static bool can(const struct node *n, bool turned)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
-    if (n->out[0]->dtype != SUNUP_F32 || w->groups > 1 || w->circular) return false;
+    if (n->out[0]->dtype != SUNUP_F32 || w->groups > 1) return false;
     for (int i = 0; i < 2; i++) {
         if (sunup__elements(&n->in[i]->shape) == 0) return false;
     }
@@ -92,8 +98,11 @@ static bool can(const struct node *n, bool turned)
     for (int a = 0; a < 3; a++) {
         if (w->stride[a] != 1 || w->dilation[a] != 1) return false;
         if (f.lead[a] < 0 || f.lead[a] >= f.taps[a]) return false;
+        if (w->circular && turned && w->in[a] != w->out[a]) return false;
     }
-    return f.n <= CHANNELS_MOST && !conv_dots_pay(w, f.n, f.c) && pays(&f) &&
+    /* The other ways copy a periodic source as well. Zen 5: 1.3 to 5 times, least on 16x16 maps. */
+    const bool better = w->circular || (!conv_dots_pay(w, f.n, f.c) && pays(&f));
+    return f.n <= CHANNELS_MOST && better &&
            2 * f.pitch <= 3 * f.target[2] && box(&f, 1) <= BUDGET;
 }
 
@@ -203,30 +212,41 @@ struct part {
     float *source, *product, *back, *bias;
 };
 
+/* Where point i of the source, with its margins, lies along an axis. */
+static int64_t place(const struct few *f, int axis, int64_t i)
+{
+    const int64_t n = f->memory[axis];
+    return ((i - f->shift[axis]) % n + n) % n;
+}
+
 /* One row of the source of all samples, [W][c] to [c][sample, W]. */
 static void load_row(const struct part *p, const float *from, int64_t sample, float *to)
 {
     const struct few *f = p->w->f;
-    const int64_t width = f->source[2];
     memset(to, 0, (size_t)(f->c * f->row) * sizeof(float));
-    for (int64_t i = 0; i < p->samples; i++) {
-        float *at = to + i * f->pitch + f->lead[2];
-        if (f->c == 1)
-            memcpy(at, from + i * sample, (size_t)width * sizeof(float));
-        else
-            p->w->leaves->transpose(width, f->c, from + i * sample, f->c, at, f->row);
+    for (int64_t i = 0; i < p->samples; i++, from += sample) {
+        float *row = to + i * f->pitch + f->lead[2];
+        for (int64_t q = 0, n; q < f->source[2]; q += n) {
+            const int64_t at = place(f, 2, q);
+            n = least(f->source[2] - q, f->memory[2] - at);
+            if (f->c == 1)
+                memcpy(row + q, from + at, (size_t)n * sizeof(float));
+            else
+                p->w->leaves->transpose(n, f->c, from + at * f->c, f->c, row + q, f->row);
+        }
     }
 }
 
 static void load(const struct part *p)
 {
     const struct few *f = p->w->f;
-    const int64_t row = f->source[2] * f->c, plane = f->source[1] * row;
-    const int64_t sample = f->source[0] * plane;
+    const int64_t row = f->memory[2] * f->c, plane = f->memory[1] * row;
+    const int64_t sample = f->memory[0] * plane;
     for (int64_t d = 0; d < f->source[0]; d++) {
+        const float *from = p->w->source + p->sample * sample + place(f, 0, d) * plane;
         for (int64_t h = 0; h < p->height; h++)
-            load_row(p, p->w->source + p->sample * sample + d * plane + (p->first + h) * row,
-                     sample, p->source + (d * p->height + h) * f->c * f->row);
+            load_row(p, from + place(f, 1, p->first + h) * row, sample,
+                     p->source + (d * p->height + h) * f->c * f->row);
     }
 }
 

@@ -187,6 +187,12 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(lenet_second, S(5, 14, 14, 6), S(5, 5, 6, 16))                                               \
     X(few_in_bands, S(2, 150, 130, 12), S(3, 4, 12, 7), .before = {1, 2}, .after = {1, 1})         \
     X(few_in_space, S(11, 5, 9, 13, 5), S(3, 2, 3, 5, 6), .before = {1, 0, 2}, .after = {2, 1, 0}) \
+    X(few_circular, S(37, 8, 8, 3), S(3, 3, 3, 8), .before = {1, 1}, .after = {1, 1},              \
+      .circular = true)                                                                            \
+    X(few_circular_wide, S(3, 2, 5, 4), S(4, 3, 4, 7), .before = {2, 1}, .after = {2, 2},          \
+      .circular = true)                                                                            \
+    X(few_circular_space, S(5, 4, 5, 7, 2), S(2, 3, 3, 2, 5), .before = {1, 0, 2},                 \
+      .after = {0, 2, 0}, .circular = true)                                                        \
     X(grey_strided, S(7, 70, 91, 1), S(5, 3, 1, 13), .stride = {2, 3}, .before = {4, 1})           \
     X(padded, S(3, 17, 15, 16), S(3, 3, 16, 35), .before = {1, 1}, .after = {1, 1})                \
     X(more_samples_than_a_part, S(37, 9, 7, 33), S(3, 3, 33, 20), .before = {1, 1},                \
