@@ -1,7 +1,9 @@
-/* ensemble.c - what independent samples with weights say: how good they are, and what they say of the field. f64.
+/* ensemble.c - what independent samples with weights say: how good they are, and what they say of
+ * the field. f64.
  *
- * Weights are held as logarithms and taken relative to the largest, so that none overflows. An effective sample size
- * comes from few heavy weights and jumps from one set of samples to the next: it is a report, no verdict.
+ * Weights are held as logarithms and taken relative to the largest, so that none overflows. An
+ * effective sample size comes from few heavy weights and jumps from one set of samples to the
+ * next: it is a report, no verdict.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,10 +1,13 @@
-/* flow.c - the normalising flow: normal numbers z become fields phi whose density q is known and near exp(-S) / Z.
+/* flow.c - the normalising flow: normal numbers z become fields phi whose density q is known and
+ * near exp(-S) / Z.
  *
- * 2 L affine couplings; each keeps the sites of one colour of the checkerboard and changes the others,
- *     phi' = t + phi exp(s),   log q' = log q - sum s,   (s, t) = tanh of a network of the kept sites,
- * three circular 3 x 3 convolutions 1-8-8-2 with LeakyReLU (the network of Albergo et al., arXiv 2101.08176, where L is
- * 8: 16 couplings, 12,960 weights). Convolutions are f32; logarithms of densities, sums of s and the action are f64:
- * they are sums of hundreds of terms whose difference, a few units, is what is learned.
+ * 2 L affine couplings; each keeps the sites of one colour of the checkerboard and changes the
+ * others,
+ *     phi' = t + phi exp(s),  log q' = log q - sum s,  (s, t) = tanh(network of the kept sites),
+ * three circular 3 x 3 convolutions 1-8-8-2 with LeakyReLU (the network of Albergo et al., arXiv
+ * 2101.08176, where L is 8: 16 couplings, 12,960 weights). Convolutions are f32; logarithms of
+ * densities, sums of s and the action are f64: they are sums of hundreds of terms whose
+ * difference, a few units, is what is learned.
  *
  * "loss": mean of log q + S. "output" [N, 2 + L L] f32: log p~ - log q, log p~ = -S, phi.
  */
@@ -84,11 +87,13 @@ static sunup_value *log_prior(const struct flow *f, sunup_value *z)
 /* phi one site on along an axis: the first slice comes behind the last. */
 static sunup_value *shifted(const struct flow *f, sunup_value *phi, int axis)
 {
-    sunup_value *parts[2] = {sunup_slice(phi, axis, 1, f->length - 1), sunup_slice(phi, axis, 0, 1)};
+    sunup_value *parts[2] = {sunup_slice(phi, axis, 1, f->length - 1),
+                             sunup_slice(phi, axis, 0, 1)};
     return sunup_concat(2, parts, axis);
 }
 
-/* S = sum_x (m2 + 4) phi^2 + lambda phi^4 - 2 phi (phi_{+1} + phi_{+2}): every pair of neighbours counted from one end. */
+/* S = sum_x (m2 + 4) phi^2 + lambda phi^4 - 2 phi (phi_{+1} + phi_{+2}): every pair of neighbours is
+ * counted from one end. */
 static sunup_value *action(const struct flow *f, sunup_value *phi)
 {
     sunup_value *x = f64(phi), *x2 = sunup_square(x);

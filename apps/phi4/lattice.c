@@ -1,10 +1,11 @@
-/* lattice.c - the action of the field and what is known of it without a network: the free field in closed form, local
- * Metropolis updates, log Z by thermodynamic integration. All in f64.
+/* lattice.c - the action of the field and what is known of it without a network: the free field
+ * in closed form, local Metropolis updates, log Z by thermodynamic integration. All in f64.
  *
- * log Z: along S_t with m2(t) = 4 + t (m2 - 4), lambda(t) = t lambda, d log Z / dt = -<dS/dt>, by Gauss and Legendre's
- * 12 points, which the smooth integrand leaves an error far below that of the samples. Its samples' noise is
- * taken off by variables whose mean is 0 whatever the action: sum_x (f S' - f') for f = phi, phi^3 (integration by parts;
- * Assaraf and Caffarel, Phys. Rev. Lett. 83, 4682 (1999)).
+ * log Z: along S_t with m2(t) = 4 + t (m2 - 4), lambda(t) = t lambda, d log Z / dt = -<dS/dt>, by
+ * Gauss and Legendre's 12 points, which the smooth integrand leaves an error far below that of
+ * the samples. Its samples' noise is taken off by variables whose mean is 0 whatever the action:
+ * sum_x (f S' - f') for f = phi, phi^3 (integration by parts; Assaraf and Caffarel, Phys. Rev.
+ * Lett. 83, 4682 (1999)).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -38,8 +39,8 @@ void phi4_force(const struct lattice *l, const double *phi, double *force)
     for (int64_t y = 0; y < l->length; y++)
         for (int64_t x = 0; x < l->length; x++) {
             const double f = phi[y * l->length + x];
-            force[y * l->length + x] = 2 * (l->m2 + 4) * f + 4 * l->lambda * f * f * f -
-                                       2 * neighbours(l, phi, y, x);
+            force[y * l->length + x] =
+                2 * (l->m2 + 4) * f + 4 * l->lambda * f * f * f - 2 * neighbours(l, phi, y, x);
         }
 }
 
@@ -50,7 +51,8 @@ double phi4_free_log_z(const struct lattice *l)
     double sum = 0;
     for (int64_t a = 0; a < l->length; a++)
         for (int64_t b = 0; b < l->length; b++)
-            sum += 0.5 * log(pi / (l->m2 + 4 - 2 * cos(step * (double)a) - 2 * cos(step * (double)b)));
+            sum +=
+                0.5 * log(pi / (l->m2 + 4 - 2 * cos(step * (double)a) - 2 * cos(step * (double)b)));
     return sum;
 }
 
@@ -106,8 +108,8 @@ static void measure(const struct walk *w, double *m2_site, double *phi2)
     *phi2 = squares / (double)n;
 }
 
-bool phi4_walk_measure(const struct lattice *l, int64_t sweeps, uint64_t seed,
-                       struct estimate *chi, struct estimate *phi2)
+bool phi4_walk_measure(const struct lattice *l, int64_t sweeps, uint64_t seed, struct estimate *chi,
+                       struct estimate *phi2)
 {
     struct walk w;
     double *series = malloc((size_t)(2 * sweeps) * sizeof *series);
@@ -148,7 +150,8 @@ static void gauss_legendre(double t[POINTS], double weight[POINTS])
 }
 
 /* dS/dt of this field, and the variables of mean 0. */
-static void look(const struct walk *w, const struct lattice *to, double *force, double x[1 + CONTROLS])
+static void look(const struct walk *w, const struct lattice *to, double *force,
+                 double x[1 + CONTROLS])
 {
     const int64_t n = phi4_sites(&w->l);
     phi4_force(&w->l, w->phi, force);

@@ -1,9 +1,11 @@
-/* phi4.c - lattice field theory: fields of the phi^4 theory drawn by a normalising flow. Training samples are normal
- * numbers, new ones in every epoch; there is no target, the loss is the network's own (flow.c).
+/* phi4.c - lattice field theory: fields of the phi^4 theory drawn by a normalising flow. Training
+ * samples are normal numbers, new ones in every epoch; there is no target, the loss is the
+ * network's own (flow.c).
  *
- * Scored are independent samples of the trained flow: their Kullback-Leibler divergence with the log Z that
- * lattice.c integrates, the acceptance of independence Metropolis, and the susceptibility against local Metropolis
- * updates. Beside them stand the untrained prior on the same normal numbers and published figures.
+ * Scored are independent samples of the trained flow: their Kullback-Leibler divergence with the
+ * log Z that lattice.c integrates, the acceptance of independence Metropolis, and the
+ * susceptibility against local Metropolis updates. Beside them stand the untrained prior on the
+ * same normal numbers and published figures.
  */
 #include <dirent.h>
 #include <math.h>
@@ -52,7 +54,8 @@ static sunup_status open_prior(struct app_data *d, sunup_data **data)
         return app_error(app_context(d), SUNUP_E_ARGUMENT,
                          "phi4: lattice is %g; it must be a whole number from 4 to 1024", length);
     if (app_samples(d) < 1)
-        return app_error(app_context(d), SUNUP_E_ARGUMENT, "phi4: say how many samples an epoch has");
+        return app_error(app_context(d), SUNUP_E_ARGUMENT,
+                         "phi4: say how many samples an epoch has");
     struct prior *p = malloc(sizeof *p);
     if (p == NULL) return app_error(app_context(d), SUNUP_E_MEMORY, "phi4: no memory");
     *p = (struct prior){app_seed(d), (int64_t)(length * length)};
@@ -149,7 +152,7 @@ static void score_sampling(struct app_run *r, const struct drawn *d, const struc
     app_score(r, "ESS", phi4_ess(&d->flow), APP_REPORT, 0, "part of the samples; of heavy tails");
     app_beside(r, "ESS", "prior, untrained", phi4_ess(&d->prior));
     app_score(r, "chi of the chain", chi.value, APP_REPORT, 0, "independence Metropolis");
-    app_score(r, "chi of the chain, error", chi.error, APP_REPORT, 0, "by blocking");
+    app_score(r, "chi of the chain error", chi.error, APP_REPORT, 0, "by blocking");
     if (!smoke) return;
     app_beside(r, "acceptance", "Albergo et al. recipe, PyTorch, 2500 x 64", 0.229);
     app_beside(r, "acceptance", "PyTorch reference, this recipe", 0.343);
@@ -169,11 +172,11 @@ static void score_observable(struct app_run *r, const char *what, struct estimat
     (void)snprintf(name, sizeof name, "%s", what);
     app_score(r, name, flow.value, APP_REPORT, 0, "reweighted samples");
     if (exact != NULL) app_beside(r, name, who, exact->value);
-    (void)snprintf(name, sizeof name, "%s, error", what);
+    (void)snprintf(name, sizeof name, "%s error", what);
     app_score(r, name, flow.error, APP_REPORT, 0, "one standard deviation");
     if (exact == NULL) return;
     app_beside(r, name, who, exact->error);
-    (void)snprintf(name, sizeof name, "%s, sigma apart", what);
+    (void)snprintf(name, sizeof name, "%s sigma apart", what);
     app_score(r, name, apart(flow, *exact), APP_AT_MOST, 3, who);
 }
 
@@ -245,9 +248,13 @@ static sunup_status draw_training(const struct app_run *r, struct drawn *d)
         const struct app_series series[2] = {
             {"acceptance", APP_LINE, c->n, c->step, c->acceptance},
             {"effective sample size / samples", APP_LINE, c->n, c->step, c->ess}};
-        const struct app_plot plot = {
-            "phi^4 flow: the quality of its samples", "updates", "part of the samples", 2, series,
-            false, NAN};
+        const struct app_plot plot = {"phi^4 flow: the quality of its samples",
+                                      "updates",
+                                      "part of the samples",
+                                      2,
+                                      series,
+                                      false,
+                                      NAN};
         if (status == SUNUP_OK && c->n > 1) status = app_svg(r, "training.svg", &plot);
     }
     free(name);
@@ -278,7 +285,7 @@ static sunup_status score(struct app_run *r)
 static void report(struct app_run *r, const char *what, struct estimate x)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "%s, error", what);
+    (void)snprintf(name, sizeof name, "%s error", what);
     app_score(r, what, x.value, APP_REPORT, 0, NULL);
     app_score(r, name, x.error, APP_REPORT, 0, "by blocking");
 }
@@ -293,7 +300,7 @@ static sunup_status task(struct app_run *r, const char *word)
         report(r, "chi", a);
         report(r, "phi^2", b);
     } else if (strcmp(word, "logz") == 0) {
-        good = phi4_log_z(&l, 200000, r->seed, &a);
+        good = phi4_log_z(&l, 1000000, r->seed, &a);
         report(r, "log Z", a);
     } else {
         return app_error(r->ctx, SUNUP_E_ARGUMENT, "phi4: tasks are metropolis and logz, not '%s'",

@@ -33,12 +33,13 @@ enum {
 struct few {
     int64_t samples, c, n; /* channels of the source and of the target                   */
     int64_t source[3], target[3], taps[3];
-    int64_t lead[3]; /* points that the first tap lies before its target           */
-    int64_t memory[3], shift[3]; /* of the source as it lies there; its margin before it       */
-    bool turned;     /* weights are [tap][n][c] and the taps run backwards         */
-    int64_t pitch;   /* columns from sample to sample                              */
-    int64_t each;    /* samples of a part                                          */
-    int64_t band;    /* rows of targets along H of a part                          */
+    int64_t lead[3];   /* points that the first tap lies before its target           */
+    int64_t memory[3]; /* points of the source as it lies there ...              */
+    int64_t shift[3];  /* and of a periodic margin before it                     */
+    bool turned;       /* weights are [tap][n][c] and the taps run backwards         */
+    int64_t pitch;     /* columns from sample to sample                              */
+    int64_t each;      /* samples of a part                                          */
+    int64_t band;      /* rows of targets along H of a part                          */
     int64_t groups, bands;
     int64_t columns, row; /* of a part; floats of one channel's row, zeros and all      */
     int64_t weights, slot;
@@ -102,8 +103,7 @@ static bool can(const struct node *n, bool turned)
     }
     /* The other ways copy a periodic source as well. Zen 5: 1.3 to 5 times, least on 16x16 maps. */
     const bool better = w->circular || (!conv_dots_pay(w, f.n, f.c) && pays(&f));
-    return f.n <= CHANNELS_MOST && better &&
-           2 * f.pitch <= 3 * f.target[2] && box(&f, 1) <= BUDGET;
+    return f.n <= CHANNELS_MOST && better && 2 * f.pitch <= 3 * f.target[2] && box(&f, 1) <= BUDGET;
 }
 
 bool sunup__conv_few_can(const struct device *d, const struct node *n)
