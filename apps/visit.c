@@ -4,15 +4,16 @@
 #include "inside.h"
 #include "model/model.h"
 
-enum { CHUNK = 64, MAX_FIELDS = 16 };
+/* Samples looked at together: CHUNK, fewer if they have more than CHUNK_ELEMENTS outputs. */
+enum { CHUNK = 64, CHUNK_ELEMENTS = 1 << 22, MAX_FIELDS = 16 };
 
 struct visit {
     const sunup_data *data;
     sunup_model *model; /* NULL: fields only */
     app_visit_fn fn;
     void *arg;
-    float *y; /* [CHUNK, elements] */
-    int64_t elements, done;
+    float *y; /* [chunk, elements] */
+    int64_t elements, chunk, done;
 };
 
 /* The outputs of a chunk; the network picks its inputs by name. */
@@ -47,7 +48,7 @@ static sunup_status visit(struct visit *v)
 {
     CHECK(v->data->n_fields <= MAX_FIELDS, v->data->ctx, E_UNSUPPORTED,
           "data of %d fields; at most %d can be visited", v->data->n_fields, MAX_FIELDS);
-    const struct stream_options o = {.batch = CHUNK, .shards = 1, .to = 1};
+    const struct stream_options o = {.batch = v->chunk, .shards = 1, .to = 1};
     struct stream *s;
     TRY(sunup__stream_create((sunup_data *)(uintptr_t)v->data, &o, &s));
     const struct batch *b;
@@ -60,8 +61,13 @@ static sunup_status visit(struct visit *v)
 
 sunup_status app_visit_fields(sunup_data *data, app_visit_fn fn, void *arg)
 {
-    struct visit v = {.data = data, .fn = fn, .arg = arg};
+    struct visit v = {.data = data, .chunk = 1, .fn = fn, .arg = arg};
     return visit(&v);
+}
+
+sunup_shape app_field_shape(const sunup_data *data, int i)
+{
+    return data->fields[i].shape;
 }
 
 static sunup_status output_elements(sunup_model *m, int64_t *elements)
@@ -79,8 +85,11 @@ sunup_status app_visit(const struct app_run *r, sunup_data *data, app_visit_fn f
 {
     struct visit v = {.data = data, .model = r->model, .fn = fn, .arg = arg};
     TRY(output_elements(r->model, &v.elements));
-    v.y = sunup__alloc_aligned((size_t)(CHUNK * v.elements) * sizeof *v.y);
-    CHECK(v.y != NULL, r->ctx, E_MEMORY, "no memory for the outputs of %d samples", CHUNK);
+    v.chunk = v.elements < CHUNK_ELEMENTS / CHUNK ? CHUNK
+              : v.elements < CHUNK_ELEMENTS       ? CHUNK_ELEMENTS / v.elements
+                                                  : 1;
+    v.y = sunup__alloc_aligned((size_t)(v.chunk * v.elements) * sizeof *v.y);
+    CHECK(v.y != NULL, r->ctx, E_MEMORY, "no memory for the outputs of %lld samples", (long long)v.chunk);
     const sunup_status status = visit(&v);
     sunup__free(v.y);
     return status;

@@ -3,7 +3,7 @@
  * The HDF5 library reads the bytes through a driver of ours (hdf5_memory.c) after what it would take on trust has been
  * verified (hdf5_verify.c). It is one per process and not safe for threads, so one lock guards it; its habit of
  * printing errors is off while we are inside, and its innermost reason goes into our sentence. Integers and floats of
- * any size and byte order are converted by HDF5 to this machine's.
+ * any size and byte order are converted by HDF5 to this machine's. Of a set of records, one field is read: "set:field".
  */
 #include "data/hdf5_verify.h"
 
@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -53,6 +54,18 @@ static herr_t list_one(hid_t at, const char *name, const H5O_info_t *info, void 
     return 0;
 }
 
+/* "set:field", where no set has that name as a whole: h->path and h->field; else member. */
+static const char *split(struct hdf5 *h, const char *member)
+{
+    const char *colon = strrchr(member, ':');
+    if (colon == NULL || strlen(member) >= HDF5_TEXT) return member;
+    if (H5Oexists_by_name(h->file, member, H5P_DEFAULT) > 0) return member;
+    (void)snprintf(h->split, HDF5_TEXT, "%s", member);
+    h->split[colon - member] = '\0';
+    h->field = h->split + (colon - member) + 1;
+    return h->split;
+}
+
 static sunup_status choose(struct hdf5 *h, const char *member)
 {
     struct listing *l = &h->sets;
@@ -65,6 +78,7 @@ static sunup_status choose(struct hdf5 *h, const char *member)
         h->path = l->only;
         return SUNUP_OK;
     }
+    member = split(h, member);
     const htri_t there = H5Oexists_by_name(h->file, member, H5P_DEFAULT);
     CHECK(there > 0, h->ctx, E_ARGUMENT, "%s: holds no data set '%s'; it holds: %s", h->name,
           member, l->all);
@@ -120,20 +134,36 @@ static sunup_status describe_shape(const struct hdf5 *h, hid_t set, sunup_shape 
     return SUNUP_OK;
 }
 
-static sunup_status read_numbers(const struct hdf5 *h, hid_t set, struct array *a)
+/* The same for one field of records: a record of that field alone, which HDF5 picks by its name. */
+static hid_t field_type(hid_t type, const char *field, enum element *e)
 {
-    struct source s = {.name = h->name, .big_endian = sunup__big_endian()};
+    const int i = H5Tget_class(type) == H5T_COMPOUND ? H5Tget_member_index(type, field) : -1;
+    const hid_t member = i >= 0 ? H5Tget_member_type(type, (unsigned)i) : -1;
+    const hid_t number = member >= 0 ? memory_type(member, e) : -1;
+    if (member >= 0) (void)H5Tclose(member);
+    if (number < 0) return -1;
+    const hid_t record = H5Tcreate(H5T_COMPOUND, H5Tget_size(number));
+    if (record >= 0) (void)H5Tinsert(record, field, 0, number);
+    return record;
+}
+
+static sunup_status choose_type(const struct hdf5 *h, hid_t set, enum element *e, hid_t *as)
+{
     const hid_t type = H5Dget_type(set);
-    const hid_t as = type >= 0 ? memory_type(type, &s.element) : -1;
+    *as = type < 0 ? -1 : h->field != NULL ? field_type(type, h->field, e) : memory_type(type, e);
     if (type >= 0) (void)H5Tclose(type);
-    CHECK(
-        as >= 0, h->ctx, E_UNSUPPORTED,
-        "%s: %s: holds no plain numbers (a record, a text or a list?); integers and floats can be "
-        "read",
-        h->name, h->path);
-    TRY(describe_shape(h, set, &s.shape));
-    TRY(sunup__hdf5_verify(h, set, &s.shape));
-    const int64_t bytes = sunup__elements(&s.shape) * sunup__element_bytes(s.element);
+    CHECK(*as >= 0, h->ctx, E_UNSUPPORTED,
+          "%s: %s%s%s: holds no plain numbers (a record, a text or a list?); integers and floats can be "
+          "read, and of records a field, as %s:FIELD",
+          h->name, h->path, h->field != NULL ? ":" : "", h->field != NULL ? h->field : "", h->path);
+    return SUNUP_OK;
+}
+
+static sunup_status read_as(const struct hdf5 *h, hid_t set, hid_t as, struct source *s, struct array *a)
+{
+    TRY(describe_shape(h, set, &s->shape));
+    TRY(sunup__hdf5_verify(h, set, &s->shape));
+    const int64_t bytes = sunup__elements(&s->shape) * sunup__element_bytes(s->element);
     TRY(sunup__room_for(h->ctx, h->name, bytes));
     void *numbers = sunup__alloc((size_t)bytes);
     CHECK(numbers != NULL, h->ctx, E_MEMORY, "%s: %s: no memory for %.1f MB", h->name, h->path,
@@ -142,8 +172,18 @@ static sunup_status read_numbers(const struct hdf5 *h, hid_t set, struct array *
         sunup__free(numbers);
         return sunup__hdf5_complain(h, "its numbers cannot be read");
     }
-    s.bytes = numbers;
-    return sunup__array_adopt(h->ctx, &s, &numbers, a);
+    s->bytes = numbers;
+    return sunup__array_adopt(h->ctx, s, &numbers, a);
+}
+
+static sunup_status read_numbers(const struct hdf5 *h, hid_t set, struct array *a)
+{
+    struct source s = {.name = h->name, .big_endian = sunup__big_endian()};
+    hid_t as;
+    TRY(choose_type(h, set, &s.element, &as));
+    const sunup_status status = read_as(h, set, as, &s, a);
+    if (h->field != NULL) (void)H5Tclose(as);
+    return status;
 }
 
 /* ---- opening and closing ---- */

@@ -24,7 +24,8 @@ struct hdf5 {
     const void *data; /* the file */
     size_t bytes;
     hid_t file;
-    const char *path; /* of the data set */
+    const char *path, *field; /* of the data set; of its records, NULL: it holds plain numbers */
+    char split[HDF5_TEXT];    /* "path\0field" of a member "path:field" */
     struct listing sets;
     char why[HDF5_TEXT]; /* innermost reason of HDF5's last failure */
 };

@@ -165,6 +165,34 @@ static void test_hdf5(void **state)
 #endif
 }
 
+/* One field of a set of records. */
+static void test_hdf5_records(void **state)
+{
+    (void)state;
+#ifdef SUNUP_HAVE_HDF5
+    const struct {
+        uint64_t id;
+        float value;
+    } rows[2] = {{5, 0.5F}, {1ULL << 40, -2}};
+    const hsize_t n = 2;
+    const hid_t file = hdf5_begin(), type = H5Tcreate(H5T_COMPOUND, sizeof rows[0]);
+    assert_true(H5Tinsert(type, "id", 0, H5T_NATIVE_UINT64) >= 0);
+    assert_true(H5Tinsert(type, "value", sizeof(uint64_t), H5T_NATIVE_FLOAT) >= 0);
+    const hid_t space = H5Screate_simple(1, &n, NULL);
+    const hid_t set = H5Dcreate2(file, "voxels", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+    assert_true(H5Dclose(set) >= 0 && H5Sclose(space) >= 0 && H5Tclose(type) >= 0);
+    const struct bytes f = hdf5_finish(file);
+    expect(hdf5, &f, "voxels:id", SUNUP_F64, SUNUP_SHAPE(2), (double[]){5, 1099511627776.0});
+    expect(hdf5, &f, "voxels:value", SUNUP_F32, SUNUP_SHAPE(2), (double[]){0.5, -2});
+    refuse(hdf5, &f, "voxels", SUNUP_E_UNSUPPORTED, "of records a field, as voxels:FIELD");
+    refuse(hdf5, &f, "voxels:weight", SUNUP_E_UNSUPPORTED, "voxels:weight: holds no plain numbers");
+    refuse(hdf5, &f, "nowhere:id", SUNUP_E_ARGUMENT, "it holds: voxels");
+#else
+    skip();
+#endif
+}
+
 /* Chunks are written packed as they are: the library does not look into them. */
 static void test_hdf5_chunks(void **state)
 {
@@ -211,7 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gzip),         cmocka_unit_test(test_npz),
         cmocka_unit_test(test_hdf5),         cmocka_unit_test(test_hdf5_chunks),
-        cmocka_unit_test(test_hdf5_hostile),
+        cmocka_unit_test(test_hdf5_records), cmocka_unit_test(test_hdf5_hostile),
     };
     return cmocka_run_group_tests(tests, start, end);
 }
