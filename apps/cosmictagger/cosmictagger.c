@@ -7,8 +7,6 @@
 
 #include "lartpc.h"
 
-enum { MOST_DEPOSITS = 1 << 18 };
-
 /* ---- samples: x, label: pictures of an event ---- */
 
 struct source {
@@ -46,12 +44,9 @@ static bool fill(void *arg, int64_t epoch, int64_t sample, void *const *y)
     struct source *s = arg;
     if (s->official != NULL) return fill_official(s, sample, y[0], y[1]);
     struct app_random r = app_random(s->seed, "event", epoch, sample);
-    struct deposits d = {.d = malloc(MOST_DEPOSITS * sizeof *d.d), .room = MOST_DEPOSITS};
-    bool good = d.d != NULL;
-    if (good) {
-        lartpc_event(&r, s->cosmics, &d);
-        good = lartpc_image(s->readout, &r, &d, s->pool, y[0], y[1]);
-    }
+    struct deposits d = {0};
+    lartpc_event(&r, s->cosmics, &d);
+    const bool good = !d.short_of_memory && lartpc_image(s->readout, &r, &d, s->pool, y[0], y[1]);
     free(d.d);
     return good;
 }

@@ -26,10 +26,11 @@ struct deposit {
     float x, y, z, charge, shift;
     enum label label;
 };
+/* Starts as zeros and grows; free(d). */
 struct deposits {
     struct deposit *d;
     int64_t n, room;
-    bool full; /* no memory: some are missing */
+    bool short_of_memory; /* some are missing */
 };
 
 enum kind { MUON, PION, PROTON, ELECTRON, PHOTON };

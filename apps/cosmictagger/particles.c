@@ -8,6 +8,7 @@
  * (ArgoNeuT), JINST 7 P10019 (2012); recombination by Birks' law with ICARUS' numbers, Amoruso et al., NIM A 523 (2004).
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "lartpc.h"
 
@@ -65,13 +66,21 @@ static void scatter(struct app_random *r, struct particle *p, double step)
     lartpc_turn(r, p->to, cos(fmin(hypot(a, b), M_PI)), p->to);
 }
 
+static bool grow(struct deposits *out)
+{
+    const int64_t room = 2 * out->room + 4096;
+    struct deposit *d = realloc(out->d, (size_t)room * sizeof *d);
+    out->short_of_memory = d == NULL;
+    if (d == NULL) return false;
+    out->d = d;
+    out->room = room;
+    return true;
+}
+
 static void deposit(struct tracer *t, const struct particle *p, double energy, double loss)
 {
     struct deposits *out = t->out;
-    if (out->n == out->room) {
-        out->full = true;
-        return;
-    }
+    if (out->n == out->room && !grow(out)) return;
     const double left = 0.8 / (1 + 0.0694 * loss);
     out->d[out->n++] = (struct deposit){(float)p->at[0],           (float)p->at[1], (float)p->at[2],
                                         (float)(GAIN * left * energy), (float)t->shift, t->label};

@@ -13,7 +13,7 @@
 
 #include "lartpc.h"
 
-enum { PIXELS = WIRES * TICKS, HALF = TICKS / 2, BANK = 2048, MOST_DEPOSITS = 1 << 18, REACH = 4 };
+enum { PIXELS = WIRES * TICKS, HALF = TICKS / 2, BANK = 2048, REACH = 4 };
 enum { NOISY, QUIET, COLLECTION, NOISES };
 enum { CDF = 1024 };
 #define DIFFUSION_WIRES 0.50 /* pixels, of charge that drifted HALF_X */
@@ -38,7 +38,6 @@ struct work {
     uint8_t *labels;
     int32_t *touched, n_touched;
     float *hit_charge;
-    struct deposits deposits;
 };
 
 struct readout {
@@ -93,9 +92,12 @@ static bool draw_bank(struct bank *b, uint64_t seed, int kind, double scale)
 
 /* ---- one plane ---- */
 
-static void touch(struct work *w, int32_t id)
+/* Nothing is added as nothing, so that a pixel is listed once. */
+static void add(struct work *w, float *to, int32_t id, float q)
 {
+    if (!(q > 0)) return;
     if (w->charge[id] == 0 && w->truth[0][id] == 0 && w->truth[1][id] == 0) w->touched[w->n_touched++] = id;
+    to[id] += q;
 }
 
 static void first_wire(int plane, int32_t *first, int32_t *n)
@@ -116,9 +118,7 @@ static void add_noise(struct readout *r, struct app_random *random, int plane, s
             const int64_t from = draw / HALF;
             for (int64_t k = b->first[from]; k < b->first[from + 1]; k++) {
                 const int32_t tick = half * HALF + (int32_t)((b->hits[k].tick + draw) % HALF);
-                const int32_t id = wire * TICKS + tick;
-                touch(w, id);
-                w->charge[id] += b->hits[k].charge;
+                add(w, w->charge, wire * TICKS + tick, b->hits[k].charge);
             }
         }
     }
@@ -175,14 +175,9 @@ static void add_cloud(struct work *w, const struct deposit *d, const struct clou
     for (int i = 0; i < c->wires; i++) {
         const float q = d->charge * c->along_wires[i];
         const int32_t row = (c->wire + i) * TICKS;
-        for (int k = 0; k < c->ticks; k++) {
-            touch(w, row + c->tick + k);
-            w->charge[row + c->tick + k] += q * c->along_ticks[k];
-        }
-        for (int k = 0; k < c->truth_ticks; k++) {
-            touch(w, row + c->truth_tick + k);
-            truth[row + c->truth_tick + k] += q * c->truth_along_ticks[k];
-        }
+        for (int k = 0; k < c->ticks; k++) add(w, w->charge, row + c->tick + k, q * c->along_ticks[k]);
+        for (int k = 0; k < c->truth_ticks; k++)
+            add(w, truth, row + c->truth_tick + k, q * c->truth_along_ticks[k]);
     }
 }
 
@@ -194,14 +189,14 @@ static uint8_t label_of(const struct work *w, int32_t id)
 }
 
 /* The hits among what was touched; leaves zeros behind. */
-static int64_t take_hits(struct work *w, struct app_random *random)
+static int64_t take_hits(struct work *w, struct app_random *random, double noise)
 {
     int64_t n = 0;
     for (int32_t i = 0; i < w->n_touched; i++) {
         const int32_t id = w->touched[i];
         double q = (double)w->charge[id];
         const uint8_t label = label_of(w, id);
-        if (label != NOISE) q += PIXEL_NOISE * app_normal(random);
+        if (label != NOISE) q += noise * app_normal(random);
         if (q >= THRESHOLD) {
             w->touched[n] = id;
             w->hit_charge[n] = (float)q;
@@ -284,7 +279,7 @@ bool lartpc_image(struct readout *r, struct app_random *random, const struct dep
         for (int64_t i = 0; i < d->n; i++)
             if (project(r, &d->d[i], plane, &c)) add_cloud(w, &d->d[i], &c);
         add_noise(r, random, plane, w);
-        const int64_t n = take_hits(w, random);
+        const int64_t n = take_hits(w, random, PIXEL_NOISE * r->noise);
         const struct hits h = {n, w->touched, w->hit_charge, w->labels};
         lartpc_pool(&h, plane, pool, x, label);
     }
@@ -311,6 +306,7 @@ sunup_status lartpc_readout(sunup_context *ctx, uint64_t seed, double noise, str
     *out = r;
     if (r == NULL) return app_error(ctx, SUNUP_E_MEMORY, "no memory for the readout of a chamber");
     (void)pthread_mutex_init(&r->lock, NULL);
+    r->noise = noise;
     for (int i = 0; i <= CDF; i++) r->cdf[i] = (float)(0.5 * erfc(-(i * 8.0 / CDF - 4) / M_SQRT2));
     for (int i = 0; i < NOISES; i++)
         if (!draw_bank(&r->banks[i], seed, i, noise)) {
