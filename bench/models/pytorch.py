@@ -98,6 +98,38 @@ class CosmicTagger(nn.Module):
         return self.head(x)
 
 
+class ThreePlanes(nn.Module):
+    """The network of apps/cosmictagger: levels of 8, 16, 24, 32 and 40 channels, planes as a batch but for the deepest."""
+
+    def __init__(self):
+        super().__init__()
+
+        def conv(c, k, r):
+            return [nn.Conv2d(c, k, r, padding=r // 2), nn.BatchNorm2d(k), nn.LeakyReLU(0.01)]
+
+        def blocks(c):
+            return nn.Sequential(*conv(c, c, 3), *conv(c, c, 3))
+        widths = (8, 16, 24, 32)
+        self.stem = nn.Sequential(*conv(1, 8, 5))
+        self.down, self.rise = (nn.ModuleList(blocks(c) for c in widths) for _ in range(2))
+        self.pool = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), *conv(c, c + 8, 1)) for c in widths)
+        self.deep = nn.Sequential(*conv(120, 64, 1), *conv(64, 64, 5), *conv(64, 64, 5), *conv(64, 120, 1))
+        self.lift = nn.ModuleList(nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), *conv(c + 8, c, 1))
+                                  for c in widths)
+        self.head = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):  # [events, 3, height, width]
+        n, planes, height, width = x.shape
+        x, skips = self.stem(x.reshape(n * planes, 1, height, width)), []
+        for down, pool in zip(self.down, self.pool):
+            skips.append(x)
+            x = pool(down(x))
+        x = self.deep(x.reshape(n, -1, *x.shape[2:])).reshape(x.shape)
+        for level in (3, 2, 1, 0):
+            x = self.rise[level](self.lift[level](x) + skips[level])
+        return self.head(x).reshape(n, planes, 3, height, width).transpose(1, 2)
+
+
 class Uno(nn.Module):
     def __init__(self):
         super().__init__()
@@ -204,6 +236,8 @@ networks = {
     "ffn1": (ffn, lambda: ((torch.randn(1, 2, 33, 33, 33),), torch.rand(1, 1, 33, 33, 33)),
              F.binary_cross_entropy_with_logits, sgd),
     "cosmictagger": (CosmicTagger, lambda: ((torch.randn(3, 1, 320, 512),), classes(3, 3, 320, 512)), cross_entropy, sgd),
+    "cosmictagger3": (ThreePlanes, lambda: ((torch.randn(1, 3, 320, 512),), classes(1, 3, 3, 320, 512)), cross_entropy,
+                      sgd),
     "nt3": (nt3, lambda: ((torch.randn(4, 1, 60483),), classes(4, 2)), cross_entropy, sgd),
     "gw": (gw, lambda: ((torch.randn(64, 1, 2048),), classes(64, 2)), cross_entropy, adam),
     "uno": (Uno, lambda: ((torch.randn(512, 942), torch.randn(512, 2, 5270)), torch.randn(512, 1)), F.mse_loss, adam),

@@ -13,6 +13,7 @@ class AppCase(common.Case):
     app = ""
     small = {}
     steps = 4  # of the short run; two of them come before a stop
+    apps = APPS
 
     def setUp(self):
         super().setUp()
@@ -27,7 +28,7 @@ class AppCase(common.Case):
         return [part for key, value in keys.items() for part in ("--set", f"{key}={value}")]
 
     def short(self, *args, ranks=0, **keys):
-        run = APPS / self.app / "run.yaml"
+        run = self.apps / self.app / "run.yaml"
         done = self.sunup("train", run, "--json", *args, *self.settings(**keys), ranks=ranks, timeout=300)
         return json.loads(done.stdout)
 
