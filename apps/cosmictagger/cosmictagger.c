@@ -61,8 +61,8 @@ static sunup_status make(struct source *s, int64_t samples, sunup_data **data)
     return sunup_data_from_sampler(s->ctx, 2, fields, samples, &sampler, data);
 }
 
-static sunup_status simulated(sunup_context *ctx, const struct source *as, double noise, int64_t samples,
-                              sunup_data **data)
+static sunup_status simulated(sunup_context *ctx, const struct source *as, double noise,
+                              int64_t samples, sunup_data **data)
 {
     struct source *s = malloc(sizeof *s);
     if (s == NULL) return app_error(ctx, SUNUP_E_MEMORY, "no memory for a simulator");
@@ -92,10 +92,11 @@ static sunup_status open_source(struct app_data *d, sunup_data **data)
     const double pool = app_number(d, "pool", 4), noise = app_number(d, "noise", 1);
     s.pool = pool == 1 || pool == 2 || pool == 4 || pool == 8 || pool == 16 ? (int)pool : 0;
     if (s.pool == 0 || s.cosmics < 0 || s.cosmics > 100 || noise < 0 || noise > 2)
-        return app_error(app_context(d), SUNUP_E_ARGUMENT,
-                         "cosmictagger: pool is %g, cosmics %g, noise %g; they must be 1, 2, 4, 8 or 16; "
-                         "0 to 100; 0 to 2",
-                         pool, s.cosmics, noise);
+        return app_error(
+            app_context(d), SUNUP_E_ARGUMENT,
+            "cosmictagger: pool is %g, cosmics %g, noise %g; they must be 1, 2, 4, 8 or 16; "
+            "0 to 100; 0 to 2",
+            pool, s.cosmics, noise);
     return simulated(app_context(d), &s, noise, app_samples(d) > 0 ? app_samples(d) : 600, data);
 }
 
@@ -104,10 +105,10 @@ static sunup_status open_source(struct app_data *d, sunup_data **data)
 enum { LEVELS = 256 };
 
 struct tally {
-    int64_t pixels; /* of an event */
-    int64_t by[CLASSES][CLASSES]; /* pixels by truth, prediction */
+    int64_t pixels;                 /* of an event */
+    int64_t by[CLASSES][CLASSES];   /* pixels by truth, prediction */
     int64_t level[LEVELS][CLASSES]; /* hits by charge, truth */
-    uint8_t *kept; /* predictions of all samples, or NULL */
+    uint8_t *kept;                  /* predictions of all samples, or NULL */
 };
 
 static int best_of(const float *y)
@@ -152,7 +153,8 @@ static double iou(const struct tally *t, int c)
 }
 
 struct measures {
-    double accuracy, other, cosmic, neutrino; /* other: accuracy where the truth is not background */
+    double accuracy, other, cosmic,
+        neutrino; /* other: accuracy where the truth is not background */
 };
 
 static struct measures measure(const struct tally *t)
@@ -165,7 +167,8 @@ static struct measures measure(const struct tally *t)
             hits += a > 0 ? t->by[a][b] : 0;
             found += a > 0 && a == b ? t->by[a][b] : 0;
         }
-    return (struct measures){ratio(right, all), ratio(found, hits), iou(t, COSMIC), iou(t, NEUTRINO)};
+    return (struct measures){ratio(right, all), ratio(found, hits), iou(t, COSMIC),
+                             iou(t, NEUTRINO)};
 }
 
 /* What "cosmic where the charge is at least level `from`" would score. */
@@ -177,7 +180,8 @@ static struct measures above(const struct tally *t, int from)
     return measure(&b);
 }
 
-static const char *const names[] = {"accuracy", "non-background accuracy", "cosmic IoU", "neutrino IoU"};
+static const char *const names[] = {"accuracy", "non-background accuracy", "cosmic IoU",
+                                    "neutrino IoU"};
 
 static void beside(struct app_run *r, const char *of, const char *who, struct measures m)
 {
@@ -196,7 +200,8 @@ struct goals {
 static void report(struct app_run *r, const char *of, const struct tally *t, struct goals g)
 {
     const struct measures m = measure(t);
-    const double value[] = {m.accuracy, m.other, m.cosmic, m.neutrino}, goal[] = {0, g.other, g.cosmic, 0};
+    const double value[] = {m.accuracy, m.other, m.cosmic, m.neutrino},
+                 goal[] = {0, g.other, g.cosmic, 0};
     for (int i = 0; i < 4; i++) {
         char what[64] = "";
         (void)strcat(strcat(strcat(what, names[i]), ", "), of);
@@ -269,14 +274,16 @@ static sunup_status score_official(struct app_run *r, int pool, int64_t pixels, 
     sunup_data *data;
     sunup_status status = official(r->ctx, pool, &data);
     if (status != SUNUP_OK) return status;
-    struct tally t = {.pixels = pixels, .kept = malloc((size_t)(sunup_data_samples(data) * pixels))};
+    struct tally t = {.pixels = pixels,
+                      .kept = malloc((size_t)(sunup_data_samples(data) * pixels))};
     if (t.kept == NULL) status = app_error(r->ctx, SUNUP_E_MEMORY, "no memory for predictions");
     if (status == SUNUP_OK) status = app_visit(r, data, count, &t);
     if (status == SUNUP_OK) {
         report(r, "official", &t, (struct goals){0, 0});
         beside(r, "official", "all background", above(&t, LEVELS));
         beside(r, "official", "cosmic above a charge", above(&t, level));
-        beside(r, "official", "PyTorch reference, earlier simulator", (struct measures){NAN, 0.575, 0.523, 0.140});
+        beside(r, "official", "PyTorch reference, earlier simulator",
+               (struct measures){NAN, 0.575, 0.523, 0.140});
         beside(r, "official", "benchmark's goals, trained on 43,075 official events",
                (struct measures){0.999, 0.95, 0.90, 0.70});
         struct shown s = {r, pool, 2, pixels, t.kept, SUNUP_OK};
@@ -301,13 +308,15 @@ static sunup_status score(struct app_run *r)
     report(r, "simulated", &t, (struct goals){0.88, 0.85});
     beside(r, "simulated", "all background", above(&t, LEVELS));
     beside(r, "simulated", "cosmic above a charge", above(&t, level));
-    beside(r, "simulated", "PyTorch reference, earlier simulator", (struct measures){0.999, 0.925, 0.925, 0.176});
+    beside(r, "simulated", "PyTorch reference, earlier simulator",
+           (struct measures){0.999, 0.925, 0.925, 0.176});
     return score_official(r, pool, pixels, level);
 }
 
 const struct app app_cosmictagger = {
     .name = "cosmictagger",
-    .question = "which charge in a liquid-argon chamber is the neutrino's, which came with cosmic rays?",
+    .question =
+        "which charge in a liquid-argon chamber is the neutrino's, which came with cosmic rays?",
     .files = "cosmictagger/cosmic_tagging_light.h5",
     .open = open_source,
     .score = score,

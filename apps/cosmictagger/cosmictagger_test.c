@@ -49,14 +49,16 @@ static void test_places(void **state)
 {
     (void)state;
     double tick, wire;
-    const struct deposit near = {-50, 30, 400, 1e6F, 0, COSMIC}, far = {50, 30, 400, 1e6F, 20, NEUTRINO};
+    const struct deposit near = {-50, 30, 400, 1e6F, 0, COSMIC},
+                         far = {50, 30, 400, 1e6F, 20, NEUTRINO};
     const double side = 0.866025 * 30, z[PLANES] = {75 - side, 75 + side, 150};
     for (int plane = 0; plane < PLANES; plane++) {
         assert_true(fabs(look(near, plane, &tick, &wire) / 1e6 - 1) < 1e-3);
         assert_true(fabs(tick - 150 / TICK_CM) < 0.1);
         assert_true(fabs(wire - 1024 - z[plane] / WIRE_CM) < 0.1);
         assert_true(fabs(look(far, plane, &tick, &wire) / 1e6 - 1) < 1e-3);
-        assert_true(fabs(tick - (TICKS - 170 / TICK_CM)) < 0.1); /* 20 cm late: further from its wires */
+        assert_true(fabs(tick - (TICKS - 170 / TICK_CM)) <
+                    0.1); /* 20 cm late: further from its wires */
         assert_true(fabs(wire - 1024 - z[plane] / WIRE_CM) < 0.1);
     }
     int labels[CLASSES] = {0};
@@ -124,10 +126,11 @@ static void test_particles(void **state)
         high += total((struct particle){ELECTRON, 400, {0, 0, 200}, {0, 0, 1}}, s, &n) / 20;
         shower += n;
     }
-    assert_true(muon > 195 * 0.7 * 2.0 && muon < 195 * 0.7 * 2.9); /* MeV a cm, minimum ionizing and delta rays */
-    assert_true(fabs(low / (195 * 0.7 * 200) - 1) < 0.1);          /* a shower leaves its energy */
+    assert_true(muon > 195 * 0.7 * 2.0 &&
+                muon < 195 * 0.7 * 2.9); /* MeV a cm, minimum ionizing and delta rays */
+    assert_true(fabs(low / (195 * 0.7 * 200) - 1) < 0.1); /* a shower leaves its energy */
     assert_true(fabs(high / low - 2) < 0.1);
-    assert_true(shower > 20 * 400 / 1.65 / 0.1 * 0.8);
+    assert_true((double)shower > 20 * 400 / 1.65 / 0.1 * 0.8);
     /* a proton of 100 MeV stops within some 8 cm */
     (void)total((struct particle){PROTON, 100, {0, 0, 200}, {0, 0, 1}}, 1, &n);
     assert_in_range(n, 50, 120);
@@ -195,8 +198,9 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places), cmocka_unit_test(test_noise),    cmocka_unit_test(test_particles),
-        cmocka_unit_test(test_pool),   cmocka_unit_test(test_official),
+        cmocka_unit_test(test_places),    cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_particles), cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_official),
     };
     return cmocka_run_group_tests(tests, start, end);
 }

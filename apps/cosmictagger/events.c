@@ -60,7 +60,9 @@ static void muon(struct tracer *t)
 /* Photons that came in unseen, from neutrons or muons outside. */
 static void stray(struct tracer *t)
 {
-    struct particle p = {.kind = PHOTON, .energy = 1 + app_exponential(t->random, app_uniform(t->random, 0, 1) < 0.05 ? 40 : 3)};
+    struct particle p = {
+        .kind = PHOTON,
+        .energy = 1 + app_exponential(t->random, app_uniform(t->random, 0, 1) < 0.05 ? 40 : 3)};
     inside(t->random, p.at);
     lartpc_turn(t->random, (const double[3]){0, -1, 0}, app_uniform(t->random, 0, 1), p.to);
     lartpc_follow(t, p);
@@ -84,7 +86,8 @@ static void cosmic(struct app_random *r, double mean, struct deposits *out)
 
 static const double beam[3] = {0, 0, 1};
 
-static void shoot(struct tracer *t, const double at[3], enum kind kind, double energy, double cosine)
+static void shoot(struct tracer *t, const double at[3], enum kind kind, double energy,
+                  double cosine)
 {
     struct particle p = {.kind = kind, .energy = energy};
     copy(at, p.at);
@@ -144,7 +147,8 @@ static void neutrino(struct app_random *r, struct deposits *out)
         shoot(&t, at, PROTON, app_exponential(r, 70), app_uniform(r, -0.5, 1));
     const double rest = (1 - share) * energy;
     if (rest > 150 && any(r) < 0.25) shoot(&t, at, PION, rest - 139, app_uniform(r, -0.5, 1));
-    if (kind >= 5.0 / 6 || (rest > 150 && any(r) < 0.25)) neutral_pion(&t, at, app_exponential(r, 200));
+    if (kind >= 5.0 / 6 || (rest > 150 && any(r) < 0.25))
+        neutral_pion(&t, at, app_exponential(r, 200));
     for (int64_t n = app_poisson(r, 2.5); n > 0; n--) neutron(&t, at);
     for (int64_t n = app_poisson(r, 1.5); n > 0; n--) /* of the nucleus */
         shoot(&t, at, PHOTON, 1 + app_exponential(r, 2.5), app_uniform(r, -1, 1));

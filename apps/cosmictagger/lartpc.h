@@ -12,11 +12,11 @@
 
 enum { PLANES = 3, WIRES = 2048, TICKS = 1280, CLASSES = 3 };
 enum label { NOISE, COSMIC, NEUTRINO };
-#define HALF_X 200.0 /* cm */
-#define HALF_Y 200.0
-#define LENGTH_Z 500.0
-#define TICK_CM 0.3125
-#define WIRE_CM 0.3
+#define HALF_X    200.0 /* cm */
+#define HALF_Y    200.0
+#define LENGTH_Z  500.0
+#define TICK_CM   0.3125
+#define WIRE_CM   0.3
 #define THRESHOLD 5.0 /* of a hit, in units of charge */
 
 /* ---- charge (particles.c, events.c) ---- */
@@ -36,7 +36,7 @@ struct deposits {
 enum kind { MUON, PION, PROTON, ELECTRON, PHOTON };
 struct particle {
     enum kind kind;
-    double energy; /* kinetic, MeV */
+    double energy;       /* kinetic, MeV */
     double at[3], to[3]; /* cm; unit vector */
 };
 /* Where what is simulated goes, and as what it counts. */

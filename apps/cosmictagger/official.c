@@ -4,8 +4,8 @@
 
 #include "lartpc.h"
 
-#define FILE_NAME "cosmictagger/cosmic_tagging_light.h5"
-#define WIRES_GROUP "Data/sparse2d_sbndwire_group/"
+#define FILE_NAME    "cosmictagger/cosmic_tagging_light.h5"
+#define WIRES_GROUP  "Data/sparse2d_sbndwire_group/"
 #define LABELS_GROUP "Data/sparse2d_sbnd_cosmicseg_group/"
 
 struct official {
@@ -18,8 +18,9 @@ struct official {
 
 static sunup_status complain(sunup_context *ctx, const char *what)
 {
-    return app_error(ctx, SUNUP_E_FORMAT, "%s: %s; it is not the file that apps/cosmictagger/README.md names",
-                     FILE_NAME, what);
+    return app_error(ctx, SUNUP_E_FORMAT,
+                     "%s: %s; it is not the file that apps/cosmictagger/README.md names", FILE_NAME,
+                     what);
 }
 
 void official_end(struct official *o)
@@ -51,7 +52,8 @@ static const char *const columns[COLUMNS] = {WIRES_GROUP "voxel_extents:N", WIRE
 
 static sunup_status take(sunup_context *ctx, struct official *o, const sunup_tensor *t)
 {
-    const float *n = t[EXTENT].data, *id = t[ID].data, *charge = t[CHARGE].data, *label = t[LABEL].data;
+    const float *n = t[EXTENT].data, *id = t[ID].data, *charge = t[CHARGE].data,
+                *label = t[LABEL].data;
     o->planes = t[EXTENT].shape.d[0];
     o->hits = t[ID].shape.d[0];
     for (int c = ID; c < COLUMNS; c++)
@@ -66,7 +68,8 @@ static sunup_status take(sunup_context *ctx, struct official *o, const sunup_ten
     if (o->planes % PLANES != 0 || o->first[o->planes] != o->hits)
         return complain(ctx, "its planes do not add up");
     for (int64_t i = 0; i < o->hits; i++) {
-        if (!(id[i] >= 0 && id[i] < WIRES * TICKS) || id[i] != ((const float *)t[LABEL_ID].data)[i] ||
+        if (!(id[i] >= 0 && id[i] < WIRES * TICKS) ||
+            id[i] != ((const float *)t[LABEL_ID].data)[i] ||
             !(label[i] >= 0 && label[i] < CLASSES) || !(charge[i] >= 0))
             return complain(ctx, "a hit has an impossible pixel, charge or label");
         o->id[i] = (int32_t)id[i];

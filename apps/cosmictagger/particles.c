@@ -13,13 +13,13 @@
 #include "lartpc.h"
 
 enum { MOST_WAITING = 256 };
-#define RADIATION_CM 14.0
+#define RADIATION_CM  14.0
 #define ELECTRON_MASS 0.511 /* MeV */
-#define MIP_LOSS 1.65       /* MeV / cm, without delta rays above CUT */
-#define DELTA_RATE 0.097    /* of them above T, per cm, times T in MeV */
-#define CUT 0.5             /* MeV: of delta rays */
-#define FAINT 0.1           /* MeV: of everything else */
-#define GAIN 195.0          /* charge a MeV that recombination leaves */
+#define MIP_LOSS      1.65  /* MeV / cm, without delta rays above CUT */
+#define DELTA_RATE    0.097 /* of them above T, per cm, times T in MeV */
+#define CUT           0.5   /* MeV: of delta rays */
+#define FAINT         0.1   /* MeV: of everything else */
+#define GAIN          195.0 /* charge a MeV that recombination leaves */
 
 struct stack {
     int n;
@@ -82,8 +82,9 @@ static void deposit(struct tracer *t, const struct particle *p, double energy, d
     struct deposits *out = t->out;
     if (out->n == out->room && !grow(out)) return;
     const double left = 0.8 / (1 + 0.0694 * loss);
-    out->d[out->n++] = (struct deposit){(float)p->at[0],           (float)p->at[1], (float)p->at[2],
-                                        (float)(GAIN * left * energy), (float)t->shift, t->label};
+    out->d[out->n++] = (struct deposit){(float)p->at[0], (float)p->at[1],
+                                        (float)p->at[2], (float)(GAIN * left * energy),
+                                        (float)t->shift, t->label};
 }
 
 /* MeV / cm; the slow end of a heavy particle follows its range R: A R^b. */
@@ -105,8 +106,9 @@ static double loss_of(const struct particle *p)
 static double knock(struct tracer *t, struct stack *s, const struct particle *p, double step)
 {
     const double gamma = 1 + p->energy / mass(p->kind);
-    const double most = p->kind == ELECTRON ? p->energy / 2
-                                            : fmin(2 * ELECTRON_MASS * (gamma * gamma - 1), p->energy / 2);
+    const double most = p->kind == ELECTRON
+                            ? p->energy / 2
+                            : fmin(2 * ELECTRON_MASS * (gamma * gamma - 1), p->energy / 2);
     if (most <= CUT || app_uniform(t->random, 0, 1) >= DELTA_RATE / CUT * step) return 0;
     const double e = CUT / (1 - app_uniform(t->random, 0, 1));
     if (e > most) return 0;
@@ -144,7 +146,8 @@ static void follow_charged(struct tracer *t, struct stack *s, struct particle p)
     while (lartpc_inside(p.at)) {
         const double step = p.kind == MUON && p.energy > 500 ? 0.15 : 0.1, loss = loss_of(&p);
         const double mean = loss * step;
-        const double lost = mean * app_gamma(t->random, 5) / 5, e = p.energy > 1.5 * lost ? lost : p.energy;
+        const double lost = mean * app_gamma(t->random, 5) / 5,
+                     e = p.energy > 1.5 * lost ? lost : p.energy;
         deposit(t, &p, e, p.kind == ELECTRON ? 2.1 : loss + 0.4);
         p.energy -= e + knock(t, s, &p, step) + radiate(t, s, &p, step);
         if (p.energy < FAINT / 2) {

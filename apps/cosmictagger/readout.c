@@ -18,9 +18,9 @@ enum { NOISY, QUIET, COLLECTION, NOISES };
 enum { CDF = 1024 };
 #define DIFFUSION_WIRES 0.50 /* pixels, of charge that drifted HALF_X */
 #define DIFFUSION_TICKS 0.25
-#define SHAPING 0.50         /* pixels */
-#define PIXEL_NOISE 1.5      /* on hits of particles */
-#define TRUTH 2.0            /* charge from which a pixel is called a particle's */
+#define SHAPING         0.50 /* pixels */
+#define PIXEL_NOISE     1.5  /* on hits of particles */
+#define TRUTH           2.0  /* charge from which a pixel is called a particle's */
 
 struct noise_hit {
     int32_t tick;
@@ -58,7 +58,8 @@ static const struct {
 static int64_t noise_wire(struct app_random *r, int kind, double scale, struct noise_hit *hits)
 {
     const double slow = scale * kinds[kind].sd * sqrt(kinds[kind].slow);
-    const double fast = scale * kinds[kind].sd * sqrt(1 - kinds[kind].slow), keep = exp(-1 / SLOW_TICKS);
+    const double fast = scale * kinds[kind].sd * sqrt(1 - kinds[kind].slow),
+                 keep = exp(-1 / SLOW_TICKS);
     double low = slow * app_normal(r);
     int64_t n = 0;
     for (int t = 0; t < HALF; t++) {
@@ -96,7 +97,8 @@ static bool draw_bank(struct bank *b, uint64_t seed, int kind, double scale)
 static void add(struct work *w, float *to, int32_t id, float q)
 {
     if (!(q > 0)) return;
-    if (w->charge[id] == 0 && w->truth[0][id] == 0 && w->truth[1][id] == 0) w->touched[w->n_touched++] = id;
+    if (w->charge[id] == 0 && w->truth[0][id] == 0 && w->truth[1][id] == 0)
+        w->touched[w->n_touched++] = id;
     to[id] += q;
 }
 
@@ -165,8 +167,9 @@ static bool project(const struct readout *r, const struct deposit *d, int plane,
     c->truth_ticks = spread(r, tick, narrow, &c->truth_tick, c->truth_along_ticks);
     c->ticks = spread(r, tick, hypot(narrow, SHAPING), &c->tick, c->along_ticks);
     const int32_t half = d->x < 0 ? 0 : HALF; /* no charge appears on the other side */
-    return c->wire >= 0 && c->wire + c->wires <= WIRES && c->tick >= half && c->tick + c->ticks <= half + HALF &&
-           c->truth_tick >= half && c->truth_tick + c->truth_ticks <= half + HALF;
+    return c->wire >= 0 && c->wire + c->wires <= WIRES && c->tick >= half &&
+           c->tick + c->ticks <= half + HALF && c->truth_tick >= half &&
+           c->truth_tick + c->truth_ticks <= half + HALF;
 }
 
 static void add_cloud(struct work *w, const struct deposit *d, const struct cloud *c)
@@ -175,7 +178,8 @@ static void add_cloud(struct work *w, const struct deposit *d, const struct clou
     for (int i = 0; i < c->wires; i++) {
         const float q = d->charge * c->along_wires[i];
         const int32_t row = (c->wire + i) * TICKS;
-        for (int k = 0; k < c->ticks; k++) add(w, w->charge, row + c->tick + k, q * c->along_ticks[k]);
+        for (int k = 0; k < c->ticks; k++)
+            add(w, w->charge, row + c->tick + k, q * c->along_ticks[k]);
         for (int k = 0; k < c->truth_ticks; k++)
             add(w, truth, row + c->truth_tick + k, q * c->truth_along_ticks[k]);
     }
@@ -244,7 +248,8 @@ static struct work *work_create(void)
     w->labels = malloc(PIXELS);
     w->touched = malloc(PIXELS * sizeof(int32_t));
     w->hit_charge = malloc(PIXELS * sizeof(float));
-    if (w->charge && w->truth[0] && w->truth[1] && w->labels && w->touched && w->hit_charge) return w;
+    if (w->charge && w->truth[0] && w->truth[1] && w->labels && w->touched && w->hit_charge)
+        return w;
     work_end(w);
     return NULL;
 }
@@ -266,8 +271,8 @@ static void give_back(struct readout *r, struct work *w)
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-bool lartpc_image(struct readout *r, struct app_random *random, const struct deposits *d, int pool, float *x,
-                  int32_t *label)
+bool lartpc_image(struct readout *r, struct app_random *random, const struct deposits *d, int pool,
+                  float *x, int32_t *label)
 {
     struct work *w = borrow(r);
     if (w == NULL) return false;
