@@ -89,7 +89,8 @@ sunup_status app_visit(const struct app_run *r, sunup_data *data, app_visit_fn f
               : v.elements < CHUNK_ELEMENTS       ? CHUNK_ELEMENTS / v.elements
                                                   : 1;
     v.y = sunup__alloc_aligned((size_t)(v.chunk * v.elements) * sizeof *v.y);
-    CHECK(v.y != NULL, r->ctx, E_MEMORY, "no memory for the outputs of %lld samples", (long long)v.chunk);
+    CHECK(v.y != NULL, r->ctx, E_MEMORY, "no memory for the outputs of %lld samples",
+          (long long)v.chunk);
     const sunup_status status = visit(&v);
     sunup__free(v.y);
     return status;

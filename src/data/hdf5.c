@@ -153,13 +153,15 @@ static sunup_status choose_type(const struct hdf5 *h, hid_t set, enum element *e
     *as = type < 0 ? -1 : h->field != NULL ? field_type(type, h->field, e) : memory_type(type, e);
     if (type >= 0) (void)H5Tclose(type);
     CHECK(*as >= 0, h->ctx, E_UNSUPPORTED,
-          "%s: %s%s%s: holds no plain numbers (a record, a text or a list?); integers and floats can be "
+          "%s: %s%s%s: holds no plain numbers (a record, a text or a list?); integers and floats "
+          "can be "
           "read, and of records a field, as %s:FIELD",
           h->name, h->path, h->field != NULL ? ":" : "", h->field != NULL ? h->field : "", h->path);
     return SUNUP_OK;
 }
 
-static sunup_status read_as(const struct hdf5 *h, hid_t set, hid_t as, struct source *s, struct array *a)
+static sunup_status read_as(const struct hdf5 *h, hid_t set, hid_t as, struct source *s,
+                            struct array *a)
 {
     TRY(describe_shape(h, set, &s->shape));
     TRY(sunup__hdf5_verify(h, set, &s->shape));

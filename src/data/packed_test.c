@@ -179,7 +179,8 @@ static void test_hdf5_records(void **state)
     assert_true(H5Tinsert(type, "id", 0, H5T_NATIVE_UINT64) >= 0);
     assert_true(H5Tinsert(type, "value", sizeof(uint64_t), H5T_NATIVE_FLOAT) >= 0);
     const hid_t space = H5Screate_simple(1, &n, NULL);
-    const hid_t set = H5Dcreate2(file, "voxels", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t set =
+        H5Dcreate2(file, "voxels", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     assert_true(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
     assert_true(H5Dclose(set) >= 0 && H5Sclose(space) >= 0 && H5Tclose(type) >= 0);
     const struct bytes f = hdf5_finish(file);
