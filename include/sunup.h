@@ -551,6 +551,21 @@ typedef struct sunup_sampler {
 /// fields[i]: name, type (f32, f64 or i32) and shape of one sample; their data are not looked at.
 SUNUP_API sunup_status sunup_data_from_sampler(sunup_context *ctx, int n, const sunup_tensor *fields, int64_t samples,
                                                const sunup_sampler *sampler, sunup_data **data);
+/// Samples that follow from what the network said before: a moving field of view, a policy in a simulation. Each place
+/// of the batch has a state, which is kept in checkpoints: the bits depend on no rank and no restart.
+typedef struct sunup_live {
+    int64_t state_bytes; /* of a place; zeros before the first batch of the run                           */
+    /// Write the sample of `place` (0 .. batch - 1) for batch `number` of the run as sunup_sampler.fill does. Called
+    /// just before the batch is computed, on the rank that does, by several threads at once for different places.
+    bool (*fill)(void *arg, int64_t number, int64_t place, void *state, void *const *y);
+    /// After it, once, if the batch was good: the place's part of "output", dense, from before the update of weights.
+    void (*seen)(void *arg, int64_t number, int64_t place, void *state, const void *output);
+    void (*end)(void *arg); /* as sunup_sampler.end */
+    void *arg;
+} sunup_live;
+/// `samples` make an epoch. For training only, with parts = 1.
+SUNUP_API sunup_status sunup_data_from_live(sunup_context *ctx, int n, const sunup_tensor *fields, int64_t samples,
+                                            const sunup_live *live, sunup_data **data);
 SUNUP_API void sunup_data_destroy(sunup_data **data);
 SUNUP_API int64_t sunup_data_samples(const sunup_data *data);
 

@@ -41,6 +41,7 @@ void sunup_data_destroy(sunup_data **data)
         sunup__free(d->fields[i].std);
     }
     if (d->sampler.end != NULL) d->sampler.end(d->sampler.arg);
+    if (d->live.end != NULL) d->live.end(d->live.arg);
     sunup__free(d->fields);
     sunup__free(d);
     *data = NULL;
@@ -216,7 +217,8 @@ static sunup_status describe_field(sunup_data *d, const sunup_tensor *t)
 static sunup_status describe_fields(sunup_data *d, int n, const sunup_tensor *fields,
                                     int64_t samples)
 {
-    CHECK(d->sampler.fill != NULL, d->ctx, E_ARGUMENT, "the sampler has no function");
+    CHECK(n <= MAX_MADE, d->ctx, E_UNSUPPORTED, "samples of %d fields; at most %d are possible", n,
+          MAX_MADE);
     CHECK(samples >= 1, d->ctx, E_ARGUMENT, "a sampler of %lld samples; it must have at least one",
           (long long)samples);
     d->samples = samples;
@@ -233,7 +235,33 @@ sunup_status sunup_data_from_sampler(sunup_context *ctx, int n, const sunup_tens
     if (*data == NULL && sampler->end != NULL) sampler->end(sampler->arg);
     if (status != SUNUP_OK) return status;
     (*data)->sampler = *sampler;
-    status = describe_fields(*data, n, fields, samples);
+    if (sampler->fill == NULL)
+        status = sunup__raise(ctx, SUNUP_E_ARGUMENT, "the sampler has no function");
+    if (status == SUNUP_OK) status = describe_fields(*data, n, fields, samples);
+    if (status != SUNUP_OK) sunup_data_destroy(data);
+    return status;
+}
+
+static sunup_status check_live(const sunup_data *d)
+{
+    const sunup_live *live = &d->live;
+    CHECK(live->fill != NULL && live->seen != NULL, d->ctx, E_ARGUMENT,
+          "live samples need both functions, fill and seen");
+    CHECK(live->state_bytes >= 0, d->ctx, E_ARGUMENT, "a place has a state of %lld bytes",
+          (long long)live->state_bytes);
+    return SUNUP_OK;
+}
+
+sunup_status sunup_data_from_live(sunup_context *ctx, int n, const sunup_tensor *fields,
+                                  int64_t samples, const sunup_live *live, sunup_data **data)
+{
+    *data = NULL;
+    sunup_status status = data_create(ctx, n, data);
+    if (*data == NULL && live->end != NULL) live->end(live->arg);
+    if (status != SUNUP_OK) return status;
+    (*data)->live = *live;
+    status = check_live(*data);
+    if (status == SUNUP_OK) status = describe_fields(*data, n, fields, samples);
     if (status != SUNUP_OK) sunup_data_destroy(data);
     return status;
 }

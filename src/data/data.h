@@ -51,12 +51,14 @@ struct field {
     double *mean, *std;
     int n_channels;
 };
+enum { MAX_MADE = 16 }; /* fields that a function makes */
 struct sunup_data {
     sunup_context *ctx;
     struct field *fields;
     int n_fields;
     int64_t samples;
-    sunup_sampler sampler; /* fill NULL: arrays in memory */
+    sunup_sampler sampler; /* fill NULL: arrays in memory, or live */
+    sunup_live live;       /* fill NULL: samples wait for no output */
 };
 int sunup__data_field(const sunup_data *d, const char *name); /* -1: none */
 

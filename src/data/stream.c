@@ -23,7 +23,7 @@
 #include "base/trace.h"
 #include "data/deliver.h"
 
-enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19, MAX_MADE = 16 };
+enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19 };
 
 struct slot {
     struct batch batch;
@@ -232,8 +232,9 @@ static sunup_status check_options(const sunup_data *d, const struct stream_optio
     const bool made = d->sampler.fill != NULL;
     CHECK(!made || (g->shift == 0 && g->crop == 0 && !g->flip), ctx, E_UNSUPPORTED,
           "samples that a sampler makes are not augmented; let the sampler do it");
-    CHECK(!made || d->n_fields <= MAX_MADE, ctx, E_UNSUPPORTED,
-          "a sampler of %d fields; at most %d are possible", d->n_fields, MAX_MADE);
+    CHECK(d->live.fill == NULL, ctx, E_UNSUPPORTED,
+          "samples that follow from the network's output are for training only; evaluate on "
+          "others");
     return SUNUP_OK;
 }
 

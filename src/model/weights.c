@@ -45,6 +45,13 @@ static sunup_status absent(const sunup_model *m, const char *path, const struct 
           hint);
 }
 
+/* What a checkpoint holds beside weights and states. */
+static bool of_training(const char *name)
+{
+    return strncmp(name, "optimizer.", 10) == 0 || strcmp(name, "sum.bounds") == 0 ||
+           strcmp(name, "live.state") == 0;
+}
+
 static sunup_status check(const sunup_model *m, const char *path, const struct tensors *t)
 {
     char mine[SHAPE_TEXT], theirs[SHAPE_TEXT];
@@ -57,7 +64,7 @@ static sunup_status check(const sunup_model *m, const char *path, const struct t
               sunup_dtype_name(ours->dtype), sunup__shape_text(&ours->shape, mine));
     }
     for (int i = 0; i < t->n; i++) {
-        if (strncmp(t->t[i].name, "optimizer.", 10) == 0) continue; /* a checkpoint's moments */
+        if (of_training(t->t[i].name)) continue;
         CHECK(sunup__model_find(m, t->t[i].name), m->ctx, E_FORMAT,
               "%s: holds '%s', which the model does not have", path, t->t[i].name);
     }

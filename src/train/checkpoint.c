@@ -1,7 +1,8 @@
 /* checkpoint.c - all that a run needs to go on as if it had never stopped, in one safetensors file.
  *
  * Holds: weights and states under their names, moments as "optimizer.<moment>", with sum: int32 the bounds
- * of gradients as "sum.bounds", and as metadata the run's definition (batch, shards, wire, accumulate, parts, seed) and
+ * of gradients as "sum.bounds", with live samples the states of places as "live.state", and as metadata the run's
+ * definition (batch, shards, wire, accumulate, parts, seed) and
  * position (step, evaluations done, memory of the schedule). Nothing depends on ranks, so any number of them may
  * resume. Rank 0 collects the slices of the moments and writes, atomically; all ranks learn whether it worked. When
  * it has read a file, each rank takes its slices of what rank 0 sends.
@@ -34,7 +35,8 @@ struct entry {
 };
 
 struct position {
-    int64_t batch, shards, wire, accumulate, parts, split, seed, frozen, step, evaluated, updates, bad, kernels;
+    int64_t batch, shards, wire, accumulate, parts, split, seed, frozen, step, evaluated, updates,
+        bad, kernels;
     double best, scale;
 };
 
@@ -90,9 +92,19 @@ static int moments_end(const sunup_trainer *t)
     return weight_count(t) + sunup__optimizer_moments(t->optimizer);
 }
 
-static int tensor_count(const sunup_trainer *t)
+static int bounds_end(const sunup_trainer *t)
 {
     return moments_end(t) + sunup__train_by_integers(t);
+}
+
+static bool has_states(const sunup_trainer *t)
+{
+    return t->live != NULL && t->data->live.state_bytes > 0;
+}
+
+static int tensor_count(const sunup_trainer *t)
+{
+    return bounds_end(t) + has_states(t);
 }
 
 static sunup_tensor bounds_of(const sunup_trainer *t)
@@ -105,11 +117,13 @@ static sunup_tensor bounds_of(const sunup_trainer *t)
                           .data = (void *)(uintptr_t)bounds}; /* only read */
 }
 
-/* Tensor i of the checkpoint; a moment has no data, as this rank has slices of it only. name: room for its name. */
+/* Tensor i of the checkpoint; a moment has no data, as this rank has slices of it only, nor have states.
+ * name: room for its name. */
 static sunup_tensor tensor_of(const sunup_trainer *t, int i, char name[64])
 {
     const int n = weight_count(t);
     if (i < n) return t->model->tensors[i].t;
+    if (i >= bounds_end(t)) return sunup__live_tensor(t);
     if (i >= moments_end(t)) return bounds_of(t);
     (void)snprintf(name, 64, "optimizer.%s", sunup__optimizer_moment_name(t->optimizer, i - n));
     return (sunup_tensor){
@@ -117,7 +131,7 @@ static sunup_tensor tensor_of(const sunup_trainer *t, int i, char name[64])
 }
 
 static sunup_status write_all(sunup_trainer *t, const char *path,
-                              const struct whole_moments *moments, struct arena *a)
+                              const struct whole_moments *moments, char *states, struct arena *a)
 {
     const int n = tensor_count(t);
     struct position p = position_of(t);
@@ -133,6 +147,7 @@ static sunup_status write_all(sunup_trainer *t, const char *path,
     for (int i = 0; i < n; i++) tensors[i] = tensor_of(t, i, names[i]);
     for (int i = weight_count(t); i < moments_end(t); i++)
         tensors[i].data = (void *)moments->data[i - weight_count(t)]; /* only read */
+    if (has_states(t)) tensors[n - 1].data = states;
     for (int i = 0; i < ENTRIES; i++) {
         keys[i] = e[i].key;
         values[i] = numbers[i];
@@ -150,11 +165,15 @@ sunup_status sunup_trainer_save(sunup_trainer *t, const char *path)
 {
     struct whole_moments moments = {0};
     struct arena a = {0};
+    char *states = NULL;
     sunup_status status = sunup__moments_collect(t, &moments);
+    if (status == SUNUP_OK) status = sunup__live_collect(t, &states);
     if (status == SUNUP_OK) {
         const bool mine = sunup_comm_rank(t->comm) == 0;
-        status = sunup_comm_agree(t->comm, mine ? write_all(t, path, &moments, &a) : SUNUP_OK);
+        status =
+            sunup_comm_agree(t->comm, mine ? write_all(t, path, &moments, states, &a) : SUNUP_OK);
     }
+    sunup__free(states);
     sunup__arena_end(&a);
     sunup__moments_end(&moments, status);
     return status;
@@ -213,9 +232,10 @@ static const sunup_tensor *tensor_in(const struct tensors *file, const char *nam
 static sunup_status check_sum(sunup_trainer *t, const char *path, const struct tensors *file)
 {
     const bool theirs = tensor_in(file, BOUNDS) != NULL, ours = sunup__train_by_integers(t);
-    CHECK(theirs == ours, t->ctx, E_ARGUMENT,
-          "%s was written by a run with sum: %s, this one has sum: %s: it would not be the same run",
-          path, theirs ? "int32" : "tree", ours ? "int32" : "tree");
+    CHECK(
+        theirs == ours, t->ctx, E_ARGUMENT,
+        "%s was written by a run with sum: %s, this one has sum: %s: it would not be the same run",
+        path, theirs ? "int32" : "tree", ours ? "int32" : "tree");
     return SUNUP_OK;
 }
 
@@ -374,6 +394,8 @@ static sunup_status broadcast(sunup_trainer *t, const struct tensors *file)
     }
     for (int i = 0; i < sunup__optimizer_moments(t->optimizer); i++)
         TRY(sunup__moment_spread(t, i, moment_in(t, i, file)));
+    const sunup_tensor *states = tensor_in(file, LIVE_STATE);
+    TRY(sunup__live_spread(t, states != NULL ? states->data : NULL));
     return spread_bounds(t);
 }
 

@@ -116,6 +116,7 @@ void sunup_trainer_destroy(sunup_trainer **trainer)
     sunup__recorder_destroy(&t->recorder);
     sunup__evaluation_end(t);
     sunup__stream_destroy(&t->stream);
+    sunup__live_destroy(&t->live);
     if (t->exchange != NULL && t->model->flat == sunup__exchange_data(t->exchange))
         sunup__model_move(t->model, NULL);
     sunup__exchange_destroy(&t->exchange);

@@ -102,7 +102,8 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
     outputs[n_outputs++] = p->loss;
     if (p->weight != NULL) outputs[n_outputs++] = p->weight;
     if (p->correct != NULL && p->training) outputs[n_outputs++] = p->correct;
-    if (p->output != NULL && !p->training) outputs[n_outputs++] = p->output;
+    if (p->output != NULL && (!p->training || t->data->live.fill != NULL))
+        outputs[n_outputs++] = p->output;
     if (p->split != NULL && p->correct != NULL && !p->training) outputs[n_outputs++] = p->labels;
     for (int i = 0; i < n; i++) outputs[n_outputs++] = p->gradients[i];
     TRY(sunup_graph_finish(p->graph));
@@ -247,6 +248,10 @@ sunup_status sunup__train_rewind(sunup_trainer *t)
                                      .training = true,
                                      .augment = t->o.augment,
                                      .first = t->step * t->o.accumulate};
+    if (t->live != NULL) {
+        sunup__live_rewind(t->live, o.first);
+        return SUNUP_OK;
+    }
     sunup__stream_destroy(&t->stream);
     return sunup__stream_create(t->data, &o, &t->stream);
 }
@@ -302,8 +307,9 @@ sunup_status sunup__train_setup(sunup_trainer *t)
 {
     TRY(sunup__join_group(t));
     TRY(sunup__kernels(t->ctx, &t->kernels));
-    TRY(sunup_comm_agree(t->comm, sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true,
-                                                     &t->pass)));
+    TRY(sunup_comm_agree(t->comm,
+                         sunup__pass_create(t, t->data, t->o.batch / t->o.shards, true, &t->pass)));
+    TRY(sunup_comm_agree(t->comm, sunup__live_create(t, &t->live)));
     TRY(lay_out_terms(t));
     TRY(count_steps(t));
     TRY(sunup__list_parameters(t));

@@ -222,6 +222,70 @@ static void mistakes_are_told(void **state)
     end(&p);
 }
 
+/* ---- live samples ---- */
+
+struct counter {
+    int64_t filled, shown;
+};
+
+static bool refuse_at_three(void *arg, int64_t number, int64_t place, void *state, void *const *y)
+{
+    struct counter *c = state;
+    const bool *refuse = arg;
+    float *x = y[0], *target = y[1];
+    for (int j = 0; j < IN; j++) x[j] = (float)(place + j) / 16 + (float)number;
+    *target = 1;
+    assert_true(c->filled == number && c->shown == number);
+    c->filled++;
+    return !(*refuse && number == 3 && place == 5);
+}
+
+static void count_output(void *arg, int64_t number, int64_t place, void *state, const void *output)
+{
+    (void)arg, (void)place;
+    struct counter *c = state;
+    assert_true(c->filled == number + 1 && isfinite(*(const float *)output));
+    c->shown++;
+}
+
+static sunup_status live_run(struct problem *p, bool *refuse, int accumulate)
+{
+    const sunup_tensor fields[] = {{"x", SUNUP_F32, SUNUP_SHAPE(IN), NULL},
+                                   {"y", SUNUP_F32, SUNUP_SHAPE(1), NULL}};
+    const sunup_live live = {.state_bytes = sizeof(struct counter),
+                             .fill = refuse_at_three,
+                             .seen = count_output,
+                             .arg = refuse};
+    sunup_train_options o = options();
+    o.accumulate = accumulate;
+    o.epochs = 1;
+    TRY(sunup_context_create(NULL, &p->ctx));
+    TRY(sunup_data_from_live(p->ctx, 2, fields, SAMPLES, &live, &p->data));
+    TRY(sunup_model_create(p->ctx, build, NULL, 1, &p->model));
+    TRY(sunup_trainer_create(p->model, p->data, NULL, &o, &p->trainer));
+    return sunup_trainer_run(p->trainer, NULL, NULL);
+}
+
+/* Each place is filled, then shown its output, once a batch; a refusal names batch and slot. */
+static void live_samples_take_turns(void **state)
+{
+    (void)state;
+    bool refuse = false;
+    sunup_metrics m;
+    for (int accumulate = 1; accumulate <= 2; accumulate++) {
+        struct problem p = {0};
+        assert_int_equal(live_run(&p, &refuse, accumulate), SUNUP_OK);
+        assert_int_equal(sunup_trainer_evaluate(p.trainer, p.data, &m), SUNUP_E_UNSUPPORTED);
+        assert_non_null(strstr(sunup_error(p.ctx), "for training only"));
+        end(&p);
+    }
+    refuse = true;
+    struct problem p = {0};
+    assert_int_equal(live_run(&p, &refuse, 1), SUNUP_E_ARGUMENT);
+    assert_non_null(strstr(sunup_error(p.ctx), "place 5 in batch 3"));
+    end(&p);
+}
+
 static sunup_status one_step(struct problem *p)
 {
     const sunup_train_options o = options();
@@ -303,6 +367,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(mistakes_are_told),
+        cmocka_unit_test(live_samples_take_turns),
         cmocka_unit_test(every_failed_allocation_is_survived),
         cmocka_unit_test(shared_weights_learn_from_both),
     };

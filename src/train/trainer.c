@@ -97,6 +97,9 @@ static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard
     put_number(slot, t->terms.extras + EXTRA_WEIGHT, sunup__train_f64(t), weight);
     put_number(slot, t->terms.extras + EXTRA_CORRECT, sunup__train_f64(t), correct);
     put_number(slot, t->terms.extras + EXTRA_STOP, sunup__train_f64(t), t->stop ? 1 : 0);
+    if (t->live != NULL)
+        sunup__live_keep(t->live, shard - t->from,
+                         sunup__plan_address(t->pass->plan, t->pass->output));
     sunup__exchange_push(t->exchange);
     return SUNUP_OK;
 }
@@ -146,13 +149,18 @@ static sunup_status sum_shards(struct step_work *s)
     return status;
 }
 
+static sunup_status next_batch(sunup_trainer *t, const struct batch **b)
+{
+    return t->live != NULL ? sunup__live_next(t, b) : sunup__stream_next(t->stream, b);
+}
+
 /* One batch: its sum over all shards comes into the exchange. Where that asks for them again, the same numbers are
  * computed: a shard's terms depend on the batch, its random key and the weights only, which have not changed. */
 static sunup_status sum_batch(struct step_work *s)
 {
     sunup_trainer *t = s->t;
     const double asked = sunup__now_s(), traced_s = sunup__trace_now(t->ctx);
-    s->mine = sunup__stream_next(t->stream, &s->batch);
+    s->mine = next_batch(t, &s->batch);
     sunup__trace_add(t->ctx, TRACE_PHASE, "wait for data", t->step, traced_s);
     s->data_s += sunup__now_s() - asked;
     s->seen = false;
@@ -175,6 +183,7 @@ static sunup_status see_batch(struct step_work *s)
     s->weight += number_at(total, t->terms.extras + EXTRA_WEIGHT, f64) / t->o.shards;
     s->correct += number_at(total, t->terms.extras + EXTRA_CORRECT, f64) / t->o.shards;
     s->stop = s->stop || number_at(total, t->terms.extras + EXTRA_STOP, f64) > 0;
+    if (t->live != NULL) sunup__live_seen(t->live, t->threads);
     return SUNUP_OK;
 }
 
@@ -340,7 +349,7 @@ sunup_plan *sunup__trainer_plan(const sunup_trainer *t)
 static sunup_status tune_pass(sunup_trainer *t)
 {
     const struct batch *b;
-    TRY(sunup__stream_next(t->stream, &b));
+    TRY(next_batch(t, &b));
     TRY(run_shard(t, b, t->from)); /* real numbers in every operand */
     return sunup__plan_tune(t->pass->plan);
 }

@@ -53,7 +53,8 @@ struct sunup_trainer {
     struct halo *halo; /* between them; NULL: there is one */
     struct pass *pass; /* training */
     struct terms terms;
-    struct stream *stream;
+    struct stream *stream; /* NULL if samples are live */
+    struct live *live;     /* else NULL */
     int64_t *complete;         /* [steps of the pass] gradients that are final after each */
     struct exchange *exchange; /* holds the model's weights, too */
     void *sum;      /* [terms.n] of the step, own slices and tail: in sum_room or in the exchange */
@@ -121,6 +122,19 @@ sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p);
 sunup_status sunup__pass_ready(const sunup_trainer *t, const struct pass *p, sunup_status mine);
 /* After a run of a pass, or in its place: the group has one status. */
 sunup_status sunup__settle(const sunup_trainer *t, sunup_status mine);
+/* live.c: nothing for a trainer whose data are not live. */
+#define LIVE_STATE "live.state"
+sunup_status sunup__live_create(sunup_trainer *t, struct live **live);
+void sunup__live_destroy(struct live **live);
+int64_t sunup__live_bytes(const struct live *l);
+sunup_status sunup__live_next(sunup_trainer *t, const struct batch **b);
+void sunup__live_keep(struct live *l, int own_shard, const void *output);
+void sunup__live_seen(struct live *l, int threads);
+void sunup__live_rewind(struct live *l, int64_t batch);
+/* All places' states as they are written, without data; collected on rank 0 (free *whole), and spread from there. */
+sunup_tensor sunup__live_tensor(const sunup_trainer *t);
+sunup_status sunup__live_collect(const sunup_trainer *t, char **whole);
+sunup_status sunup__live_spread(const sunup_trainer *t, void *whole);
 /* slices.c */
 sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer will update */
 /* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
