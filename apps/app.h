@@ -78,8 +78,8 @@ typedef void (*app_visit_fn)(void *arg, int64_t sample, const float *y, const vo
 sunup_status app_visit(const struct app_run *r, sunup_data *data, app_visit_fn visit, void *arg);
 /* Fields only, without the network. */
 sunup_status app_visit_fields(sunup_data *data, app_visit_fn visit, void *arg);
-/* The shape of one sample of field i; 0 <= i < the number of fields. */
-sunup_shape app_field_shape(const sunup_data *data, int i);
+/* The shape of one sample of field f; a scalar if there is no such field. */
+sunup_shape app_field_shape(const sunup_data *data, int f);
 
 /* Measures; NaN where they have no meaning. label: 0 or 1. */
 double app_auc(int64_t n, const float *score, const int32_t *label); /* ties count half */

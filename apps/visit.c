@@ -65,9 +65,9 @@ sunup_status app_visit_fields(sunup_data *data, app_visit_fn fn, void *arg)
     return visit(&v);
 }
 
-sunup_shape app_field_shape(const sunup_data *data, int i)
+sunup_shape app_field_shape(const sunup_data *data, int f)
 {
-    return data->fields[i].shape;
+    return f >= 0 && f < data->n_fields ? data->fields[f].shape : SUNUP_SCALAR;
 }
 
 static sunup_status output_elements(sunup_model *m, int64_t *elements)
