@@ -217,8 +217,10 @@ sunup_status sunup__model_create(sunup_context *ctx, const struct model_recipe *
     m->build = recipe->build;
     m->arg = recipe->arg;
     m->end_arg = recipe->end_arg;
+    m->start = recipe->start;
     m->dtype = recipe->dtype;
     m->source = sunup__arena_strdup(&m->arena, recipe->source);
+    m->note = recipe->note ? sunup__arena_strdup(&m->arena, recipe->note) : NULL;
     const sunup_status status =
         m->source ? fill_model(m, seed)
                   : sunup__raise(ctx, SUNUP_E_MEMORY, "%s: no memory", recipe->source);
@@ -257,6 +259,7 @@ sunup_status sunup__model_reset(sunup_model *m, uint64_t seed)
         sunup__init_fill(t->init, t->t.name, seed, t->t.dtype, sunup__elements(&t->t.shape),
                          t->t.data);
     }
+    if (m->start) TRY(m->start(m->arg, m));
     return SUNUP_OK;
 }
 

@@ -32,7 +32,9 @@ struct sunup_model {
     void *flat; /* home, or where a trainer keeps the weights */
     void *home; /* the model's own memory for them */
     uint64_t seed;
-    const char *source; /* YAML path or "C"; for records */
+    sunup_status (*start)(void *arg, sunup_model *m); /* NULL, or overwrites the first weights */
+    const char *note;   /* what a user who trains it should know; NULL: nothing */
+    const char *source; /* path of its file, or "C"; for records */
     struct predictor {  /* the last plan of sunup_model_predict, kept for the next call */
         sunup_graph *graph;
         sunup_plan *plan;
@@ -47,6 +49,8 @@ struct model_recipe {
     void (*end_arg)(void *arg);
     sunup_dtype dtype;
     const char *source;
+    sunup_status (*start)(void *arg, sunup_model *m); /* as in the model */
+    const char *note;
 };
 sunup_status sunup__model_create(sunup_context *ctx, const struct model_recipe *recipe,
                                  uint64_t seed, sunup_model **model);
@@ -78,6 +82,30 @@ void sunup__predictor_end(struct predictor *p);
  * keys are not looked at. name: for messages. */
 sunup_status sunup__model_parse(sunup_context *ctx, const char *text, size_t bytes,
                                 const char *name, uint64_t seed, sunup_model **m);
+
+/* ONNX files (onnx/), in builds that have protobuf-c. */
+struct onnx_options {
+    bool train_bn;      /* batch norms of a file for inference train with the statistics of the batch */
+    bool channels_last; /* inputs and outputs of 3 axes and more are N [D [H]] W C, not as the file says */
+    bool as_is;         /* inputs have the file's shapes, the batch included: for tests of single operators */
+};
+struct onnx_file { /* data BORROW for the call */
+    const void *data;
+    size_t bytes;
+    const char *name;
+    struct onnx_options options;
+};
+bool sunup__onnx_is(const void *data, size_t bytes, const char *path);
+sunup_status sunup__onnx_model(sunup_context *ctx, const struct onnx_file *file, uint64_t seed,
+                               sunup_model **model);
+bool sunup__onnx_made(const sunup_model *model); /* from an ONNX file */
+/* The file that the model came from, with the model's numbers. */
+sunup_status sunup__onnx_write_back(const sunup_model *model, const char *path);
+/* Any model as a file for inference. */
+sunup_status sunup__onnx_export(sunup_model *model, const char *path);
+/* sunup_model_load with options for ONNX files, which a YAML file does not take. */
+sunup_status sunup__model_load(sunup_context *ctx, const char *path, struct onnx_options o, uint64_t seed,
+                               sunup_model **model);
 
 /* safetensors container (safetensors.c): n tensors and string metadata; write is atomic and ends with a checksum
  * entry; read verifies everything against hostile input before it returns. */

@@ -173,14 +173,23 @@ sunup_status sunup__model_parse(sunup_context *ctx, const char *text, size_t byt
     return sunup__model_create(ctx, &recipe, seed, m);
 }
 
-sunup_status sunup_model_load(sunup_context *ctx, const char *path, uint64_t seed,
-                              sunup_model **model)
+sunup_status sunup__model_load(sunup_context *ctx, const char *path, struct onnx_options o, uint64_t seed,
+                               sunup_model **model)
 {
     void *text;
     size_t bytes;
     *model = NULL;
     TRY(sunup__file_read(ctx, path, &text, &bytes));
-    const sunup_status status = sunup__model_parse(ctx, text, bytes, path, seed, model);
+    const struct onnx_file onnx = {text, bytes, path, o};
+    const sunup_status status = sunup__onnx_is(text, bytes, path)
+                                    ? sunup__onnx_model(ctx, &onnx, seed, model)
+                                    : sunup__model_parse(ctx, text, bytes, path, seed, model);
     sunup__free(text);
     return status;
+}
+
+sunup_status sunup_model_load(sunup_context *ctx, const char *path, uint64_t seed,
+                              sunup_model **model)
+{
+    return sunup__model_load(ctx, path, (struct onnx_options){0}, seed, model);
 }

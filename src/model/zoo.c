@@ -247,6 +247,10 @@ sunup_status sunup_model_zoo(sunup_context *ctx, const char *name, sunup_shape i
     struct recipe *kept = sunup__alloc(sizeof *kept);
     CHECK(kept != NULL, ctx, E_MEMORY, "no memory for the network '%s'", name);
     *kept = r;
-    const struct model_recipe recipe = {build, kept, sunup__free, SUNUP_F32, r.network->name};
+    const struct model_recipe recipe = {.build = build,
+                                        .arg = kept,
+                                        .end_arg = sunup__free,
+                                        .dtype = SUNUP_F32,
+                                        .source = r.network->name};
     return sunup__model_create(ctx, &recipe, seed, model);
 }

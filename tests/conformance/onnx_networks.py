@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""onnx_networks.py - networks that PyTorch exports, in sunup: the same outputs, and the same first three training steps.
+
+    python3 tests/conformance/onnx_networks.py build/sunup [NAME...]
+
+Needs torch, onnx and onnxscript (development only). For each network: outputs of `sunup predict` against PyTorch's in
+evaluation mode, then three steps of plain SGD: losses, and weights after them by name. Exit status 1 if one differs.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy
+import torch
+from torch import nn
+
+BATCH = 4
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inside, width, stride):
+        super().__init__()
+        out = 4 * width
+        self.conv1, self.bn1 = nn.Conv2d(inside, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out)
+        self.shortcut = nn.Identity() if stride == 1 and inside == out else \
+            nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu(self.bn2(self.conv2(y)))
+        return torch.relu(self.bn3(self.conv3(y)) + self.shortcut(x))
+
+
+class ResNet50(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        blocks, inside = [], 64
+        for width, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+            for i in range(count):
+                blocks.append(Bottleneck(inside, width, stride if i == 0 else 1))
+                inside = 4 * width
+        self.blocks = nn.Sequential(*blocks)
+        self.fc = nn.Linear(inside, 1000)
+
+    def forward(self, x):
+        x = self.blocks(self.pool(torch.relu(self.bn1(self.conv1(x)))))
+        return self.fc(torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1))
+
+
+class Encoder(nn.Module):
+    """A transformer encoder over words."""
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(97, 64)
+        self.places = nn.Parameter(torch.randn(1, 12, 64) * 0.1)
+        layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, activation="gelu", batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.out = nn.Linear(64, 7)
+
+    def forward(self, x):
+        return self.out(self.layers(self.words(x) + self.places).mean(1))
+
+
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        def two(i, o):
+            return nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.GroupNorm(4, o), nn.ReLU(),
+                                 nn.Conv2d(o, o, 3, padding=1), nn.ReLU())
+        self.down1, self.down2, self.bottom = two(1, 8), two(8, 16), two(16, 32)
+        self.up2, self.up1 = nn.ConvTranspose2d(32, 16, 2, 2), nn.ConvTranspose2d(16, 8, 2, 2)
+        self.join2, self.join1 = two(32, 16), two(16, 8)
+        self.out = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):
+        a = self.down1(x)
+        b = self.down2(nn.functional.max_pool2d(a, 2))
+        c = self.bottom(nn.functional.max_pool2d(b, 2))
+        b = self.join2(torch.cat([self.up2(c), b], 1))
+        return self.out(self.join1(torch.cat([self.up1(b), a], 1)))
+
+
+class ChannelsLast(nn.Module):
+    """As TensorFlow's files are: pictures N H W C, turned around each convolution."""
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1, stride=2)
+        self.scale = nn.Parameter(torch.rand(16) + 0.5)
+        self.fc = nn.Linear(16 * 8 * 8, 10)
+
+    def forward(self, x):
+        x = self.conv1(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = torch.relu(x * self.scale)
+        x = self.conv2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.fc(torch.tanh(x).flatten(1))
+
+
+# Name: module, input (made by a seed), loss, tolerance of weights.
+NETWORKS = {
+    "resnet50": (ResNet50, lambda: torch.randn(BATCH, 3, 64, 64), "cross_entropy", "dynamo"),
+    "resnet50_script": (ResNet50, lambda: torch.randn(BATCH, 3, 64, 64), "cross_entropy", "script"),
+    "encoder": (Encoder, lambda: torch.randint(0, 97, (BATCH, 12), dtype=torch.int32), "cross_entropy", "dynamo"),
+    "encoder_script": (Encoder, lambda: torch.randint(0, 97, (BATCH, 12), dtype=torch.int32), "cross_entropy", "script"),
+    "unet": (UNet, lambda: torch.randn(BATCH, 1, 32, 32), "mse", "dynamo"),
+    "unet_script": (UNet, lambda: torch.randn(BATCH, 1, 32, 32), "mse", "script"),
+    "channels_last": (ChannelsLast, lambda: torch.randn(BATCH, 16, 16, 3), "cross_entropy", "dynamo"),
+}
+
+RUN = """
+model: net.onnx
+onnx: {train_bn: %s}
+loss: %s
+data:
+  train: [{name: x, path: x.npy%s}, {name: y, path: y.npy%s}]
+  eval: [{name: x, path: x.npy%s}, {name: y, path: y.npy%s}]
+batch: 4
+shards: 1
+shuffle: false
+epochs: 3
+log_steps: 1
+numerics: exact
+optimizer: {type: sgd, lr: 0.01}
+run_dir: out
+"""
+
+
+def export(model, x, path, way):
+    batch = torch.export.Dim("batch", min=2, max=4096)
+    if way == "dynamo":
+        torch.onnx.export(model, (x,), path, dynamo=True, input_names=["x"], output_names=["y_hat"],
+                          dynamic_shapes=({0: batch},), optimize=False, verbose=False)
+    else:
+        torch.onnx.export(model, (x,), path, dynamo=False, input_names=["x"], output_names=["y_hat"],
+                          dynamic_axes={"x": {0: "batch"}}, opset_version=18, do_constant_folding=False,
+                          training=torch.onnx.TrainingMode.PRESERVE)
+
+
+def three_steps(model, x, y, loss):
+    losses, optimizer = [], torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        value = getattr(nn.functional, {"mse": "mse_loss"}.get(loss, loss))(model(x), y)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+def sunup(program, folder, *arguments):
+    done = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"sunup {' '.join(arguments)}: {done.stderr}{done.stdout[-300:]}")
+    return done.stdout
+
+
+def read_weights(path):
+    """A safetensors file by name; the format is a length, a header in JSON, numbers."""
+    data = pathlib.Path(path).read_bytes()
+    n = int.from_bytes(data[:8], "little")
+    return {name: numpy.frombuffer(data[8 + n:][e["data_offsets"][0]:e["data_offsets"][1]],
+                                   {"F32": "<f4", "F64": "<f8", "I32": "<i4"}.get(e["dtype"], "u1")).reshape(e["shape"])
+            for name, e in json.loads(data[8:8 + n]).items() if name != "__metadata__" and e["dtype"] == "F32"}
+
+
+def apart(ours, theirs):
+    """The largest difference, in units of the largest number."""
+    return float(numpy.abs(ours - theirs).max() / max(1e-30, numpy.abs(theirs).max()))
+
+
+def ours_of(name, array, shape):
+    """A weight of PyTorch in our order of axes: of the same shape, or turned as convolutions and Gemm are."""
+    if array.shape == tuple(shape) and not (array.ndim == 2 and "fc" in name):
+        return array
+    return numpy.moveaxis(array, (0, 1), (-1, -2)) if array.ndim > 2 else array.T
+
+
+def check(program, name, folder):
+    module, make, loss, way = NETWORKS[name]
+    torch.manual_seed(1)
+    model, x = module().eval(), make()
+    with torch.no_grad():
+        for m in model.modules(): # statistics that are not those of nothing
+            if isinstance(m, nn.BatchNorm2d):
+                m.running_mean.normal_(0, 0.1)
+                m.running_var.uniform_(0.5, 1.5)
+        expected = model(x)
+        y = torch.randint(0, expected.shape[1], (BATCH,), dtype=torch.int32) if loss == "cross_entropy" \
+            else torch.randn_like(expected)
+    export(model, x, str(folder / "net.onnx"), way)
+    numpy.save(folder / "x.npy", x.numpy())
+    numpy.save(folder / "y.npy", y.numpy())
+    has_norms = any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    label = ", label: true" if loss == "cross_entropy" else ""
+    words = ", label: true" if x.dtype == torch.int32 else ""
+    (folder / "run.yaml").write_text(RUN % ("true" if has_norms else "false", loss, words, label, words, label))
+    if has_norms:
+        model.train()
+    start = {k: v.detach().clone().numpy() for k, v in model.state_dict().items()}
+    sunup(program, folder, "convert", "net.onnx", "--output", "start.safetensors")
+    sunup(program, folder, "predict", "run.yaml", "--weights", "start.safetensors", "--output", "out.npy")
+    differs = apart(numpy.load(folder / "out.npy"), expected.numpy())
+    losses = three_steps(model, x, y.long() if loss == "cross_entropy" else y, loss)
+    sunup(program, folder, "train", "run.yaml", "--quiet")
+    rows = [json.loads(line) for line in (folder / "out/metrics.jsonl").read_text().splitlines()]
+    got = [r["loss"] for r in rows if not r.get("eval")]
+    loss_differs = max(abs(a - b) / abs(b) for a, b in zip(got, losses))
+    last = sorted((folder / "out/checkpoints").glob("*.safetensors"))[-1]
+    weights, moved, found = read_weights(last), 0.0, 0
+    for key, value in model.state_dict().items():
+        if key not in weights or value.dtype != torch.float32:
+            continue
+        found += 1
+        ours = weights[key]
+        theirs = ours_of(key, value.numpy(), ours.shape)
+        moved = max(moved, apart(ours, theirs))
+    good = differs < 1e-5 and loss_differs < 1e-5 and len(got) == 3 and moved < 1e-4
+    print(f"{name:16s} outputs {differs:.1e}  losses of 3 steps {loss_differs:.1e}  {found} of {len(weights)} tensors by "
+          f"name, apart by {moved:.1e}  {'ok' if good else 'DIFFERS'}", flush=True)
+    if not good:
+        print("   losses", got, losses)
+    return good
+
+
+def main():
+    program, names = str(pathlib.Path(sys.argv[1]).resolve()), sys.argv[2:] or list(NETWORKS)
+    torch.set_num_threads(2)
+    good = True
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="sunup-onnx-") as folder:
+            try:
+                good = check(program, name, pathlib.Path(folder)) and good
+            except RuntimeError as error:
+                print(f"{name}: {error}")
+                good = False
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
