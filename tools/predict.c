@@ -7,6 +7,7 @@
 
 #include "base/system.h"
 #include "data/data.h"
+#include "data/tensors.h"
 #include "graph/graph.h"
 #include "model/model.h"
 #include "inside.h"
@@ -64,6 +65,7 @@ static sunup_status open_data(struct command *c, struct job *j, sunup_graph *g)
 static sunup_status load_weights(struct command *c, struct job *j)
 {
     if (c->weights != NULL) return sunup_model_load_weights(j->model, c->weights);
+    if (j->run.o.run_dir == NULL && sunup__onnx_made(j->model)) return SUNUP_OK; /* the file's own */
     CHECK(j->run.o.run_dir != NULL, c->ctx, E_ARGUMENT,
           "sunup predict needs --weights FILE, since %s names no run_dir", j->run.path);
     struct text path = {0};
@@ -103,28 +105,15 @@ static sunup_status predict_batch(struct job *j, const struct batch *b)
     return SUNUP_OK;
 }
 
-/* npy 1.0: magic, version, header length, a Python dictionary padded so that the numbers start at 64 bytes. */
 static sunup_status write_npy(struct command *c, const struct job *j)
 {
-    struct text t = {0};
-    sunup__text(&t, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld,", (long long)j->done);
-    for (int i = 0; i < j->output.n; i++) sunup__text(&t, " %lld,", (long long)j->output.d[i]);
-    sunup__text(&t, "), }");
-    while (t.s != NULL && (10 + t.n + 1) % 64 != 0) sunup__text(&t, " ");
-    sunup__text(&t, "\n");
-    const size_t numbers = (size_t)(j->done * sunup__elements(&j->output)) * sizeof(float);
-    char *file = t.s != NULL ? sunup__alloc_aligned(10 + t.n + numbers) : NULL;
-    sunup_status status = SUNUP_E_MEMORY;
-    if (file != NULL) {
-        const unsigned char start[10] = {
-            0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)t.n, (unsigned char)(t.n >> 8)};
-        memcpy(file, start, sizeof start);
-        memcpy(file + 10, t.s, t.n);
-        memcpy(file + 10 + t.n, j->out, numbers);
-        status = sunup__file_write(c->ctx, c->output, file, 10 + t.n + numbers);
-    }
+    sunup_tensor t = {"predictions", SUNUP_F32, {.n = j->output.n + 1, .d = {j->done}}, j->out};
+    for (int i = 0; i < j->output.n; i++) t.shape.d[i + 1] = j->output.d[i];
+    char *file;
+    size_t bytes;
+    TRY(sunup__npy_bytes(c->ctx, &t, &file, &bytes));
+    const sunup_status status = sunup__file_write(c->ctx, c->output, file, bytes);
     sunup__free(file);
-    sunup__free(t.s);
     return status;
 }
 

@@ -11,7 +11,7 @@
 
 static const struct verb verbs[] = {
     {"train", "RUN.yaml", "train a network as a run file says, on one process or under mpiexec",
-     "set json quiet resume tuning trace", verb_train},
+     "set json quiet resume train-bn tuning trace", verb_train},
     {"eval", "RUN.yaml", "loss and accuracy of trained weights on the evaluation data",
      "set json weights", verb_eval},
     {"predict", "RUN.yaml", "outputs of a network for the samples of a file, as .npy",
@@ -26,6 +26,9 @@ static const struct verb verbs[] = {
      "set tuning slurm pbs nodes ranks-per-node time account queue restarts", verb_job},
     {"tune", "RUN.yaml", "measure the kernels that a run can use; the winners go to --output",
      "set json output", verb_tune},
+    {"convert", "NETWORK|WEIGHTS",
+     "networks to ONNX; weights between safetensors, NPZ and ONNX, ours and PyTorch's",
+     "set json weights from to output", verb_convert},
     {"check", "[PROBLEM...]|comm",
      "compare kernels, ops, or (comm, under mpiexec) collectives with their references", "json",
      verb_check},

@@ -14,6 +14,7 @@
 #include "app.h"
 #include "base/context.h"
 #include "base/memory.h"
+#include "model/model.h"
 
 enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_LOST = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
 
@@ -34,8 +35,9 @@ struct command {
     bool beats;              /* rank 0 gives signs of life in run_dir */
     struct optional resume; /* text: the checkpoint, NULL: the newest */
     struct optional trace;  /* text: "10-20", NULL: these steps */
-    bool full;
+    bool full, train_bn;
     const char *weights, *task, *input, *output, *tuning, *csv, *html, *modes, *node;
+    const char *from, *to;              /* whose order of axes the weights have */
     const char *time, *account, *queue; /* as the scheduler reads them */
     int64_t batch, ranks, steps, repeats, nodes, ranks_per_node, restarts;
     double seconds, start_s; /* start_s: clock at the program's start */
@@ -64,6 +66,7 @@ int verb_tune(struct command *c);
 int verb_job(struct command *c);
 int verb_app(struct command *c);
 int verb_data(struct command *c);
+int verb_convert(struct command *c);
 
 /* options.c: fills c; 0, or EXIT_USAGE after a message. */
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
@@ -85,6 +88,7 @@ struct run_file {
     const char *path;
     char *model; /* path of the network, found beside the run file, or the name of an app that builds one */
     struct app_network network; /* by name: its input and classes */
+    struct onnx_options onnx;
     struct field_list train, eval;
     sunup_train_options o;
     const char *numerics; /* NULL: the context's */
@@ -95,6 +99,8 @@ sunup_status run_file_load(struct command *c, const char *path, struct run_file 
 sunup_status run_file_data(struct command *c, const struct run_file *r, const struct field_list *list,
                            sunup_data **data);
 sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model);
+/* A run file, or a network's own file: then only the model of *r is set. */
+sunup_status run_file_or_network(struct command *c, const char *path, struct run_file *r);
 /* The run with every default filled in, as YAML. */
 void run_file_print(const struct run_file *r, FILE *to);
 void run_file_end(struct run_file *r);

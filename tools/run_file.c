@@ -39,6 +39,8 @@ static const struct key run_keys[] = {
     RUN("model.name", PATH, model), /* `model: net.yaml` is short for it */
     RUN("model.input", SHAPE, network.input),
     RUN("model.classes", INTEGER, network.classes),
+    RUN("model.train_bn", BOOL, onnx.train_bn), /* of ONNX files */
+    RUN("model.channels_last", BOOL, onnx.channels_last),
     RUN("weights", PATH, weights),
     RUN("loss", TEXT, o.loss),
     RUN("target", TEXT, o.target),
@@ -499,7 +501,9 @@ static sunup_status make_model(struct command *c, struct run_file *r, sunup_mode
     CHECK(net->input.n == 0 && net->classes == 0, c->ctx, E_ARGUMENT,
           "%s: model.input and model.classes belong to a network by name, but '%s' is none",
           r->path, r->model);
-    return sunup_model_load(c->ctx, r->model, r->o.seed, model);
+    struct onnx_options o = r->onnx;
+    o.train_bn = o.train_bn || c->train_bn;
+    return sunup__model_load(c->ctx, r->model, o, r->o.seed, model);
 }
 
 sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model)

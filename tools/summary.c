@@ -6,17 +6,19 @@
 #include "program.h"
 #include "train/trainer.h"
 
-/* A network's file and a run file are told apart by their keys: a run file says which data. */
-static sunup_status model_of(struct command *c, const char *path, struct run_file *run)
+/* An ONNX file by its content; a network in YAML and a run file by their keys: a run file says which data. */
+sunup_status run_file_or_network(struct command *c, const char *path, struct run_file *run)
 {
     void *text;
     size_t bytes;
     struct yaml *root;
     struct arena a = {0};
     TRY(sunup__file_read(c->ctx, path, &text, &bytes));
-    sunup_status status = sunup__yaml_parse(c->ctx, text, bytes, path, &a, &root);
+    const bool onnx = sunup__onnx_is(text, bytes, path);
+    const sunup_status status =
+        onnx ? SUNUP_OK : sunup__yaml_parse(c->ctx, text, bytes, path, &a, &root);
     sunup__free(text);
-    const bool is_run = status == SUNUP_OK && sunup__yaml_get(root, "data") != NULL;
+    const bool is_run = !onnx && status == SUNUP_OK && sunup__yaml_get(root, "data") != NULL;
     sunup__arena_end(&a);
     TRY(status);
     if (is_run) return run_file_load(c, path, run);
@@ -27,7 +29,7 @@ static sunup_status model_of(struct command *c, const char *path, struct run_fil
 
 static sunup_status summary(struct command *c, struct run_file *run)
 {
-    TRY(model_of(c, c->operand[0], run));
+    TRY(run_file_or_network(c, c->operand[0], run));
     sunup_model *m = NULL;
     TRY(run_file_model(c, run, &m));
     char *text = sunup_model_summary(m, c->batch > 0 ? c->batch : 1);
@@ -36,9 +38,10 @@ static sunup_status summary(struct command *c, struct run_file *run)
         (void)json_object_set_new(j, "model", json_string(run->model));
         (void)json_object_set_new(j, "parameters", json_integer(sunup__model_elements(m)));
         (void)json_object_set_new(j, "table", json_string(text));
+        if (m->note != NULL) (void)json_object_set_new(j, "note", json_string(m->note));
         print_json(j);
     } else if (text != NULL) {
-        (void)printf("%s", text);
+        (void)printf("%s%s%s", text, m->note != NULL ? "\n" : "", m->note != NULL ? m->note : "");
     }
     const bool made = text != NULL;
     sunup_free(text);

@@ -53,6 +53,7 @@ static void introduce(struct command *c, struct session *s)
     char *summary = sunup_model_summary(s->model, s->run.o.batch / s->run.o.shards);
     if (summary != NULL) (void)printf("%s\n", summary);
     sunup_free(summary);
+    if (s->model->note != NULL) (void)printf("%s\n", s->model->note);
     (void)printf("  %lld training samples, batch %lld in %d shards, %d rank(s) of %d thread(s), "
                  "kernels %s, about "
                  "%.0f MB a rank\n",

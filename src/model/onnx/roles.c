@@ -6,7 +6,8 @@
  *   g  trained, kept as [in, out] (Gemm with transB turns it)     s  a running statistic
  *   v  what its reader makes of it is looked at                   -  a constant
  * A tensor with several readers takes the strongest, and keeps the file's order unless all agree on another.
- * Constants are: whole numbers, what only '-' reads, and (for m) what is not finite, which is a mask.
+ * Constants are: whole numbers, what only '-' reads, (for m) what is not finite, which is a mask, and what holds one
+ * number only under a name that an exporter made up (val_12): a scale or an absent affine map.
  */
 #include <math.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct readers {
 /* What the readers of a value say. */
 struct verdict {
     enum onnx_kind kind;
+    bool strict; /* a reader that has nothing but weights there */
     int readers, reordered; /* readers in all, and those that want the order of 'c' or a turned 'g' */
 };
 
@@ -47,15 +49,30 @@ static char letter(const struct onnx_node *n, int operand)
     return last < 0 ? '-' : roles[operand < last ? operand : last];
 }
 
-static bool finite_numbers(const struct onnx_weight *w)
+/* Names as exporters make them up: "val_12", "onnx::Mul_7", "/layer/Constant_output_0", "123". */
+static bool made_up(const char *name)
+{
+    if (strncmp(name, "val_", 4) == 0) name += 4;
+    return name[0] == '/' || strstr(name, "::") || strspn(name, "0123456789") == strlen(name);
+}
+
+/* What its numbers say against training it, whatever reads it (one for all) or where it is added (not finite). */
+struct numbers {
+    bool uniform, finite;
+};
+
+static struct numbers look(const struct onnx_weight *w)
 {
     const int64_t n = sunup__elements(&w->shape);
     double *x = sunup__alloc_aligned((size_t)n * sizeof *x);
-    bool finite = x != NULL;
+    struct numbers s = {x != NULL, x != NULL};
     if (x) sunup__onnx_tensor_read(w->p, n, x);
-    for (int64_t i = 0; i < n && finite; i++) finite = isfinite(x[i]);
+    for (int64_t i = 0; i < n && (s.uniform || s.finite); i++) {
+        s.uniform = s.uniform && x[i] == x[0];
+        s.finite = s.finite && isfinite(x[i]);
+    }
     sunup__free(x);
-    return finite;
+    return s;
 }
 
 static void ask(const struct readers *r, const struct onnx_weight *w, int value, int steps,
@@ -72,8 +89,9 @@ static void ask_node(const struct readers *r, const struct onnx_weight *w, const
         return;
     }
     if (role == 's' && v->kind == ONNX_CONSTANT) v->kind = ONNX_STATE;
-    if (strchr("pcg", role) || (role == 'm' && w->shape.n > 0 && finite_numbers(w)))
+    if (strchr("pcg", role) || (role == 'm' && w->shape.n > 0))
         v->kind = ONNX_PARAMETER;
+    v->strict = v->strict || strchr("pcg", role);
     v->reordered += (role == 'c' && w->shape.n > 2) || (role == 'g' && w->shape.n == 2 && turns(n));
 }
 
@@ -90,6 +108,10 @@ static void decide(const struct readers *r, int value, struct onnx_weight *w)
     const bool real = type == ONNX(FLOAT) || type == ONNX(DOUBLE);
     struct verdict v = {0};
     if (real && sunup__elements(&w->shape) > 0) ask(r, w, value, MAX_STEPS, &v);
+    if (v.kind == ONNX_PARAMETER) {
+        const struct numbers s = look(w);
+        if ((s.uniform && made_up(w->p->name)) || (!s.finite && !v.strict)) v.kind = ONNX_CONSTANT;
+    }
     w->kind = v.kind;
     w->reordered = v.kind == ONNX_PARAMETER && v.reordered > 0 && v.reordered == v.readers;
     const int n = w->shape.n;
