@@ -115,7 +115,7 @@ def words():
 # those is chaotic on few pictures (PyTorch's own f32 and f64 are 2 % apart after one step of 0.01), so it goes in f64.
 NETWORKS = {
     "resnet50": (ResNet50, lambda: pictures().double(), "cross_entropy", "dynamo plain", 0.01, True),
-    "resnet50_frozen": (ResNet50, pictures, "cross_entropy", "dynamo plain", 0.01, False), # plain: norms stay
+    "resnet50_frozen": (ResNet50, pictures, "cross_entropy", "dynamo plain", 1e-3, False), # plain: norms stay
     "resnet50_script": (ResNet50, lambda: pictures().double(), "cross_entropy", "script", 0.01, True),
     "encoder": (Encoder, words, "cross_entropy", "dynamo", 0.01, False),
     "encoder_script": (Encoder, words, "cross_entropy", "script", 0.01, False),
@@ -199,7 +199,7 @@ def check(program, name, folder):
         y = torch.randint(0, expected.shape[1], (BATCH,), dtype=torch.int32) if loss == "cross_entropy" \
             else torch.randn_like(expected)
     export(model, x, str(folder / "net.onnx"), way)
-    numpy.save(folder / "x.npy", x.numpy())
+    numpy.save(folder / "x.npy", x.numpy().astype("f4") if x.dtype.is_floating_point else x.numpy())
     numpy.save(folder / "y.npy", y.numpy())
     label = ", label: true" if loss == "cross_entropy" else ""
     words_ = ", label: true" if x.dtype == torch.int32 else ""

@@ -110,6 +110,7 @@ static const Onnx__ValueInfoProto *find_input(const struct onnx_build *b, const 
     return NULL;
 }
 
+/* Data come as f32 or i32, whatever floats and integers the file computes with. */
 static sunup_status make_input(struct onnx_build *b, struct onnx_tensor *t)
 {
     const Onnx__ValueInfoProto *p = find_input(b, t->name);
@@ -120,12 +121,15 @@ static sunup_status make_input(struct onnx_build *b, struct onnx_tensor *t)
     CHECK(real || sunup__onnx_is_integer(t->type), b->m->ctx, E_UNSUPPORTED,
           "%s: input '%s' is of type %s", b->m->source, t->name,
           sunup__onnx_type_name(t->type));
-    const sunup_dtype dtype = real ? sunup__onnx_dtype(b, t->type) : SUNUP_I32;
+    const sunup_dtype dtype = real && b->m->o.as_is ? sunup__onnx_dtype(b, t->type)
+                              : real                ? SUNUP_F32
+                                                    : SUNUP_I32;
     sunup_shape shape = t->shape;
     const bool last = b->m->o.channels_last && shape.n > 2 && real;
     for (int i = 1; i < shape.n && last; i++)
         shape.d[i] = t->shape.d[i + 1 < shape.n ? i + 1 : 1];
     sunup_value *v = sunup_input(b->g, t->name, dtype, shape);
+    if (real) v = sunup_cast(v, sunup__onnx_dtype(b, t->type));
     *(last ? &t->last : real ? &t->first : &t->index) = v;
     return SUNUP_OK;
 }
