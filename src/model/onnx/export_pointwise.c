@@ -18,7 +18,8 @@ static const struct {
     {PW_div, "Div"},       {PW_neg, "Neg"},         {PW_exp, "Exp"},           {PW_log, "Log"},
     {PW_sqrt, "Sqrt"},     {PW_abs, "Abs"},         {PW_sign, "Sign"},         {PW_sin, "Sin"},
     {PW_cos, "Cos"},       {PW_relu, "Relu"},       {PW_sigmoid, "Sigmoid"},   {PW_tanh, "Tanh"},
-    {PW_softplus, "Softplus"},
+    {PW_softplus, "Softplus"}, {PW_floor, "Floor"}, {PW_erf, "Erf"},         {PW_minimum, "Min"},
+    {PW_maximum, "Max"},   {PW_pow, "Pow"},
 };
 static const struct {
     int code;
@@ -130,6 +131,10 @@ static const char *write(struct export *e, const struct pointwise_attr *a, const
     case PW_fma: return node2(e, "Add", node2(e, "Mul", x[0], x[1]), x[2]);
     case PW_affine: return affine(e, x[0], a->imm[0], a->imm[1]);
     case PW_clamp: return clamp(e, x[0], a->imm[0], a->imm[1]);
+    case PW_mod: { /* b's sign; ONNX's own is of whole numbers */
+        const char *q = node1(e, "Floor", node2(e, "Div", x[0], x[1]));
+        return node2(e, "Sub", x[0], node2(e, "Mul", q, x[1]));
+    }
     case PW_leaky_relu: return with_number(e, "LeakyRelu", x[0], a->imm[0]);
     case PW_elu: return with_number(e, "Elu", x[0], a->imm[0]);
     case PW_gelu: return gelu(e, x[0]);

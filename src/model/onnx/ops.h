@@ -8,7 +8,8 @@
 #define FAIL(c, code, ...) sunup__onnx_fail((c), SUNUP_##code, __VA_ARGS__)
 
 enum unary_kind {
-    UNARY_Abs, UNARY_Acosh, UNARY_Asinh, UNARY_Atanh, UNARY_Celu, UNARY_Cos, UNARY_Cosh, UNARY_Elu,
+    UNARY_Abs, UNARY_Acos, UNARY_Acosh, UNARY_Asin, UNARY_Asinh, UNARY_Atan, UNARY_Atanh, UNARY_Erf,
+    UNARY_Celu, UNARY_Cos, UNARY_Cosh, UNARY_Elu,
     UNARY_Exp, UNARY_Gelu, UNARY_HardSigmoid, UNARY_HardSwish, UNARY_Identity, UNARY_IsInf,
     UNARY_IsNaN, UNARY_LeakyRelu, UNARY_Log, UNARY_Mish, UNARY_Neg, UNARY_Not, UNARY_Reciprocal,
     UNARY_Relu, UNARY_Ceil, UNARY_Floor, UNARY_Round, UNARY_Selu, UNARY_Shrink, UNARY_Sigmoid,
@@ -40,8 +41,7 @@ static inline sunup_value *either(struct onnx_call *c, struct onnx_tensor *t, bo
 /* Operand i, which an operator cannot do without: a mistake where it is absent. */
 struct onnx_tensor *sunup__onnx_need(struct onnx_call *c, int i);
 
-/* y = floor(x) and the like, of no gradient. */
-sunup_value *sunup__onnx_floor(sunup_value *x);
+/* Cut towards zero; of no gradient. */
 sunup_value *sunup__onnx_trunc(sunup_value *x);
 
 #endif

@@ -160,6 +160,29 @@ void sunup__onnx_gather_nd(struct onnx_call *c)
     sunup__onnx_set(c, 0, sunup_reshape(v, y), false, t->type);
 }
 
+/* The k best along an axis, and where they are. */
+void sunup__onnx_top_k(struct onnx_call *c)
+{
+    struct onnx_tensor *t = sunup__onnx_need(c, 0);
+    const int axis = t ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", -1), t->shape.n) : -1;
+    const double k = sunup__onnx_number(c, 1, (double)sunup__onnx_int(c, "k", 0));
+    if (axis < 0 || !(k >= 1 && k <= (double)t->shape.d[axis])) {
+        FAIL(c, E_SHAPE, "the best %g along an axis", k);
+        return;
+    }
+    const int n = t->shape.n;
+    int swap[SUNUP_MAX_DIMS];
+    for (int i = 0; i < n; i++) swap[i] = i == axis ? n - 1 : i == n - 1 ? axis : i;
+    sunup_value *x = sunup__onnx_permute(sunup__onnx_first(c->b, t), swap);
+    sunup_value *place = sunup_top_k(x, (int64_t)k, sunup__onnx_int(c, "largest", 1) != 0);
+    if (sunup__is_poison(place)) return;
+    const sunup_shape y = sunup_value_shape(place);
+    sunup_value *rows = sunup_reshape(x, SUNUP_SHAPE(-1, t->shape.d[axis], 1));
+    sunup_value *best = sunup_gather_rows(rows, sunup_reshape(place, SUNUP_SHAPE(-1, (int64_t)k)));
+    sunup__onnx_set(c, 0, sunup__onnx_permute(sunup_reshape(best, y), swap), false, t->type);
+    sunup__onnx_set(c, 1, sunup__onnx_permute(place, swap), false, ONNX(INT64));
+}
+
 /* -------------------------------------------------------------------------- slices --- */
 
 /* NumPy's start:end:step of one axis. */

@@ -25,16 +25,22 @@ static sunup_value *pick(sunup_value *condition, sunup_value *a, sunup_value *b)
     return sunup_where(sunup_cast(condition, sunup_value_dtype(a)), a, b);
 }
 
-sunup_value *sunup__onnx_floor(sunup_value *x)
+static sunup_value *ceiling(sunup_value *x)
 {
-    sunup_value *r = sunup_cast(sunup_cast(x, SUNUP_I32), sunup_value_dtype(x));
-    return sunup_sub(r, sunup_compare(r, x, SUNUP_GT));
+    return sunup_neg(sunup_floor(sunup_neg(x)));
 }
 
 sunup_value *sunup__onnx_trunc(sunup_value *x)
 {
-    return pick(is(x, SUNUP_LT, 0), sunup_neg(sunup__onnx_floor(sunup_neg(x))),
-                sunup__onnx_floor(x));
+    return pick(is(x, SUNUP_LT, 0), ceiling(x), sunup_floor(x));
+}
+
+/* To the nearest whole number, of two the even one. */
+static sunup_value *rounded(sunup_value *x)
+{
+    sunup_value *r = sunup_floor(sunup_scale(x, 1, 0.5));
+    sunup_value *between = is(sunup_sub(r, x), SUNUP_EQ, 0.5);
+    return sunup_sub(r, sunup_mul(between, sunup_mod(r, number(x, 2))));
 }
 
 static sunup_value *sign(sunup_value *x)
@@ -42,14 +48,10 @@ static sunup_value *sign(sunup_value *x)
     return sunup_sub(is(x, SUNUP_GT, 0), is(x, SUNUP_LT, 0));
 }
 
-static sunup_value *larger(sunup_value *a, sunup_value *b)
+/* The other side of a right triangle of hypotenuse 1. */
+static sunup_value *side(sunup_value *x)
 {
-    return pick(sunup_compare(a, b, SUNUP_GT), a, b);
-}
-
-static sunup_value *smaller(sunup_value *a, sunup_value *b)
-{
-    return pick(sunup_compare(a, b, SUNUP_LT), a, b);
+    return sunup_sqrt(sunup_scale(sunup_square(x), -1, 1));
 }
 
 /* -------------------------------------------------------------------------- one operand --- */
@@ -88,6 +90,9 @@ static sunup_value *unary(const struct onnx_call *c, sunup_value *x)
     sunup_value *y;
     switch ((enum unary_kind)c->node->op->kind) {
     case UNARY_Abs: return sunup_abs(x);
+    case UNARY_Acos: return sunup_atan2(side(x), x);
+    case UNARY_Asin: return sunup_atan2(x, side(x));
+    case UNARY_Atan: return sunup_atan2(x, number(x, 1));
     case UNARY_Acosh: return sunup_log(sunup_add(x, sunup_sqrt(sunup_scale(sunup_square(x), 1, -1))));
     case UNARY_Asinh: return asinh_of(x);
     case UNARY_Atanh:
@@ -96,6 +101,7 @@ static sunup_value *unary(const struct onnx_call *c, sunup_value *x)
     case UNARY_Cos: return sunup_cos(x);
     case UNARY_Cosh: return sunup_scale(sunup_add(sunup_exp(x), sunup_exp(sunup_neg(x))), 0.5, 0);
     case UNARY_Elu: return sunup_elu(x, alpha);
+    case UNARY_Erf: return sunup_erf(x);
     case UNARY_Exp: return sunup_exp(x);
     case UNARY_Gelu: return gelu(c, x);
     case UNARY_HardSigmoid:
@@ -112,9 +118,9 @@ static sunup_value *unary(const struct onnx_call *c, sunup_value *x)
     case UNARY_Not: return is(x, SUNUP_EQ, 0);
     case UNARY_Reciprocal: return sunup_div(number(x, 1), x);
     case UNARY_Relu: return sunup_relu(x);
-    case UNARY_Ceil: return sunup_neg(sunup__onnx_floor(sunup_neg(x)));
-    case UNARY_Floor: return sunup__onnx_floor(x);
-    case UNARY_Round: return sunup_cast(sunup_cast(x, SUNUP_I32), sunup_value_dtype(x));
+    case UNARY_Ceil: return ceiling(x);
+    case UNARY_Floor: return sunup_floor(x);
+    case UNARY_Round: return rounded(x);
     case UNARY_Selu:
         y = sunup_elu(x, sunup__onnx_float(c, "alpha", 1.67326319217681884765625));
         return sunup_scale(y, sunup__onnx_float(c, "gamma", 1.05070102214813232421875), 0);
@@ -187,8 +193,8 @@ void sunup__onnx_clip(struct onnx_call *c)
     bool last;
     sunup_value *v = either(c, x, &last);
     if ((low && !low->known) || (high && !high->known)) {
-        if (low) v = larger(v, sunup__onnx_first(c->b, low));
-        if (high) v = smaller(v, sunup__onnx_first(c->b, high));
+        if (low) v = sunup_maximum(v, sunup__onnx_first(c->b, low));
+        if (high) v = sunup_minimum(v, sunup__onnx_first(c->b, high));
     } else {
         double least = sunup__onnx_number(c, 1, sunup__onnx_float(c, "min", -(double)INFINITY));
         const double most = sunup__onnx_number(c, 2, sunup__onnx_float(c, "max", (double)INFINITY));
@@ -256,9 +262,8 @@ static sunup_value *quotient(const struct onnx_call *c, sunup_value *a, sunup_va
 
 static sunup_value *remainder_of(const struct onnx_call *c, sunup_value *a, sunup_value *b)
 {
-    sunup_value *q = sunup_div(a, b);
-    q = sunup__onnx_int(c, "fmod", 0) ? sunup__onnx_trunc(q) : sunup__onnx_floor(q);
-    return sunup_sub(a, sunup_mul(b, q));
+    if (!sunup__onnx_int(c, "fmod", 0)) return sunup_mod(a, b);
+    return sunup_mul(sign(a), sunup_mod(sunup_abs(a), sunup_abs(b))); /* a's sign */
 }
 
 /* x to a known power: by products where it is a small whole number. */
@@ -267,24 +272,17 @@ static sunup_value *known_power(sunup_value *x, double e)
     if (e == 0.5) return sunup_sqrt(x);
     if (e == 1) return x;
     if (e == 2) return sunup_square(x);
-    if (e != floor(e) || fabs(e) > 16 || e == 0)
-        return sunup_exp(sunup_mul(sunup_log(x), number(x, e)));
+    if (e != floor(e) || fabs(e) > 16 || e == 0) return sunup_pow(x, number(x, e));
     sunup_value *y = x;
     for (int i = 1; i < (int)fabs(e); i++) y = sunup_mul(y, x);
     return e < 0 ? sunup_div(number(x, 1), y) : y;
 }
 
-/* Negative numbers to whole powers only. */
 static sunup_value *power(const struct onnx_call *c, sunup_value *x, sunup_value *e)
 {
     const struct onnx_tensor *t = c->in[1];
-    if (t->known && sunup__elements(&t->shape) == 1 && t->known[0] != 0)
-        return known_power(x, t->known[0]);
-    sunup_value *size = sunup_exp(sunup_mul(e, sunup_log(sunup_abs(x))));
-    sunup_value *half = sunup_scale(e, 0.5, 0);
-    sunup_value *odd = sunup_compare(sunup__onnx_floor(half), half, SUNUP_NE);
-    sunup_value *turned = sunup_mul(odd, is(x, SUNUP_LT, 0));
-    return sunup_mul(size, sunup_scale(turned, -2, 1));
+    const bool one = t->known && sunup__elements(&t->shape) == 1;
+    return one ? known_power(x, t->known[0]) : sunup_pow(x, e);
 }
 
 static sunup_value *pair(const struct onnx_call *c, sunup_value *a, sunup_value *b)
@@ -298,8 +296,8 @@ static sunup_value *pair(const struct onnx_call *c, sunup_value *a, sunup_value 
     case MANY_And: return sunup_mul(a, b);
     case MANY_Div: return quotient(c, a, b);
     case MANY_PRelu: return sunup_sub(sunup_relu(a), sunup_mul(b, sunup_relu(sunup_neg(a))));
-    case MANY_Max: return larger(a, b);
-    case MANY_Min: return smaller(a, b);
+    case MANY_Max: return sunup_maximum(a, b);
+    case MANY_Min: return sunup_minimum(a, b);
     case MANY_Mod: return remainder_of(c, a, b);
     case MANY_Pow: return power(c, a, b);
     case MANY_Equal: return sunup_compare(a, b, SUNUP_EQ);

@@ -54,12 +54,6 @@ static sunup_value *products(sunup_value *x, const struct axes *a, const int *ax
     return x;
 }
 
-static sunup_value *log_sum_exp(sunup_value *x, int n, const int *axes)
-{
-    sunup_value *top = sunup_max(x, n, axes, true);
-    return sunup_add(sunup_log(sunup_sum(sunup_exp(sunup_sub(x, top)), n, axes, true)), top);
-}
-
 static sunup_value *reduce(struct onnx_call *c, sunup_value *x, const struct axes *a, const int *axes)
 {
     const int n = a->n;
@@ -67,10 +61,10 @@ static sunup_value *reduce(struct onnx_call *c, sunup_value *x, const struct axe
     case REDUCE_ReduceL1: return sunup_sum(sunup_abs(x), n, axes, true);
     case REDUCE_ReduceL2: return sunup_sqrt(sunup_sum(sunup_square(x), n, axes, true));
     case REDUCE_ReduceLogSum: return sunup_log(sunup_sum(x, n, axes, true));
-    case REDUCE_ReduceLogSumExp: return log_sum_exp(x, n, axes);
+    case REDUCE_ReduceLogSumExp: return sunup_logsumexp(x, n, axes, true);
     case REDUCE_ReduceMax: return sunup_max(x, n, axes, true);
     case REDUCE_ReduceMean: return sunup_mean(x, n, axes, true);
-    case REDUCE_ReduceMin: return sunup_neg(sunup_max(sunup_neg(x), n, axes, true));
+    case REDUCE_ReduceMin: return sunup_min(x, n, axes, true);
     case REDUCE_ReduceProd: return products(x, a, axes);
     case REDUCE_ReduceSum: return sunup_sum(x, n, axes, true);
     case REDUCE_ReduceSumSquare: return sunup_sum(sunup_square(x), n, axes, true);
