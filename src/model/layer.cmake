@@ -7,6 +7,7 @@ pkg_check_modules(PROTOBUF_C IMPORTED_TARGET libprotobuf-c)
 if(PROTOC_C AND ONNX_PROTO AND PROTOBUF_C_FOUND)
   set(onnx_generated ${CMAKE_BINARY_DIR}/generated)
   file(MAKE_DIRECTORY ${onnx_generated})
+  set(INCLUDE_model ${onnx_generated})
   add_custom_command(
     OUTPUT ${onnx_generated}/onnx.pb-c.c ${onnx_generated}/onnx.pb-c.h
     COMMAND ${PROTOC_C} --c_out=${onnx_generated} -I${ONNX_PROTO}/onnx ${ONNX_PROTO}/onnx/onnx.proto

@@ -124,6 +124,24 @@ static sunup_status feed_all(struct trial *t, int n, sunup_value *const *outputs
     return SUNUP_OK;
 }
 
+/* The file's own weights. */
+static sunup_status set_weights(struct trial *t, int n, sunup_value *const *outputs)
+{
+    for (int i = 0; i < t->m->n_weights; i++) {
+        const struct onnx_weight *w = &t->m->weights[i];
+        sunup_value *v = w->kind == ONNX_CONSTANT ? NULL : sunup_graph_find(t->g, w->p->name);
+        if (!v || !is_needed(v, n, outputs)) continue;
+        sunup_tensor x = {w->p->name, sunup_value_dtype(v), sunup_value_shape(v), NULL};
+        const int64_t bytes = sunup__elements(&x.shape) * sunup_dtype_bytes(x.dtype);
+        x.data = sunup__alloc((size_t)bytes);
+        CHECK(x.data && sunup__onnx_weight_read(w, &x), t->ctx, E_MEMORY, "no memory for a weight");
+        const sunup_status status = sunup_plan_set(t->plan, v, x.data, bytes);
+        sunup__free(x.data);
+        TRY(status);
+    }
+    return SUNUP_OK;
+}
+
 static sunup_status run(struct trial *t)
 {
     enum { MAX_OUTPUTS = 64 };
@@ -147,6 +165,7 @@ static sunup_status run(struct trial *t)
         CHECK(outputs[i], t->ctx, E_INTERNAL, "no output '%s'", name);
     }
     TRY(sunup_plan_create(t->g, n, outputs, &t->plan));
+    TRY(set_weights(t, n, outputs));
     TRY(feed_all(t, n, outputs));
     TRY(sunup_plan_run(t->plan, (sunup_random_key){0, 0, 0}));
     for (int i = 0; i < n; i++) {

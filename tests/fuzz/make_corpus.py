@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import struct
+import sys
 import zipfile
 
 import h5py
@@ -41,6 +42,16 @@ def hdf5(fill, **options):
     with h5py.File(out, "w", meta_block_size=64, **options) as f:
         fill(f)
     return out.getvalue()
+
+
+def make_onnx():
+    """The operators of conformance/onnx_cases.py."""
+    sys.path.insert(0, str(ROOT.parents[1] / "conformance"))
+    import onnx_cases
+    for name, case in onnx_cases.CASES.items():
+        nodes, inputs, constants, outputs, *opset = case
+        put("onnx", name, onnx_cases.o.model(nodes, map(onnx_cases.declared, inputs),
+                                             map(onnx_cases.declared, outputs), constants, *opset))
 
 
 def make_idx():
@@ -135,5 +146,5 @@ def make_yaml():
 
 
 if __name__ == "__main__":
-    for make in (make_idx, make_npy, make_npz, make_hdf5, make_csv, make_gzip, make_safetensors, make_yaml):
+    for make in (make_idx, make_npy, make_npz, make_hdf5, make_csv, make_gzip, make_safetensors, make_yaml, make_onnx):
         make()

@@ -97,7 +97,7 @@ static sunup_status input_shape(const struct onnx_build *b, const Onnx__ValueInf
               b->m->source, i, p->name);
         s->d[i] = d->dim_value;
     }
-    CHECK(sunup__shape_ok(s), b->m->ctx, E_FORMAT, "%s: input '%s' has an impossible shape",
+    CHECK(sunup__onnx_shape_ok(s), b->m->ctx, E_FORMAT, "%s: input '%s' has an impossible shape",
           b->m->source, p->name);
     return SUNUP_OK;
 }

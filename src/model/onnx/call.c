@@ -117,6 +117,13 @@ int sunup__onnx_axis(struct onnx_call *c, int64_t axis, int rank)
     return -1;
 }
 
+bool sunup__onnx_shape_ok(const sunup_shape *s)
+{
+    sunup_shape ones = *s;
+    for (int i = 0; i < s->n && i < SUNUP_MAX_DIMS; i++) ones.d[i] = s->d[i] == 0 ? 1 : s->d[i];
+    return sunup__shape_ok(&ones);
+}
+
 bool sunup__onnx_is_integer(int type)
 {
     switch (type) {

@@ -120,7 +120,7 @@ sunup_status sunup__onnx_tensor_check(const struct onnx_model *m, const Onnx__Te
           SUNUP_MAX_DIMS);
     *shape = (sunup_shape){.n = (int)p->n_dims};
     for (int i = 0; i < shape->n; i++) shape->d[i] = p->dims[i];
-    CHECK(sunup__shape_ok(shape), m->ctx, E_FORMAT, "%s: tensor '%s' has an impossible shape",
+    CHECK(sunup__onnx_shape_ok(shape), m->ctx, E_FORMAT, "%s: tensor '%s' has an impossible shape",
           m->source, name);
     const uint64_t n = (uint64_t)sunup__elements(shape);
     const uint64_t width = p->has_raw_data ? (uint64_t)type_bytes(p->data_type) : 1;

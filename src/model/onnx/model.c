@@ -38,7 +38,7 @@ static int64_t place(const struct onnx_weight *w, int64_t i)
     return at;
 }
 
-static bool start_tensor(const struct onnx_weight *w, const sunup_tensor *t)
+bool sunup__onnx_weight_read(const struct onnx_weight *w, const sunup_tensor *t)
 {
     const int64_t n = sunup__elements(&t->shape);
     double *x = sunup__alloc_aligned((size_t)n * sizeof *x);
@@ -62,7 +62,7 @@ static sunup_status start(void *arg, sunup_model *model)
     for (int i = 0; i < model->n_parameters + model->n_states; i++) {
         const sunup_tensor *t = &model->tensors[i].t;
         const struct onnx_weight *w = find(m, t->name);
-        CHECK(w && start_tensor(w, t), m->ctx, E_MEMORY, "%s: no memory for '%s'", m->source, t->name);
+        CHECK(w && sunup__onnx_weight_read(w, t), m->ctx, E_MEMORY, "%s: no memory for '%s'", m->source, t->name);
     }
     return SUNUP_OK;
 }

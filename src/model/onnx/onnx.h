@@ -115,6 +115,8 @@ sunup_status sunup__onnx_build(sunup_graph *g, void *model);
 /* ---- model.c ---- */
 sunup_status sunup__onnx_open(sunup_context *ctx, const struct onnx_file *file, struct onnx_model **model);
 void sunup__onnx_close(struct onnx_model **model);
+/* The file's numbers into t, which has our order of axes; false: no memory. */
+bool sunup__onnx_weight_read(const struct onnx_weight *w, const sunup_tensor *t);
 
 /* ---- what operators are written with (call.c, layout.c) ---- */
 /* A mistake of this node. */
@@ -155,5 +157,7 @@ void sunup__onnx_known(struct onnx_call *c, int i, sunup_shape shape, int type, 
 /* Rows of axis by indices that are known. */
 sunup_value *sunup__onnx_take(struct onnx_call *c, sunup_value *x, int axis, int n, const int64_t *rows);
 bool sunup__onnx_is_integer(int type); /* bool is one */
+/* Within the limits, also without its axes of length 0: then no product of some of its lengths overflows. */
+bool sunup__onnx_shape_ok(const sunup_shape *s);
 
 #endif

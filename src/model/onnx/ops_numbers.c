@@ -60,7 +60,7 @@ void sunup__onnx_constant_of_shape(struct onnx_call *c)
     const Onnx__AttributeProto *a = sunup__onnx_attribute(c, "value");
     sunup_shape one = SUNUP_SCALAR;
     double value = 0;
-    if (s.n < 0 || !sunup__shape_ok(&s)) {
+    if (s.n < 0 || !sunup__onnx_shape_ok(&s)) {
         FAIL(c, E_SHAPE, "an impossible shape");
         return;
     }

@@ -170,6 +170,10 @@ void sunup__onnx_top_k(struct onnx_call *c)
         FAIL(c, E_SHAPE, "the best %g along an axis", k);
         return;
     }
+    if (k > 128) { /* what top_k does at most */
+        FAIL(c, E_UNSUPPORTED, "the best %g; at most 128 can be", k);
+        return;
+    }
     const int n = t->shape.n;
     int swap[SUNUP_MAX_DIMS];
     for (int i = 0; i < n; i++) swap[i] = i == axis ? n - 1 : i == n - 1 ? axis : i;
@@ -244,6 +248,11 @@ void sunup__onnx_split(struct onnx_call *c)
         parts[i] = length - i * each < each ? length - i * each : each;
     if (given >= 0 && given != n) {
         FAIL(c, E_SHAPE, "%d lengths for %d parts", given, n);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        if (parts[i] >= 0 && parts[i] <= length) continue;
+        FAIL(c, E_SHAPE, "a part of %lld of an axis of %lld", (long long)parts[i], (long long)length);
         return;
     }
     bool last;

@@ -53,6 +53,12 @@ void sunup__onnx_reshape(struct onnx_call *c)
     const bool zero = sunup__onnx_int(c, "allowzero", 0) != 0;
     for (int i = 0; i < n; i++)
         s.d[i] = want[i] == 0 && !zero && i < t->shape.n ? t->shape.d[i] : want[i];
+    sunup_shape closed = s;
+    for (int i = 0; i < n; i++) closed.d[i] = s.d[i] == -1 ? 1 : s.d[i];
+    if (!sunup__onnx_shape_ok(&closed)) {
+        FAIL(c, E_SHAPE, "an impossible shape");
+        return;
+    }
     batch_follows(c, &t->shape, &s);
     sunup__onnx_set(c, 0, sunup_reshape(sunup__onnx_first(c->b, t), s), false, t->type);
 }
@@ -133,7 +139,7 @@ void sunup__onnx_expand(struct onnx_call *c)
     sunup_shape want = {0}, y;
     want.n = sunup__onnx_whole(c, 1, SUNUP_MAX_DIMS, want.d);
     if (!t || want.n < 0) return;
-    if (!sunup__broadcast_shapes(&t->shape, &want, &y) || !sunup__shape_ok(&y)) {
+    if (!sunup__broadcast_shapes(&t->shape, &want, &y) || !sunup__onnx_shape_ok(&y)) {
         FAIL(c, E_SHAPE, "the shapes of its operands do not broadcast");
         return;
     }
@@ -156,8 +162,8 @@ void sunup__onnx_tile(struct onnx_call *c)
         sunup_shape rows = {3, {1, 1, 1}};
         for (int k = 0; k < n; k++) rows.d[k < i ? 0 : 2] *= s.d[k];
         y = sunup_reshape(y, rows);
-        rows.d[1] = times[i];
-        if (times[i] < 0 || !sunup__shape_ok(&rows)) {
+        rows.d[1] = times[i]; /* below 0 is no shape */
+        if (!sunup__onnx_shape_ok(&rows)) {
             FAIL(c, E_SHAPE, "%lld repeats", (long long)times[i]);
             return;
         }

@@ -93,8 +93,13 @@ static bool transposed_padding(struct onnx_call *c, struct extent *w, sunup_conv
     int64_t want[5] = {0}, more[3];
     const char *how = sunup__onnx_text(c, "auto_pad", "NOTSET");
     const int n = w->space, given = sunup__onnx_ints(c, "output_shape", 5, want);
-    if (!numbers(c, "output_padding", n, 0, more)) return false;
+    if (!numbers(c, "output_padding", n, 0, more) || (given >= 0 && given < n)) return false;
     for (int i = 0; i < n; i++) {
+        const int64_t asked = given > 0 ? want[given - n + i] : 0;
+        if (more[i] < 0 || more[i] > 1 << 24 || asked < 0 || asked > (int64_t)1 << 40) {
+            FAIL(c, E_SHAPE, "an output_padding or output_shape makes no sense");
+            return false;
+        }
         o->output_padding[i] = more[i];
         const bool same = strncmp(how, "SAME", 4) == 0;
         if (given < 0 && !same) continue;
