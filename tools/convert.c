@@ -4,7 +4,8 @@
  *                                  came from ONNX: its own file with these numbers); to .safetensors, .npz: its weights
  *   x.safetensors, x.npz           weights as they are, to the other kind of file
  *
- * --from pytorch and --to pytorch: the weights of that side have PyTorch's order of axes, which only the network tells.
+ * --from pytorch and --to pytorch: the weights of that side have PyTorch's order of axes, which
+ * only the network tells.
  */
 #include <string.h>
 
@@ -45,7 +46,8 @@ static sunup_status onnx_weights(struct command *c, const char *path, sunup_mode
 
 static sunup_status read_tensors(struct command *c, const char *path, struct tensors *t)
 {
-    return ends(path, ".npz") ? sunup__npz_read(c->ctx, path, t) : sunup__tensors_read(c->ctx, path, t);
+    return ends(path, ".npz") ? sunup__npz_read(c->ctx, path, t)
+                              : sunup__tensors_read(c->ctx, path, t);
 }
 
 static sunup_status read_weights(struct command *c, sunup_model *m)
@@ -70,7 +72,8 @@ static sunup_status write_tensors(struct command *c, const struct tensors *t)
 static sunup_status write_model(struct command *c, sunup_model *m)
 {
     if (ends(c->output, ".onnx"))
-        return sunup__onnx_made(m) ? sunup__onnx_write_back(m, c->output) : sunup__onnx_export(m, c->output);
+        return sunup__onnx_made(m) ? sunup__onnx_write_back(m, c->output)
+                                   : sunup__onnx_export(m, c->output);
     struct tensors t;
     sunup_status status = sunup__weights_give(m, pytorch(c->to), &t);
     if (status == SUNUP_OK) status = write_tensors(c, &t);
@@ -96,8 +99,8 @@ static sunup_status convert_weights(struct command *c, int *count)
 {
     struct tensors t;
     CHECK(c->weights == NULL && c->from == NULL && c->to == NULL, c->ctx, E_ARGUMENT,
-          "%s: --weights, --from and --to need the network: sunup convert NET --weights %s", c->operand[0],
-          c->operand[0]);
+          "%s: --weights, --from and --to need the network: sunup convert NET --weights %s",
+          c->operand[0], c->operand[0]);
     TRY(read_tensors(c, c->operand[0], &t));
     *count = t.n;
     const sunup_status status = write_tensors(c, &t);
@@ -111,8 +114,8 @@ static sunup_status check(struct command *c)
     CHECK(c->output != NULL, c->ctx, E_ARGUMENT,
           "sunup convert needs --output FILE, which ends in .onnx, .safetensors or .npz");
     for (int i = 0; i < 2; i++)
-        CHECK(sides[i] == NULL || pytorch(sides[i]), c->ctx, E_ARGUMENT, "--%s %s: it can be pytorch",
-              i == 0 ? "from" : "to", sides[i]);
+        CHECK(sides[i] == NULL || pytorch(sides[i]), c->ctx, E_ARGUMENT,
+              "--%s %s: it can be pytorch", i == 0 ? "from" : "to", sides[i]);
     return SUNUP_OK;
 }
 

@@ -1,7 +1,8 @@
-/* npz_tensors.c - named tensors as NumPy's archive of arrays, both ways: numpy.load and numpy.savez read and write it.
+/* npz_tensors.c - named tensors as NumPy's archive of arrays, both ways: numpy.load and
+ * numpy.savez read and write it.
  *
- * Written stored, not deflated (numbers hardly shrink), under a temporary name that becomes the file's. Reading goes
- * through npz.c, which believes nothing.
+ * Written stored, not deflated (numbers hardly shrink), under a temporary name that becomes the
+ * file's. Reading goes through npz.c, which believes nothing.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,10 +15,12 @@
 
 sunup_status sunup__npy_bytes(sunup_context *ctx, const sunup_tensor *t, char **file, size_t *bytes)
 {
-    static const char *const types[] = {[SUNUP_F32] = "<f4", [SUNUP_F64] = "<f8", [SUNUP_I32] = "<i4", [SUNUP_U8] = "|u1"};
+    static const char *const types[] = {
+        [SUNUP_F32] = "<f4", [SUNUP_F64] = "<f8", [SUNUP_I32] = "<i4", [SUNUP_U8] = "|u1"};
     struct text head = {0};
     sunup__text(&head, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[t->dtype]);
-    for (int i = 0; i < t->shape.n; i++) sunup__text(&head, "%lld,%s", (long long)t->shape.d[i], i + 1 < t->shape.n ? " " : "");
+    for (int i = 0; i < t->shape.n; i++)
+        sunup__text(&head, "%lld,%s", (long long)t->shape.d[i], i + 1 < t->shape.n ? " " : "");
     sunup__text(&head, "), }");
     while (head.s != NULL && (10 + head.n + 1) % 64 != 0) sunup__text(&head, " ");
     sunup__text(&head, "\n");
@@ -25,7 +28,16 @@ sunup_status sunup__npy_bytes(sunup_context *ctx, const sunup_tensor *t, char **
     *bytes = 10 + head.n + numbers;
     *file = head.s != NULL ? sunup__alloc_aligned(*bytes) : NULL;
     if (*file != NULL) {
-        const unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)head.n, (unsigned char)(head.n >> 8)};
+        const unsigned char start[10] = {0x93,
+                                         'N',
+                                         'U',
+                                         'M',
+                                         'P',
+                                         'Y',
+                                         1,
+                                         0,
+                                         (unsigned char)head.n,
+                                         (unsigned char)(head.n >> 8)};
         memcpy(*file, start, sizeof start);
         memcpy(*file + 10, head.s, head.n);
         if (numbers > 0) memcpy(*file + 10 + head.n, t->data, numbers);
@@ -48,26 +60,31 @@ static sunup_status add(sunup_context *ctx, zip_t *zip, const sunup_tensor *t, c
     TRY(sunup__npy_bytes(ctx, t, file, &bytes));
     sunup__text(&name, "%s.npy", t->name);
     zip_source_t *source = zip_source_buffer(zip, *file, bytes, 0);
-    const zip_int64_t at = source != NULL && name.s != NULL ? zip_file_add(zip, name.s, source, ZIP_FL_ENC_UTF_8) : -1;
+    const zip_int64_t at =
+        source != NULL && name.s != NULL ? zip_file_add(zip, name.s, source, ZIP_FL_ENC_UTF_8) : -1;
     if (at < 0 && source != NULL) zip_source_free(source);
     sunup__free(name.s);
-    CHECK(at >= 0 && zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_STORE, 0) == 0, ctx, E_FILE,
-          "'%s' cannot be added to an archive: %s", t->name, zip_strerror(zip));
+    CHECK(at >= 0 && zip_set_file_compression(zip, (zip_uint64_t)at, ZIP_CM_STORE, 0) == 0, ctx,
+          E_FILE, "'%s' cannot be added to an archive: %s", t->name, zip_strerror(zip));
     return SUNUP_OK;
 }
 
-static sunup_status write_all(sunup_context *ctx, const char *path, const struct tensors *t, char **files)
+static sunup_status write_all(sunup_context *ctx, const char *path, const struct tensors *t,
+                              char **files)
 {
     struct text temporary = {0};
     sunup__text(&temporary, "%s.partial", path);
     int why = 0;
-    zip_t *zip = temporary.s != NULL ? zip_open(temporary.s, ZIP_CREATE | ZIP_TRUNCATE, &why) : NULL;
+    zip_t *zip =
+        temporary.s != NULL ? zip_open(temporary.s, ZIP_CREATE | ZIP_TRUNCATE, &why) : NULL;
     sunup_status status = SUNUP_OK;
     if (zip == NULL) status = sunup__raise(ctx, SUNUP_E_FILE, "%s: cannot be created", path);
-    for (int i = 0; i < t->n && status == SUNUP_OK; i++) status = add(ctx, zip, &t->t[i], &files[i]);
+    for (int i = 0; i < t->n && status == SUNUP_OK; i++)
+        status = add(ctx, zip, &t->t[i], &files[i]);
     if (status != SUNUP_OK && zip != NULL) zip_discard(zip);
     if (status == SUNUP_OK && zip_close(zip) != 0) {
-        status = sunup__raise(ctx, SUNUP_E_FILE, "%s: cannot be written: %s", path, zip_strerror(zip));
+        status =
+            sunup__raise(ctx, SUNUP_E_FILE, "%s: cannot be written: %s", path, zip_strerror(zip));
         zip_discard(zip);
     }
     if (status == SUNUP_OK && t->n > 0 && rename(temporary.s, path) != 0)
@@ -98,7 +115,8 @@ static const char *name_of(struct tensors *t, const char *entry)
     return name;
 }
 
-static sunup_status list(sunup_context *ctx, const void *data, size_t bytes, const char *path, struct tensors *t)
+static sunup_status list(sunup_context *ctx, const void *data, size_t bytes, const char *path,
+                         struct tensors *t)
 {
     zip_error_t error;
     zip_error_init(&error);
@@ -119,7 +137,8 @@ static sunup_status list(sunup_context *ctx, const void *data, size_t bytes, con
     return SUNUP_OK;
 }
 
-static sunup_status take(sunup_context *ctx, const void *data, size_t bytes, const char *path, struct tensors *t)
+static sunup_status take(sunup_context *ctx, const void *data, size_t bytes, const char *path,
+                         struct tensors *t)
 {
     TRY(list(ctx, data, bytes, path, t));
     for (int i = 0; i < t->n; i++) {

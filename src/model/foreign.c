@@ -1,9 +1,11 @@
-/* foreign.c - see foreign.h. What a tensor is follows from the node that reads it: a convolution's weight has its axes
- * reversed but for the taps, a linear one's is transposed, all others are the same.
+/* foreign.c - see foreign.h. What a tensor is follows from the node that reads it: a
+ * convolution's weight has its axes reversed but for the taps, a linear one's is transposed, all
+ * others are the same.
  *
- * A linear layer sees pixels before channels where PyTorch sees channels before pixels, if what it reads was a picture:
- * its input is followed back through what works element by element to a flattening, and further to a convolution or
- * pool. Names are the model's: PyTorch's own for networks by name and for ONNX files.
+ * A linear layer sees pixels before channels where PyTorch sees channels before pixels, if what
+ * it reads was a picture: its input is followed back through what works element by element to a
+ * flattening, and further to a convolution or pool. Names are the model's: PyTorch's own for
+ * networks by name and for ONNX files.
  */
 #include "model/foreign.h"
 
@@ -24,9 +26,10 @@ static const sunup_value *behind(const sunup_value *v)
 {
     for (;;) {
         const struct node *n = v->node;
-        const bool same = (n->op->flags & OP_POINTWISE) || is_op(n, "dropout") || is_op(n, "batch_norm") ||
-                          is_op(n, "group_norm");
-        if (!same || n->n_in < 1 || !n->in[0] || !sunup__same_shape(&n->in[0]->shape, &v->shape)) return v;
+        const bool same = (n->op->flags & OP_POINTWISE) || is_op(n, "dropout") ||
+                          is_op(n, "batch_norm") || is_op(n, "group_norm");
+        if (!same || n->n_in < 1 || !n->in[0] || !sunup__same_shape(&n->in[0]->shape, &v->shape))
+            return v;
         v = n->in[0];
     }
 }
@@ -88,7 +91,8 @@ struct foreign *sunup__foreign(sunup_model *m)
     for (int k = 0; k < g->n_nodes; k++)
         for (int j = 0; j < g->nodes[k]->n_in; j++) {
             const sunup_value *v = g->nodes[k]->in[j];
-            const struct model_tensor *t = v && sunup__source(v) ? sunup__model_find(m, v->name) : NULL;
+            const struct model_tensor *t =
+                v && sunup__source(v) ? sunup__model_find(m, v->name) : NULL;
             if (t && !t->state) see(g->nodes[k], v, &f[t - m->tensors]);
         }
     sunup_graph_destroy(&g);
@@ -111,7 +115,8 @@ static int64_t place(const struct foreign *f, int64_t i)
 
 /* -------------------------------------------------------------------------- giving --- */
 
-static sunup_status turn_out(sunup_model *m, const struct foreign *f, sunup_tensor *t, struct tensors *all)
+static sunup_status turn_out(sunup_model *m, const struct foreign *f, sunup_tensor *t,
+                             struct tensors *all)
 {
     const int64_t n = sunup__elements(&t->shape), width = sunup_dtype_bytes(t->dtype);
     char *data = sunup__arena_alloc(&all->arena, (size_t)(n * width) + 1);
@@ -174,18 +179,21 @@ static const char *nearest_here(const sunup_model *m, const char *name)
 }
 
 /* A row for every tensor that one side lacks, or that has another shape; their number. */
-static int mismatches(const sunup_model *m, const struct tensors *t, const struct foreign *f, struct text *table)
+static int mismatches(const sunup_model *m, const struct tensors *t, const struct foreign *f,
+                      struct text *table)
 {
     char mine[SHAPE_TEXT], theirs[SHAPE_TEXT];
     int wrong = 0;
     for (int i = 0; i < m->n_parameters + m->n_states; i++) {
         const sunup_tensor *ours = &m->tensors[i].t, *there = find(t, ours->name);
         const sunup_shape *want = f ? &f[i].shape : &ours->shape;
-        if (there && sunup__same_shape(&there->shape, want) && sunup__is_float(there->dtype)) continue;
+        if (there && sunup__same_shape(&there->shape, want) && sunup__is_float(there->dtype))
+            continue;
         wrong++;
         if (there)
-            sunup__text(table, "  %-40s model %s, file %s %s\n", ours->name, sunup__shape_text(want, mine),
-                        sunup_dtype_name(there->dtype), sunup__shape_text(&there->shape, theirs));
+            sunup__text(table, "  %-40s model %s, file %s %s\n", ours->name,
+                        sunup__shape_text(want, mine), sunup_dtype_name(there->dtype),
+                        sunup__shape_text(&there->shape, theirs));
         else
             sunup__text(table, "  %-40s model only, nearest in the file: %s\n", ours->name,
                         nearest_there(t, ours->name));
@@ -201,7 +209,8 @@ static int mismatches(const sunup_model *m, const struct tensors *t, const struc
 
 static double number(const sunup_tensor *t, int64_t i)
 {
-    return t->dtype == SUNUP_F64 ? ((const double *)t->data)[i] : (double)((const float *)t->data)[i];
+    return t->dtype == SUNUP_F64 ? ((const double *)t->data)[i]
+                                 : (double)((const float *)t->data)[i];
 }
 
 static void turn_in(const struct foreign *f, const sunup_tensor *from, sunup_tensor *to)
@@ -216,7 +225,8 @@ static void turn_in(const struct foreign *f, const sunup_tensor *from, sunup_ten
     }
 }
 
-sunup_status sunup__weights_take(sunup_model *m, const struct tensors *t, const char *path, bool pytorch)
+sunup_status sunup__weights_take(sunup_model *m, const struct tensors *t, const char *path,
+                                 bool pytorch)
 {
     struct foreign *f = pytorch ? sunup__foreign(m) : NULL;
     if (pytorch && !f) return SUNUP_E_MEMORY;

@@ -1,5 +1,6 @@
-/* onnx_fuzz.c - any bytes as an ONNX file: a graph or a sentence, never a crash. Read, resolved and built for a batch of
- * two; nothing is run but what is computed while building, which is bounded. */
+/* onnx_fuzz.c - any bytes as an ONNX file: a graph or a sentence, never a crash. Read, resolved
+ * and built for a batch of two; nothing is run but what is computed while building, which is
+ * bounded. */
 #include "model/onnx/onnx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

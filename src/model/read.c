@@ -173,8 +173,8 @@ sunup_status sunup__model_parse(sunup_context *ctx, const char *text, size_t byt
     return sunup__model_create(ctx, &recipe, seed, m);
 }
 
-sunup_status sunup__model_load(sunup_context *ctx, const char *path, struct onnx_options o, uint64_t seed,
-                               sunup_model **model)
+sunup_status sunup__model_load(sunup_context *ctx, const char *path, struct onnx_options o,
+                               uint64_t seed, sunup_model **model)
 {
     void *text;
     size_t bytes;

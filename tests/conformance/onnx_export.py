@@ -48,6 +48,15 @@ model:
     - concat: {inputs: [up, ar]}
     - conv: {out_channels: 3, kernel_size: 1}
 """, (8, 12, 2), True, 0),
+    "finer": ("""
+model:
+  input: {name: x, shape: [5, 4, 3]}
+  layers:
+    - conv: {out_channels: 4, kernel_size: 3, padding: same}
+    - upsample: {scale_factor: 2, mode: bilinear}
+    - conv: {out_channels: 2, kernel_size: 3, padding: same}
+    - upsample: 2
+""", (5, 4, 3), True, 0),
     "volume": ("""
 model:
   input: {name: x, shape: [6, 6, 6, 1]}

@@ -1,8 +1,10 @@
-/* onnx_nodes.c - runs single operators as ONNX files and compares with the outputs that lie beside them.
+/* onnx_nodes.c - runs single operators as ONNX files and compares with the outputs that lie
+ * beside them.
  *
- * Standard input: a line for each test, "FOLDER relative absolute"; the folder holds model.onnx, input_I.pb and
- * output_I.pb (tensors as messages). Standard output: "pass", "fail" or "scope" (not supported, with the reason), the
- * folder, and what happened. One process for all, so that hundreds take seconds. Exit status 1: something failed.
+ * Standard input: a line for each test, "FOLDER relative absolute"; the folder holds model.onnx,
+ * input_I.pb and output_I.pb (tensors as messages). Standard output: "pass", "fail" or "scope"
+ * (not supported, with the reason), the folder, and what happened. One process for all, so that
+ * hundreds take seconds. Exit status 1: something failed.
  */
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +24,8 @@ struct trial {
 };
 
 /* A tensor of the test; free with onnx__tensor_proto__free_unpacked. */
-static sunup_status read_tensor(const struct trial *t, const char *kind, int i, Onnx__TensorProto **p)
+static sunup_status read_tensor(const struct trial *t, const char *kind, int i,
+                                Onnx__TensorProto **p)
 {
     char path[4096];
     void *data;
@@ -37,8 +40,9 @@ static sunup_status read_tensor(const struct trial *t, const char *kind, int i, 
 
 static double number_at(const void *p, sunup_dtype dtype, int64_t i)
 {
-    return dtype == SUNUP_F64 ? ((const double *)p)[i]
-           : dtype == SUNUP_F32 ? (double)((const float *)p)[i] : (double)((const int32_t *)p)[i];
+    return dtype == SUNUP_F64   ? ((const double *)p)[i]
+           : dtype == SUNUP_F32 ? (double)((const float *)p)[i]
+                                : (double)((const int32_t *)p)[i];
 }
 
 static void set_number(void *p, sunup_dtype dtype, int64_t i, double x)
@@ -54,7 +58,8 @@ static sunup_status feed(struct trial *t, sunup_value *v, const Onnx__TensorProt
     sunup_shape s;
     TRY(sunup__onnx_tensor_check(t->m, p, &s));
     const sunup_shape want = sunup_value_shape(v);
-    CHECK(sunup__elements(&s) == sunup__elements(&want), t->ctx, E_SHAPE, "an input of another size");
+    CHECK(sunup__elements(&s) == sunup__elements(&want), t->ctx, E_SHAPE,
+          "an input of another size");
     const int64_t n = sunup__elements(&s), bytes = n * sunup_dtype_bytes(sunup_value_dtype(v));
     double *x = sunup__alloc((size_t)n * sizeof *x);
     void *data = sunup__alloc((size_t)bytes);
@@ -79,8 +84,8 @@ static sunup_status compare(struct trial *t, sunup_value *v, const Onnx__TensorP
     char got[SHAPE_TEXT], want[SHAPE_TEXT];
     TRY(sunup__onnx_tensor_check(t->m, p, &s));
     const sunup_shape mine = sunup_value_shape(v);
-    CHECK(sunup__same_shape(&s, &mine), t->ctx, E_INTERNAL, "'%s' is %s, not %s", p->name ? p->name : "",
-          sunup__shape_text(&mine, got), sunup__shape_text(&s, want));
+    CHECK(sunup__same_shape(&s, &mine), t->ctx, E_INTERNAL, "'%s' is %s, not %s",
+          p->name ? p->name : "", sunup__shape_text(&mine, got), sunup__shape_text(&s, want));
     const sunup_dtype dtype = sunup_value_dtype(v);
     const int64_t n = sunup__elements(&s), bytes = n * sunup_dtype_bytes(dtype);
     double *x = sunup__alloc((size_t)n * sizeof *x);
@@ -90,9 +95,10 @@ static sunup_status compare(struct trial *t, sunup_value *v, const Onnx__TensorP
     sunup_status status = sunup_plan_get(t->plan, v, data, bytes);
     for (int64_t i = 0; i < n && status == SUNUP_OK; i++)
         if (!close_enough(t, number_at(data, dtype, i), x[i]))
-            status = sunup__raise(t->ctx, SUNUP_E_INTERNAL, "'%s', element %lld of %lld: %.9g, not %.9g",
-                                  p->name ? p->name : "", (long long)i, (long long)n,
-                                  number_at(data, dtype, i), x[i]);
+            status =
+                sunup__raise(t->ctx, SUNUP_E_INTERNAL, "'%s', element %lld of %lld: %.9g, not %.9g",
+                             p->name ? p->name : "", (long long)i, (long long)n,
+                             number_at(data, dtype, i), x[i]);
     sunup__free(x);
     sunup__free(data);
     return status;
@@ -188,7 +194,9 @@ int main(void)
         if (sunup_context_create(NULL, &t.ctx) != SUNUP_OK) return 1;
         const sunup_status status = run(&t);
         const char *said = status == SUNUP_OK ? "" : sunup_error(t.ctx);
-        const char *word = status == SUNUP_OK ? "pass" : status == SUNUP_E_UNSUPPORTED ? "scope" : "fail";
+        const char *word = status == SUNUP_OK              ? "pass"
+                           : status == SUNUP_E_UNSUPPORTED ? "scope"
+                                                           : "fail";
         (void)printf("%s\t%s\t%s\n", word, folder, said);
         (void)fflush(stdout);
         failed += status != SUNUP_OK && status != SUNUP_E_UNSUPPORTED;

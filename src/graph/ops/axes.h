@@ -14,6 +14,11 @@ struct box_attr {                 /* slice, pad */
 struct axis_attr { /* concat, extend */
     int axis;
 };
+struct upsample_attr {
+    int64_t factor[3]; /* D H W */
+    int space;
+    bool linear;
+};
 struct permute_attr {
     int order[SUNUP_MAX_DIMS];
 };

@@ -10,16 +10,11 @@
  */
 #include "kernels/upsample.h"
 #include "base/integers.h"
+#include "graph/ops/axes.h"
 #include "graph/ops/op.h"
 #include "graph/ops/window.h"
 
 enum { TASKS_PER_THREAD = 4, ROWS_AT_ONCE = 32 };
-
-struct upsample_attr {
-    int64_t factor[3]; /* D H W */
-    int space;
-    bool linear;
-};
 
 /* --- shapes --- */
 

@@ -1,10 +1,10 @@
 /* build.c - one graph of an ONNX file, for a batch size and mode.
  *
- * Owes: inputs, weights and nodes in order; a node whose operands are all known numbers is computed here and now, so
- * that arithmetic with shapes (which knows the real batch, since the graph is built for it) ends as constants. It is
- * built by the same functions into a small graph of f64, which holds whole numbers up to 2^53, and interpreted.
- * Leaves: what an operator is to ops*.c.
- * Cost: known numbers are kept while the graph is built, at most MAX_KNOWN of them.
+ * Owes: inputs, weights and nodes in order; a node whose operands are all known numbers is
+ * computed here and now, so that arithmetic with shapes (which knows the real batch, since the
+ * graph is built for it) ends as constants. It is built by the same functions into a small graph
+ * of f64, which holds whole numbers up to 2^53, and interpreted. Leaves: what an operator is to
+ * ops*.c. Cost: known numbers are kept while the graph is built, at most MAX_KNOWN of them.
  */
 #include <stdio.h>
 #include <string.h>
@@ -119,15 +119,13 @@ static sunup_status make_input(struct onnx_build *b, struct onnx_tensor *t)
     t->type = p->type->tensor_type->elem_type;
     const bool real = t->type == ONNX(FLOAT) || t->type == ONNX(DOUBLE);
     CHECK(real || sunup__onnx_is_integer(t->type), b->m->ctx, E_UNSUPPORTED,
-          "%s: input '%s' is of type %s", b->m->source, t->name,
-          sunup__onnx_type_name(t->type));
+          "%s: input '%s' is of type %s", b->m->source, t->name, sunup__onnx_type_name(t->type));
     const sunup_dtype dtype = real && b->m->o.as_is ? sunup__onnx_dtype(b, t->type)
                               : real                ? SUNUP_F32
                                                     : SUNUP_I32;
     sunup_shape shape = t->shape;
     const bool last = b->m->o.channels_last && shape.n > 2 && real;
-    for (int i = 1; i < shape.n && last; i++)
-        shape.d[i] = t->shape.d[i + 1 < shape.n ? i + 1 : 1];
+    for (int i = 1; i < shape.n && last; i++) shape.d[i] = t->shape.d[i + 1 < shape.n ? i + 1 : 1];
     sunup_value *v = sunup_input(b->g, t->name, dtype, shape);
     if (real) v = sunup_cast(v, sunup__onnx_dtype(b, t->type));
     *(last ? &t->last : real ? &t->first : &t->index) = v;
@@ -253,7 +251,8 @@ static sunup_status make_node(struct onnx_build *b, const struct onnx_node *n)
 
 /* -------------------------------------------------------------------------- outputs --- */
 
-/* The first output is "output"; all are found by name as well. One number called "loss" is the loss. */
+/* The first output is "output"; all are found by name as well. One number called "loss" is the
+ * loss. */
 static sunup_status make_outputs(struct onnx_build *b)
 {
     for (int i = 0; i < b->m->n_outputs; i++) {
@@ -261,7 +260,9 @@ static sunup_status make_outputs(struct onnx_build *b)
         CHECK(t->there, b->m->ctx, E_UNSUPPORTED, "%s: its output '%s' is not made here",
               b->m->source, t->name);
         const bool last = b->m->o.channels_last && t->shape.n > 2;
-        sunup_value *v = t->index ? t->index : last ? sunup__onnx_last(b, t) : sunup__onnx_first(b, t);
+        sunup_value *v = t->index ? t->index
+                         : last   ? sunup__onnx_last(b, t)
+                                  : sunup__onnx_first(b, t);
         if (i == 0) sunup_graph_output(b->g, "output", v);
         const bool loss = strcmp(t->name, "loss") == 0 && !b->m->o.as_is;
         if (loss && sunup__elements(&t->shape) != 1) continue;

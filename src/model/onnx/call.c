@@ -1,7 +1,8 @@
 /* call.c - attributes and operands of a node, as operators ask for them.
  *
- * Older files say as an attribute what newer ones say as an operand (axes, shapes, limits): both are found here. An
- * operand that must be known while the graph is built (a shape) and is computed from data is a mistake that says so.
+ * Older files say as an attribute what newer ones say as an operand (axes, shapes, limits): both
+ * are found here. An operand that must be known while the graph is built (a shape) and is
+ * computed from data is a mistake that says so.
  */
 #include <math.h>
 #include <stdarg.h>

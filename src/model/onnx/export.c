@@ -1,9 +1,12 @@
-/* export.c - any model as an ONNX file for inference: opset 18, weights under their names, channels first at the border.
+/* export.c - any model as an ONNX file for inference: opset 18, weights under their names,
+ * channels first at the border.
  *
- * The inference graph is written from its end, operands first. A picture that goes into a convolution is an input N C [D [H]] W; weights
- * are kept as PyTorch keeps them (a convolution's [out, in, taps..], a linear layer's [out, in] where it has two axes),
- * so that both read the file by names. What ONNX does not have is made of what it has (attention, a group norm).
- * The batch is open: the graph is built for two batches, and lengths in which they differ are the batch.
+ * The inference graph is written from its end, operands first. A picture that goes into a
+ * convolution is an input N C [D [H]] W; weights are kept as PyTorch keeps them (a convolution's
+ * [out, in, taps..], a linear layer's [out, in] where it has two axes), so that both read the
+ * file by names. What ONNX does not have is made of what it has (attention, a group norm). The
+ * batch is open: the graph is built for two batches, and lengths in which they differ are the
+ * batch.
  */
 #include "model/onnx/export.h"
 
@@ -18,175 +21,10 @@ enum { OPSET = 18, IR_VERSION = 8, BATCH = 2, OTHER_BATCH = 3 };
 void sunup__export_fail(struct export *e, const char *why)
 {
     if (!e->failed)
-        (void)sunup__raise(e->model->ctx, SUNUP_E_UNSUPPORTED, "%s: '%s' (%s) cannot be written as ONNX: %s",
-                           e->model->source, e->at ? e->at->layer : "", e->at ? e->at->op->name : "", why);
+        (void)sunup__raise(e->model->ctx, SUNUP_E_UNSUPPORTED,
+                           "%s: '%s' (%s) cannot be written as ONNX: %s", e->model->source,
+                           e->at ? e->at->layer : "", e->at ? e->at->op->name : "", why);
     e->failed = true;
-}
-
-static void *room(struct export *e, size_t bytes)
-{
-    void *p = sunup__arena_alloc(&e->arena, bytes + 1);
-    if (!p && !e->failed)
-        (void)sunup__raise(e->model->ctx, SUNUP_E_MEMORY, "%s: no memory to write it", e->model->source);
-    e->failed = e->failed || !p;
-    return p;
-}
-
-static char *copy(struct export *e, const char *text)
-{
-    const size_t n = strlen(text) + 1;
-    char *p = room(e, n);
-    if (p) memcpy(p, text, n);
-    return p;
-}
-
-/* list with room for one more pointer. */
-static bool grow(void *list, int n, int *size)
-{
-    void ***p = list;
-    if (n < *size) return true;
-    const int more = *size > 0 ? 2 * *size : 64;
-    void **grown = sunup__realloc(*p, (size_t)more * sizeof *grown);
-    if (!grown) return false;
-    *p = grown;
-    *size = more;
-    return true;
-}
-
-/* -------------------------------------------------------------------------- nodes --- */
-
-static char *fresh_name(struct export *e)
-{
-    char text[160];
-    (void)snprintf(text, sizeof text, "%.120s/%d", e->at ? e->at->layer : "", e->fresh++);
-    return copy(e, text);
-}
-
-const char *sunup__export_node(struct export *e, const char *op, int n, const char *const *in)
-{
-    Onnx__NodeProto *p = room(e, sizeof *p);
-    char **operands = room(e, (size_t)n * sizeof *operands), **outputs = room(e, sizeof *outputs);
-    if (e->failed || !grow(&e->nodes, e->n_nodes, &e->room_nodes)) {
-        e->failed = true;
-        return "";
-    }
-    onnx__node_proto__init(p);
-    for (int i = 0; i < n; i++) operands[i] = copy(e, in[i] ? in[i] : "");
-    p->op_type = copy(e, op);
-    p->n_input = (size_t)n;
-    p->input = operands;
-    p->n_output = 1;
-    p->output = outputs;
-    outputs[0] = fresh_name(e);
-    p->name = outputs[0];
-    e->nodes[e->n_nodes++] = p;
-    return e->failed ? "" : outputs[0];
-}
-
-const char *sunup__export_output(struct export *e)
-{
-    if (e->failed) return "";
-    Onnx__NodeProto *p = e->nodes[e->n_nodes - 1];
-    char **outputs = room(e, (p->n_output + 1) * sizeof *outputs), *name = fresh_name(e);
-    if (e->failed) return "";
-    memcpy(outputs, p->output, p->n_output * sizeof *outputs);
-    outputs[p->n_output++] = name;
-    p->output = outputs;
-    return name;
-}
-
-static Onnx__AttributeProto *attribute(struct export *e, const char *name, Onnx__AttributeProto__AttributeType type)
-{
-    if (e->failed) return NULL;
-    Onnx__NodeProto *p = e->nodes[e->n_nodes - 1];
-    Onnx__AttributeProto *a = room(e, sizeof *a), **all = room(e, (p->n_attribute + 1) * sizeof *all);
-    if (e->failed) return NULL;
-    onnx__attribute_proto__init(a);
-    a->name = copy(e, name);
-    a->has_type = true;
-    a->type = type;
-    if (p->n_attribute > 0) memcpy(all, p->attribute, p->n_attribute * sizeof(Onnx__AttributeProto *));
-    all[p->n_attribute++] = a;
-    p->attribute = all;
-    return a;
-}
-
-void sunup__export_int(struct export *e, const char *name, int64_t v)
-{
-    Onnx__AttributeProto *a = attribute(e, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
-    if (!a) return;
-    a->has_i = true;
-    a->i = v;
-}
-
-void sunup__export_float(struct export *e, const char *name, double v)
-{
-    Onnx__AttributeProto *a = attribute(e, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
-    if (!a) return;
-    a->has_f = true;
-    a->f = (float)v;
-}
-
-void sunup__export_ints(struct export *e, const char *name, int n, const int64_t *v)
-{
-    Onnx__AttributeProto *a = attribute(e, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
-    int64_t *ints = room(e, (size_t)n * sizeof *ints);
-    if (!a || !ints) return;
-    for (int i = 0; i < n; i++) ints[i] = v[i];
-    a->n_ints = (size_t)n;
-    a->ints = ints;
-}
-
-/* -------------------------------------------------------------------------- tensors --- */
-
-static int type_of(sunup_dtype dtype)
-{
-    return dtype == SUNUP_F64 ? (int)ONNX(DOUBLE) : dtype == SUNUP_F32 ? (int)ONNX(FLOAT) : dtype == SUNUP_I32 ? (int)ONNX(INT32) : (int)ONNX(UINT8);
-}
-
-static const char *tensor(struct export *e, const char *name, int type, sunup_shape shape, size_t bytes, const void *data)
-{
-    Onnx__TensorProto *p = room(e, sizeof *p);
-    int64_t *dims = room(e, sizeof shape.d);
-    unsigned char *raw = room(e, bytes);
-    if (e->failed || !grow(&e->tensors, e->n_tensors, &e->room_tensors)) {
-        e->failed = true;
-        return "";
-    }
-    onnx__tensor_proto__init(p);
-    for (int i = 0; i < shape.n; i++) dims[i] = shape.d[i];
-    if (bytes > 0) memcpy(raw, data, bytes);
-    p->name = name ? copy(e, name) : fresh_name(e);
-    p->has_data_type = true;
-    p->data_type = type;
-    p->n_dims = (size_t)shape.n;
-    p->dims = dims;
-    p->has_raw_data = true;
-    p->raw_data = (ProtobufCBinaryData){.len = bytes, .data = raw};
-    e->tensors[e->n_tensors++] = p;
-    return p->name ? p->name : "";
-}
-
-const char *sunup__export_tensor(struct export *e, const char *name, sunup_dtype dtype, sunup_shape shape, const void *data)
-{
-    const size_t bytes = (size_t)(sunup__elements(&shape) * sunup_dtype_bytes(dtype));
-    return tensor(e, name, type_of(dtype), shape, bytes, data);
-}
-
-const char *sunup__export_whole(struct export *e, int n, const int64_t *v)
-{
-    return tensor(e, NULL, ONNX(INT64), SUNUP_SHAPE(n), (size_t)n * sizeof *v, v);
-}
-
-const char *sunup__export_fill(struct export *e, sunup_dtype dtype, int64_t n, double x)
-{
-    const sunup_shape shape = n < 0 ? SUNUP_SCALAR : SUNUP_SHAPE(n);
-    const int64_t count = n < 0 ? 1 : n;
-    double *wide = room(e, (size_t)count * sizeof *wide);
-    float *narrow = room(e, (size_t)count * sizeof *narrow);
-    if (e->failed) return "";
-    for (int64_t i = 0; i < count; i++) narrow[i] = (float)(wide[i] = x);
-    return sunup__export_tensor(e, NULL, dtype, shape, dtype == SUNUP_F64 ? (const void *)wide : narrow);
 }
 
 /* -------------------------------------------------------------------------- values --- */
@@ -194,17 +32,19 @@ const char *sunup__export_fill(struct export *e, sunup_dtype dtype, int64_t n, d
 static void *weight_data(const struct export *e, const sunup_value *v)
 {
     const struct source_attr *s = sunup__source(v);
-    const struct model_tensor *t = s && s->kind != SOURCE_INPUT ? sunup__model_find(e->model, v->name) : NULL;
+    const struct model_tensor *t =
+        s && s->kind != SOURCE_INPUT ? sunup__model_find(e->model, v->name) : NULL;
     return t ? t->t.data : s && s->kind == SOURCE_CONSTANT ? s->data : NULL;
 }
 
-/* The numbers of a source in another order of axes, as an initializer under its name (a constant has none). */
+/* The numbers of a source in another order of axes, as an initializer under its name (a constant
+ * has none). */
 static const char *turned_tensor(struct export *e, const sunup_value *v, const int *order)
 {
     const char *from = weight_data(e, v);
     const int64_t n = sunup__elements(&v->shape);
     const size_t width = (size_t)sunup_dtype_bytes(v->dtype);
-    char *to = room(e, (size_t)n * width);
+    char *to = sunup__export_room(e, (size_t)n * width);
     sunup_shape y = v->shape;
     int64_t stride[SUNUP_MAX_DIMS];
     if (!to || !from) return "";
@@ -233,11 +73,12 @@ static const char *transpose(struct export *e, const char *name, int n, const in
 
 static void write_input(struct export *e, const sunup_value *v, bool turned)
 {
-    Onnx__ValueInfoProto *p = room(e, sizeof *p);
-    Onnx__TypeProto *type = room(e, sizeof *type);
-    Onnx__TypeProto__Tensor *t = room(e, sizeof *t);
-    Onnx__TensorShapeProto *shape = room(e, sizeof *shape);
-    Onnx__TensorShapeProto__Dimension **dims = room(e, sizeof(void *) * SUNUP_MAX_DIMS);
+    Onnx__ValueInfoProto *p = sunup__export_room(e, sizeof *p);
+    Onnx__TypeProto *type = sunup__export_room(e, sizeof *type);
+    Onnx__TypeProto__Tensor *t = sunup__export_room(e, sizeof *t);
+    Onnx__TensorShapeProto *shape = sunup__export_room(e, sizeof *shape);
+    Onnx__TensorShapeProto__Dimension **dims =
+        sunup__export_room(e, sizeof(void *) * SUNUP_MAX_DIMS);
     int64_t d[SUNUP_MAX_DIMS];
     if (e->failed) return;
     onnx__value_info_proto__init(p);
@@ -248,24 +89,24 @@ static void write_input(struct export *e, const sunup_value *v, bool turned)
     const int n = v->shape.n;
     for (int i = 0; i < n; i++) {
         const int64_t length = d[!turned || i == 0 ? i : i == 1 ? n - 1 : i - 1];
-        dims[i] = room(e, sizeof *dims[i]);
+        dims[i] = sunup__export_room(e, sizeof *dims[i]);
         if (e->failed) return;
         onnx__tensor_shape_proto__dimension__init(dims[i]);
         dims[i]->value_case = length < 0 ? ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM
                                          : ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
         if (length < 0)
-            dims[i]->dim_param = copy(e, "batch");
+            dims[i]->dim_param = sunup__export_copy(e, "batch");
         else
             dims[i]->dim_value = length;
     }
     shape->n_dim = (size_t)n;
     shape->dim = dims;
     t->has_elem_type = true;
-    t->elem_type = type_of(v->dtype);
+    t->elem_type = sunup__export_type(v->dtype);
     t->shape = shape;
     type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
     type->tensor_type = t;
-    p->name = copy(e, v->name);
+    p->name = sunup__export_copy(e, v->name);
     p->type = type;
     e->inputs[e->n_inputs++] = p;
 }
@@ -324,7 +165,8 @@ const char *sunup__export_ordered(struct export *e, sunup_value *v, const int *o
         for (int k = 0; k < e->g->n_nodes && !again; k++)
             for (int i = 0; i < e->g->nodes[k]->n_in && !again; i++)
                 again = e->g->nodes[k] != e->at && e->g->nodes[k]->in[i] == v;
-        if (again && !e->failed) sunup__export_set(e, v, false, transpose(e, name, v->shape.n, back));
+        if (again && !e->failed)
+            sunup__export_set(e, v, false, transpose(e, name, v->shape.n, back));
         return name;
     }
     return transpose(e, sunup__export_get(e, v, false), v->shape.n, order);
@@ -344,7 +186,8 @@ bool sunup__export_lengths(const struct export *e, const sunup_value *v, int64_t
 
 /* -------------------------------------------------------------------------- the file --- */
 
-/* On demand, operands before their readers: what nobody reads is not written. Depth: that of the network. */
+/* On demand, operands before their readers: what nobody reads is not written. Depth: that of the
+ * network. */
 void sunup__export_need(struct export *e, sunup_value *v)
 {
     const struct written *w = &e->values[v->id];
@@ -368,12 +211,12 @@ static sunup_status pack(struct export *e, sunup_value *y, const char *path)
     write_input(e, y, turned); /* the same description; it becomes the output's */
     if (e->failed) return SUNUP_E_MEMORY;
     Onnx__ValueInfoProto *output = e->inputs[n];
-    output->name = e->nodes[e->n_nodes - 1]->output[0] = copy(e, "output");
+    output->name = e->nodes[e->n_nodes - 1]->output[0] = sunup__export_copy(e, "output");
     (void)result;
-    set.domain = copy(e, "");
+    set.domain = sunup__export_copy(e, "");
     set.has_version = true;
     set.version = OPSET;
-    graph.name = copy(e, "sunup");
+    graph.name = sunup__export_copy(e, "sunup");
     graph.n_node = (size_t)e->n_nodes;
     graph.node = e->nodes;
     graph.n_initializer = (size_t)e->n_tensors;
@@ -386,8 +229,8 @@ static sunup_status pack(struct export *e, sunup_value *y, const char *path)
     model.ir_version = IR_VERSION;
     model.n_opset_import = 1;
     model.opset_import = sets;
-    model.producer_name = copy(e, "sunup");
-    model.producer_version = copy(e, sunup_version());
+    model.producer_name = sunup__export_copy(e, "sunup");
+    model.producer_version = sunup__export_copy(e, sunup_version());
     model.graph = &graph;
     m.proto = &model;
     return e->failed ? SUNUP_E_MEMORY : sunup__onnx_pack(&m, path);
@@ -397,8 +240,8 @@ static sunup_status write_graph(struct export *e, const char *path)
 {
     sunup_value *y = sunup_graph_find(e->g, "output");
     CHECK(y, e->model->ctx, E_ARGUMENT, "%s: the network has no output", e->model->source);
-    e->values = room(e, (size_t)e->g->n_values * sizeof *e->values);
-    e->inputs = room(e, (size_t)(e->g->n_nodes + 1) * sizeof(Onnx__ValueInfoProto *));
+    e->values = sunup__export_room(e, (size_t)e->g->n_values * sizeof *e->values);
+    e->inputs = sunup__export_room(e, (size_t)(e->g->n_nodes + 1) * sizeof(Onnx__ValueInfoProto *));
     if (!e->failed) sunup__export_need(e, y);
     return e->failed ? SUNUP_E_UNSUPPORTED : pack(e, y, path);
 }

@@ -1,9 +1,10 @@
-/* file.c - an ONNX file: protocol buffers read by protobuf-c from the definitions that the distribution installs.
+/* file.c - an ONNX file: protocol buffers read by protobuf-c from the definitions that the
+ * distribution installs.
  *
- * Owes: a message whose nesting is bounded before it is unpacked (the unpacker calls itself), and tensors whose
- * numbers are as many as their shapes say. Fields that the definitions do not know are skipped, and kept when the
- * message is written again.
- * Source: onnx.proto of libonnx-dev; protobuf.dev/programming-guides/encoding for the wire format.
+ * Owes: a message whose nesting is bounded before it is unpacked (the unpacker calls itself), and
+ * tensors whose numbers are as many as their shapes say. Fields that the definitions do not know
+ * are skipped, and kept when the message is written again. Source: onnx.proto of libonnx-dev;
+ * protobuf.dev/programming-guides/encoding for the wire format.
  */
 #include <math.h>
 #include <stdio.h>
@@ -69,14 +70,22 @@ static const struct {
     const char *name;
     int bytes;
 } types[] = {
-    [ONNX(FLOAT)] = {"float32", 4},     [ONNX(UINT8)] = {"uint8", 1},
-    [ONNX(INT8)] = {"int8", 1},         [ONNX(UINT16)] = {"uint16", 2},
-    [ONNX(INT16)] = {"int16", 2},       [ONNX(INT32)] = {"int32", 4},
-    [ONNX(INT64)] = {"int64", 8},       [ONNX(STRING)] = {"string", 0},
-    [ONNX(BOOL)] = {"bool", 1},         [ONNX(FLOAT16)] = {"float16", 2},
-    [ONNX(DOUBLE)] = {"float64", 8},    [ONNX(UINT32)] = {"uint32", 4},
-    [ONNX(UINT64)] = {"uint64", 8},     [ONNX(COMPLEX64)] = {"complex64", 0},
-    [ONNX(COMPLEX128)] = {"complex128", 0}, [ONNX(BFLOAT16)] = {"bfloat16", 2},
+    [ONNX(FLOAT)] = {"float32", 4},
+    [ONNX(UINT8)] = {"uint8", 1},
+    [ONNX(INT8)] = {"int8", 1},
+    [ONNX(UINT16)] = {"uint16", 2},
+    [ONNX(INT16)] = {"int16", 2},
+    [ONNX(INT32)] = {"int32", 4},
+    [ONNX(INT64)] = {"int64", 8},
+    [ONNX(STRING)] = {"string", 0},
+    [ONNX(BOOL)] = {"bool", 1},
+    [ONNX(FLOAT16)] = {"float16", 2},
+    [ONNX(DOUBLE)] = {"float64", 8},
+    [ONNX(UINT32)] = {"uint32", 4},
+    [ONNX(UINT64)] = {"uint64", 8},
+    [ONNX(COMPLEX64)] = {"complex64", 0},
+    [ONNX(COMPLEX128)] = {"complex128", 0},
+    [ONNX(BFLOAT16)] = {"bfloat16", 2},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
@@ -125,10 +134,9 @@ sunup_status sunup__onnx_tensor_check(const struct onnx_model *m, const Onnx__Te
     const uint64_t n = (uint64_t)sunup__elements(shape);
     const uint64_t width = p->has_raw_data ? (uint64_t)type_bytes(p->data_type) : 1;
     const uint64_t have = p->has_raw_data ? p->raw_data.len : stored(p);
-    CHECK(have == n * width, m->ctx, E_FORMAT,
-          "%s: tensor '%s' of %llu numbers (%s) has %llu %s", m->source, name,
-          (unsigned long long)n, sunup__onnx_type_name(p->data_type), (unsigned long long)have,
-          p->has_raw_data ? "bytes" : "numbers");
+    CHECK(have == n * width, m->ctx, E_FORMAT, "%s: tensor '%s' of %llu numbers (%s) has %llu %s",
+          m->source, name, (unsigned long long)n, sunup__onnx_type_name(p->data_type),
+          (unsigned long long)have, p->has_raw_data ? "bytes" : "numbers");
     return SUNUP_OK;
 }
 
@@ -198,8 +206,7 @@ void sunup__onnx_tensor_read(const Onnx__TensorProto *p, int64_t n, double *x)
         read_raw(p, n, x);
         return;
     }
-    for (int64_t i = 0; i < n; i++)
-        switch (p->data_type) {
+    for (int64_t i = 0; i < n; i++) switch (p->data_type) {
         case ONNX(FLOAT):
             x[i] = (double)p->float_data[i];
             break;
@@ -242,7 +249,8 @@ bool sunup__onnx_tensor_write(Onnx__TensorProto *p, int64_t n, const double *x)
     return true;
 }
 
-/* --------------------------------------------------------------------- numbers beside the file --- */
+/* --------------------------------------------------------------------- numbers beside the file
+ * --- */
 
 static const char *entry(const Onnx__TensorProto *p, const char *key)
 {
@@ -273,8 +281,9 @@ static sunup_status read_beside(struct onnx_model *m, Onnx__TensorProto *p)
     const char *offset = entry(p, "offset"), *length = entry(p, "length");
     uint64_t bytes = (uint64_t)type_bytes(p->data_type);
     for (size_t i = 0; i < p->n_dims; i++)
-        bytes = p->dims[i] < 0 || p->dims[i] > INT32_MAX || bytes > INT64_MAX / 8 ? UINT64_MAX
-                                                                : bytes * (uint64_t)p->dims[i];
+        bytes = p->dims[i] < 0 || p->dims[i] > INT32_MAX || bytes > INT64_MAX / 8
+                    ? UINT64_MAX
+                    : bytes * (uint64_t)p->dims[i];
     const bool fits = bytes < (uint64_t)sunup__memory_available() &&
                       (!length || strtoull(length, NULL, 10) == bytes);
     unsigned char *raw = fits ? malloc((size_t)bytes + 1) : NULL;

@@ -1,10 +1,11 @@
 /* layout.c - axis 1 first, as ONNX has it, or last, as our kernels want it.
  *
- * A tensor of three or more axes is in the graph in one form or both; an operator takes the form it needs, which is
- * made when it is first asked for. Pointwise operators, reductions, concatenations and the like work in the form that
- * is there, so that a chain of convolutions is turned once in front and once behind. A Transpose of the file that
- * says the same thing as a turn is none at all.
- * Invariant: shape is ONNX's whatever the form. Up to two axes both forms are one.
+ * A tensor of three or more axes is in the graph in one form or both; an operator takes the form
+ * it needs, which is made when it is first asked for. Pointwise operators, reductions,
+ * concatenations and the like work in the form that is there, so that a chain of convolutions is
+ * turned once in front and once behind. A Transpose of the file that says the same thing as a
+ * turn is none at all. Invariant: shape is ONNX's whatever the form. Up to two axes both forms
+ * are one.
  */
 #include "model/onnx/onnx.h"
 #include "tensor/tensor.h"
@@ -119,8 +120,8 @@ void sunup__onnx_known(struct onnx_call *c, int i, sunup_shape shape, int type, 
     if (i >= c->node->n_out || !c->out[i]) return;
     struct onnx_tensor *t = c->out[i];
     const int64_t n = sunup__elements(&shape);
-    double *copy = n <= c->b->room ? sunup__arena_alloc(c->b->arena, (size_t)(n + 1) * sizeof *copy)
-                                   : NULL;
+    double *copy =
+        n <= c->b->room ? sunup__arena_alloc(c->b->arena, (size_t)(n + 1) * sizeof *copy) : NULL;
     if (!copy) {
         sunup__onnx_fail(c, SUNUP_E_MEMORY, "no room for %lld known numbers", (long long)n);
         return;

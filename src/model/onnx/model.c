@@ -1,7 +1,9 @@
-/* model.c - an ONNX file as a model: its recipe, its numbers as first weights, and trained ones back into it.
+/* model.c - an ONNX file as a model: its recipe, its numbers as first weights, and trained ones
+ * back into it.
  *
- * The message stays with the model: it has the first weights, and what is written back is the same message with other
- * numbers, so that names, structure and everything that is not understood here stay as they were.
+ * The message stays with the model: it has the first weights, and what is written back is the
+ * same message with other numbers, so that names, structure and everything that is not understood
+ * here stay as they were.
  */
 #include <string.h>
 
@@ -62,7 +64,8 @@ static sunup_status start(void *arg, sunup_model *model)
     for (int i = 0; i < model->n_parameters + model->n_states; i++) {
         const sunup_tensor *t = &model->tensors[i].t;
         const struct onnx_weight *w = find(m, t->name);
-        CHECK(w && sunup__onnx_weight_read(w, t), m->ctx, E_MEMORY, "%s: no memory for '%s'", m->source, t->name);
+        CHECK(w && sunup__onnx_weight_read(w, t), m->ctx, E_MEMORY, "%s: no memory for '%s'",
+              m->source, t->name);
     }
     return SUNUP_OK;
 }
@@ -72,10 +75,12 @@ bool sunup__onnx_is(const void *data, size_t bytes, const char *path)
     const unsigned char *p = data;
     const size_t n = strlen(path);
     const bool named = n > 5 && strcmp(path + n - 5, ".onnx") == 0;
-    return named || (bytes > 2 && p[0] == 0x08 && p[1] < 0x20); /* ir_version, no letter of a text */
+    return named ||
+           (bytes > 2 && p[0] == 0x08 && p[1] < 0x20); /* ir_version, no letter of a text */
 }
 
-sunup_status sunup__onnx_open(sunup_context *ctx, const struct onnx_file *file, struct onnx_model **model)
+sunup_status sunup__onnx_open(sunup_context *ctx, const struct onnx_file *file,
+                              struct onnx_model **model)
 {
     struct onnx_model *m = sunup__alloc(sizeof *m);
     *model = NULL;
@@ -140,7 +145,8 @@ sunup_status sunup__onnx_write_back(const sunup_model *model, const char *path)
     struct onnx_model *m = model->arg;
     for (int i = 0; i < model->n_parameters + model->n_states; i++) {
         const sunup_tensor *t = &model->tensors[i].t;
-        CHECK(write_tensor(find(m, t->name), t), m->ctx, E_MEMORY, "%s: no memory for '%s'", path, t->name);
+        CHECK(write_tensor(find(m, t->name), t), m->ctx, E_MEMORY, "%s: no memory for '%s'", path,
+              t->name);
     }
     return sunup__onnx_pack(m, path);
 }

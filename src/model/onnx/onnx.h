@@ -7,14 +7,15 @@
  *   ops*.c     one function for each operator of ops.def
  *   model.c    the recipe of a model; trained numbers back into the message
  *
- * Invariant: after resolve every node's operands are numbers of values that exist before it. Shapes, types and numbers
- * of the file are trusted nowhere: each use checks them.
+ * Invariant: after resolve every node's operands are numbers of values that exist before it.
+ * Shapes, types and numbers of the file are trusted nowhere: each use checks them.
  */
 #ifndef SUNUP_MODEL_ONNX_H
 #define SUNUP_MODEL_ONNX_H
 
+#include <onnx.pb-c.h>
+
 #include "model/model.h"
-#include "onnx.pb-c.h"
 
 typedef Onnx__TensorProto__DataType onnx_type;
 #define ONNX(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
@@ -28,8 +29,8 @@ struct onnx_node {
     const int *in, *out; /* numbers of values; -1: absent */
 };
 
-/* An initializer: constant, or a parameter or state of the model, which keeps it with its axes in another order where
- * every use wants that: axis i of ours is axis order[i] of the file's. */
+/* An initializer: constant, or a parameter or state of the model, which keeps it with its axes in
+ * another order where every use wants that: axis i of ours is axis order[i] of the file's. */
 enum onnx_kind { ONNX_CONSTANT, ONNX_PARAMETER, ONNX_STATE };
 struct onnx_weight {
     Onnx__TensorProto *p;
@@ -50,7 +51,7 @@ struct onnx_model {
     int n_values, n_nodes, n_inputs, n_outputs, n_weights;
     const char **names; /* [n_values] */
     struct onnx_node *nodes;
-    const int *inputs, *outputs;   /* numbers of values; inputs without initializers */
+    const int *inputs, *outputs;    /* numbers of values; inputs without initializers */
     struct onnx_weight **weight_of; /* [n_values] NULL: none */
     struct onnx_weight *weights;
     struct text note; /* what a user who trains it should know */
@@ -78,17 +79,19 @@ struct onnx_tensor {
     const char *name;
     int type; /* onnx_type */
     bool there;
-    sunup_shape shape;          /* as ONNX says, whatever the layout */
-    const double *known;        /* the numbers, where they follow from the file and the shapes alone */
-    sunup_value *first, *last;  /* in the graph, with axis 1 where ONNX has it, or last; NULL: not made (yet) */
-    sunup_value *index;         /* integers as i32 */
-    sunup_value *native;        /* a parameter as it is kept */
+    sunup_shape shape;   /* as ONNX says, whatever the layout */
+    const double *known; /* the numbers, where they follow from the file and the shapes alone */
+    sunup_value *first,
+        *last; /* in the graph, with axis 1 where ONNX has it, or last; NULL: not made (yet) */
+    sunup_value *index;  /* integers as i32 */
+    sunup_value *native; /* a parameter as it is kept */
     const struct onnx_weight *weight;
 };
 
 struct onnx_build {
     const struct onnx_model *m;
-    sunup_graph *g; /* the network's, or while nodes of known numbers are computed a small one of f64 */
+    sunup_graph
+        *g; /* the network's, or while nodes of known numbers are computed a small one of f64 */
     struct arena *arena;
     struct onnx_tensor *t; /* [n_values] */
     bool folding;
@@ -113,7 +116,8 @@ const char *sunup__onnx_op_name(int i); /* NULL past the end */
 sunup_status sunup__onnx_build(sunup_graph *g, void *model);
 
 /* ---- model.c ---- */
-sunup_status sunup__onnx_open(sunup_context *ctx, const struct onnx_file *file, struct onnx_model **model);
+sunup_status sunup__onnx_open(sunup_context *ctx, const struct onnx_file *file,
+                              struct onnx_model **model);
 void sunup__onnx_close(struct onnx_model **model);
 /* The file's numbers into t, which has our order of axes; false: no memory. */
 bool sunup__onnx_weight_read(const struct onnx_weight *w, const sunup_tensor *t);
@@ -155,9 +159,11 @@ sunup_value *sunup__onnx_permute(sunup_value *v, const int *order);
 void sunup__onnx_set(struct onnx_call *c, int i, sunup_value *v, bool last, int type);
 void sunup__onnx_known(struct onnx_call *c, int i, sunup_shape shape, int type, const double *x);
 /* Rows of axis by indices that are known. */
-sunup_value *sunup__onnx_take(struct onnx_call *c, sunup_value *x, int axis, int n, const int64_t *rows);
+sunup_value *sunup__onnx_take(struct onnx_call *c, sunup_value *x, int axis, int n,
+                              const int64_t *rows);
 bool sunup__onnx_is_integer(int type); /* bool is one */
-/* Within the limits, also without its axes of length 0: then no product of some of its lengths overflows. */
+/* Within the limits, also without its axes of length 0: then no product of some of its lengths
+ * overflows. */
 bool sunup__onnx_shape_ok(const sunup_shape *s);
 
 #endif

@@ -8,22 +8,42 @@
 #define FAIL(c, code, ...) sunup__onnx_fail((c), SUNUP_##code, __VA_ARGS__)
 
 enum unary_kind {
-    UNARY_Abs, UNARY_Acos, UNARY_Acosh, UNARY_Asin, UNARY_Asinh, UNARY_Atan, UNARY_Atanh, UNARY_Erf,
-    UNARY_Celu, UNARY_Cos, UNARY_Cosh, UNARY_Elu,
-    UNARY_Exp, UNARY_Gelu, UNARY_HardSigmoid, UNARY_HardSwish, UNARY_Identity, UNARY_IsInf,
-    UNARY_IsNaN, UNARY_LeakyRelu, UNARY_Log, UNARY_Mish, UNARY_Neg, UNARY_Not, UNARY_Reciprocal,
-    UNARY_Relu, UNARY_Ceil, UNARY_Floor, UNARY_Round, UNARY_Selu, UNARY_Shrink, UNARY_Sigmoid,
-    UNARY_Sign, UNARY_Sin, UNARY_Sinh, UNARY_Softplus, UNARY_Softsign, UNARY_Sqrt, UNARY_Swish,
-    UNARY_Tan, UNARY_Tanh, UNARY_ThresholdedRelu
+#define FORMULA(operator, y) UNARY_##operator,
+#include "model/onnx/unary.def"
+#undef FORMULA
 };
 enum many_kind {
-    MANY_Add, MANY_Sub, MANY_Mul, MANY_Div, MANY_PRelu, MANY_Sum, MANY_Mean, MANY_Max, MANY_Min,
-    MANY_Mod, MANY_Pow, MANY_Equal, MANY_Greater, MANY_GreaterOrEqual, MANY_Less,
-    MANY_LessOrEqual, MANY_And, MANY_Or, MANY_Xor, MANY_Where
+    MANY_Add,
+    MANY_Sub,
+    MANY_Mul,
+    MANY_Div,
+    MANY_PRelu,
+    MANY_Sum,
+    MANY_Mean,
+    MANY_Max,
+    MANY_Min,
+    MANY_Mod,
+    MANY_Pow,
+    MANY_Equal,
+    MANY_Greater,
+    MANY_GreaterOrEqual,
+    MANY_Less,
+    MANY_LessOrEqual,
+    MANY_And,
+    MANY_Or,
+    MANY_Xor,
+    MANY_Where
 };
 enum reduce_kind {
-    REDUCE_ReduceL1, REDUCE_ReduceL2, REDUCE_ReduceLogSum, REDUCE_ReduceLogSumExp,
-    REDUCE_ReduceMax, REDUCE_ReduceMean, REDUCE_ReduceMin, REDUCE_ReduceProd, REDUCE_ReduceSum,
+    REDUCE_ReduceL1,
+    REDUCE_ReduceL2,
+    REDUCE_ReduceLogSum,
+    REDUCE_ReduceLogSumExp,
+    REDUCE_ReduceMax,
+    REDUCE_ReduceMean,
+    REDUCE_ReduceMin,
+    REDUCE_ReduceProd,
+    REDUCE_ReduceSum,
     REDUCE_ReduceSumSquare
 };
 

@@ -1,7 +1,8 @@
 /* ops_norm.c - normalizations.
  *
- * A BatchNormalization of a file for inference is, in a training graph, the affine map of its running statistics,
- * unless the model was asked to train it with those of the batch (train_bn) or the file says so (training_mode).
+ * A BatchNormalization of a file for inference is, in a training graph, the affine map of its
+ * running statistics, unless the model was asked to train it with those of the batch (train_bn)
+ * or the file says so (training_mode).
  */
 #include <math.h>
 
@@ -20,7 +21,8 @@ static sunup_value *affine(sunup_value *x, sunup_value *const v[4], double eps)
     return sunup_add(sunup_mul(x, scale), sunup_sub(v[1], sunup_mul(v[2], scale)));
 }
 
-/* Statistics of the batch where there is no state to keep running ones: outputs 1 and 2 are those. */
+/* Statistics of the batch where there is no state to keep running ones: outputs 1 and 2 are
+ * those. */
 static sunup_value *by_batch(struct onnx_call *c, sunup_value *x, sunup_value *v[4], double eps)
 {
     int axes[SUNUP_MAX_DIMS];
@@ -31,7 +33,8 @@ static sunup_value *by_batch(struct onnx_call *c, sunup_value *x, sunup_value *v
     sunup_value *variance = sunup_mean(sunup_square(sunup_sub(x, mean)), n, axes, false);
     sunup_value *running[] = {mean, variance};
     for (int i = 0; i < 2; i++) {
-        sunup_value *y = sunup_add(sunup_scale(v[2 + i], keep, 0), sunup_scale(running[i], 1 - keep, 0));
+        sunup_value *y =
+            sunup_add(sunup_scale(v[2 + i], keep, 0), sunup_scale(running[i], 1 - keep, 0));
         sunup__onnx_set(c, 1 + i, y, false, c->in[0]->type);
         v[2 + i] = running[i];
     }
@@ -51,7 +54,8 @@ void sunup__onnx_batch_norm(struct onnx_call *c)
     const double momentum = 1 - sunup__onnx_float(c, "momentum", 0.9);
     const bool said = sunup__onnx_int(c, "training_mode", 0) != 0;
     const bool by_state = c->in[3]->weight && c->in[4]->weight &&
-                          c->in[3]->weight->kind == ONNX_STATE && c->in[4]->weight->kind == ONNX_STATE;
+                          c->in[3]->weight->kind == ONNX_STATE &&
+                          c->in[4]->weight->kind == ONNX_STATE;
     const bool trained = said || c->b->m->o.train_bn, training = sunup_graph_training(c->b->g);
     sunup_value *input = sunup__onnx_last(c->b, x), *y;
     if (sunup__is_poison(input)) return;
@@ -68,7 +72,8 @@ void sunup__onnx_batch_norm(struct onnx_call *c)
 static sunup_value *for_channels(sunup_value *v, int64_t groups, int64_t channels)
 {
     if (!v || sunup__is_poison(v) || sunup_value_shape(v).d[0] == channels) return v;
-    v = sunup_broadcast(sunup_reshape(v, SUNUP_SHAPE(groups, 1)), SUNUP_SHAPE(groups, channels / groups));
+    v = sunup_broadcast(sunup_reshape(v, SUNUP_SHAPE(groups, 1)),
+                        SUNUP_SHAPE(groups, channels / groups));
     return sunup_reshape(v, SUNUP_SHAPE(channels));
 }
 
@@ -83,8 +88,9 @@ void sunup__onnx_group_norm(struct onnx_call *c)
         return;
     }
     const double eps = sunup__onnx_float(c, "epsilon", 1e-5);
-    sunup_value *y = sunup_group_norm(sunup__onnx_last(c->b, x), for_channels(vector(c, 1), groups, channels),
-                                      for_channels(vector(c, 2), groups, channels), groups, eps);
+    sunup_value *y =
+        sunup_group_norm(sunup__onnx_last(c->b, x), for_channels(vector(c, 1), groups, channels),
+                         for_channels(vector(c, 2), groups, channels), groups, eps);
     sunup__onnx_set(c, 0, y, true, x->type);
 }
 
@@ -163,7 +169,8 @@ void sunup__onnx_lrn(struct onnx_call *c)
     const int64_t size = sunup__onnx_int(c, "size", 1);
     if (!t) return;
     if (t->shape.n < 3 || size < 1 || size > 1 << 20) {
-        FAIL(c, E_SHAPE, "%lld channels at a time of a tensor of %d axes", (long long)size, t->shape.n);
+        FAIL(c, E_SHAPE, "%lld channels at a time of a tensor of %d axes", (long long)size,
+             t->shape.n);
         return;
     }
     sunup_value *x = sunup__onnx_last(c->b, t);
@@ -174,7 +181,8 @@ void sunup__onnx_lrn(struct onnx_call *c)
     o.after[0] = size - 1 - o.before[0];
     sunup_value *rows = sunup_reshape(sunup_square(x), SUNUP_SHAPE(-1, t->shape.d[1], 1));
     sunup_value *mean = sunup_reshape(sunup_avg_pool(rows, &o), sunup_value_shape(x));
-    const double alpha = sunup__onnx_float(c, "alpha", 1e-4), bias = sunup__onnx_float(c, "bias", 1);
+    const double alpha = sunup__onnx_float(c, "alpha", 1e-4),
+                 bias = sunup__onnx_float(c, "bias", 1);
     sunup_value *power = sunup_scale(sunup_log(sunup_scale(mean, alpha, bias)),
                                      -sunup__onnx_float(c, "beta", 0.75), 0);
     sunup__onnx_set(c, 0, sunup_mul(x, sunup_exp(power)), true, t->type);

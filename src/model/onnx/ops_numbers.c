@@ -1,4 +1,5 @@
-/* ops_numbers.c - operators that make numbers out of the file and the shapes: constants, ranges, masks, shapes. */
+/* ops_numbers.c - operators that make numbers out of the file and the shapes: constants, ranges,
+ * masks, shapes. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@ static double *room(struct onnx_call *c, int64_t n)
     double *x = n >= 0 && n <= MAX_NUMBERS
                     ? sunup__arena_alloc(c->b->arena, ((size_t)n + 1) * sizeof *x)
                     : NULL;
-    if (!x) FAIL(c, E_UNSUPPORTED, "%lld numbers; at most %d can be made", (long long)n, MAX_NUMBERS);
+    if (!x)
+        FAIL(c, E_UNSUPPORTED, "%lld numbers; at most %d can be made", (long long)n, MAX_NUMBERS);
     return x;
 }
 
@@ -39,7 +41,8 @@ void sunup__onnx_constant(struct onnx_call *c)
     }
     const size_t n = strcmp(a->name, "value_floats") == 0 ? a->n_floats : a->n_ints;
     double *x = room(c, (int64_t)n);
-    for (size_t i = 0; x && i < n; i++) x[i] = a->n_floats > i ? (double)a->floats[i] : (double)a->ints[i];
+    for (size_t i = 0; x && i < n; i++)
+        x[i] = a->n_floats > i ? (double)a->floats[i] : (double)a->ints[i];
     if (!x) return;
     const double one = strcmp(a->name, "value_int") == 0 ? (double)a->i : (double)a->f;
     const int real = ONNX(FLOAT), whole = ONNX(INT64);
@@ -65,7 +68,8 @@ void sunup__onnx_constant_of_shape(struct onnx_call *c)
         return;
     }
     if (a && a->t) {
-        if (sunup__onnx_tensor_check(c->b->m, a->t, &one) != SUNUP_OK || sunup__elements(&one) != 1) {
+        if (sunup__onnx_tensor_check(c->b->m, a->t, &one) != SUNUP_OK ||
+            sunup__elements(&one) != 1) {
             FAIL(c, E_FORMAT, "its value is not one number");
             return;
         }
@@ -144,7 +148,8 @@ void sunup__onnx_trilu(struct onnx_call *c)
             mask[i * columns + j] = upper ? d >= k : d <= k;
         }
     const sunup_dtype dtype = sunup_value_dtype(x);
-    sunup_value *m = sunup_cast(sunup_constant(c->b->g, SUNUP_F64, SUNUP_SHAPE(rows, columns), mask), dtype);
+    sunup_value *m =
+        sunup_cast(sunup_constant(c->b->g, SUNUP_F64, SUNUP_SHAPE(rows, columns), mask), dtype);
     sunup__onnx_set(c, 0, sunup_where(m, x, sunup_scalar(c->b->g, dtype, 0)), false, t->type);
 }
 
@@ -158,7 +163,8 @@ void sunup__onnx_one_hot(struct onnx_call *c)
         return;
     }
     const int rank = index->shape.n + 1;
-    const int axis = rank <= SUNUP_MAX_DIMS ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", -1), rank) : -1;
+    const int axis =
+        rank <= SUNUP_MAX_DIMS ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", -1), rank) : -1;
     double *count = room(c, depth > 0 && depth < 1e7 ? (int64_t)depth : -1);
     if (axis < 0 || !count) return;
     const int64_t n = (int64_t)depth;
@@ -175,5 +181,6 @@ void sunup__onnx_one_hot(struct onnx_call *c)
     sunup_value *hot = sunup_compare(i, sunup_constant(g, SUNUP_F64, places, count), SUNUP_EQ);
     const double off = values->known[0], on = values->known[1];
     sunup_value *y = sunup_scale(hot, on - off, off);
-    sunup__onnx_set(c, 0, sunup_cast(y, sunup__onnx_dtype(c->b, values->type)), false, values->type);
+    sunup__onnx_set(c, 0, sunup_cast(y, sunup__onnx_dtype(c->b, values->type)), false,
+                    values->type);
 }

@@ -1,8 +1,8 @@
 /* ops_pick.c - parts of a tensor: slices, splits, rows by index, paddings.
  *
- * Indices that are known become slices where they are neighbours, else a gather by a constant. Indices that come with
- * the data are i32; negative ones count from the end, except into a trained table, where an index outside is an error
- * at run time.
+ * Indices that are known become slices where they are neighbours, else a gather by a constant.
+ * Indices that come with the data are i32; negative ones count from the end, except into a
+ * trained table, where an index outside is an error at run time.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +17,14 @@ static int64_t *rows_of(struct onnx_call *c, int64_t n)
     int64_t *rows = n >= 0 && n <= MAX_ROWS
                         ? sunup__arena_alloc(c->b->arena, ((size_t)n + 1) * sizeof *rows)
                         : NULL;
-    if (!rows) FAIL(c, E_UNSUPPORTED, "%lld rows; at most %d can be picked", (long long)n, MAX_ROWS);
+    if (!rows)
+        FAIL(c, E_UNSUPPORTED, "%lld rows; at most %d can be picked", (long long)n, MAX_ROWS);
     return rows;
 }
 
 /* Rows of an axis, as a slice if they are neighbours. */
-static sunup_value *pick_rows(struct onnx_call *c, sunup_value *x, int axis, int n, const int64_t *rows)
+static sunup_value *pick_rows(struct onnx_call *c, sunup_value *x, int axis, int n,
+                              const int64_t *rows)
 {
     bool neighbours = n > 0;
     for (int i = 1; i < n && neighbours; i++) neighbours = rows[i] == rows[0] + i;
@@ -40,7 +42,8 @@ static sunup_value *wrapped(struct onnx_call *c, struct onnx_tensor *index, int6
     return sunup_add(i, sunup_scale(below, (double)length, 0));
 }
 
-static sunup_value *gather_known(struct onnx_call *c, const struct onnx_tensor *index, sunup_value *x, int axis)
+static sunup_value *gather_known(struct onnx_call *c, const struct onnx_tensor *index,
+                                 sunup_value *x, int axis)
 {
     const int64_t n = sunup__elements(&index->shape), length = sunup_value_shape(x).d[axis];
     int64_t *rows = rows_of(c, n);
@@ -54,7 +57,8 @@ static sunup_value *gather_known(struct onnx_call *c, const struct onnx_tensor *
     return rows ? pick_rows(c, x, axis, (int)n, rows) : c->b->g->poison;
 }
 
-static sunup_value *gather_data(struct onnx_call *c, struct onnx_tensor *t, struct onnx_tensor *index, int axis)
+static sunup_value *gather_data(struct onnx_call *c, struct onnx_tensor *t,
+                                struct onnx_tensor *index, int axis)
 {
     const int n = t->shape.n;
     const bool table = axis == 0 && t->weight && t->weight->kind == ONNX_PARAMETER;
@@ -64,7 +68,8 @@ static sunup_value *gather_data(struct onnx_call *c, struct onnx_tensor *t, stru
     sunup_shape flat = {2, {t->shape.d[axis], 1}}, all = {.n = n};
     for (int i = 0; i < n; i++) there[i] = i == 0 ? axis : i <= axis ? i - 1 : i;
     for (int i = 0; i < n; i++) back[there[i]] = i;
-    for (int i = 0; i < n; i++) all.d[i] = i == 0 ? sunup__elements(&index->shape) : t->shape.d[there[i]];
+    for (int i = 0; i < n; i++)
+        all.d[i] = i == 0 ? sunup__elements(&index->shape) : t->shape.d[there[i]];
     for (int i = 1; i < n; i++) flat.d[1] *= all.d[i];
     sunup_value *x = sunup__onnx_permute(sunup__onnx_first(c->b, t), there);
     const sunup_shape count = {1, {all.d[0]}};
@@ -75,7 +80,8 @@ static sunup_value *gather_data(struct onnx_call *c, struct onnx_tensor *t, stru
 void sunup__onnx_gather(struct onnx_call *c)
 {
     struct onnx_tensor *t = sunup__onnx_need(c, 0), *index = sunup__onnx_need(c, 1);
-    const int axis = t && index ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", 0), t->shape.n) : -1;
+    const int axis =
+        t && index ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", 0), t->shape.n) : -1;
     if (axis < 0) return;
     sunup_shape y = {0};
     if (t->shape.n + index->shape.n - 1 > SUNUP_MAX_DIMS) {
@@ -92,10 +98,12 @@ void sunup__onnx_gather(struct onnx_call *c)
 }
 
 /* Row numbers (f64) of a table of single numbers. */
-static sunup_value *pick_numbers(struct onnx_call *c, struct onnx_tensor *t, sunup_value *rows, sunup_shape y)
+static sunup_value *pick_numbers(struct onnx_call *c, struct onnx_tensor *t, sunup_value *rows,
+                                 sunup_shape y)
 {
     sunup_value *table = sunup_reshape(sunup__onnx_first(c->b, t), SUNUP_SHAPE(-1, 1));
-    sunup_value *v = sunup_gather(table, sunup_reshape(sunup_cast(rows, SUNUP_I32), SUNUP_SHAPE(-1)));
+    sunup_value *v =
+        sunup_gather(table, sunup_reshape(sunup_cast(rows, SUNUP_I32), SUNUP_SHAPE(-1)));
     (void)c;
     return sunup_reshape(v, y);
 }
@@ -104,7 +112,8 @@ static sunup_value *pick_numbers(struct onnx_call *c, struct onnx_tensor *t, sun
 void sunup__onnx_gather_elements(struct onnx_call *c)
 {
     struct onnx_tensor *t = sunup__onnx_need(c, 0), *index = sunup__onnx_need(c, 1);
-    const int axis = t && index ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", 0), t->shape.n) : -1;
+    const int axis =
+        t && index ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", 0), t->shape.n) : -1;
     if (axis < 0 || index->shape.n != t->shape.n) {
         FAIL(c, E_SHAPE, "an index of other axes than the data");
         return;
@@ -112,7 +121,8 @@ void sunup__onnx_gather_elements(struct onnx_call *c)
     int64_t stride[SUNUP_MAX_DIMS];
     const int64_t n = sunup__elements(&index->shape);
     sunup__strides(&t->shape, stride);
-    double *base = n <= MAX_ROWS ? sunup__arena_alloc(c->b->arena, ((size_t)n + 1) * sizeof *base) : NULL;
+    double *base =
+        n <= MAX_ROWS ? sunup__arena_alloc(c->b->arena, ((size_t)n + 1) * sizeof *base) : NULL;
     if (!base) {
         FAIL(c, E_UNSUPPORTED, "%lld numbers; at most %d can be picked", (long long)n, MAX_ROWS);
         return;
@@ -130,15 +140,36 @@ void sunup__onnx_gather_elements(struct onnx_call *c)
     sunup__onnx_set(c, 0, pick_numbers(c, t, rows, index->shape), false, t->type);
 }
 
+/* y[b, i] = x[b, index[b, i, 0]]: rows of each sample. */
+static void gather_of_samples(struct onnx_call *c, struct onnx_tensor *t, struct onnx_tensor *index)
+{
+    sunup_shape rows = index->shape, y = index->shape;
+    rows.n--;
+    y.n--;
+    for (int i = 2; i < t->shape.n; i++) y.d[y.n++] = t->shape.d[i];
+    sunup_value *places = sunup_cast(wrapped(c, index, t->shape.d[1]), SUNUP_I32);
+    sunup_value *x =
+        sunup_reshape(sunup__onnx_first(c->b, t), SUNUP_SHAPE(t->shape.d[0], t->shape.d[1], -1));
+    sunup_value *v = sunup_gather_rows(x, sunup_reshape(places, rows));
+    sunup__onnx_set(c, 0, sunup_reshape(v, y), false, t->type);
+}
+
 /* The last axis of the index names a place in the first axes of the data. */
 void sunup__onnx_gather_nd(struct onnx_call *c)
 {
     struct onnx_tensor *t = sunup__onnx_need(c, 0), *index = sunup__onnx_need(c, 1);
     if (!t || !index) return;
     const int rank = index->shape.n, k = rank > 0 ? (int)index->shape.d[rank - 1] : 0;
-    if (sunup__onnx_int(c, "batch_dims", 0) != 0 || k < 1 || k > t->shape.n ||
-        rank - 1 + t->shape.n - k > SUNUP_MAX_DIMS) {
-        FAIL(c, E_UNSUPPORTED, "batch_dims, or places of %d numbers in a tensor of %d axes", k, t->shape.n);
+    const int64_t batch = sunup__onnx_int(c, "batch_dims", 0);
+    const bool fits = rank - 1 + t->shape.n - k <= SUNUP_MAX_DIMS;
+    if (batch == 1 && k == 1 && rank > 1 && t->shape.n > 1 && fits &&
+        sunup__elements(&t->shape) > 0) {
+        gather_of_samples(c, t, index);
+        return;
+    }
+    if (batch != 0 || k < 1 || k > t->shape.n || !fits) {
+        FAIL(c, E_UNSUPPORTED, "batch_dims %lld, or places of %d numbers in a tensor of %d axes",
+             (long long)batch, k, t->shape.n);
         return;
     }
     double stride[SUNUP_MAX_DIMS], length[SUNUP_MAX_DIMS];
@@ -154,7 +185,8 @@ void sunup__onnx_gather_nd(struct onnx_call *c)
     sunup_value *i = sunup_cast(sunup__onnx_first(c->b, index), SUNUP_F64);
     sunup_value *below = sunup_compare(i, sunup_scalar(g, SUNUP_F64, 0), SUNUP_LT);
     i = sunup_add(i, sunup_mul(below, sunup_constant(g, SUNUP_F64, SUNUP_SHAPE(k), length)));
-    sunup_value *row = sunup_linear(i, sunup_constant(g, SUNUP_F64, SUNUP_SHAPE(k, 1), stride), NULL);
+    sunup_value *row =
+        sunup_linear(i, sunup_constant(g, SUNUP_F64, SUNUP_SHAPE(k, 1), stride), NULL);
     row = sunup_reshape(sunup_cast(row, SUNUP_I32), SUNUP_SHAPE(-1));
     sunup_value *v = sunup_gather(sunup_reshape(sunup__onnx_first(c->b, t), table), row);
     sunup__onnx_set(c, 0, sunup_reshape(v, y), false, t->type);
@@ -252,7 +284,8 @@ void sunup__onnx_split(struct onnx_call *c)
     }
     for (int i = 0; i < n; i++) {
         if (parts[i] >= 0 && parts[i] <= length) continue;
-        FAIL(c, E_SHAPE, "a part of %lld of an axis of %lld", (long long)parts[i], (long long)length);
+        FAIL(c, E_SHAPE, "a part of %lld of an axis of %lld", (long long)parts[i],
+             (long long)length);
         return;
     }
     bool last;
@@ -279,8 +312,8 @@ static sunup_value *pad_by_rows(struct onnx_call *c, sunup_value *x, int axis, c
 {
     const int64_t length = sunup_value_shape(x).d[axis], n = length + by[0] + by[1];
     if (length < 1 || by[0] < -length || by[1] < -length) {
-        FAIL(c, E_SHAPE, "an axis of %lld padded by %lld and %lld", (long long)length, (long long)by[0],
-             (long long)by[1]);
+        FAIL(c, E_SHAPE, "an axis of %lld padded by %lld and %lld", (long long)length,
+             (long long)by[0], (long long)by[1]);
         return c->b->g->poison;
     }
     int64_t *rows = rows_of(c, n);
@@ -296,7 +329,8 @@ static sunup_value *pad_by_number(struct onnx_call *c, sunup_value *x, const int
     const int n = sunup_value_shape(x).n;
     for (int i = 0; i < n; i++) {
         const int64_t length = sunup_value_shape(x).d[i];
-        const int64_t from = before[i] < 0 ? -before[i] : 0, cut = from + (after[i] < 0 ? -after[i] : 0);
+        const int64_t from = before[i] < 0 ? -before[i] : 0,
+                      cut = from + (after[i] < 0 ? -after[i] : 0);
         if (cut > 0) x = sunup_slice(x, i, from, length - cut);
         if (sunup__is_poison(x)) return x;
         front[i] = before[i] > 0 ? before[i] : 0;

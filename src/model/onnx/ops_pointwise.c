@@ -1,7 +1,9 @@
-/* ops_pointwise.c - operators that work element by element: formulas of ours, one row of a switch each.
+/* ops_pointwise.c - operators that work element by element: formulas of ours; those of one
+ * operand lie in unary.def.
  *
- * Owes: operands of different ranks and forms brought together (align), and ONNX's rules for whole numbers: they are
- * computed in f64, division and conversion cut towards zero. Truth values are 0 and 1 of a floating type.
+ * Owes: operands of different ranks and forms brought together (align), and ONNX's rules for
+ * whole numbers: they are computed in f64, division and conversion cut towards zero. Truth values
+ * are 0 and 1 of a floating type.
  */
 #include <math.h>
 #include <string.h>
@@ -60,13 +62,15 @@ static sunup_value *gelu(const struct onnx_call *c, sunup_value *x)
 {
     if (strcmp(sunup__onnx_text(c, "approximate", "none"), "tanh") != 0) return sunup_gelu(x);
     sunup_value *cube = sunup_mul(x, sunup_square(x));
-    sunup_value *inner = sunup_scale(sunup_add(x, sunup_scale(cube, 0.044715, 0)), sqrt(2 / M_PI), 0);
+    sunup_value *inner =
+        sunup_scale(sunup_add(x, sunup_scale(cube, 0.044715, 0)), sqrt(2 / M_PI), 0);
     return sunup_mul(sunup_scale(x, 0.5, 0), sunup_scale(sunup_tanh(inner), 1, 1));
 }
 
 static sunup_value *shrink(const struct onnx_call *c, sunup_value *x)
 {
-    const double lambda = sunup__onnx_float(c, "lambd", 0.5), bias = sunup__onnx_float(c, "bias", 0);
+    const double lambda = sunup__onnx_float(c, "lambd", 0.5),
+                 bias = sunup__onnx_float(c, "bias", 0);
     sunup_value *low = sunup_mul(is(x, SUNUP_LT, -lambda), sunup_scale(x, 1, bias));
     return sunup_add(low, sunup_mul(is(x, SUNUP_GT, lambda), sunup_scale(x, 1, -bias)));
 }
@@ -78,64 +82,34 @@ static sunup_value *infinite(const struct onnx_call *c, sunup_value *x)
     return sunup_add(is(x, SUNUP_EQ, high), is(x, SUNUP_EQ, low));
 }
 
+static sunup_value *hard_sigmoid(const struct onnx_call *c, sunup_value *x)
+{
+    const double alpha = sunup__onnx_float(c, "alpha", 0.2);
+    return sunup_clamp(sunup_scale(x, alpha, sunup__onnx_float(c, "beta", 0.5)), 0, 1);
+}
+
+static sunup_value *selu(const struct onnx_call *c, sunup_value *x)
+{
+    sunup_value *y = sunup_elu(x, sunup__onnx_float(c, "alpha", 1.67326319217681884765625));
+    return sunup_scale(y, sunup__onnx_float(c, "gamma", 1.05070102214813232421875), 0);
+}
+
 static sunup_value *asinh_of(sunup_value *x)
 {
     sunup_value *a = sunup_abs(x);
-    return sunup_mul(sign(x), sunup_log(sunup_add(a, sunup_sqrt(sunup_scale(sunup_square(a), 1, 1)))));
+    return sunup_mul(sign(x),
+                     sunup_log(sunup_add(a, sunup_sqrt(sunup_scale(sunup_square(a), 1, 1)))));
 }
 
 static sunup_value *unary(const struct onnx_call *c, sunup_value *x)
 {
     const double alpha = sunup__onnx_float(c, "alpha", 1);
-    sunup_value *y;
     switch ((enum unary_kind)c->node->op->kind) {
-    case UNARY_Abs: return sunup_abs(x);
-    case UNARY_Acos: return sunup_atan2(side(x), x);
-    case UNARY_Asin: return sunup_atan2(x, side(x));
-    case UNARY_Atan: return sunup_atan2(x, number(x, 1));
-    case UNARY_Acosh: return sunup_log(sunup_add(x, sunup_sqrt(sunup_scale(sunup_square(x), 1, -1))));
-    case UNARY_Asinh: return asinh_of(x);
-    case UNARY_Atanh:
-        return sunup_scale(sunup_log(sunup_div(sunup_scale(x, 1, 1), sunup_scale(x, -1, 1))), 0.5, 0);
-    case UNARY_Celu: return sunup_scale(sunup_elu(sunup_scale(x, 1 / alpha, 0), 1), alpha, 0);
-    case UNARY_Cos: return sunup_cos(x);
-    case UNARY_Cosh: return sunup_scale(sunup_add(sunup_exp(x), sunup_exp(sunup_neg(x))), 0.5, 0);
-    case UNARY_Elu: return sunup_elu(x, alpha);
-    case UNARY_Erf: return sunup_erf(x);
-    case UNARY_Exp: return sunup_exp(x);
-    case UNARY_Gelu: return gelu(c, x);
-    case UNARY_HardSigmoid:
-        return sunup_clamp(sunup_scale(x, sunup__onnx_float(c, "alpha", 0.2),
-                                       sunup__onnx_float(c, "beta", 0.5)), 0, 1);
-    case UNARY_HardSwish: return sunup_mul(x, sunup_clamp(sunup_scale(x, 1. / 6, 0.5), 0, 1));
-    case UNARY_Identity: return x;
-    case UNARY_IsInf: return infinite(c, x);
-    case UNARY_IsNaN: return sunup_compare(x, x, SUNUP_NE);
-    case UNARY_LeakyRelu: return sunup_leaky_relu(x, sunup__onnx_float(c, "alpha", 0.01));
-    case UNARY_Log: return sunup_log(x);
-    case UNARY_Mish: return sunup_mul(x, sunup_tanh(sunup_softplus(x)));
-    case UNARY_Neg: return sunup_neg(x);
-    case UNARY_Not: return is(x, SUNUP_EQ, 0);
-    case UNARY_Reciprocal: return sunup_div(number(x, 1), x);
-    case UNARY_Relu: return sunup_relu(x);
-    case UNARY_Ceil: return ceiling(x);
-    case UNARY_Floor: return sunup_floor(x);
-    case UNARY_Round: return rounded(x);
-    case UNARY_Selu:
-        y = sunup_elu(x, sunup__onnx_float(c, "alpha", 1.67326319217681884765625));
-        return sunup_scale(y, sunup__onnx_float(c, "gamma", 1.05070102214813232421875), 0);
-    case UNARY_Shrink: return shrink(c, x);
-    case UNARY_Sigmoid: return sunup_sigmoid(x);
-    case UNARY_Sign: return sign(x);
-    case UNARY_Sin: return sunup_sin(x);
-    case UNARY_Sinh: return sunup_scale(sunup_sub(sunup_exp(x), sunup_exp(sunup_neg(x))), 0.5, 0);
-    case UNARY_Softplus: return sunup_softplus(x);
-    case UNARY_Softsign: return sunup_div(x, sunup_scale(sunup_abs(x), 1, 1));
-    case UNARY_Sqrt: return sunup_sqrt(x);
-    case UNARY_Swish: return sunup_mul(x, sunup_sigmoid(sunup_scale(x, alpha, 0)));
-    case UNARY_Tan: return sunup_div(sunup_sin(x), sunup_cos(x));
-    case UNARY_Tanh: return sunup_tanh(x);
-    case UNARY_ThresholdedRelu: return sunup_mul(x, is(x, SUNUP_GT, alpha));
+#define FORMULA(name, y)                                                                           \
+    case UNARY_##name:                                                                             \
+        return y;
+#include "model/onnx/unary.def"
+#undef FORMULA
     }
     return x;
 }
@@ -290,24 +264,41 @@ static sunup_value *pair(const struct onnx_call *c, sunup_value *a, sunup_value 
     switch ((enum many_kind)c->node->op->kind) {
     case MANY_Add:
     case MANY_Sum:
-    case MANY_Mean: return sunup_add(a, b);
-    case MANY_Sub: return sunup_sub(a, b);
+    case MANY_Mean:
+        return sunup_add(a, b);
+    case MANY_Sub:
+        return sunup_sub(a, b);
     case MANY_Mul:
-    case MANY_And: return sunup_mul(a, b);
-    case MANY_Div: return quotient(c, a, b);
-    case MANY_PRelu: return sunup_sub(sunup_relu(a), sunup_mul(b, sunup_relu(sunup_neg(a))));
-    case MANY_Max: return sunup_maximum(a, b);
-    case MANY_Min: return sunup_minimum(a, b);
-    case MANY_Mod: return remainder_of(c, a, b);
-    case MANY_Pow: return power(c, a, b);
-    case MANY_Equal: return sunup_compare(a, b, SUNUP_EQ);
-    case MANY_Greater: return sunup_compare(a, b, SUNUP_GT);
-    case MANY_GreaterOrEqual: return sunup_compare(a, b, SUNUP_GE);
-    case MANY_Less: return sunup_compare(a, b, SUNUP_LT);
-    case MANY_LessOrEqual: return sunup_compare(a, b, SUNUP_LE);
-    case MANY_Or: return is(sunup_add(a, b), SUNUP_NE, 0);
-    case MANY_Xor: return sunup_compare(a, b, SUNUP_NE);
-    case MANY_Where: break;
+    case MANY_And:
+        return sunup_mul(a, b);
+    case MANY_Div:
+        return quotient(c, a, b);
+    case MANY_PRelu:
+        return sunup_sub(sunup_relu(a), sunup_mul(b, sunup_relu(sunup_neg(a))));
+    case MANY_Max:
+        return sunup_maximum(a, b);
+    case MANY_Min:
+        return sunup_minimum(a, b);
+    case MANY_Mod:
+        return remainder_of(c, a, b);
+    case MANY_Pow:
+        return power(c, a, b);
+    case MANY_Equal:
+        return sunup_compare(a, b, SUNUP_EQ);
+    case MANY_Greater:
+        return sunup_compare(a, b, SUNUP_GT);
+    case MANY_GreaterOrEqual:
+        return sunup_compare(a, b, SUNUP_GE);
+    case MANY_Less:
+        return sunup_compare(a, b, SUNUP_LT);
+    case MANY_LessOrEqual:
+        return sunup_compare(a, b, SUNUP_LE);
+    case MANY_Or:
+        return is(sunup_add(a, b), SUNUP_NE, 0);
+    case MANY_Xor:
+        return sunup_compare(a, b, SUNUP_NE);
+    case MANY_Where:
+        break;
     }
     return a;
 }

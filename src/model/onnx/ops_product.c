@@ -1,6 +1,7 @@
 /* ops_product.c - products of matrices: Gemm, and MatMul with NumPy's rules for its leading axes.
  *
- * A right operand of two axes makes a linear layer, whatever the left one has; other pairs are batched products.
+ * A right operand of two axes makes a linear layer, whatever the left one has; other pairs are
+ * batched products.
  */
 #include "model/onnx/ops.h"
 

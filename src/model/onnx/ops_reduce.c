@@ -1,7 +1,8 @@
-/* ops_reduce.c - operators that go along axes: sums and their kin, the place of the largest, softmax, running sums.
+/* ops_reduce.c - operators that go along axes: sums and their kin, the place of the largest,
+ * softmax, running sums.
  *
- * A tensor whose axis 1 is last stays so where the result says which axes are left: with keepdims, or while batch
- * and channels stay.
+ * A tensor whose axis 1 is last stays so where the result says which axes are left: with
+ * keepdims, or while batch and channels stay.
  */
 #include <math.h>
 
@@ -11,7 +12,7 @@
 
 struct axes {
     int n;
-    int v[SUNUP_MAX_DIMS]; /* ONNX's, 0 and more */
+    int v[SUNUP_MAX_DIMS];     /* ONNX's, 0 and more */
     bool left[SUNUP_MAX_DIMS]; /* [axis] it is not among them */
 };
 
@@ -54,26 +55,38 @@ static sunup_value *products(sunup_value *x, const struct axes *a, const int *ax
     return x;
 }
 
-static sunup_value *reduce(struct onnx_call *c, sunup_value *x, const struct axes *a, const int *axes)
+static sunup_value *reduce(struct onnx_call *c, sunup_value *x, const struct axes *a,
+                           const int *axes)
 {
     const int n = a->n;
     switch ((enum reduce_kind)c->node->op->kind) {
-    case REDUCE_ReduceL1: return sunup_sum(sunup_abs(x), n, axes, true);
-    case REDUCE_ReduceL2: return sunup_sqrt(sunup_sum(sunup_square(x), n, axes, true));
-    case REDUCE_ReduceLogSum: return sunup_log(sunup_sum(x, n, axes, true));
-    case REDUCE_ReduceLogSumExp: return sunup_logsumexp(x, n, axes, true);
-    case REDUCE_ReduceMax: return sunup_max(x, n, axes, true);
-    case REDUCE_ReduceMean: return sunup_mean(x, n, axes, true);
-    case REDUCE_ReduceMin: return sunup_min(x, n, axes, true);
-    case REDUCE_ReduceProd: return products(x, a, axes);
-    case REDUCE_ReduceSum: return sunup_sum(x, n, axes, true);
-    case REDUCE_ReduceSumSquare: return sunup_sum(sunup_square(x), n, axes, true);
+    case REDUCE_ReduceL1:
+        return sunup_sum(sunup_abs(x), n, axes, true);
+    case REDUCE_ReduceL2:
+        return sunup_sqrt(sunup_sum(sunup_square(x), n, axes, true));
+    case REDUCE_ReduceLogSum:
+        return sunup_log(sunup_sum(x, n, axes, true));
+    case REDUCE_ReduceLogSumExp:
+        return sunup_logsumexp(x, n, axes, true);
+    case REDUCE_ReduceMax:
+        return sunup_max(x, n, axes, true);
+    case REDUCE_ReduceMean:
+        return sunup_mean(x, n, axes, true);
+    case REDUCE_ReduceMin:
+        return sunup_min(x, n, axes, true);
+    case REDUCE_ReduceProd:
+        return products(x, a, axes);
+    case REDUCE_ReduceSum:
+        return sunup_sum(x, n, axes, true);
+    case REDUCE_ReduceSumSquare:
+        return sunup_sum(sunup_square(x), n, axes, true);
     }
     return x;
 }
 
 /* Of no numbers: what a first number replaces. */
-static sunup_value *reduce_empty(struct onnx_call *c, sunup_value *x, const struct axes *a, const int *axes)
+static sunup_value *reduce_empty(struct onnx_call *c, sunup_value *x, const struct axes *a,
+                                 const int *axes)
 {
     const int kind = c->node->op->kind;
     const double end = kind == REDUCE_ReduceMin ? (double)INFINITY : -(double)INFINITY;
@@ -89,7 +102,8 @@ static bool has_none(const struct onnx_call *c, const struct onnx_tensor *t, con
     const int kind = c->node->op->kind;
     bool none = false;
     for (int i = 0; i < a->n; i++) none = none || t->shape.d[a->v[i]] == 0;
-    return none && (kind == REDUCE_ReduceMax || kind == REDUCE_ReduceMin || kind == REDUCE_ReduceLogSumExp);
+    return none &&
+           (kind == REDUCE_ReduceMax || kind == REDUCE_ReduceMin || kind == REDUCE_ReduceLogSumExp);
 }
 
 /* x over no axis: what is done to each number stays to be done. */
@@ -97,10 +111,14 @@ static sunup_value *reduce_none(struct onnx_call *c, sunup_value *x)
 {
     switch ((enum reduce_kind)c->node->op->kind) {
     case REDUCE_ReduceL1:
-    case REDUCE_ReduceL2: return sunup_abs(x);
-    case REDUCE_ReduceLogSum: return sunup_log(x);
-    case REDUCE_ReduceSumSquare: return sunup_square(x);
-    default: return x;
+    case REDUCE_ReduceL2:
+        return sunup_abs(x);
+    case REDUCE_ReduceLogSum:
+        return sunup_log(x);
+    case REDUCE_ReduceSumSquare:
+        return sunup_square(x);
+    default:
+        return x;
     }
 }
 
@@ -153,8 +171,7 @@ void sunup__onnx_arg(struct onnx_call *c)
         if (rows) x = sunup__onnx_take(c, x, axis, n, rows);
     }
     sunup_value *y = sunup_argmax(x, axis);
-    if (backwards)
-        y = sunup_cast(sunup_scale(sunup_cast(y, SUNUP_F64), -1, n - 1), SUNUP_I32);
+    if (backwards) y = sunup_cast(sunup_scale(sunup_cast(y, SUNUP_F64), -1, n - 1), SUNUP_I32);
     if (sunup__onnx_int(c, "keepdims", 1)) {
         sunup_shape s = t->shape;
         s.d[axis] = 1;
@@ -169,7 +186,9 @@ static sunup_value *counting(struct onnx_call *c, sunup_dtype dtype, int64_t n, 
     sunup_shape s = {.n = rank};
     for (int i = 0; i < rank; i++) s.d[i] = i == axis ? n : 1;
     double *x = sunup__arena_alloc(c->b->arena, ((size_t)n + 1) * sizeof *x);
-    if (!x) return sunup__graph_error(c->b->g, SUNUP_E_MEMORY, "no memory to count to %lld", (long long)n);
+    if (!x)
+        return sunup__graph_error(c->b->g, SUNUP_E_MEMORY, "no memory to count to %lld",
+                                  (long long)n);
     for (int64_t i = 0; i < n; i++) x[i] = (double)i;
     return sunup_cast(sunup_constant(c->b->g, SUNUP_F64, s, x), dtype);
 }
@@ -195,7 +214,8 @@ void sunup__onnx_softmax(struct onnx_call *c)
 {
     struct onnx_tensor *t = sunup__onnx_need(c, 0);
     const bool old = c->b->m->opset < 13;
-    const int axis = t ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", old ? 1 : -1), t->shape.n) : -1;
+    const int axis =
+        t ? sunup__onnx_axis(c, sunup__onnx_int(c, "axis", old ? 1 : -1), t->shape.n) : -1;
     if (axis < 0) return;
     const bool logarithm = c->node->op->kind == 1;
     bool last = false;
@@ -222,10 +242,12 @@ void sunup__onnx_cumsum(struct onnx_call *c)
     if (axis < 0) return;
     const int n = (int)t->shape.d[axis], rank = t->shape.n;
     if (t->shape.d[axis] > LONGEST) {
-        FAIL(c, E_UNSUPPORTED, "an axis of %lld; at most %d can be", (long long)t->shape.d[axis], LONGEST);
+        FAIL(c, E_UNSUPPORTED, "an axis of %lld; at most %d can be", (long long)t->shape.d[axis],
+             LONGEST);
         return;
     }
-    const bool exclusive = sunup__onnx_int(c, "exclusive", 0), reverse = sunup__onnx_int(c, "reverse", 0);
+    const bool exclusive = sunup__onnx_int(c, "exclusive", 0),
+               reverse = sunup__onnx_int(c, "reverse", 0);
     double *u = sunup__arena_alloc(c->b->arena, (size_t)(n * n + 1) * sizeof *u);
     for (int i = 0; u && i < n; i++)
         for (int k = 0; k < n; k++)
@@ -234,7 +256,7 @@ void sunup__onnx_cumsum(struct onnx_call *c)
     for (int i = 0; i < rank; i++) swap[i] = i == axis ? rank - 1 : i == rank - 1 ? axis : i;
     sunup_value *x = sunup__onnx_permute(sunup__onnx_first(c->b, t), swap);
     if (!u || sunup__is_poison(x)) return;
-    sunup_value *ones = sunup_cast(sunup_constant(c->b->g, SUNUP_F64, SUNUP_SHAPE(n, n), u),
-                                   sunup_value_dtype(x));
+    sunup_value *ones =
+        sunup_cast(sunup_constant(c->b->g, SUNUP_F64, SUNUP_SHAPE(n, n), u), sunup_value_dtype(x));
     sunup__onnx_set(c, 0, sunup__onnx_permute(sunup_linear(x, ones, NULL), swap), false, t->type);
 }

@@ -1,9 +1,11 @@
-/* ops_resize.c - Resize and Upsample: each axis is a linear map of its own, of weights that are known.
+/* ops_resize.c - Resize and Upsample: each axis is a linear map of its own, of weights that are
+ * known.
  *
- * A nearest neighbour is a row that is picked; linear and cubic ways are a product with a matrix [in, out], except
- * that space axes made finer by whole numbers with half_pixel go through upsample. Weights follow the operator's
- * reference: coordinate of y in x, its neighbours, those outside either left out (exclude_outside) or the border's.
- * Source: the description of Resize, github.com/onnx/onnx/blob/main/docs/Operators.md; Keys (1981) for the cubic.
+ * A nearest neighbour is a row that is picked; linear and cubic ways are a product with a matrix
+ * [in, out], except that space axes made finer by whole numbers with half_pixel go through
+ * upsample. Weights follow the operator's reference: coordinate of y in x, its neighbours, those
+ * outside either left out (exclude_outside) or the border's. Source: the description of Resize,
+ * github.com/onnx/onnx/blob/main/docs/Operators.md; Keys (1981) for the cubic.
  */
 #include <math.h>
 #include <string.h>
@@ -28,7 +30,8 @@ static double coordinate(const struct resize *r, const struct line *l, double y)
 {
     const double in = (double)l->in, out = (double)l->out, half = (y + 0.5) / l->scale - 0.5;
     if (strcmp(r->coordinate, "asymmetric") == 0) return y / l->scale;
-    if (strcmp(r->coordinate, "align_corners") == 0) return out > 1 ? y * (in - 1) / (l->scale * in - 1) : 0;
+    if (strcmp(r->coordinate, "align_corners") == 0)
+        return out > 1 ? y * (in - 1) / (l->scale * in - 1) : 0;
     if (strcmp(r->coordinate, "pytorch_half_pixel") == 0) return out > 1 ? half : -0.5;
     if (strcmp(r->coordinate, "half_pixel_symmetric") == 0)
         return in / 2 * (1 - out / (l->scale * in)) + half;
@@ -73,7 +76,8 @@ static void column(const struct resize *r, const struct line *l, int64_t j, doub
     for (int64_t k = 0; k < l->in && sum != 0; k++) w[k * l->out + j] /= sum;
 }
 
-static sunup_value *by_matrix(struct onnx_call *c, const struct resize *r, const struct line *l, sunup_value *x, int axis)
+static sunup_value *by_matrix(struct onnx_call *c, const struct resize *r, const struct line *l,
+                              sunup_value *x, int axis)
 {
     const int n = sunup_value_shape(x).n;
     double *w = l->in <= MOST && l->out <= MOST
@@ -91,7 +95,8 @@ static sunup_value *by_matrix(struct onnx_call *c, const struct resize *r, const
     return sunup__onnx_permute(sunup_linear(sunup__onnx_permute(x, swap), m, NULL), swap);
 }
 
-static sunup_value *by_rows(struct onnx_call *c, const struct resize *r, const struct line *l, sunup_value *x, int axis)
+static sunup_value *by_rows(struct onnx_call *c, const struct resize *r, const struct line *l,
+                            sunup_value *x, int axis)
 {
     int64_t *rows = sunup__arena_alloc(c->b->arena, (size_t)(l->out + 1) * sizeof *rows);
     if (!rows || l->out > INT32_MAX) return c->b->g->poison;
@@ -154,9 +159,13 @@ static bool find_scales(struct onnx_call *c, const sunup_shape *x, struct line *
             l->to = part[given + i];
         }
         l->scale = scales > 0 ? scale[i] : keep ? all : (double)sizes[i] / in;
-        const double cut = strcmp(sunup__onnx_text(c, "coordinate_transformation_mode", ""), "tf_crop_and_resize") == 0
-                               ? l->to - l->from : 1;
-        const double out = scales > 0 ? floor(in * cut * scale[i]) : keep ? floor(all * in + 0.5) : (double)sizes[i];
+        const double cut = strcmp(sunup__onnx_text(c, "coordinate_transformation_mode", ""),
+                                  "tf_crop_and_resize") == 0
+                               ? l->to - l->from
+                               : 1;
+        const double out = scales > 0 ? floor(in * cut * scale[i])
+                           : keep     ? floor(all * in + 0.5)
+                                      : (double)sizes[i];
         if (!(out >= 1 && out < (1 << 24)) || l->in < 1 || !(l->scale > 0)) {
             FAIL(c, E_SHAPE, "an axis of %lld to %g", (long long)l->in, out);
             return false;
@@ -167,20 +176,26 @@ static bool find_scales(struct onnx_call *c, const sunup_shape *x, struct line *
 }
 
 /* Whole factors in space only, half_pixel: one op. NULL: it is not that. */
-static sunup_value *finer(struct onnx_call *c, const struct resize *r, struct onnx_tensor *t, const struct line *l)
+static sunup_value *finer(struct onnx_call *c, const struct resize *r, struct onnx_tensor *t,
+                          const struct line *l)
 {
     const bool linear = strcmp(r->mode, "linear") == 0, near = strcmp(r->mode, "nearest") == 0;
     const bool half = strstr(r->coordinate, "half_pixel") && !strstr(r->coordinate, "symmetric");
-    const bool floored = strcmp(r->coordinate, "asymmetric") == 0 && strcmp(r->nearest, "floor") == 0;
+    const bool floored =
+        strcmp(r->coordinate, "asymmetric") == 0 && strcmp(r->nearest, "floor") == 0;
     const bool rounded = half && strncmp(r->nearest, "round", 5) == 0;
     int64_t factor[3];
-    bool good = t->shape.n > 2 && t->shape.n < 6 && ((linear && half) || (near && (floored || rounded)));
+    bool good =
+        t->shape.n > 2 && t->shape.n < 6 && ((linear && half) || (near && (floored || rounded)));
     for (int i = 0; i < t->shape.n && good; i++) {
-        good = l[i].out % l[i].in == 0 && l[i].scale * (double)l[i].in == (double)l[i].out && (i > 1 || l[i].scale == 1) &&
+        good = l[i].out % l[i].in == 0 && l[i].scale * (double)l[i].in == (double)l[i].out &&
+               (i > 1 || l[i].scale == 1) &&
                !(strcmp(r->coordinate, "pytorch_half_pixel") == 0 && l[i].out == 1 && i > 1);
         if (i > 1) factor[i - 2] = l[i].out / l[i].in;
     }
-    return good ? sunup_upsample(sunup__onnx_last(c->b, t), factor, linear ? SUNUP_LINEAR : SUNUP_NEAREST) : NULL;
+    return good ? sunup_upsample(sunup__onnx_last(c->b, t), factor,
+                                 linear ? SUNUP_LINEAR : SUNUP_NEAREST)
+                : NULL;
 }
 
 void sunup__onnx_resize(struct onnx_call *c)
@@ -188,12 +203,14 @@ void sunup__onnx_resize(struct onnx_call *c)
     struct onnx_tensor *t = sunup__onnx_need(c, 0);
     struct line lines[SUNUP_MAX_DIMS];
     const bool old = strcmp(c->node->op->name, "Upsample") == 0;
-    struct resize r = {.mode = sunup__onnx_text(c, "mode", "nearest"),
-                       .coordinate = sunup__onnx_text(c, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel"),
-                       .nearest = sunup__onnx_text(c, "nearest_mode", old ? "floor" : "round_prefer_floor"),
-                       .cubic = sunup__onnx_float(c, "cubic_coeff_a", -0.75),
-                       .exclude = sunup__onnx_int(c, "exclude_outside", 0) != 0,
-                       .antialias = sunup__onnx_int(c, "antialias", 0) != 0};
+    struct resize r = {
+        .mode = sunup__onnx_text(c, "mode", "nearest"),
+        .coordinate = sunup__onnx_text(c, "coordinate_transformation_mode",
+                                       old ? "asymmetric" : "half_pixel"),
+        .nearest = sunup__onnx_text(c, "nearest_mode", old ? "floor" : "round_prefer_floor"),
+        .cubic = sunup__onnx_float(c, "cubic_coeff_a", -0.75),
+        .exclude = sunup__onnx_int(c, "exclude_outside", 0) != 0,
+        .antialias = sunup__onnx_int(c, "antialias", 0) != 0};
     if (strcmp(r.mode, "bilinear") == 0) r.mode = "linear";
     if (!t || !find_scales(c, &t->shape, lines)) return;
     if (strcmp(r.coordinate, "tf_crop_and_resize") == 0) {
@@ -208,7 +225,8 @@ void sunup__onnx_resize(struct onnx_call *c)
     y = sunup__onnx_first(c->b, t);
     for (int i = 0; i < t->shape.n && !sunup__is_poison(y); i++) {
         if (lines[i].in == lines[i].out && lines[i].scale == 1) continue;
-        y = strcmp(r.mode, "nearest") == 0 ? by_rows(c, &r, &lines[i], y, i) : by_matrix(c, &r, &lines[i], y, i);
+        y = strcmp(r.mode, "nearest") == 0 ? by_rows(c, &r, &lines[i], y, i)
+                                           : by_matrix(c, &r, &lines[i], y, i);
     }
     sunup__onnx_set(c, 0, y, false, t->type);
 }

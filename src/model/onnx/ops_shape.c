@@ -1,7 +1,7 @@
 /* ops_shape.c - the same numbers in another shape or order, and several tensors as one.
  *
- * A file made for one batch size has it in its shapes; where such a shape cannot be right for the real batch, it is
- * meant to follow it (batch_follows).
+ * A file made for one batch size has it in its shapes; where such a shape cannot be right for the
+ * real batch, it is meant to follow it (batch_follows).
  */
 #include <string.h>
 
@@ -16,10 +16,13 @@ static int64_t file_batch(const struct onnx_model *m)
     for (size_t i = 0; i < g->n_input && !m->o.as_is; i++) {
         const Onnx__TypeProto *t = g->input[i]->type;
         const bool there = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
-                           t->tensor_type && t->tensor_type->shape && t->tensor_type->shape->n_dim > 0;
-        if (!there || strcmp(g->input[i]->name, m->names[m->n_inputs ? m->inputs[0] : 0]) != 0) continue;
+                           t->tensor_type && t->tensor_type->shape &&
+                           t->tensor_type->shape->n_dim > 0;
+        if (!there || strcmp(g->input[i]->name, m->names[m->n_inputs ? m->inputs[0] : 0]) != 0)
+            continue;
         const Onnx__TensorShapeProto__Dimension *d = t->tensor_type->shape->dim[0];
-        return d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? d->dim_value : 0;
+        return d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? d->dim_value
+                                                                                     : 0;
     }
     return 0;
 }
@@ -128,7 +131,8 @@ void sunup__onnx_transpose(struct onnx_call *c)
     else if (to_first)
         sunup__onnx_set(c, 0, sunup__onnx_first(c->b, t), true, t->type);
     else
-        sunup__onnx_set(c, 0, sunup__onnx_permute(sunup__onnx_first(c->b, t), order), false, t->type);
+        sunup__onnx_set(c, 0, sunup__onnx_permute(sunup__onnx_first(c->b, t), order), false,
+                        t->type);
 }
 
 /* -------------------------------------------------------------------------- copies --- */
@@ -201,9 +205,10 @@ void sunup__onnx_concat(struct onnx_call *c)
 /* Blocks of channels become blocks of pixels (kind 0) or the other way round. */
 void sunup__onnx_depth_to_space(struct onnx_call *c)
 {
-    static const int orders[][6] = {
-        {0, 3, 4, 1, 5, 2}, {0, 1, 4, 2, 5, 3}, /* DCR, CRD */
-        {0, 3, 5, 1, 2, 4}, {0, 1, 3, 5, 2, 4}}; /* and back */
+    static const int orders[][6] = {{0, 3, 4, 1, 5, 2},
+                                    {0, 1, 4, 2, 5, 3}, /* DCR, CRD */
+                                    {0, 3, 5, 1, 2, 4},
+                                    {0, 1, 3, 5, 2, 4}}; /* and back */
     struct onnx_tensor *t = sunup__onnx_need(c, 0);
     const int64_t b = sunup__onnx_int(c, "blocksize", 0);
     if (!t) return;

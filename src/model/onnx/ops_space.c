@@ -1,7 +1,9 @@
-/* ops_space.c - windows over space: convolutions and pools of one to three space axes, channels last inside.
+/* ops_space.c - windows over space: convolutions and pools of one to three space axes, channels
+ * last inside.
  *
- * Owes: ONNX's paddings as counts (auto_pad, ceil_mode, output_shape); a convolution's weight as it is kept, or turned.
- * Source: the operators' descriptions, github.com/onnx/onnx/blob/main/docs/Operators.md.
+ * Owes: ONNX's paddings as counts (auto_pad, ceil_mode, output_shape); a convolution's weight as
+ * it is kept, or turned. Source: the operators' descriptions,
+ * github.com/onnx/onnx/blob/main/docs/Operators.md.
  */
 #include <math.h>
 #include <string.h>
@@ -50,8 +52,8 @@ static bool read_window(struct onnx_call *c, const struct onnx_tensor *x, struct
     int64_t pads[6] = {0};
     const int n = w->space = x->shape.n - 2;
     if (n < 1 || n > 3) {
-        FAIL(c, E_UNSUPPORTED, "a tensor of %d axes; 1 to 3 space axes behind batch and channels can be",
-             x->shape.n);
+        FAIL(c, E_UNSUPPORTED,
+             "a tensor of %d axes; 1 to 3 space axes behind batch and channels can be", x->shape.n);
         return false;
     }
     for (int i = 0; i < n; i++) w->in[i] = x->shape.d[i + 2];
@@ -151,7 +153,8 @@ static int64_t cut_window(const struct extent *w, int i)
     const int64_t rows = w->in[i] + w->before[i] + w->after[i] - span(w, i);
     int64_t out = rows < 0 ? 1 : (rows + w->stride[i] - 1) / w->stride[i] + 1;
     if ((out - 1) * w->stride[i] >= w->in[i] + w->before[i]) out--;
-    const int64_t more = (out - 1) * w->stride[i] + span(w, i) - w->in[i] - w->before[i] - w->after[i];
+    const int64_t more =
+        (out - 1) * w->stride[i] + span(w, i) - w->in[i] - w->before[i] - w->after[i];
     return more > 0 ? more : 0;
 }
 
@@ -244,8 +247,9 @@ void sunup__onnx_global_pool(struct onnx_call *c)
     s.d[x->shape.n - 1] = x->shape.d[1];
     sunup_value *v = sunup__onnx_last(c->b, x);
     const double p = (double)sunup__onnx_int(c, "p", 2);
-    sunup_value *y = kind == MAX       ? sunup_max(v, space, axes, false)
-                     : kind == AVERAGE ? sunup_mean(v, space, axes, false)
-                                       : from_mean(sunup_mean(to_power(v, p), space, axes, false), count, p);
+    sunup_value *y = kind == MAX ? sunup_max(v, space, axes, false)
+                     : kind == AVERAGE
+                         ? sunup_mean(v, space, axes, false)
+                         : from_mean(sunup_mean(to_power(v, p), space, axes, false), count, p);
     sunup__onnx_set(c, 0, sunup_reshape(y, s), true, x->type);
 }

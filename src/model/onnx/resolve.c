@@ -1,7 +1,7 @@
 /* resolve.c - an ONNX message as values by number and nodes in order.
  *
- * Owes: every name found once, so that building asks for no string: a value has a number, a node an operator's row,
- * and its operands exist before it (ONNX demands nodes in such an order).
+ * Owes: every name found once, so that building asks for no string: a value has a number, a node
+ * an operator's row, and its operands exist before it (ONNX demands nodes in such an order).
  * Leaves: what an initializer is to roles.c.
  */
 #include <string.h>
@@ -92,7 +92,8 @@ static sunup_status read_weights(struct onnx_model *m, struct table *t)
     return SUNUP_OK;
 }
 
-/* Inputs that are no initializers (before version 4 of the format all initializers were inputs as well). */
+/* Inputs that are no initializers (before version 4 of the format all initializers were inputs as
+ * well). */
 static sunup_status read_inputs(struct onnx_model *m, struct table *t)
 {
     const Onnx__GraphProto *g = m->proto->graph;

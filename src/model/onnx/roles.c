@@ -1,13 +1,15 @@
-/* roles.c - which initializers are trained, which are statistics, which stay as they are; and what a user should know.
+/* roles.c - which initializers are trained, which are statistics, which stay as they are; and
+ * what a user should know.
  *
- * ONNX says only that an initializer is a tensor. What it is follows from who reads it: ops.def has a letter for each
- * operand of an operator.
+ * ONNX says only that an initializer is a tensor. What it is follows from who reads it: ops.def
+ * has a letter for each operand of an operator.
  *   p  trained            m  trained unless it is a scalar        c  trained, kept with axes [2.., 1, 0]
  *   g  trained, kept as [in, out] (Gemm with transB turns it)     s  a running statistic
  *   v  what its reader makes of it is looked at                   -  a constant
- * A tensor with several readers takes the strongest, and keeps the file's order unless all agree on another.
- * Constants are: whole numbers, what only '-' reads, (for m) what is not finite, which is a mask, and what holds one
- * number only under a name that an exporter made up (val_12): a scale or an absent affine map.
+ * A tensor with several readers takes the strongest, and keeps the file's order unless all agree
+ * on another. Constants are: whole numbers, what only '-' reads, (for m) what is not finite,
+ * which is a mask, and what holds one number only under a name that an exporter made up (val_12):
+ * a scale or an absent affine map.
  */
 #include <math.h>
 #include <string.h>
@@ -15,9 +17,13 @@
 #include "model/onnx/onnx.h"
 #include "tensor/tensor.h"
 
-enum { MAX_STEPS = 8, MAX_READERS = 10000 }; /* operators a weight is followed through; asked in all */
+enum {
+    MAX_STEPS = 8,
+    MAX_READERS = 10000
+}; /* operators a weight is followed through; asked in all */
 
-/* Who reads which value: value v's readers are the uses from head[v] on, each naming the next; -1 ends. */
+/* Who reads which value: value v's readers are the uses from head[v] on, each naming the next; -1
+ * ends. */
 struct use {
     int node, operand, next;
 };
@@ -31,7 +37,8 @@ struct readers {
 struct verdict {
     enum onnx_kind kind;
     bool strict; /* a reader that has nothing but weights there */
-    int readers, reordered; /* readers in all, and those that want the order of 'c' or a turned 'g' */
+    int readers,
+        reordered; /* readers in all, and those that want the order of 'c' or a turned 'g' */
 };
 
 static bool turns(const struct onnx_node *n)
@@ -56,7 +63,8 @@ static bool made_up(const char *name)
     return name[0] == '/' || strstr(name, "::") || strspn(name, "0123456789") == strlen(name);
 }
 
-/* What its numbers say against training it, whatever reads it (one for all) or where it is added (not finite). */
+/* What its numbers say against training it, whatever reads it (one for all) or where it is added
+ * (not finite). */
 struct numbers {
     bool uniform, finite;
 };
@@ -89,8 +97,7 @@ static void ask_node(const struct readers *r, const struct onnx_weight *w, const
         return;
     }
     if (role == 's' && v->kind == ONNX_CONSTANT) v->kind = ONNX_STATE;
-    if (strchr("pcg", role) || (role == 'm' && w->shape.n > 0))
-        v->kind = ONNX_PARAMETER;
+    if (strchr("pcg", role) || (role == 'm' && w->shape.n > 0)) v->kind = ONNX_PARAMETER;
     v->strict = v->strict || strchr("pcg", role);
     v->reordered += (role == 'c' && w->shape.n > 2) || (role == 'g' && w->shape.n == 2 && turns(n));
 }
@@ -115,8 +122,7 @@ static void decide(const struct readers *r, int value, struct onnx_weight *w)
     w->kind = v.kind;
     w->reordered = v.kind == ONNX_PARAMETER && v.reordered > 0 && v.reordered == v.readers;
     const int n = w->shape.n;
-    for (int i = 0; i < n; i++)
-        w->order[i] = !w->reordered ? i : i < n - 2 ? i + 2 : n - 1 - i;
+    for (int i = 0; i < n; i++) w->order[i] = !w->reordered ? i : i < n - 2 ? i + 2 : n - 1 - i;
 }
 
 static bool list_readers(const struct onnx_model *m, struct readers *r)
