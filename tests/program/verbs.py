@@ -104,10 +104,11 @@ class Verbs(common.Case):
 
     def test_every_optimizer_and_schedule_trains(self):
         for kind in "sgd adam adamw adamax adagrad rmsprop radam ranger lars lamb".split():
-            rate = {"sgd": 0.05, "lars": 1.0}.get(kind, 0.003)
+            rate = {"sgd": 0.05, "lars": 1.0, "ranger": 0.03}.get(kind, 0.003)
             result = self.train("--set", f"optimizer.type={kind}", "--set", f"optimizer.lr={rate}", "--set", "epochs=5")
             self.assertLess(result["loss"], 1.09, kind)
-        for kind in "constant step multistep cosine polynomial exponential one_cycle triangular triangular2 plateau".split():
+        for kind in ("constant step multistep cosine polynomial exponential one_cycle triangular triangular2 "
+                     "plateau").split():
             self.train("--set", f"schedule.type={kind}", "--set", "epochs=2", "--set", "schedule.step_size=5",
                        "--set", "schedule.milestones=[5, 9]", "--set", "schedule.min_lr=0.001")
 
