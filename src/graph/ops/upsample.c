@@ -14,7 +14,9 @@
 #include "graph/ops/op.h"
 #include "graph/ops/window.h"
 
-enum { TASKS_PER_THREAD = 4, ROWS_AT_ONCE = 32 };
+/* A y that no cache holds goes past them, by way of the scratch: on Zen 5 half the time at 205 MB, the
+ * same at 134 MB, but twice as long at 67 MB. */
+enum { TASKS_PER_THREAD = 4, ROWS_AT_ONCE = 32, STREAM_BYTES = 128 << 20 };
 
 /* --- shapes --- */
 
@@ -102,6 +104,7 @@ struct rows {
     int64_t in[3], fine[3], c; /* D H W of the coarse side and of the fine one */
     int64_t n, tasks;          /* rows to make; shares of them                */
     int64_t from_row, scratch; /* elements of a row that is read; of a task   */
+    bool streamed;
 };
 
 static struct rows rows_of(const struct node *n, const struct exec *e, int threads, bool backward)
@@ -114,6 +117,8 @@ static struct rows rows_of(const struct node *n, const struct exec *e, int threa
     const int64_t *made = backward ? r.in : r.fine, *read = backward ? r.fine : r.in;
     r.n = coarse->d[0] * made[0] * made[1];
     r.from_row = r.scratch = read[2] * r.c;
+    r.streamed = !backward && r.n * made[2] * r.c * sunup_dtype_bytes(r.dtype) >= STREAM_BYTES;
+    if (r.streamed) r.scratch += made[2] * r.c;
     r.tasks = least(r.n, (int64_t)TASKS_PER_THREAD * threads);
     return r;
 }
@@ -200,12 +205,15 @@ static void *scratch_of(const struct rows *r, int64_t task)
 static void forward_task(void *arg, int64_t i)
 {
     const struct rows *r = arg;
+    const int64_t length = r->fine[2] * r->c;
+    void *scratch = scratch_of(r, i), *finer = element_at(scratch, r->dtype, r->from_row);
     for (int64_t row = i * r->n / r->tasks; row < (i + 1) * r->n / r->tasks; row++) {
         const int64_t h = row % r->fine[1], d = row / r->fine[1] % r->fine[0],
                       sample = row / (r->fine[1] * r->fine[0]);
+        void *y = element_at(r->e->out[0], r->dtype, row * length);
         CALL(r->e, r->dtype, upsample, r->a->linear, r->in[2], r->a->factor[2], r->c,
-             coarse_row(r, sample, d, h, scratch_of(r, i)),
-             element_at(r->e->out[0], r->dtype, row * r->fine[2] * r->c));
+             coarse_row(r, sample, d, h, scratch), r->streamed ? finer : y);
+        if (r->streamed) CALL(r->e, r->dtype, stream_rows, 1, length, finer, 0, y, 0);
     }
 }
 
