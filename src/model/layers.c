@@ -181,9 +181,9 @@ sunup_value *sunup_layer_local(sunup_value *x, const char *name, int64_t channel
     const int space = x->shape.n - 2;
     if (space < 1 || space > 2) return refuse(&l, "it needs [batch, W, C] or [batch, H, W, C]");
     sunup_shape w = {0}, b;
-    int64_t fan_in = last_axis(x);
+    const sunup_shape window = tap_shape(x, taps, last_axis(x), channels);
+    const int64_t in = fan(&window, window.n - 1), out = fan(&window, window.n - 2);
     for (int i = 0; i < space; i++) {
-        fan_in *= taps[i];
         const int64_t room = x->shape.d[i + 1] - o.dilation[i] * (taps[i] - 1) - 1;
         if (room < 0 || o.stride[i] < 1)
             return refuse(&l, "its window does not fit into its input");
@@ -191,12 +191,10 @@ sunup_value *sunup_layer_local(sunup_value *x, const char *name, int64_t channel
     }
     b = w;
     b.d[b.n++] = channels;
-    for (int i = 0; i < space; i++) w.d[w.n++] = taps[i];
-    w.d[w.n++] = last_axis(x);
-    w.d[w.n++] = channels;
-    sunup_value *weight = tensor(&l, "weight", false, w, start(&l, fan_in, channels));
-    sunup_value *start_of_bias = bias ? tensor(&l, "bias", false, b, bias_start(&l, fan_in)) : NULL;
-    return leave(&l, sunup_local(x, weight, start_of_bias, &o));
+    for (int i = 0; i < window.n; i++) w.d[w.n++] = window.d[i];
+    sunup_value *weight = tensor(&l, "weight", false, w, start(&l, in, out));
+    sunup_value *offset = bias ? tensor(&l, "bias", false, b, bias_start(&l, in)) : NULL;
+    return leave(&l, sunup_local(x, weight, offset, &o));
 }
 
 struct norm_options sunup__norm_defaults(void)
