@@ -1,10 +1,9 @@
 /* chirp.c - leading-order inspiral, then a damped ring.
  *
- * f(tau) = (5 Mc / tau)^(3/8) / (8 pi Mc), amplitude ~ f^(2/3), up to the peak of the emission, M f
- * = 0.057; from there the ring of a black hole of spin 0.7: M f = 0.085, decay 12 M. With the best
- * masses of 10 to 50 this chirp overlaps with the published templates of GW150914, LVT151012,
- * GW151226 and GW170104 by 0.97, 0.95, 0.68 and 0.98 in H1's noise (GW151226 is lighter than that);
- * an end at the innermost stable orbit with a ring at 1.5 of its frequency: 0.66, 0.84, 0.58, 0.73.
+ * f(tau) = (5 Mc / tau)^(3/8) / (8 pi Mc), amplitude ~ f^(2/3), up to the peak of the emission,
+ * M f = 0.057; from there the ring of a black hole of spin 0.7: M f = 0.085, decay 12 M. In H1's
+ * noise the best such chirp overlaps with GW150914's published template by 0.97; one that ends at the
+ * innermost stable orbit and rings at 1.5 of its frequency, by 0.66 (gw_test.c).
  * Peters, Phys. Rev. 136, B1224 (1964); Berti et al., Class. Quantum Grav. 26, 163001 (2009).
  */
 #include "chirp.h"
