@@ -42,8 +42,8 @@ static void test_transform(void **state)
     app_fft_close(&f);
 }
 
-/* 134 Hz (1.21 suns / Mc)^(5/8) (1 s / tau)^(3/8): Maggiore, Gravitational Waves (2008), eq. 4.20.
- * */
+/* 134 Hz (1.21 suns / Mc)^(5/8) (1 s / tau)^(3/8):
+ * Maggiore, Gravitational Waves (2008), eq. 4.20. */
 static void test_chirp(void **state)
 {
     (void)state;
