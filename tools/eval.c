@@ -8,8 +8,7 @@
 /* --weights, or the newest checkpoint of the run folder. A checkpoint holds more than weights; only they are read. */
 static sunup_status load_weights(struct command *c, struct session *s)
 {
-    if (c->weights == NULL && s->run.o.run_dir == NULL && sunup__onnx_made(s->model))
-        return SUNUP_OK; /* the file's own */
+    if (c->weights == NULL && run_file_has_weights(&s->run, s->model)) return SUNUP_OK;
     if (c->weights == NULL) return sunup_trainer_restore(s->trainer, NULL);
     return sunup_comm_agree(c->comm, sunup_model_load_weights(s->model, c->weights));
 }

@@ -65,7 +65,7 @@ static sunup_status open_data(struct command *c, struct job *j, sunup_graph *g)
 static sunup_status load_weights(struct command *c, struct job *j)
 {
     if (c->weights != NULL) return sunup_model_load_weights(j->model, c->weights);
-    if (j->run.o.run_dir == NULL && sunup__onnx_made(j->model)) return SUNUP_OK; /* the file's own */
+    if (run_file_has_weights(&j->run, j->model)) return SUNUP_OK;
     CHECK(j->run.o.run_dir != NULL, c->ctx, E_ARGUMENT,
           "sunup predict needs --weights FILE, since %s names no run_dir", j->run.path);
     struct text path = {0};

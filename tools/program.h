@@ -101,6 +101,8 @@ sunup_status run_file_data(struct command *c, const struct run_file *r, const st
 sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model);
 /* A run file, or a network's own file: then only the model of *r is set. */
 sunup_status run_file_or_network(struct command *c, const char *path, struct run_file *r);
+/* An ONNX file brings its weights; they serve while the run has no folder yet. */
+bool run_file_has_weights(const struct run_file *r, const sunup_model *model);
 /* The run with every default filled in, as YAML. */
 void run_file_print(const struct run_file *r, FILE *to);
 void run_file_end(struct run_file *r);

@@ -27,6 +27,12 @@ sunup_status run_file_or_network(struct command *c, const char *path, struct run
     return SUNUP_OK;
 }
 
+bool run_file_has_weights(const struct run_file *r, const sunup_model *model)
+{
+    const bool begun = r->o.run_dir != NULL && sunup__file_exists(r->o.run_dir);
+    return !begun && sunup__onnx_made(model);
+}
+
 static sunup_status summary(struct command *c, struct run_file *run)
 {
     TRY(run_file_or_network(c, c->operand[0], run));

@@ -230,14 +230,56 @@ def check(program, name, folder):
     return good
 
 
+SMALL = """
+model:
+  input: {name: x, shape: [8, 8, 3]}
+  layers:
+    - conv: {name: a, out_channels: 6, kernel_size: 3, padding: same}
+    - batch_norm: {name: n}
+    - relu:
+    - max_pool: 2
+    - conv_transpose: {name: b, out_channels: 4, kernel_size: 2, stride: 2}
+    - gelu:
+    - flatten:
+    - dropout: 0.5
+    - linear: {name: c, out_features: 5}
+"""
+
+
+def check_weights(program, folder):
+    """A state_dict of PyTorch, as NPZ, in a network of ours by `convert --from pytorch`, and back."""
+    torch.manual_seed(3)
+    parts = nn.ModuleDict({"a": nn.Conv2d(3, 6, 3, padding=1), "n": nn.BatchNorm2d(6), "b": nn.ConvTranspose2d(6, 4, 2, 2),
+                           "c": nn.Linear(4 * 64, 5)}).eval()
+    x = torch.randn(BATCH, 3, 8, 8)
+    with torch.no_grad():
+        for t in (*parts.parameters(), parts["n"].running_mean):
+            t.add_(torch.randn_like(t) * 0.1)
+        y = nn.functional.max_pool2d(torch.relu(parts["n"](parts["a"](x))), 2)
+        y = parts["c"](torch.flatten(nn.functional.gelu(parts["b"](y)), 1))
+    state = {k: v.numpy() for k, v in parts.state_dict().items()}
+    numpy.savez(folder / "torch.npz", **state)
+    numpy.save(folder / "x.npy", numpy.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1)))
+    (folder / "net.yaml").write_text(SMALL)
+    (folder / "run.yaml").write_text("model: net.yaml\nloss: mse\ndata: {train: [{name: x, path: x.npy}]}\n")
+    sunup(program, folder, "convert", "net.yaml", "--weights", "torch.npz", "--from", "pytorch", "--output", "w.safetensors")
+    sunup(program, folder, "predict", "run.yaml", "--weights", "w.safetensors", "--output", "out.npy")
+    sunup(program, folder, "convert", "net.yaml", "--weights", "w.safetensors", "--to", "pytorch", "--output", "back.npz")
+    differs, back = apart(numpy.load(folder / "out.npy"), y.numpy()), numpy.load(folder / "back.npz")
+    same = all(numpy.array_equal(back[k], v) for k, v in state.items() if k in back) and len(back) == len(state) - 1
+    print(f"{'weights':16s} outputs {differs:.1e}  back {'the same' if same else 'DIFFERENT'}")
+    return differs < 1e-5 and same
+
+
 def main():
-    program, names = str(pathlib.Path(sys.argv[1]).resolve()), sys.argv[2:] or list(NETWORKS)
+    program, names = str(pathlib.Path(sys.argv[1]).resolve()), sys.argv[2:] or ["weights", *NETWORKS]
     torch.set_num_threads(2)
     good = True
     for name in names:
         with tempfile.TemporaryDirectory(prefix="sunup-onnx-") as folder:
             try:
-                good = check(program, name, pathlib.Path(folder)) and good
+                folder = pathlib.Path(folder)
+                good = (check_weights(program, folder) if name == "weights" else check(program, name, folder)) and good
             except RuntimeError as error:
                 print(f"{name}: {error}")
                 good = False

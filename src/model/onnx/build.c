@@ -14,7 +14,7 @@
 #include "model/onnx/onnx.h"
 #include "tensor/tensor.h"
 
-enum { MAX_KNOWN = 1 << 25, MAX_MADE = 64 }; /* numbers in all; outputs of one node */
+enum { MAX_KNOWN = 1 << 23, MAX_MADE = 64 }; /* numbers in all; outputs of one node */
 
 /* -------------------------------------------------------------------------- sources --- */
 
@@ -35,8 +35,8 @@ static double *known_room(struct onnx_build *b, int64_t n)
 static sunup_status read_known(struct onnx_build *b, struct onnx_tensor *t,
                                const Onnx__TensorProto *p)
 {
-    const int64_t n = sunup__elements(&t->shape);
-    double *x = known_room(b, n);
+    const int64_t n = sunup__elements(&t->shape); /* as many as are in the file */
+    double *x = sunup__arena_alloc(b->arena, (size_t)(n + 1) * sizeof *x);
     if (!x) return no_memory(b);
     sunup__onnx_tensor_read(p, n, x);
     t->known = x;

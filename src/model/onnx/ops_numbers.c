@@ -5,7 +5,7 @@
 
 #include "model/onnx/ops.h"
 
-enum { MAX_NUMBERS = 1 << 24 };
+enum { MAX_NUMBERS = 1 << 23 };
 
 static double *room(struct onnx_call *c, int64_t n)
 {

@@ -9,7 +9,7 @@
 
 #include "model/onnx/ops.h"
 
-enum { MAX_ROWS = 1 << 24 };
+enum { MAX_ROWS = 1 << 20 };
 
 /* Room for n row numbers, or NULL and a mistake. */
 static int64_t *rows_of(struct onnx_call *c, int64_t n)
