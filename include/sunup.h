@@ -486,7 +486,8 @@ typedef sunup_status (*sunup_build_fn)(sunup_graph *g, void *arg);
 /// The network and its weights: parameters, then states, f32 unless options say else.
 SUNUP_API sunup_status sunup_model_create(sunup_context *ctx, sunup_build_fn build, void *arg, uint64_t seed,
                                           sunup_model **model);
-/// From a YAML list of layers (docs/models.md) or an ONNX file (docs/onnx.md), by content. Errors name file, line and the nearest known word.
+/// From a YAML list of layers (docs/models.md) or an ONNX file (docs/onnx.md), told apart by content.
+/// Errors name file, line and the nearest known word.
 SUNUP_API sunup_status sunup_model_load(sunup_context *ctx, const char *path, uint64_t seed, sunup_model **model);
 /// A network by name: resnet18 34 50 101 152, resnet20 32 44 56 (for small pictures), vgg11 13 16 19, vgg11_bn ... for
 /// pictures x [N, H, W, C] of this input [H, W, C]. Tensors have torchvision's names.

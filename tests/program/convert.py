@@ -11,7 +11,7 @@ import common  # noqa: E402
 import onnx_file as o  # noqa: E402
 
 
-def net(batch="N"):
+def net(batch="N", ratio=0.25):
     """Convolution, batch norm, dropout, linear; the last shape holds the batch."""
     wave = [((7 * i) % 13 - 6) / 20 for i in range(400)]
     nodes = [o.node("Conv", ["x", "conv.weight", "conv.bias"], ["c"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
@@ -24,7 +24,7 @@ def net(batch="N"):
                o.floats("bn.weight", [4], [1, 2, 1, 0.5]), o.floats("bn.bias", [4], wave[:4]),
                o.floats("bn.mean", [4], wave[:4]), o.floats("bn.var", [4], [1, 1, 2, 1]),
                o.floats("fc.weight", [3, 16], wave[:48]), o.floats("fc.bias", [3], wave[:3]),
-               o.tensor("ratio", o.FLOAT, [], [0.25]), o.wholes("flat", [first, 16])]
+               o.tensor("ratio", o.FLOAT, [], [ratio]), o.wholes("flat", [first, 16])]
     return o.model(nodes, [o.value("x", [batch, 1, 8, 8])], [o.value("scores", [batch, 3])], weights)
 
 
@@ -73,6 +73,16 @@ class Convert(common.Case):
             self.assertEqual(kept not in (self.folder / "back.onnx").read_bytes(), moves)
             for path in sorted((self.folder / "onnx.yaml.out").rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
+
+    def test_dropout_drops_in_training_only(self):
+        self.write("dry.onnx", net(ratio=0.0))
+        hashes = set()
+        for name in ("net.onnx", "dry.onnx"):
+            self.sunup("predict", "onnx.yaml", "--set", f"model={name}", "--output", f"{name}.npy")
+            hashes.add(json.loads(self.sunup("train", "onnx.yaml", "--json", "--set", f"model={name}", "--set",
+                                             f"run_dir={self.folder}/{name}.out").stdout)["hash"])
+        self.assertEqual(len(hashes), 2)
+        self.assertEqual((self.folder / "net.onnx.npy").read_bytes(), (self.folder / "dry.onnx.npy").read_bytes())
 
     def test_a_fixed_batch_follows(self):
         self.write("one.onnx", net(1))

@@ -159,7 +159,7 @@ static void write_note(struct onnx_model *m)
     if (norms > 0 && !m->o.train_bn)
         sunup__text(&m->note,
                     "%d batch norms are frozen: trained with their running statistics, as the file "
-                    "is for inference; --train-bn (or onnx.train_bn: true) trains with those of "
+                    "is for inference; --train-bn (model.train_bn in a run file) trains with those of "
                     "the batch\n",
                     norms);
     if (dropouts == 0)
