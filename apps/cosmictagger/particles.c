@@ -3,9 +3,9 @@
  * Owes straight muons with delta rays, stopping protons, and electromagnetic showers that look like showers, because
  * they grow by what makes them: bremsstrahlung, pairs, Compton electrons, multiple scattering. Cross sections are rough
  * fits, good to some ten per cent. Charge is what recombination leaves of an energy loss. Nothing is followed outside.
- * Cost: some 5 ms of a core for an event.
- * Source: Particle Data Group, Passage of particles through matter; muon and proton loss by range from Anderson et al.
- * (ArgoNeuT), JINST 7 P10019 (2012); recombination by Birks' law with ICARUS' numbers, Amoruso et al., NIM A 523 (2004).
+ * Cost: some 10 ms of a core for an event.
+ * Source: Particle Data Group, Passage of particles through matter; loss by range and Birks' recombination at 500 V/cm:
+ * Acciarri et al. (ArgoNeuT), JINST 8 P08005 (2013); Amoruso et al. (ICARUS), NIM A 523, 275 (2004).
  */
 #include <math.h>
 #include <stdlib.h>

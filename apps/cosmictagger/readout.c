@@ -4,7 +4,7 @@
  * charge along ticks, not the truth, so a hit beside a track may have no label, as in the official events. Noise: white
  * on the quiet halves of the wire planes, correlated along ticks on the noisy half of each induction plane; it is drawn
  * once for many wires, and an event takes its wires from there, turned to another first tick.
- * Cost: some 10 ms of a core for an event. Numbers: see README.md, "The simulator".
+ * Cost: some 16 ms of a core for an event. Numbers: see README.md, "The simulator".
  */
 #include <math.h>
 #include <pthread.h>
