@@ -34,8 +34,8 @@ class CosmicTagger(app_case.AppCase):
 
     def test_all(self):
         scores = self.check_all()
-        self.assertGreater(scores["accuracy, official"], 0)
-        self.assertGreaterEqual(scores["cosmic IoU, simulated"], 0)
+        self.assertGreater(scores["official accuracy"], 0)
+        self.assertGreaterEqual(scores["simulated cosmic IoU"], 0)
 
 
 common.main()
