@@ -55,7 +55,7 @@ static sunup_status count_moved(struct scores *s)
     return status;
 }
 
-static sunup_status score(struct app_run *r)
+sunup_status ffn_score(struct app_run *r)
 {
     struct scores s = {.r = r, .window = app_field_shape(r->eval, 1).d[0]};
     sunup_status status = app_visit(r, r->eval, count_first, &s);
@@ -73,6 +73,6 @@ const struct app app_ffn = {
              "fib25/ffn_published_weights.npz",
     .open = ffn_open,
     .build = ffn_build,
-    .score = score,
+    .score = ffn_score,
     .task = ffn_task,
 };

@@ -41,6 +41,8 @@ struct net {
     double seconds; /* in runs */
     int64_t runs;
 };
+/* A published weight into a model's tensor of that name. */
+sunup_status ffn_take_weight(sunup_context *ctx, const sunup_tensor *to);
 /* With the published weights. */
 sunup_status ffn_net_create(sunup_context *ctx, struct net *net);
 void ffn_net_destroy(struct net *net);
@@ -87,9 +89,13 @@ sunup_status ffn_task(struct app_run *r, const char *word);
 
 /* ---- picture.c ---- */
 
-/* Slice z: grey, bodies, published objects, own ones, side by side. */
-sunup_status ffn_picture(const struct app_run *r, const struct volume *v, int64_t z,
-                         const int32_t *published, const int32_t *own);
+/* Grey, bodies, published objects, own ones, side by side, in the slice of which most is grown. */
+sunup_status ffn_picture(const struct app_run *r, const struct volume *v, const int32_t *published,
+                         const int32_t *own);
+
+/* ---- ffn.c ---- */
+
+sunup_status ffn_score(struct app_run *r);
 
 /* ---- examples.c ---- */
 

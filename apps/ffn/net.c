@@ -47,14 +47,38 @@ void ffn_net_destroy(struct net *net)
     *net = (struct net){0};
 }
 
+static int64_t bytes_of(const sunup_tensor *t)
+{
+    int64_t bytes = sunup_dtype_bytes(t->dtype);
+    for (int i = 0; i < t->shape.n; i++) bytes *= t->shape.d[i];
+    return bytes;
+}
+
+static sunup_status read_weight(sunup_context *ctx, const char *name, sunup_tensor *t)
+{
+    return app_read(ctx, "fib25/ffn_published_weights.npz", name, t);
+}
+
 static sunup_status set_weight(sunup_context *ctx, struct net *net, const char *name)
 {
     sunup_tensor t;
-    sunup_status status = app_read(ctx, "fib25/ffn_published_weights.npz", name, &t);
+    sunup_status status = read_weight(ctx, name, &t);
     if (status != SUNUP_OK) return status;
-    int64_t bytes = sunup_dtype_bytes(t.dtype);
-    for (int i = 0; i < t.shape.n; i++) bytes *= t.shape.d[i];
-    status = sunup_plan_set(net->plan, sunup_graph_find(net->graph, name), t.data, bytes);
+    status = sunup_plan_set(net->plan, sunup_graph_find(net->graph, name), t.data, bytes_of(&t));
+    sunup_free(t.data);
+    return status;
+}
+
+sunup_status ffn_take_weight(sunup_context *ctx, const sunup_tensor *to)
+{
+    sunup_tensor t;
+    sunup_status status = read_weight(ctx, to->name, &t);
+    if (status != SUNUP_OK) return status;
+    if (t.dtype == to->dtype && bytes_of(&t) == bytes_of(to))
+        memcpy(to->data, t.data, (size_t)bytes_of(to));
+    else
+        status = app_error(ctx, SUNUP_E_SHAPE, "the published '%s' has another size; use --full",
+                           to->name);
     sunup_free(t.data);
     return status;
 }

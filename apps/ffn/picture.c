@@ -31,10 +31,25 @@ static void panel(const struct volume *v, int64_t z, const int32_t *labels, int6
         }
 }
 
-sunup_status ffn_picture(const struct app_run *r, const struct volume *v, int64_t z,
-                         const int32_t *published, const int32_t *own)
+static int64_t fullest_slice(const struct volume *v, const int32_t *own)
 {
-    const int64_t height = v->size[1], step = v->size[2] + GAP, width = PANELS * step - GAP;
+    const int64_t n = v->size[1] * v->size[2];
+    int64_t best = v->size[0] / 2, most = 0;
+    for (int64_t z = 0; z < v->size[0]; z++) {
+        int64_t count = 0;
+        for (int64_t i = z * n; i < (z + 1) * n; i++) count += own[i] > 0;
+        if (count <= most) continue;
+        most = count;
+        best = z;
+    }
+    return best;
+}
+
+sunup_status ffn_picture(const struct app_run *r, const struct volume *v, const int32_t *published,
+                         const int32_t *own)
+{
+    const int64_t z = fullest_slice(v, own), height = v->size[1], step = v->size[2] + GAP,
+                  width = PANELS * step - GAP;
     uint8_t *rgb = malloc((size_t)(3 * height * width));
     if (rgb == NULL) return app_error(r->ctx, SUNUP_E_MEMORY, "no memory for a picture");
     for (int64_t i = 0; i < 3 * height * width; i++) rgb[i] = 255;

@@ -6,6 +6,7 @@
  *   parity:M       all objects so, few evaluations first, for about M minutes; goes on where it
  * was stopped
  *   segment:M      the whole volume from the published seeding, likewise
+ *   published      the scores of training, of the published weights (with --full)
  *
  * An object of a parity task sees the published objects before it as taken, so objects do not
  * depend on each other.
@@ -167,7 +168,7 @@ static sunup_status report_agreement(struct work *w, bool whole)
     app_beside(w->r, "information, merge", "published objects, same voxels", theirs.merge);
     app_score(w->r, "voxels covered", (double)own.voxels / (double)w->v.voxels, APP_REPORT, 0,
               NULL);
-    return ffn_picture(w->r, &w->v, w->v.size[0] / 2, w->published, w->p.own);
+    return ffn_picture(w->r, &w->v, w->published, w->p.own);
 }
 
 /* Each with its published number of evaluations, ascending. */
@@ -314,6 +315,19 @@ static sunup_status segment(struct work *w)
     return report_agreement(w, *next == n);
 }
 
+/* ---- the scores of training ---- */
+
+static sunup_status published(struct app_run *r)
+{
+    sunup_status status = SUNUP_OK;
+    for (int i = 0; i < sunup_model_parameters(r->model) && status == SUNUP_OK; i++) {
+        sunup_tensor t;
+        status = sunup_model_tensor(r->model, i, &t);
+        if (status == SUNUP_OK) status = ffn_take_weight(r->ctx, &t);
+    }
+    return status == SUNUP_OK ? ffn_score(r) : status;
+}
+
 /* ---- words ---- */
 
 /* "name" or "name:minutes". */
@@ -331,14 +345,15 @@ static bool is(const char *word, const char *name, double *minutes)
 
 sunup_status ffn_task(struct app_run *r, const char *word)
 {
+    if (strcmp(word, "published") == 0) return published(r);
     struct work w = {.r = r};
     double minutes;
     const bool six = strcmp(word, "parity") == 0, all = is(word, "parity", &minutes),
                whole = !all && is(word, "segment", &minutes);
     if (!all && !whole)
         return app_error(r->ctx, SUNUP_E_ARGUMENT,
-                         "ffn has no task '%s'; it has parity, parity:MINUTES, segment and "
-                         "segment:MINUTES",
+                         "ffn has no task '%s'; it has parity, parity:MINUTES, segment, "
+                         "segment:MINUTES and published",
                          word);
     w.until_s = ffn_now_s() + 60 * minutes;
     sunup_status status = start(&w, whole ? "segment.state" : six ? "six.state" : "parity.state");
