@@ -7,7 +7,7 @@ import common
 class Ffn(AppCase):
     app = "ffn"
     small = {"data.train": "{source: ffn, samples: 64, window: 9, step: 2, threshold: 0.01, z_max: 200}",
-             "data.eval": "{source: ffn, samples: 8, window: 9, z_min: 200}",
+             "data.eval": "{source: ffn, samples: 8, window: 9, step: 2, z_min: 200}",
              "model": "net.yaml", "batch": 8, "optimizer.lr": 0.01, "numerics": "exact"}
 
     def setUp(self):
