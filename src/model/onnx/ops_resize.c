@@ -12,7 +12,7 @@
 
 #include "model/onnx/ops.h"
 
-enum { MOST = 1 << 14 }; /* length of an axis that is a matrix */
+enum { MOST = 1 << 22 }; /* numbers of an axis' matrix */
 
 struct resize {
     const char *mode, *coordinate, *nearest;
@@ -26,7 +26,7 @@ struct line {
     double scale, from, to;
 };
 
-static double coordinate(const struct resize *r, const struct line *l, double y)
+static double raw_coordinate(const struct resize *r, const struct line *l, double y)
 {
     const double in = (double)l->in, out = (double)l->out, half = (y + 0.5) / l->scale - 0.5;
     if (strcmp(r->coordinate, "asymmetric") == 0) return y / l->scale;
@@ -39,6 +39,13 @@ static double coordinate(const struct resize *r, const struct line *l, double y)
         return out > 1 ? l->from * (in - 1) + y * (l->to - l->from) * (in - 1) / (out - 1)
                        : 0.5 * (l->from + l->to) * (in - 1);
     return half;
+}
+
+/* Whatever the file says, a number not far from the axis. */
+static double coordinate(const struct resize *r, const struct line *l, double y)
+{
+    const double x = raw_coordinate(r, l, y), far = 4 * (double)l->in + 4;
+    return isnan(x) ? 0 : fmin(fmax(x, -far), far);
 }
 
 static int64_t neighbour(const struct resize *r, double x)
@@ -80,7 +87,7 @@ static sunup_value *by_matrix(struct onnx_call *c, const struct resize *r, const
                               sunup_value *x, int axis)
 {
     const int n = sunup_value_shape(x).n;
-    double *w = l->in <= MOST && l->out <= MOST
+    double *w = l->in <= MOST / l->out
                     ? sunup__arena_alloc(c->b->arena, (size_t)(l->in * l->out + 1) * sizeof *w)
                     : NULL;
     if (!w) {
