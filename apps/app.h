@@ -88,6 +88,24 @@ double app_pearson(int64_t n, const float *y, const float *truth);
 double app_mse(int64_t n, const float *y, const float *truth);
 double app_quantile(int64_t n, double *x, double q); /* sorts x; linear between neighbours */
 
+/* ---- tables ---- */
+
+/* Of the columns of t, f32 [rows][columns], the `keep` of largest variance over the rows with used[row], in their order,
+ * each with mean 0 and deviation 1 over those rows, limited to +-5; a constant one becomes 0. */
+sunup_status app_columns(sunup_context *ctx, sunup_tensor *t, const bool *used, int64_t keep);
+
+/* Who was measured in each row: k levels of 0 .. levels - 1, such as a drug and a cell line behind the drugs. */
+struct app_levels {
+    int64_t rows, levels;
+    int k;
+    const int32_t *level; /* [rows][k] */
+};
+/* The baseline of any table: least squares of y [rows] by a mean and one effect for each level, [levels] and the mean
+ * behind them; 0 for a level that has no row. free(); NULL: no memory. */
+double *app_effects(const struct app_levels *a, const float *y);
+/* y [rows]: what they say of other rows. */
+void app_effects_predict(const struct app_levels *a, const double *effect, float *y);
+
 /* ---- pictures in run_dir ---- */
 
 /* rgb: [height][width][3]; file "event.png". */
