@@ -143,6 +143,21 @@ class Uno(nn.Module):
         return self.top(torch.cat([self.cell(cell), self.drug(drugs).flatten(1)], 1))
 
 
+class Combo(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+        def dense(*sizes):
+            return nn.Sequential(*(m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.ReLU(True))))
+        self.drug, self.line = nn.Embedding(38, 128), nn.Embedding(39, 64)
+        self.pair, self.genes, self.cell = dense(128, 256, 256), dense(942, 64), dense(128, 256, 256)
+        self.top = nn.Sequential(dense(512, 256), nn.Dropout(0.2), dense(256, 256), nn.Linear(256, 1))
+
+    def forward(self, drugs, cell, expression):
+        line = torch.cat([self.line(cell).flatten(1), self.genes(expression)], 1)
+        return 5 + 20 * self.top(torch.cat([self.pair(self.drug(drugs)).sum(1), self.cell(line)], 1))
+
+
 class Layer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -241,6 +256,8 @@ networks = {
     "nt3": (nt3, lambda: ((torch.randn(4, 1, 60483),), classes(4, 2)), cross_entropy, sgd),
     "gw": (gw, lambda: ((torch.randn(64, 1, 2048),), classes(64, 2)), cross_entropy, adam),
     "uno": (Uno, lambda: ((torch.randn(512, 942), torch.randn(512, 2, 5270)), torch.randn(512, 1)), F.mse_loss, adam),
+    "combo": (Combo, lambda: ((classes(256, 38, 2), classes(256, 39, 1), torch.randn(256, 942)), torch.randn(256, 1)),
+              F.mse_loss, adamw),
     "transformer": (transformer, lambda: ((classes(16, 1000, 256),), classes(16, 1000, 256)),
                     lambda y, t: F.cross_entropy(y.flatten(0, 1), t.flatten()), adamw),
     "phi4": (Phi4, lambda: ((torch.randn(128, 1, 8, 8),), torch.zeros(128)), lambda log_w, _: -log_w.mean(), adam),
