@@ -162,10 +162,10 @@ static sunup_status report_agreement(struct work *w, bool whole)
     app_score(w->r, "adapted Rand error", own.rand_error, whole ? APP_AT_MOST : APP_REPORT, 0.06,
               whole ? "covered voxels" : "covered voxels; not all objects are grown");
     app_beside(w->r, "adapted Rand error", "published objects, same voxels", theirs.rand_error);
-    app_score(w->r, "information, split", own.split, APP_REPORT, 0, "bits");
-    app_beside(w->r, "information, split", "published objects, same voxels", theirs.split);
-    app_score(w->r, "information, merge", own.merge, APP_REPORT, 0, "bits");
-    app_beside(w->r, "information, merge", "published objects, same voxels", theirs.merge);
+    app_score(w->r, "information split", own.split, APP_REPORT, 0, "bits");
+    app_beside(w->r, "information split", "published objects, same voxels", theirs.split);
+    app_score(w->r, "information merge", own.merge, APP_REPORT, 0, "bits");
+    app_beside(w->r, "information merge", "published objects, same voxels", theirs.merge);
     app_score(w->r, "voxels covered", (double)own.voxels / (double)w->v.voxels, APP_REPORT, 0,
               NULL);
     return ffn_picture(w->r, &w->v, w->published, w->p.own);
