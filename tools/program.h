@@ -96,9 +96,12 @@ struct run_file {
     double timeout_s, bucket_bytes;
 };
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);
+/* run_open.c */
 sunup_status run_file_data(struct command *c, const struct run_file *r, const struct field_list *list,
                            sunup_data **data);
 sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model);
+/* The name of an app's network or one of the zoo; NULL: model is a file's. */
+const char *run_file_named(const char *model);
 /* A run file, or a network's own file: then only the model of *r is set. */
 sunup_status run_file_or_network(struct command *c, const char *path, struct run_file *r);
 /* An ONNX file brings its weights; they serve while the run has no folder yet. */

@@ -1,7 +1,8 @@
 /* run_file.c - a run as its YAML file and --set describe it.
  *
  * One table of keys (run_keys) drives reading, --set, error suggestions and `sunup config`; a key is a dotted path and
- * a place in struct run_file. The data's fields have a table of their own. Paths in the file are relative to it.
+ * a place in struct run_file. The data's fields have a table of their own. Paths in the file are relative to it. What
+ * the run names is opened by run_open.c.
  */
 #include "program.h"
 
@@ -449,69 +450,6 @@ void run_file_end(struct run_file *r)
     sunup__arena_end(&r->arena);
 }
 
-sunup_status run_file_data(struct command *c, const struct run_file *r, const struct field_list *list,
-                           sunup_data **data)
-{
-    *data = NULL;
-    if (list->source != NULL)
-        return app_open_source(c->ctx, list->source, list->source == r->train.source, r->o.seed,
-                               data);
-    return list->n > 0 ? sunup_data_open(c->ctx, list->n, list->fields, data) : SUNUP_OK;
-}
-
-static const char *last_part(const char *model)
-{
-    const char *slash = strrchr(model, '/');
-    return slash != NULL ? slash + 1 : model;
-}
-
-/* A word that is no file may be the name of an app that builds its network in C, or of a network of the zoo. */
-static const struct app *builder(const char *model)
-{
-    char name[64];
-    (void)snprintf(name, sizeof name, "%s", last_part(model));
-    name[strcspn(name, "-")] = '\0';
-    const struct app *a = app_find(name);
-    return a != NULL && a->build != NULL && !sunup__file_exists(model) ? a : NULL;
-}
-
-/* "lite" of "jets-lite", "" of "jets". */
-static char *variant(char *model)
-{
-    char *dash = strrchr(model, '/');
-    dash = strchr(dash != NULL ? dash : model, '-');
-    return dash != NULL ? dash + 1 : model + strlen(model);
-}
-
-static bool in_zoo(const char *model)
-{
-    return sunup__zoo_has(last_part(model)) && !sunup__file_exists(model);
-}
-
-static sunup_status make_model(struct command *c, struct run_file *r, sunup_model **model)
-{
-    const struct app *a = builder(r->model);
-    struct app_network *net = &r->network;
-    net->ctx = c->ctx;
-    net->variant = variant(r->model);
-    if (a != NULL) return sunup_model_create(c->ctx, a->build, net, r->o.seed, model);
-    if (in_zoo(r->model))
-        return sunup_model_zoo(c->ctx, last_part(r->model), net->input, net->classes, r->o.seed,
-                               model);
-    CHECK(net->input.n == 0 && net->classes == 0, c->ctx, E_ARGUMENT,
-          "%s: model.input and model.classes belong to a network by name, but '%s' is none",
-          r->path, r->model);
-    struct onnx_options o = r->onnx;
-    o.train_bn = o.train_bn || c->train_bn;
-    return sunup__model_load(c->ctx, r->model, o, r->o.seed, model);
-}
-
-sunup_status run_file_model(struct command *c, struct run_file *r, sunup_model **model)
-{
-    TRY(make_model(c, r, model));
-    return r->weights != NULL ? sunup_model_load_weights(*model, r->weights) : SUNUP_OK;
-}
-
 /* ----------------------------------------------------------------- print --- */
 
 static void print_reals(FILE *to, const double *x, int n)
@@ -543,8 +481,8 @@ static void print_value(FILE *to, const char *indent, const struct key *k, const
         break;
     case PATH: { /* absolute, so that the printed run works from anywhere */
         char *full = realpath(text, NULL);
-        const bool known = builder(text) != NULL || in_zoo(text);
-        (void)fprintf(to, "'%s'\n", known ? last_part(text) : full != NULL ? full : text);
+        const char *name = run_file_named(text);
+        (void)fprintf(to, "'%s'\n", name != NULL ? name : full != NULL ? full : text);
         free(full);
         break;
     }
