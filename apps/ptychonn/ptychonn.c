@@ -391,11 +391,11 @@ static sunup_status score(struct app_run *r)
     for (int k = 0; k < 2; k++) e.mean[k] = m.of[k] / m.pixels;
     if (status == SUNUP_OK) status = measure(r, &e);
     if (status == SUNUP_OK) {
-        app_score(r, "amplitude, mean absolute error", e.network[0] / e.pixels, APP_AT_MOST, 0.06,
-                  "of patterns whose place was never seen");
-        app_beside(r, "amplitude, mean absolute error", "the mean of the training labels", e.constant[0] / e.pixels);
-        app_score(r, "phase, mean absolute error", e.network[1] / e.pixels, APP_AT_MOST, 0.25, "radians");
-        app_beside(r, "phase, mean absolute error", "the mean of the training labels", e.constant[1] / e.pixels);
+        app_score(r, "amplitude error", e.network[0] / e.pixels, APP_AT_MOST, 0.06,
+                  "mean absolute, of patterns whose place was never seen");
+        app_beside(r, "amplitude error", "the mean of the training labels", e.constant[0] / e.pixels);
+        app_score(r, "phase error", e.network[1] / e.pixels, APP_AT_MOST, 0.25, "mean absolute, radians");
+        app_beside(r, "phase error", "the mean of the training labels", e.constant[1] / e.pixels);
         app_score(r, "test patterns", e.pixels / PIXELS, APP_REPORT, 0, NULL);
     }
     free(e.canvas.sum);
