@@ -233,7 +233,7 @@ static sunup_status draw(const struct app_run *r, const struct rows *a)
     const int64_t step = (a->n + MOST - 1) / MOST;
     int n = 0;
     for (int64_t i = 0; i < a->n && n < MOST; i += step) {
-        if (!(fabs((double)a->truth[i]) < 100)) continue;
+        if (!(fabs((double)a->truth[i]) < 100 && fabs((double)a->said[i]) < 100)) continue;
         x[n] = (double)a->truth[i];
         y[n++] = (double)a->said[i];
     }

@@ -198,22 +198,21 @@ static void score_split(struct app_run *r, const struct rows *train, const struc
 
 /* ---- the picture: predicted against measured, pairs on the left ---- */
 
-enum { SIDE = 320, GAP = 16 };
+enum { BINS = 80, PIXELS = 4, SIDE = BINS * PIXELS, GAP = 16 };
 
 static void panel(const struct rows *a, double low, double high, int left, uint8_t *rgb)
 {
-    static double count[SIDE][SIDE];
-    memset(count, 0, sizeof count);
+    double count[BINS][BINS] = {{0}};
     double most = 1;
     for (int64_t i = 0; i < a->n; i++) {
         const double u = ((double)a->truth[i] - low) / (high - low), v = ((double)a->said[i] - low) / (high - low);
         if (!(u >= 0 && u < 1 && v >= 0 && v < 1)) continue;
-        const double n = ++count[SIDE - 1 - (int)(v * SIDE)][(int)(u * SIDE)];
+        const double n = ++count[BINS - 1 - (int)(v * BINS)][(int)(u * BINS)];
         most = fmax(most, n);
     }
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < SIDE; x++) {
-            const double t = log1p(count[y][x]) / log1p(most); /* white, blue, black */
+            const double t = log1p(count[y / PIXELS][x / PIXELS]) / log1p(most); /* white, blue, black */
             uint8_t *p = rgb + 3 * (y * (2 * SIDE + GAP) + left + x);
             p[0] = (uint8_t)(255 * pow(1 - t, 1.5));
             p[1] = (uint8_t)(255 * pow(1 - t, 1.1));
