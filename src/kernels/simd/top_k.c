@@ -80,9 +80,19 @@ static void choose(struct room *r, int64_t n, int64_t before, int64_t from, int6
     memcpy(r->place_of, places, (size_t)k * sizeof *places);
 }
 
+/* What is best put in order as it comes: few numbers, or many of them taken. */
+static bool is_small(int64_t n, int64_t k)
+{
+    return n <= BLOCK / 2 || 4 * k > n;
+}
+
 static void top_k(bool largest, int64_t rows, int64_t n, int64_t k, const float *x, int32_t *index)
 {
     struct room r;
+    if (is_small(n, k)) {
+        ref_top_k_f32(largest, rows, n, k, x, index);
+        return;
+    }
     for (int64_t row = 0; row < rows; row++, x += n, index += k) {
         int64_t kept = 0;
         for (int64_t from = 0; from < n;) {
