@@ -1,5 +1,6 @@
 /* kernels_test.c - every leaf passes its check at every level of this processor; the check itself
- * finds each kind of defect that it claims to find; levels can be named and refused.
+ * finds each kind of defect that it claims to find; levels can be named and refused. Whatever SUNUP_ISA
+ * says, this test goes through the levels itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -259,7 +259,7 @@ static void check_problem(sunup_context *ctx, const struct sizes *s, const char 
 static void check_list(sunup_numerics numerics, const struct sizes *list, size_t n,
                        const char *kind, const char *no)
 {
-    unsetenv("SUNUP_ISA"); /* these tests go through the levels themselves */
+    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
     for (int i = 1; sunup__isa_name(i); i++) {
         if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
         sunup_context_options o = sunup_context_defaults();
