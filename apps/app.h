@@ -111,8 +111,8 @@ void app_effects_predict(const struct app_levels *a, const double *effect, float
 /* rgb: [height][width][3]; file "event.png". */
 sunup_status app_png(const struct app_run *r, const char *file, int64_t height, int64_t width,
                      const uint8_t *rgb);
-/* Curves, points or bars over common axes as SVG, "roc.svg". */
-enum app_mark { APP_LINE, APP_POINTS, APP_BARS };
+/* Curves or points over common axes as SVG, "roc.svg". */
+enum app_mark { APP_LINE, APP_POINTS };
 struct app_series {
     const char *name;
     enum app_mark mark;
@@ -123,7 +123,6 @@ struct app_plot {
     const char *title, *x_label, *y_label;
     int n;
     const struct app_series *series;
-    bool log_y;
     double mark_x; /* NaN: none; else a vertical line: an event's time */
 };
 sunup_status app_svg(const struct app_run *r, const char *file, const struct app_plot *plot);

@@ -72,27 +72,19 @@ enum { WIDTH = 640, HEIGHT = 400, LEFT = 64, RIGHT = 16, TOP = 36, BOTTOM = 48 }
 struct axis {
     double low, high;
     int from, to; /* pixels */
-    bool log;
 };
 
 static double place(const struct axis *a, double x)
 {
-    const double v = a->log ? log10(x) : x;
-    return a->from + (a->to - a->from) * (v - a->low) / (a->high - a->low);
-}
-
-static bool shows(const struct axis *a, double x)
-{
-    return isfinite(x) && (!a->log || x > 0);
+    return a->from + (a->to - a->from) * (x - a->low) / (a->high - a->low);
 }
 
 static void widen(struct axis *a, int64_t n, const double *x)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (!shows(a, x[i])) continue;
-        const double v = a->log ? log10(x[i]) : x[i];
-        a->low = fmin(a->low, v);
-        a->high = fmax(a->high, v);
+        if (!isfinite(x[i])) continue;
+        a->low = fmin(a->low, x[i]);
+        a->high = fmax(a->high, x[i]);
     }
 }
 
@@ -107,15 +99,14 @@ static double step_of(const struct axis *a)
 {
     const double rough = (a->high - a->low) / 5, power = pow(10, floor(log10(rough)));
     const double by = rough / power;
-    const double step = power * (by < 1.5 ? 1 : by < 3.5 ? 2 : by < 7.5 ? 5 : 10);
-    return a->log ? fmax(1, round(step)) : step;
+    return power * (by < 1.5 ? 1 : by < 3.5 ? 2 : by < 7.5 ? 5 : 10);
 }
 
 static void ticks(struct text *t, const struct axis *a, bool horizontal)
 {
     const double step = step_of(a);
     for (double v = ceil(a->low / step) * step; v <= a->high + 1e-9 * step; v += step) {
-        const double x = a->log ? pow(10, v) : (fabs(v) < 1e-9 * step ? 0 : v);
+        const double x = fabs(v) < 1e-9 * step ? 0 : v;
         const double p = place(a, x);
         if (horizontal)
             sunup__text(t,
@@ -138,25 +129,19 @@ static void draw_line(struct text *t, const struct app_series *s, const struct a
     char move = 'M';
     sunup__text(t, "<path fill=\"none\" stroke-width=\"1.6\" d=\"");
     for (int64_t i = 0; i < s->n; i++) {
-        const bool good = shows(&a[0], s->x[i]) && shows(&a[1], s->y[i]);
+        const bool good = isfinite(s->x[i]) && isfinite(s->y[i]);
         if (good) sunup__text(t, "%c%.1f %.1f", move, place(&a[0], s->x[i]), place(&a[1], s->y[i]));
         move = good ? 'L' : 'M';
     }
     sunup__text(t, "\"/>\n");
 }
 
-static void draw_marks(struct text *t, const struct app_series *s, const struct axis a[2])
+static void draw_points(struct text *t, const struct app_series *s, const struct axis a[2])
 {
-    const double wide = s->n > 1 ? fabs(place(&a[0], s->x[1]) - place(&a[0], s->x[0])) : 8;
-    for (int64_t i = 0; i < s->n; i++) {
-        if (!shows(&a[0], s->x[i]) || !shows(&a[1], s->y[i])) continue;
-        const double x = place(&a[0], s->x[i]), y = place(&a[1], s->y[i]);
-        if (s->mark == APP_POINTS)
-            sunup__text(t, "<circle r=\"2\" stroke=\"none\" cx=\"%.1f\" cy=\"%.1f\"/>\n", x, y);
-        else
-            sunup__text(t, "<path stroke=\"none\" fill-opacity=\"0.6\" d=\"M%.1f %dV%.1fH%.1fV%dz\"/>\n",
-                        x - wide / 2, HEIGHT - BOTTOM, y, x + wide / 2, HEIGHT - BOTTOM);
-    }
+    for (int64_t i = 0; i < s->n; i++)
+        if (isfinite(s->x[i]) && isfinite(s->y[i]))
+            sunup__text(t, "<circle r=\"2\" stroke=\"none\" cx=\"%.1f\" cy=\"%.1f\"/>\n",
+                        place(&a[0], s->x[i]), place(&a[1], s->y[i]));
 }
 
 static void draw_series(struct text *t, const struct app_plot *p, int i, const struct axis a[2])
@@ -166,7 +151,7 @@ static void draw_series(struct text *t, const struct app_plot *p, int i, const s
     if (s->mark == APP_LINE)
         draw_line(t, s, a);
     else
-        draw_marks(t, s, a);
+        draw_points(t, s, a);
     if (s->name != NULL)
         sunup__text(t, "<text stroke=\"none\" x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>",
                     WIDTH - RIGHT - 6, TOP + 16 * (i + 1), s->name);
@@ -175,12 +160,11 @@ static void draw_series(struct text *t, const struct app_plot *p, int i, const s
 
 static void draw(struct text *t, const struct app_plot *p)
 {
-    struct axis a[2] = {{INFINITY, -INFINITY, LEFT, WIDTH - RIGHT, false},
-                        {INFINITY, -INFINITY, HEIGHT - BOTTOM, TOP, p->log_y}};
+    struct axis a[2] = {{INFINITY, -INFINITY, LEFT, WIDTH - RIGHT},
+                        {INFINITY, -INFINITY, HEIGHT - BOTTOM, TOP}};
     for (int i = 0; i < p->n; i++) {
         widen(&a[0], p->series[i].n, p->series[i].x);
         widen(&a[1], p->series[i].n, p->series[i].y);
-        if (p->series[i].mark == APP_BARS && !p->log_y) a[1].low = fmin(a[1].low, 0);
     }
     settle(&a[0]);
     settle(&a[1]);
@@ -192,7 +176,7 @@ static void draw(struct text *t, const struct app_plot *p)
     ticks(t, &a[0], true);
     ticks(t, &a[1], false);
     for (int i = 0; i < p->n; i++) draw_series(t, p, i, a);
-    if (shows(&a[0], p->mark_x))
+    if (isfinite(p->mark_x))
         sunup__text(t, "<path stroke=\"#000\" stroke-dasharray=\"4 3\" d=\"M%.1f %dV%d\"/>\n",
                     place(&a[0], p->mark_x), TOP, HEIGHT - BOTTOM);
     sunup__text(t,

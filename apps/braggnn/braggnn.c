@@ -117,7 +117,7 @@ static sunup_status draw(const struct app_run *r, const struct distances *d)
     }
     for (int b = 0; b < BINS; b++) x[b] = (b + 0.5) / BINS;
     const struct app_plot plot = {"Distance of the found from the true position", "pixels", "density",
-                                  WAYS, series, false, NAN};
+                                  WAYS, series, NAN};
     return app_svg(r, "residuals.svg", &plot);
 }
 

@@ -240,7 +240,7 @@ static sunup_status draw(const struct app_run *r, const struct rows *a)
     const double ends[2] = {-60, 100};
     const struct app_series series[2] = {{"held-out pair of drugs on a line", APP_POINTS, n, x, y},
                                          {"said = measured", APP_LINE, 2, ends, ends}};
-    const struct app_plot plot = {"Synergy of two drugs (Loewe)", "measured", "said", 2, series, false, NAN};
+    const struct app_plot plot = {"Synergy of two drugs (Loewe)", "measured", "said", 2, series, NAN};
     return app_svg(r, "synergy.svg", &plot);
 }
 

@@ -213,7 +213,6 @@ static sunup_status draw_strain(const struct app_run *r, const struct windows *w
                                   "standard deviations (L1: 10 lower)",
                                   DETECTORS,
                                   series,
-                                  false,
                                   0};
     const sunup_status status = app_svg(r, "strain.svg", &plot);
     free(x);
@@ -233,7 +232,6 @@ static sunup_status draw_logits(const struct app_run *r, const double *logit)
                                   "logit",
                                   DETECTORS,
                                   series,
-                                  false,
                                   0};
     return app_svg(r, "logit.svg", &plot);
 }

@@ -112,7 +112,7 @@ static sunup_status draw(const struct app_run *r, const struct tally *t)
     for (int i = 0; i < 3; i++)
         series[i] = (struct app_series){names[i], APP_LINE, roc(t, scores[i], POINTS, x[i], y[i]), x[i], y[i]};
     const struct app_plot plot = {"Quark or gluon: receiver operating characteristic", "gluon jets taken for quarks",
-                                  "quark jets found", 3, series, false, NAN};
+                                  "quark jets found", 3, series, NAN};
     return app_svg(r, "roc.svg", &plot);
 }
 

@@ -253,7 +253,6 @@ static sunup_status draw_training(const struct app_run *r, struct drawn *d)
                                       "part of the samples",
                                       2,
                                       series,
-                                      false,
                                       NAN};
         if (status == SUNUP_OK && c->n > 1) status = app_svg(r, "training.svg", &plot);
     }

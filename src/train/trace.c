@@ -178,7 +178,7 @@ static sunup_status write_own(const sunup_trainer *t, const char *path)
     return close_file(t, f, path);
 }
 
-/* Beside run_dir/trace.json. NULL: no memory. */
+/* Beside run_dir/trace.json until all are put together. */
 static char *path_of(const sunup_trainer *t, int rank, char *room, size_t bytes)
 {
     (void)snprintf(room, bytes, "%s/trace/rank-%05d.json", t->o.run_dir, rank);
