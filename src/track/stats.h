@@ -1,0 +1,55 @@
+/* stats.h - the statistics of the tracker, each checked against SciPy's results (tests/golden/track).
+ *
+ * Samples are left as they are given. Two-sided p-values unless said otherwise. Nothing is random: what is drawn comes
+ * from counter-based numbers with a fixed key, so the same data give the same verdict. NaN where a result has no
+ * meaning (no samples, no variance); callers treat NaN as "nothing found".
+ */
+#ifndef SUNUP_TRACK_STATS_H
+#define SUNUP_TRACK_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+double sunup__median(const double *x, int n);
+double sunup__quantile(const double *x, int n, double p); /* linear between order statistics */
+double sunup__mad(const double *x, int n); /* median of |x - median|, without any factor */
+
+/* Distribution functions and their inverses. */
+double sunup__incomplete_beta(double a, double b, double x);
+double sunup__beta_quantile(double a, double b, double p);
+double sunup__gamma_quantile(double shape, double p); /* of scale 1 */
+double sunup__student_cdf(double t, double df);
+double sunup__student_quantile(double p, double df);
+
+/* Mean of x other than 0 by changing signs: all 2^n of them up to n = 16, else 65,536 drawn ones. Statistic: |mean|. */
+double sunup__sign_flip_p(const double *x, int n);
+/* Centre of x (median of the averages of all pairs, Hodges and Lehmann 1963), and the interval of Wilcoxon's signed
+ * ranks that holds it with `confidence` at least; n beyond 400 uses every k-th sample. */
+struct track_centre {
+    double centre, low, high;
+};
+struct track_centre sunup__hodges_lehmann(const double *x, int n, double confidence);
+/* Welch's t-test, and that with equal variances. */
+double sunup__welch_p(const double *x, int n, const double *y, int m);
+double sunup__student_p(const double *x, int n, const double *y, int m);
+double sunup__mann_whitney_p(const double *x, int n, const double *y, int m); /* normal, tie-corrected */
+/* Did the spread change? Ratio of MADs under permutation of the deviations from each side's median. */
+double sunup__spread_p(const double *x, int n, const double *y, int m, double *ratio);
+/* k of n against j of m (Fisher's exact test): failures that became more or fewer. */
+double sunup__fisher_p(int64_t k, int64_t n, int64_t j, int64_t m);
+
+struct track_interval {
+    double low, high;
+};
+/* A rate of k in n: Beta(k + 1/2, n - k + 1/2) (Jeffreys); 0 of n begins at 0, n of n ends at 1. */
+struct track_interval sunup__rate_interval(int64_t k, int64_t n, double confidence);
+/* Events a unit of exposure, exact (Garwood 1936). */
+struct track_interval sunup__poisson_interval(int64_t k, double exposure, double confidence);
+/* Where one more of the normal population of x falls with `confidence`: a band of losses over seeds. */
+struct track_interval sunup__prediction_interval(const double *x, int n, double confidence);
+
+/* Which of the p-values are found at this rate of false ones among the found (Benjamini and Hochberg 1995). NaN never
+ * is. Returns how many. found may be NULL. */
+int sunup__benjamini_hochberg(const double *p, int n, double rate, bool *found);
+
+#endif
