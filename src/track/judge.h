@@ -1,11 +1,15 @@
 /* judge.h - what is worth a person's time: the findings of a history, by three gates and by outcomes.
  *
- * 1. counts and words: the newest value against the one before it in its series; a change is a fact.
+ * 1. counts and words: each value against the one before it in its series; a change is a fact. It is for the worse if
+ *    the count grew where less is better, or if something changed although the commit did not.
  * 2. pairs: sign-flip test over the logarithms of candidate / baseline, |effect| > least, Benjamini-Hochberg over all
- *    pairs of the run, and the second look must find the same again.
- * 3. points: changes in the long series, of values as the canary's pace would have them.
- * Beside them: outcomes that failed or came back, failure rates that changed, spreads that changed.
- * A finding is new if it concerns the newest run of its machine, else it is history.
+ *    pairs of the run, and the second look must find the same again (pairs.h).
+ * 3. points: changes in the long series, of values as the canary's pace would have them (points.h).
+ * Beside them: spreads that changed, within runs and between them; outcomes that failed or came back, cases that are
+ * no longer measured, failure rates that changed.
+ *
+ * A finding is new if it concerns the newest run of its suite on its machine (a point: if it was not found without that
+ * run), else it is history.
  */
 #ifndef SUNUP_TRACK_JUDGE_H
 #define SUNUP_TRACK_JUDGE_H
@@ -37,21 +41,23 @@ struct track_finding {
     int run, before;                   /* runs of the history; before -1: none */
     double from, to;                   /* values; of pairs 1 and the ratio */
     double change;                     /* to / from - 1 */
-    struct { double low, high; } interval; /* of change; NaN: none */
-    double p;                          /* NaN: a fact */
-    const struct track_row *row;       /* at `run`: message, what moved ... */
-    const char *text;                  /* one sentence, "time of lenet grew by 5.1 % (4.8 .. 5.4 %)" */
+    struct {
+        double low, high;
+    } interval;                  /* of change; NaN: none */
+    double p;                    /* NaN: a fact */
+    const struct track_row *row; /* at `run`: message, what moved ... */
+    const char *text;            /* one sentence: "models lenet: time grew by 5.1 % ..." */
 };
 
 struct track_verdict {
     struct arena arena;
     struct track_table table, outcomes;
-    int n, n_new_worse;
+    int n, n_new, n_new_worse;
     struct track_finding *findings; /* new before old, worse before better, then larger changes first */
 };
 
 struct track_judge_options sunup__track_judge_defaults(void);
-sunup_status sunup__track_judge(sunup_context *ctx, const struct track_history *h,
+sunup_status sunup__track_judge(sunup_context *ctx, struct track_history *h,
                                 const struct track_judge_options *o, struct track_verdict *v);
 void sunup__track_verdict_end(struct track_verdict *v);
 const char *sunup__track_gate_name(enum track_gate g);

@@ -28,11 +28,11 @@ struct track_table {
     struct track_series *series; /* in order of suite, case, quantity, engine, source, ranks, machine */
 };
 
-/* All kinds but outcomes. */
-sunup_status sunup__track_tabulate(sunup_context *ctx, const struct track_history *h,
+/* All kinds but outcomes. The names of machines are kept in the history. */
+sunup_status sunup__track_tabulate(sunup_context *ctx, struct track_history *h,
                                    struct track_table *t);
 /* Where each case's outcomes stand: as above, of rows of kind TRACK_OUTCOME. value: 1 failed, 0 not. */
-sunup_status sunup__track_outcomes(sunup_context *ctx, const struct track_history *h,
+sunup_status sunup__track_outcomes(sunup_context *ctx, struct track_history *h,
                                    struct track_table *t);
 void sunup__track_table_end(struct track_table *t);
 
