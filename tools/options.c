@@ -60,6 +60,16 @@ static const struct option options[] = {
     {"modes", "LIST", "of PyTorch, to race against: eager,channels_last,compile", TEXT, AT(modes)},
     {"csv", "FILE", "write the rows, one line for each way of each; of an app: append its scores", TEXT,
      AT(csv)},
+    {"history", "FOLDER", "where the records are; default: track", TEXT, AT(history)},
+    {"suites", "FOLDER", "the cases to measure; default: bench/suites", TEXT, AT(suites)},
+    {"baseline", "PROGRAM", "the sunup to compare with", TEXT, AT(baseline)},
+    {"candidate", "PROGRAM", "the sunup to measure; default: this one", TEXT, AT(candidate)},
+    {"pairs", "N", "processes of each side; default: as many as the test needs", COUNT, AT(pairs)},
+    {"format", "NAME", "of the files; default: recognised by their content", TEXT, AT(format)},
+    {"columns", "MAP", "what the columns of a CSV file are", TEXT, AT(columns)},
+    {"source", "WORD", "whose results they are; default: vendor", TEXT, AT(source)},
+    {"build", "COMMAND", "builds a commit in its folder", TEXT, AT(build)},
+    {"program", "PATH", "the sunup that this leaves there; default: build/sunup", TEXT, AT(program)},
     {"html", "FILE", "draw the kernels under their roofline", TEXT, AT(html)},
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };

@@ -1,7 +1,7 @@
 /* program.h - what the verbs share: options, the context, tables on a terminal, exit status.
  *
  * A verb is a file with one function; its row in program.c gives name, operands and help. Exit status: 0 ok, 1 error,
- * 2 usage, 124 a rank was lost or disagrees, 128+n stopped by signal n.
+ * 2 usage, 3 the tracker found that something got worse, 124 a rank was lost or disagrees, 128+n stopped by signal n.
  */
 #ifndef SUNUP_PROGRAM_H
 #define SUNUP_PROGRAM_H
@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_LOST = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
+enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_WORSE = 3, EXIT_LOST = 124, MAX_SET = 64, MAX_OPERANDS = 64 };
 
 /* An option whose value may be left out: NULL. */
 struct optional {
@@ -39,7 +39,9 @@ struct command {
     const char *weights, *task, *input, *output, *tuning, *csv, *html, *modes, *node;
     const char *from, *to;              /* whose order of axes the weights have */
     const char *time, *account, *queue; /* as the scheduler reads them */
-    int64_t batch, ranks, steps, repeats, nodes, ranks_per_node, restarts;
+    const char *history, *suites, *baseline, *candidate, *build, *program; /* of the tracker */
+    const char *format, *columns, *source;                                 /* of what it imports */
+    int64_t batch, ranks, steps, repeats, nodes, ranks_per_node, restarts, pairs;
     double seconds, start_s; /* start_s: clock at the program's start */
     double timeout_s;        /* of the ranks; 0: there is one */
     sunup_context *ctx;

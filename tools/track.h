@@ -8,7 +8,9 @@
  * track_compare.c  baseline and candidate in turns
  * track_selftest.c how often this machine cries wolf, and what it can see
  * track_bisect.c   the commit that did it
- * track_weekly.c   all of it in order, for cron and pipelines
+ * track_weekly.c   all of it in order, for cron and pipelines; the pinned baseline
+ * track_band.c     the losses of many seeds
+ * track_query.c    the history in SQL
  */
 #ifndef SUNUP_TRACK_TOOL_H
 #define SUNUP_TRACK_TOOL_H
@@ -75,7 +77,23 @@ sunup_status track_compare(struct command *c, const char *baseline, const char *
                            const struct track_cases *cases, struct track_history *h,
                            struct track_run *run);
 
+/* The parts of the verb: each returns the exit status. */
+int track_report(struct command *c);
 int track_selftest(struct command *c);
 int track_bisect(struct command *c);
 int track_weekly(struct command *c);
+int track_band(struct command *c);
+int track_query(struct command *c);
+int track_pin(struct command *c);
+
+/* track.c, for the other parts. */
+const char *track_folder(const struct command *c); /* of the history */
+const char *track_suites(const struct command *c);
+/* A run of now with its facts, in h. */
+sunup_status track_begin(struct command *c, struct track_history *h, struct track_run **run);
+int track_failures(const struct track_run *run); /* outcomes that failed */
+void track_show(const struct command *c, const struct track_history *h, const struct track_verdict *v);
+/* The exit status: of an error, or EXIT_WORSE if anything is. */
+int track_done(struct command *c, sunup_status status, int worse);
+
 #endif
