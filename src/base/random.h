@@ -16,7 +16,8 @@ enum random_purpose {
     RANDOM_AUGMENT,
     RANDOM_TEST,
     RANDOM_USER,
-    RANDOM_VALUE
+    RANDOM_VALUE,
+    RANDOM_TRACK
 };
 
 /* key of a stream: what stays the same while i runs */

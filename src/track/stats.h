@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The power of two that brings the largest |x| into [1/2, 1): times it, squares and sums of x neither overflow nor vanish
+ * and no digit changes. NaN if a sample is not finite. */
+double sunup__unit_scale(const double *x, int n);
+
 double sunup__median(const double *x, int n);
 double sunup__quantile(const double *x, int n, double p); /* linear between order statistics */
 double sunup__mad(const double *x, int n); /* median of |x - median|, without any factor */
