@@ -3,10 +3,10 @@
  *
  * Both tails are kept apart, so that a p-value of 1e-200 has as many right digits as one of 0.1. Terms are written as
  * deviances from the mean with Stirling's error (Loader, "Fast and accurate computation of binomial probabilities",
- * 2000): differences of large logarithms of gamma would lose the digits. Continued fractions: DLMF 8.17.22 and 8.9.2
- * by Lentz's method. Inverses: Newton on the logarithm of the smaller tail over the logit (beta) or logarithm (gamma)
- * of x, where it is concave, so that every start converges. Cost: about sqrt(max(a, b)) terms a value, 5 to 10 values an
- * inverse.
+ * 2000): differences of large logarithms of gamma would lose the digits. Continued fractions (DLMF 8.17.22, 8.9.2) by
+ * Lentz's method. Inverses: Newton on the logarithm of the smaller tail over the logit (beta) or logarithm (gamma)
+ * of x, where it is concave, so that every start converges. Cost: about sqrt(max(a, b)) terms a value, 5 to 10 values
+ * an inverse.
  */
 #include <math.h>
 
@@ -62,18 +62,21 @@ static bool fraction_add(struct fraction *f, double a, double b)
 static double beta_term(double a, double b, double x, double y)
 {
     const double n = a + b;
-    return sqrt(a / n * b / TWO_PI) * exp(stirling_error(n) - stirling_error(a) - stirling_error(b) -
-                                          deviance(a, n * x) - deviance(b, n * y));
+    return sqrt(a / n * b / TWO_PI) *
+           exp(stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * x) -
+               deviance(b, n * y));
 }
 
-/* x below (a + 1) / (a + b + 2) */
-static double beta_fraction(double a, double b, double x)
+/* x below (a + 1) / (a + b + 2). The even part of the fraction: y = 1 - x enters as such, so that nothing cancels
+ * where a is large and x near 1 (DiDonato and Morris, ACM TOMS 18, 1992). */
+static double beta_fraction(double a, double b, double x, double y)
 {
-    struct fraction f = fraction_begin(1);
-    for (int m = 0; m < MOST_TERMS; m++) {
-        const double k = a + 2.0 * m;
-        if (m > 0 && fraction_add(&f, m * (b - m) / (k - 1) * (x / k), 1)) break;
-        if (fraction_add(&f, -(a + m) / k * ((a + b + m) / (k + 1)) * x, 1)) break;
+    const double ahead = a * y - b * x + 1;
+    struct fraction f = fraction_begin(a * ahead / (a + 1));
+    for (int m = 1; m < MOST_TERMS; m++) {
+        const double k = a + 2.0 * m, over = m * (b - m) * x / (k - 1);
+        const double up = (a + m - 1) * ((a + b + m - 1) / (k - 1)) * x * over;
+        if (fraction_add(&f, up, m + over + (a + m) / (k + 1) * (ahead + m * (1 + y)))) break;
     }
     return 1 / f.value;
 }
@@ -82,10 +85,10 @@ static struct tails beta_tails(double a, double b, double x, double y)
 {
     const double term = beta_term(a, b, x, y);
     if (x < (a + 1) / (a + b + 2)) {
-        const double lower = term / a * beta_fraction(a, b, x);
+        const double lower = term * beta_fraction(a, b, x, y);
         return (struct tails){lower, 1 - lower};
     }
-    const double upper = term / b * beta_fraction(b, a, y);
+    const double upper = term * beta_fraction(b, a, y, x);
     return (struct tails){1 - upper, upper};
 }
 
@@ -95,7 +98,7 @@ double sunup__incomplete_beta(double a, double b, double x)
     return x == 0 || x == 1 ? x : beta_tails(a, b, x, 1 - x).lower;
 }
 
-/* One step of Newton's method towards log(tail) = log(p); where the tail is nothing, half of the last step goes back. */
+/* One step of Newton's method towards log(tail) = log(p); where the tail is nothing, half of the last one is undone. */
 static bool newton(double *z, double *last, double tail, double density, double p)
 {
     if (!(tail > 0 && density > 0)) {
@@ -204,7 +207,8 @@ double sunup__student_quantile(double p, double df)
 
 struct track_interval sunup__rate_interval(int64_t k, int64_t n, double confidence)
 {
-    if (k < 0 || k > n || !(confidence > 0 && confidence < 1)) return (struct track_interval){NAN, NAN};
+    if (k < 0 || k > n || !(confidence > 0 && confidence < 1))
+        return (struct track_interval){NAN, NAN};
     const double a = (double)k + 0.5, b = (double)(n - k) + 0.5, tail = (1 - confidence) / 2;
     return (struct track_interval){k == 0 ? 0 : sunup__beta_quantile(a, b, tail),
                                    k == n ? 1 : sunup__beta_quantile(a, b, 1 - tail)};

@@ -5,9 +5,9 @@
  * segment in two. All windows' points are weak ones (a tenfold p). Then the weakest goes until all hold.
  *
  * Invariant  each rounding is that of Apache Otava 0.8 over NumPy 2 (order of sums, pairwise sums in means, variances
- *     with divisor n), for equal distances and segments without any variance are decided by rounding. So is its habit,
- *     when a point goes, to weigh the next two anew but not the one before: it decides with the older numbers. What is
- *     reported is always computed from the segments that are left.
+ *     with divisor n), for equal distances and segments without any variance are decided by rounding. One thing is not
+ *     its own unless asked for (as_otava): when a point goes, Otava weighs the next two anew but not the one before,
+ *     and so keeps points that do not hold. What is reported is computed from the segments that are left.
  * Cost  a segment of L points: O(L window) time and O(L) memory.
  */
 #include "track/points.h"
@@ -62,7 +62,8 @@ static struct track_change weigh(const double *x, double *room, int begin, int a
     moments(x + begin, at - begin, room, &c.before, &c.sd_before);
     moments(x + at, end - at, room, &c.after, &c.sd_after);
     if (df > 0) {
-        const double v = ((n - 1) * (c.sd_before * c.sd_before) + (m - 1) * (c.sd_after * c.sd_after)) / df;
+        const double v =
+            ((n - 1) * (c.sd_before * c.sd_before) + (m - 1) * (c.sd_after * c.sd_after)) / df;
         const double t = (c.before - c.after) / sqrt(v * (1 / n + 1 / m));
         c.p = 2 * sunup__student_cdf(-fabs(t), df);
     }
@@ -111,10 +112,12 @@ static void best_of_column(const struct search *s, struct segment *g, int last)
         const double size = last + 2, inner = row > 0 ? s->left[row - 1] : 0;
         const double between = 2 / size * (upto - inner);
         const double within_x = row > 0 ? 2.0 * (last + 1 - row) / (size * row) * inner : 0;
-        const double within_y = row < last ? 2.0 * (row + 1) / (size * (last - row)) * s->after[row] : 0;
+        const double within_y =
+            row < last ? 2.0 * (row + 1) / (size * (last - row)) * s->after[row] : 0;
         const double q = between - within_x - within_y;
         const int at = g->begin + row + 1;
-        if (g->at != 0 && (q < g->q || (q == g->q && at >= g->at))) continue; /* of equal ones the first tau */
+        if (g->at != 0 && (q < g->q || (q == g->q && at >= g->at)))
+            continue; /* of equal ones the first tau */
         g->q = q;
         g->at = at;
     }
@@ -138,7 +141,8 @@ static int best_segment(const struct search *s)
 {
     int best = -1;
     for (int i = 0; i < s->n_segments; i++)
-        if (s->segments[i].at != 0 && (best < 0 || s->segments[i].q > s->segments[best].q)) best = i;
+        if (s->segments[i].at != 0 && (best < 0 || s->segments[i].q > s->segments[best].q))
+            best = i;
     return best;
 }
 
@@ -153,7 +157,8 @@ static void split_window(struct search *s, const double *x, int n, double max_p)
         if (i < 0) break;
         const struct segment g = s->segments[i];
         if (!(weigh(x, s->room, g.begin, g.at, g.end).p <= max_p)) break;
-        memmove(s->segments + i + 2, s->segments + i + 1, (size_t)(s->n_segments - i - 1) * sizeof g);
+        memmove(s->segments + i + 2, s->segments + i + 1,
+                (size_t)(s->n_segments - i - 1) * sizeof g);
         s->segments[i] = best_split(s, g.begin, g.at);
         s->segments[i + 1] = best_split(s, g.at, g.end);
         s->n_segments++;
@@ -219,6 +224,7 @@ static void merge(struct points *p, const struct track_point_options *o)
         p->n_changes--;
         memmove(p->changes + gone, p->changes + gone + 1,
                 (size_t)(p->n_changes - gone) * sizeof *p->changes);
+        if (!o->as_otava) weigh_again(p, gone - 1);
         weigh_again(p, gone);
         weigh_again(p, gone + 1);
     }
@@ -228,7 +234,7 @@ static void merge(struct points *p, const struct track_point_options *o)
 /* ---------------------------------------------------------------------------- whole --- */
 
 struct work {
-    double *x; /* the finite values, scaled */
+    double *x;  /* the finite values, scaled */
     int *index; /* where they were */
     int n;
     bool *weak;
@@ -247,14 +253,15 @@ static bool make_room(struct work *w, int n, int window)
     s->after = sunup__alloc(width * sizeof *s->after);
     s->room = sunup__alloc(all * sizeof *s->room);
     s->segments = sunup__alloc((width + 1) * sizeof *s->segments);
-    return w->x != NULL && w->index != NULL && w->weak != NULL && s->right != NULL && s->left != NULL &&
-           s->after != NULL && s->room != NULL && s->segments != NULL;
+    return w->x != NULL && w->index != NULL && w->weak != NULL && s->right != NULL &&
+           s->left != NULL && s->after != NULL && s->room != NULL && s->segments != NULL;
 }
 
 static void free_room(struct work *w)
 {
     const struct search *s = &w->search;
-    void *const all[] = {w->x, w->index, w->weak, s->right, s->left, s->after, s->room, s->segments};
+    void *const all[] = {w->x,    w->index, w->weak, s->right,
+                         s->left, s->after, s->room, s->segments};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) sunup__free(all[i]);
 }
 
@@ -297,8 +304,8 @@ static void give_back_units(struct points *p, const int *index, double scale)
 }
 
 sunup_status sunup__track_changes(sunup_context *ctx, const double *x, int n,
-                                  const struct track_point_options *o, struct track_change **changes,
-                                  int *n_changes)
+                                  const struct track_point_options *o,
+                                  struct track_change **changes, int *n_changes)
 {
     *changes = NULL;
     *n_changes = 0;

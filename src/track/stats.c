@@ -219,7 +219,8 @@ struct track_centre sunup__hodges_lehmann(const double *x, int n, double confide
 struct track_interval sunup__prediction_interval(const double *x, int n, double confidence)
 {
     const double scale = n >= 2 ? sunup__unit_scale(x, n) : NAN;
-    if (isnan(scale) || !(confidence > 0 && confidence < 1)) return (struct track_interval){NAN, NAN};
+    if (isnan(scale) || !(confidence > 0 && confidence < 1))
+        return (struct track_interval){NAN, NAN};
     const struct moments a = moments(x, n, scale);
     const double t = -sunup__student_quantile((1 - confidence) / 2, n - 1);
     const double half = t * sqrt(a.squares / (n - 1) * (1 + 1.0 / n));
