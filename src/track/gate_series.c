@@ -1,7 +1,12 @@
 /* gate_series.c - gate 3: changes of the level of a long series, and of its spread.
  *
- * The spread within runs is a series of its own, of MAD / median; that between runs is set against earlier runs' by
- * permutation. Both need a large change: spreads are rough estimates.
+ * Student's t, which finds the points, takes weeks for independent and normal. Real ones are neither: single weeks are slow,
+ * and noise has a memory. So points are looked for in a series without its lone spikes, and a point is a finding only if the
+ * medians of both sides, of LEAST_SIDE weeks at least, lie six standard errors apart, for noise of the series' own size
+ * and memory. docs/tracking.md has what that does to false alarms, and what it costs.
+ *
+ * The spread within runs is a series of its own, of MAD / median; that from run to run is set against that
+ * of earlier runs by permutation. Both need a large change: spreads are rough estimates.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +16,9 @@
 #include "track/stats.h"
 
 enum { RECENT = 20, EARLIER = 60 }; /* runs whose spread is set against those before */
+enum { LEAST_SIDE = 4, NEAR = 2 };
 static const double spread_least = 1, spread_p = 5e-4, spread_ratio = 2.5;
+static const double spike_sds = 4, apart_sds = 6, normal_sd = 1.4826; /* sd of a normal's MAD */
 
 static double level(const struct track_point *p)
 {
@@ -23,12 +30,67 @@ static double spread(const struct track_point *p)
     return p->value != 0 ? p->spread / fabs(p->value) : NAN;
 }
 
+/* ------------------------------------------------------------- what a point must be --- */
+
+/* y: x with each value that is far from the median of its two neighbours on either side put there. d: room for n. */
+static void without_spikes(const double *x, int n, double *y, double *d)
+{
+    for (int i = 0; i < n; i++) {
+        int from = i - NEAR;
+        if (from > n - 1 - 2 * NEAR) from = n - 1 - 2 * NEAR;
+        if (from < 0) from = 0;
+        y[i] = sunup__median(x + from, n - from < 2 * NEAR + 1 ? n - from : 2 * NEAR + 1);
+        d[i] = x[i] - y[i];
+    }
+    const double far = spike_sds * normal_sd * sunup__mad(d, n);
+    for (int i = 0; i < n; i++)
+        if (!(fabs(d[i]) > far)) y[i] = x[i];
+}
+
+/* How much the noise d of a week stays for the next one; large values cut to two sds. */
+static double memory_of(const double *d, int n, double sd)
+{
+    double next = 0, all = 0, before = 0;
+    for (int i = 0; i < n; i++) {
+        const double x = fmax(-2 * sd, fmin(2 * sd, d[i]));
+        if (i > 0) next += x * before;
+        all += x * x;
+        before = x;
+    }
+    const double r = all > 0 ? next / all + 1.0 / n : 0; /* the estimate is too low by that */
+    return r < 0 ? 0 : r > 0.8 ? 0.8 : r;
+}
+
+/* x[from..at) and x[at..to) differ by more than noise and `least` explain. d: room for to - from. */
+static bool stands_out(const double *x, int from, int at, int to, double least, double *d)
+{
+    if (at - from < LEAST_SIDE || to - at < LEAST_SIDE) return false;
+    const double before = sunup__median(x + from, at - from), after = sunup__median(x + at, to - at);
+    for (int i = from; i < to; i++) d[i - from] = x[i] - (i < at ? before : after);
+    const double sd = normal_sd * sunup__mad(d, to - from), r = memory_of(d, to - from, sd);
+    const double error = sd * sqrt(acos(-1) / 2 * (1 + r) / (1 - r) * (1.0 / (at - from) + 1.0 / (to - at)));
+    return fabs(after - before) > apart_sds * error && fabs(after - before) > least * fabs(before);
+}
+
+static int keep_sound(const double *x, int n, double least, struct track_change *c, int n_changes,
+                      double *d)
+{
+    int kept = 0;
+    for (int i = 0; i < n_changes; i++) {
+        const int from = i > 0 ? c[i - 1].at : 0, to = i + 1 < n_changes ? c[i + 1].at : n;
+        c[i].p = stands_out(x, from, c[i].at, to, least, d) ? c[i].p : NAN;
+    }
+    for (int i = 0; i < n_changes; i++)
+        if (!isnan(c[i].p)) c[kept++] = c[i];
+    return kept;
+}
+
 /* Points of the first n values of the series. *changes is to be released. */
 static sunup_status find(struct judge *j, const struct track_series *s, int n,
                          double (*value)(const struct track_point *p), double least,
                          struct track_change **changes, int *n_changes)
 {
-    double *x = sunup__alloc((size_t)(n + 1) * sizeof *x);
+    double *x = sunup__alloc((size_t)(3 * n + 1) * sizeof *x), *y = x + n, *d = y + n;
     CHECK(x != NULL, j->ctx, E_MEMORY, "no memory for a series of %d", n);
     struct track_point_options o = j->o->points;
     o.least = least;
@@ -39,8 +101,10 @@ static sunup_status find(struct judge *j, const struct track_series *s, int n,
     }
     *changes = NULL;
     *n_changes = 0;
+    if (finite) without_spikes(x, n, y, d);
     const sunup_status status =
-        finite ? sunup__track_changes(j->ctx, x, n, &o, changes, n_changes) : SUNUP_OK;
+        finite ? sunup__track_changes(j->ctx, y, n, &o, changes, n_changes) : SUNUP_OK;
+    if (status == SUNUP_OK) *n_changes = keep_sound(y, n, least, *changes, *n_changes, d);
     sunup__free(x);
     return status;
 }
@@ -95,13 +159,19 @@ sunup_status sunup__gate_points(struct judge *j, const struct track_series *s)
     return report_all(j, TRACK_GATE_POINT, s, level, least);
 }
 
+/* From week to week, so that a change of level is one large step and no spread. */
+static double step_to(const struct track_series *s, int i)
+{
+    return log(level(&s->points[i]) / level(&s->points[i - 1]));
+}
+
 static sunup_status between_runs(struct judge *j, const struct track_series *s)
 {
     double x[RECENT], y[EARLIER], ratio;
-    const int before = s->n - RECENT < EARLIER ? s->n - RECENT : EARLIER;
+    const int before = s->n - 1 - RECENT < EARLIER ? s->n - 1 - RECENT : EARLIER;
     if (before < RECENT) return SUNUP_OK;
-    for (int i = 0; i < RECENT; i++) x[i] = log(level(&s->points[s->n - RECENT + i]));
-    for (int i = 0; i < before; i++) y[i] = log(level(&s->points[s->n - RECENT - before + i]));
+    for (int i = 0; i < RECENT; i++) x[i] = step_to(s, s->n - RECENT + i);
+    for (int i = 0; i < before; i++) y[i] = step_to(s, s->n - RECENT - before + i);
     const double rough = sunup__mad(x, RECENT) / sunup__mad(y, before); /* cheap, and rarely enough */
     if (!(rough > spread_ratio || rough < 1 / spread_ratio)) return SUNUP_OK;
     const double p = sunup__spread_p(y, before, x, RECENT, &ratio);
@@ -114,7 +184,7 @@ static sunup_status between_runs(struct judge *j, const struct track_series *s)
     f->before = s->points[s->n - RECENT - 1].run;
     f->p = p;
     f->worse = ratio > 1;
-    return sunup__track_say(j, f, "spread of %s between runs %s from %.1f to %.1f %% in the last %d runs",
+    return sunup__track_say(j, f, "spread of %s from run to run %s from %.1f to %.1f %% in the last %d runs",
                             s->key->quantity, ratio > 1 ? "grew" : "fell", 100 * f->from, 100 * f->to,
                             RECENT);
 }

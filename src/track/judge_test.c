@@ -256,6 +256,79 @@ static void new_once(void **state)
     sunup__track_end(&h);
 }
 
+/* A year of judging each week, after a year that is known, of METRICS series with noise that has a memory (AR 0.5), and weeks
+ * that are 10 to 30 % slow; a step in the middle of it. Prints alarms a metric and year, and how often the step is found. */
+enum { METRICS = 400, YEAR = 52, STEP_AT = 78 };
+struct weather {
+    int metrics;
+    double noise, slow, step;
+    double alarms, found_month, found_quarter;
+};
+
+static double week_of(const struct weather *a, int metric, int w, double *memory)
+{
+    const uint64_t key = (uint64_t)(metric * 2 * YEAR + w) * 3 + 5000000;
+    *memory = 0.5 * *memory + a->noise * sqrt(0.75) * normal(key);
+    const double slow = 1.1 + 0.05 * (fabs(normal(key + 1)) < 4 ? fabs(normal(key + 1)) : 4);
+    const bool is_slow = erfc(normal(key + 2) / sqrt(2)) / 2 < a->slow;
+    return exp(*memory) * (is_slow ? slow : 1) * (w >= STEP_AT ? 1 + a->step : 1);
+}
+
+static void look(struct weather *a, const struct track_history *h, const struct track_verdict *v, int w)
+{
+    for (int i = 0; i < v->n; i++) {
+        const struct track_finding *f = &v->findings[i];
+        const bool step = a->step > 0 && abs(f->run - STEP_AT) <= 8;
+        if (f->gate != TRACK_GATE_POINT || !f->is_new || h->n_runs - 1 != w) continue;
+        if (step && w < STEP_AT + 5) a->found_month += 1.0 / a->metrics;
+        if (step && w < STEP_AT + 13) a->found_quarter += 1.0 / a->metrics;
+        if (!step) a->alarms += 1.0 / a->metrics;
+    }
+}
+
+static void simulate(struct weather *a)
+{
+    struct track_history h = {0};
+    double memory[METRICS] = {0};
+    for (int w = 0; w < 2 * YEAR; w++) {
+        struct track_verdict v;
+        char name[16];
+        (void)week(&h, w, "a");
+        for (int m = 0; m < a->metrics; m++) {
+            (void)snprintf(name, sizeof name, "metric%d", m);
+            (void)add_time(&h, name, week_of(a, m, w, &memory[m]), (uint64_t)(w * METRICS + m) + 90000);
+        }
+        if (w < YEAR) continue;
+        judge(&h, &v);
+        look(a, &h, &v, w);
+        sunup__track_verdict_end(&v);
+    }
+    print_message("noise %.1f %%, %.0f %% of weeks slow: %.3f alarms a metric and year", 100 * a->noise,
+                  100 * a->slow, a->alarms);
+    if (a->step > 0)
+        print_message("; a step of %.0f %% found within 4 weeks %.0f %%, within 12 %.0f %%", 100 * a->step,
+                      100 * a->found_month, 100 * a->found_quarter);
+    print_message("\n");
+    sunup__track_end(&h);
+}
+
+static void years(void **state)
+{
+    (void)state;
+    struct weather calm = {.metrics = 25, .noise = 0.005}, step = {.metrics = 25, .noise = 0.005, .slow = 0.02, .step = 0.05};
+    simulate(&calm);
+    assert_true(calm.alarms == 0);
+    simulate(&step);
+    assert_true(step.alarms <= 0.05 && step.found_quarter > 0.95);
+    if (getenv("SUNUP_TRACK_YEARS") == NULL) return; /* what docs/tracking.md shows */
+    static const double weather[][2] = {{0.005, 0}, {0.005, 0.02}, {0.01, 0.05}, {0.02, 0.05}};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 3; k++) {
+            struct weather a = {METRICS, weather[i][0], weather[i][1], 0.05 * k, 0, 0, 0};
+            simulate(&a);
+        }
+}
+
 static void nothing_to_judge(void **state)
 {
     (void)state;
@@ -303,7 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_and_words), cmocka_unit_test(outcomes),         cmocka_unit_test(pairs),
-        cmocka_unit_test(levels_and_spreads), cmocka_unit_test(new_once),       cmocka_unit_test(nothing_to_judge),
+        cmocka_unit_test(levels_and_spreads), cmocka_unit_test(new_once),       cmocka_unit_test(nothing_to_judge), cmocka_unit_test(years),
         cmocka_unit_test(what_changed),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
