@@ -26,6 +26,7 @@ struct bench {
     struct command *c;
     struct ceilings top;
     json_t *rows; /* one object a row, for --json */
+    int64_t turns; /* begun by the clock, for planted faults */
 };
 
 /* Measured at the first call, for it takes 128 MiB; printed unless --json. */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "base/system.h"
 #include "bench.h"
 #include "bench_update.h"
@@ -212,9 +213,19 @@ static float read_result(const struct comm_bench *t, const char *from)
     return sum[0];
 }
 
+/* Planted faults only. */
+static sunup_status strike(struct comm_bench *t)
+{
+    sunup_context *ctx = t->b->c->ctx;
+    if (ctx->faults == NULL) return SUNUP_OK;
+    const int rank = sunup_comm_rank(t->comm);
+    return sunup_comm_agree(t->comm, sunup__fault_step(ctx, t->b->turns++, rank));
+}
+
 static sunup_status turn(struct comm_bench *t, int way, double *call_s, double *total_s)
 {
     double in_calls = 0;
+    TRY(strike(t));
     TRY(sunup__comm_barrier(t->comm, "bench"));
     const double from_s = sunup__now_s();
     for (int64_t i = 0; i < t->calls; i++) {

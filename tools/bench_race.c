@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/system.h"
 #include "bench_kernel.h"
 #include "graph/ops/conv.h"
@@ -250,6 +251,7 @@ static sunup_status turn(struct race *r, struct racer *a)
 {
     double s;
     if (a->once) return SUNUP_OK;
+    TRY(sunup__fault_step(r->k->b->c->ctx, r->k->b->turns++, 0));
     (void)usleep(PAUSE_US);
     const double warm = warm_s / a->call_s;
     if (!r->k->cold) TRY(time_racer(r, a, warm < 1 ? 1 : (int64_t)warm, &s));

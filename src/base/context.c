@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/trace.h"
@@ -79,6 +80,14 @@ static const char *setting(const char *variable, const char *otherwise)
     return s != NULL && s[0] != '\0' ? s : otherwise;
 }
 
+/* Nobody should wonder later why a run was slow or died. */
+static sunup_status plant_faults(sunup_context *ctx)
+{
+    const char *faults = setting("SUNUP_FAULT", NULL);
+    if (faults != NULL) sunup__log(ctx, SUNUP_LOG_WARN, "SUNUP_FAULT plants %s", faults);
+    return sunup__faults_plant(ctx, faults);
+}
+
 static sunup_status read_settings(sunup_context *ctx)
 {
     sunup_context_options *o = &ctx->options;
@@ -97,6 +106,7 @@ static sunup_status read_settings(sunup_context *ctx)
     if (numerics != NULL) TRY(sunup_numerics_find(ctx, numerics, &o->numerics));
     CHECK(o->numerics >= 0 && (int)o->numerics < N_NUMERICS, ctx, E_ARGUMENT,
           "numerics is %d; it must be a value of sunup_numerics", (int)o->numerics);
+    TRY(plant_faults(ctx));
     o->device = sunup__strdup(setting("SUNUP_DEVICE", o->device != NULL ? o->device : "cpu"));
     o->isa = sunup__strdup(setting("SUNUP_ISA", o->isa));
     o->tuning = sunup__strdup(setting("SUNUP_TUNING", o->tuning));
@@ -134,6 +144,7 @@ void sunup_context_destroy(sunup_context **ctx)
     for (int i = KEPT_SLOTS - 1; i >= 0; i--)
         if (c->kept[i].p != NULL) c->kept[i].end(c->kept[i].p);
     sunup__trace_end(c);
+    sunup__faults_end(c);
     sunup__free((void *)(uintptr_t)c->options.device);
     sunup__free((void *)(uintptr_t)c->options.isa);
     sunup__free((void *)(uintptr_t)c->options.tuning);

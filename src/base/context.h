@@ -21,6 +21,7 @@ struct sunup_context {
     char *error;                   /* last message, "" at first; never NULL */
     int threads;
     struct trace *trace; /* NULL: nothing is recorded; see trace.h */
+    struct faults *faults; /* NULL: none are planted; see fault.h */
     struct kept kept[KEPT_SLOTS];
 };
 

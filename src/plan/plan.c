@@ -271,6 +271,7 @@ static sunup_status get_ready(sunup_plan *p)
 {
     char name[PLAN_NAME];
     CHECK(!p->dry, p->ctx, E_ARGUMENT, "the plan was only described and has no memory");
+    TRY(sunup__plan_faults(p));
     const sunup_value *unfilled = sunup__plan_unfilled(p);
     CHECK(unfilled == NULL, p->ctx, E_ARGUMENT,
           "%s has no numbers: set or bind it, or call sunup_plan_init for parameters and states",
@@ -293,7 +294,7 @@ void sunup__plan_watch(sunup_plan *plan, void (*passed)(void *arg, int step), vo
     plan->passed_arg = arg;
 }
 
-/* Watched by the device or by the caller, timed or traced. */
+/* Watched by the device or by the caller, timed or traced, or with faults. */
 static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
 {
     struct device *d = p->device;
@@ -303,7 +304,7 @@ static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
         if (d->ops->before != NULL) TRY(d->ops->before(d, s));
         const double from_s = p->step_s != NULL ? sunup__now_s() : 0;
         const double traced_s = p->traced ? sunup__trace_now(p->ctx) : 0;
-        TRY(s->run(s, key));
+        TRY(sunup__step_run(s, key));
         sunup__trace_add(p->ctx, TRACE_KERNEL, NULL, i, traced_s);
         if (p->step_s != NULL) p->step_s[i] += sunup__now_s() - from_s;
         if (d->ops->after != NULL) TRY(d->ops->after(d, s));
@@ -318,7 +319,7 @@ sunup_status sunup_plan_run(sunup_plan *plan, sunup_random_key key)
     const struct device_ops *ops = plan->device->ops;
     if (!plan->ready) TRY(get_ready(plan));
     if (plan->step_s != NULL || ops->begin != NULL || ops->before != NULL || ops->after != NULL ||
-        plan->passed != NULL || plan->traced)
+        plan->passed != NULL || plan->traced || plan->ctx->faults != NULL)
         TRY(run_watched(plan, &key));
     else
         for (int i = 0; i < plan->n_steps; i++) TRY(plan->steps[i].run(&plan->steps[i], &key));

@@ -6,7 +6,7 @@
  * chains become one node), liveness.c (first and last use of every value; views and in-place
  * share), choose.c (a maker for each node; tuning.c the file of choices, tune.c fills it), arena.c
  * (offsets), plan.c (assemble, run), values.c (bind, set, get, init), print.c (the table),
- * problem.c (problem texts; problem_read.c the way back).
+ * problem.c (problem texts; problem_read.c the way back), planted.c (faults on purpose).
  *
  * Invariant: after create, run neither allocates nor checks shapes. The graph must outlive its
  * plans.
@@ -83,6 +83,8 @@ sunup_status sunup__plan_clock(sunup_plan *plan);
 /* From now on passed(arg, i) is called after step i of each run, between the tasks of the threads: there comm takes
  * what is complete. NULL: nobody asks. */
 void sunup__plan_watch(sunup_plan *plan, void (*passed)(void *arg, int step), void *arg);
+/* s->run, and what planted faults do to it. */
+sunup_status sunup__step_run(const struct step *s, const sunup_random_key *key);
 /* The step that writes an output; -1: none does. */
 int sunup__plan_writer(const sunup_plan *plan, const sunup_value *v);
 /* Address of a value of the plan (source or output), NULL if it has none. A source counts as filled

@@ -92,7 +92,7 @@ sunup_status sunup__problem_run(struct problem *p, int way)
     const sunup_random_key key = {0};
     struct way *w = &p->ways[way];
     if (w->step.run == NULL) TRY(make(p, w));
-    return w->step.run(&w->step, &key);
+    return sunup__step_run(&w->step, &key);
 }
 
 void sunup__problem_close(struct problem *p)

@@ -35,6 +35,8 @@ const sunup_value *sunup__plan_unfilled(const sunup_plan *p);
 char *sunup__value_text(const sunup_value *v, char *room);
 enum { PLAN_NAME = 320 };
 
+/* E_ARGUMENT for a planted fault of an op that does not exist (planted.c). */
+sunup_status sunup__plan_faults(const sunup_plan *p);
 int64_t sunup__value_bytes(const sunup_value *v);
 
 static inline void *plan_alloc(sunup_plan *p, int64_t n, size_t width)

@@ -47,7 +47,7 @@ static bool bad_step(const sunup_trainer *t, const sunup_random_key *key, char *
     sunup_status status = SUNUP_OK;
     for (int i = 0; i < plan->n_steps && status == SUNUP_OK; i++) {
         const struct step *s = &plan->steps[i];
-        status = s->run(s, key);
+        status = sunup__step_run(s, key);
         if (status != SUNUP_OK || report[0] != '\0') continue;
         for (int o = 0; o < s->node->n_out; o++) {
             if (s->out[o] == NULL) continue;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/trace.h"
@@ -161,6 +162,8 @@ static sunup_status sum_batch(struct step_work *s)
     sunup_trainer *t = s->t;
     const double asked = sunup__now_s(), traced_s = sunup__trace_now(t->ctx);
     s->mine = next_batch(t, &s->batch);
+    if (s->mine == SUNUP_OK)
+        s->mine = sunup__fault_step(t->ctx, t->step, sunup_comm_rank(t->comm));
     sunup__trace_add(t->ctx, TRACE_PHASE, "wait for data", t->step, traced_s);
     s->data_s += sunup__now_s() - asked;
     s->seen = false;
