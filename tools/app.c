@@ -69,7 +69,7 @@ static sunup_status load(struct command *c, const struct app *a, struct session 
     return status;
 }
 
-/* With --json the scores are all that is printed. */
+/* With --json all is printed at the end, with the scores. */
 static sunup_status train(struct command *c, struct session *s)
 {
     if (c->weights != NULL)
@@ -78,6 +78,7 @@ static sunup_status train(struct command *c, struct session *s)
     const bool json = c->json, quiet = c->quiet;
     c->json = false;
     c->quiet = quiet || json;
+    s->keeps_result = json;
     const sunup_status status = session_train(c, s);
     c->json = json;
     c->quiet = quiet;
@@ -93,24 +94,32 @@ static json_t *scores_json(const struct app_run *r)
         const struct app_row *row = &r->scores->rows[i];
         json_t *j = json_pack("{s:s, s:b}", "score", row->what, "good", app_row_good(row));
         if (isfinite(row->value)) (void)json_object_set_new(j, "value", json_real(row->value));
-        if (row->goal != APP_REPORT) (void)json_object_set_new(j, "goal", json_real(row->limit));
+        if (row->goal != APP_REPORT) {
+            const char *is = row->goal == APP_AT_LEAST ? "at_least" : "at_most";
+            (void)json_object_set_new(j, "goal", json_real(row->limit));
+            (void)json_object_set_new(j, "goal_is", json_string(is));
+        }
         (void)json_array_append_new(rows, j);
     }
     return json_pack("{s:s, s:s, s:I, s:o}", "app", r->name, "variant", r->variant, "seed",
                      (json_int_t)r->seed, "scores", rows);
 }
 
-static void print_scores(struct command *c, struct app_run *r)
+static void print_scores(struct command *c, json_t *trained, struct app_run *r)
 {
-    if (c->json)
-        print_json(scores_json(r));
-    else
+    if (c->json) {
+        json_t *j = scores_json(r);
+        if (trained != NULL) (void)json_object_update_missing(j, trained);
+        (void)json_object_set_new(j, "seconds", json_real(sunup__now_s() - c->start_s));
+        print_json(j);
+    } else {
         app_scores_print(r, stdout);
+    }
     const int missed = app_scores_missed(r->scores);
     if (missed > 0) (void)complain(EXIT_ERROR, "%s: %d goal(s) missed", r->name, missed);
 }
 
-static sunup_status score(struct command *c, const struct app *a, struct app_run *r)
+static sunup_status score(struct command *c, const struct app *a, json_t *trained, struct app_run *r)
 {
     if (c->task != NULL) {
         CHECK(a->task != NULL, c->ctx, E_ARGUMENT, "the app '%s' has no tasks", a->name);
@@ -121,7 +130,7 @@ static sunup_status score(struct command *c, const struct app *a, struct app_run
         TRY(a->score(r));
         if (c->weights == NULL) app_scores_losses(r);
     }
-    print_scores(c, r);
+    print_scores(c, trained, r);
     return c->csv != NULL ? app_scores_append(r, c->csv) : SUNUP_OK;
 }
 
@@ -144,7 +153,7 @@ static sunup_status run_app(struct command *c, int *missed)
                             .train = s.train,
                             .eval = s.eval,
                             .scores = &scores};
-        status = score(c, a, &r);
+        status = score(c, a, s.result, &r);
         *missed = app_scores_missed(&scores);
     }
     if (c->comm != NULL) status = sunup_comm_agree(c->comm, status);

@@ -5,6 +5,7 @@
 #include <hwloc.h>
 #endif
 
+#include "base/counters.h"
 #include "base/system.h"
 #include "comm/comm.h"
 #include "device/device.h"
@@ -17,6 +18,7 @@ struct facts {
     int64_t memory_bytes;
     const char *best_isa, *isa, *compiler;
     struct peak peak;
+    bool instructions; /* can be counted */
 };
 
 static void look_at_topology(struct facts *f)
@@ -47,6 +49,7 @@ static sunup_status look(struct command *c, struct facts *f)
     sunup__cpu_name(f->processor, sizeof f->processor);
     for (int i = 0; sunup__isa_name(i) != NULL; i++)
         if (sunup__isa_runs(i, sunup__cpu_flags())) f->best_isa = sunup__isa_name(i);
+    f->instructions = sunup__instructions_begin();
     look_at_topology(f);
     f->peak = sunup__kernels_peak(k);
     return SUNUP_OK;
@@ -86,6 +89,10 @@ static void show(const struct command *c, const struct facts *f)
     (void)printf(
         "  ceilings    %.1f GFLOP/s f32 a thread, copy %.1f GB/s (read + write), measured now\n",
         1e-9 * f->peak.flops_per_s, 1e-9 * f->peak.copy_bytes_per_s);
+    (void)printf("  instructions %s\n",
+                 f->instructions ? "are counted (perf_event_open)"
+                                 : "are not counted: perf_event_paranoid is above 2, or the "
+                                   "processor's counters are hidden, as in virtual machines");
     (void)printf("  ranks       %d (%s)\n\n", sunup_comm_ranks(c->comm),
                  sunup__launched_by_mpi() ? "started by an MPI launcher" : "started alone");
     advise(c, f);
@@ -102,6 +109,7 @@ static void show_json(const struct command *c, const struct facts *f)
     (void)json_object_set_new(j, "memory_bytes", json_integer(f->memory_bytes));
     (void)json_object_set_new(j, "peak_flops_per_s", json_real(f->peak.flops_per_s));
     (void)json_object_set_new(j, "copy_bytes_per_s", json_real(f->peak.copy_bytes_per_s));
+    (void)json_object_set_new(j, "instructions_counted", json_boolean(f->instructions));
     (void)json_object_set_new(j, "ranks", json_integer(sunup_comm_ranks(c->comm)));
     print_json(j);
 }

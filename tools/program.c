@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/system.h"
 #include "base/words.h"
 #include "comm/comm.h"
@@ -117,6 +118,7 @@ static void leave_ranks(struct command *c)
 
 static int run(struct command *c, const struct verb *v)
 {
+    if (c->json) (void)sunup__instructions_begin(); /* before there are other threads */
     sunup_context_options o = sunup_context_defaults();
     o.log = log_line;
     o.log_arg = c;

@@ -117,6 +117,8 @@ struct session {
     sunup_model *model;
     sunup_data *train, *eval;
     sunup_trainer *trainer;
+    bool keeps_result; /* for whoever prints it with more; it is then not printed */
+    json_t *result;    /* what train --json prints, rank 0; NULL: not kept */
 };
 sunup_status session_ranks(struct command *c); /* only the ranks, and their cores */
 sunup_status session_open(struct command *c, struct session *s);  /* both of the next */

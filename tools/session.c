@@ -65,6 +65,7 @@ sunup_status session_open(struct command *c, struct session *s)
 
 void session_close(struct session *s)
 {
+    json_decref(s->result);
     sunup_trainer_destroy(&s->trainer);
     sunup_data_destroy(&s->train);
     sunup_data_destroy(&s->eval);

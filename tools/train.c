@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "facts.h"
 #include "program.h"
 #include "train/train.h"
 
@@ -34,11 +35,13 @@ static void catch_signals(sunup_trainer *t)
 struct progress {
     bool bar, lines;
     double start_s;
+    struct facts facts;
 };
 
 static void on_step(void *arg, const sunup_metrics *m, int64_t in_epoch, int64_t of)
 {
-    const struct progress *p = arg;
+    struct progress *p = arg;
+    facts_step(&p->facts, m->step_s);
     if (p->bar) show_bar(m, in_epoch, of);
 }
 
@@ -75,7 +78,7 @@ static void keep_run_file(struct command *c, const struct session *s)
         return;
     struct text path = {0};
     sunup__text(&path, "%s/run.yaml", s->run.o.run_dir);
-    FILE *f = path.s != NULL ? fopen(path.s, "w") : NULL;
+    FILE *f = path.s != NULL ? sunup__file_open(path.s, "w") : NULL;
     if (f != NULL) {
         run_file_print(&s->run, f);
         (void)fclose(f);
@@ -83,28 +86,32 @@ static void keep_run_file(struct command *c, const struct session *s)
     sunup__free(path.s);
 }
 
+static json_t *result_json(struct command *c, const struct session *s, const sunup_metrics *last,
+                           const struct progress *p)
+{
+    json_t *j = metrics_json(last);
+    char hash[20];
+    (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)sunup_model_hash(s->model));
+    (void)json_object_set_new(j, "hash", json_string(hash));
+    (void)json_object_set_new(j, "repeated", json_integer(sunup__trainer_repeated(s->trainer)));
+    (void)json_object_set_new(j, "exchange", json_string(sunup__trainer_exchange(s->trainer)));
+    (void)json_object_set_new(j, "seconds", json_real(sunup__now_s() - p->start_s));
+    (void)json_object_set_new(j, "peak_bytes", json_integer(sunup__memory_peak()));
+    facts_put(j, c, s, &p->facts);
+    return j;
+}
+
 static void conclude(struct command *c, struct session *s, const sunup_metrics *last,
-                     double start_s)
+                     const struct progress *p)
 {
     const int64_t repeated = sunup__trainer_repeated(s->trainer);
-    if (c->json) {
-        json_t *j = metrics_json(last);
-        char hash[20];
-        (void)snprintf(hash, sizeof hash, "%016llx",
-                       (unsigned long long)sunup_model_hash(s->model));
-        (void)json_object_set_new(j, "hash", json_string(hash));
-        (void)json_object_set_new(j, "repeated", json_integer(repeated));
-        (void)json_object_set_new(j, "exchange", json_string(sunup__trainer_exchange(s->trainer)));
-        (void)json_object_set_new(j, "seconds", json_real(sunup__now_s() - start_s));
-        (void)json_object_set_new(j, "peak_bytes", json_integer(sunup__memory_peak()));
-        print_json(j);
-        return;
-    }
-    if (c->quiet) return;
+    if (s->keeps_result) s->result = result_json(c, s, last, p);
+    if (c->json) print_json(result_json(c, s, last, p));
+    if (c->json || c->quiet) return;
     if (s->eval != NULL) show_confusion(sunup__trainer_confusion(s->trainer));
     (void)printf("\n  step %lld, weights %016llx, %.1f s, peak memory %.0f MB\n",
                  (long long)last->step, (unsigned long long)sunup_model_hash(s->model),
-                 sunup__now_s() - start_s, 1e-6 * (double)sunup__memory_peak());
+                 sunup__now_s() - p->start_s, 1e-6 * (double)sunup__memory_peak());
     if (repeated > 0)
         (void)printf("  %lld batches computed twice: gradients outgrew the integers of their sum\n",
                      (long long)repeated);
@@ -129,7 +136,8 @@ sunup_status session_train(struct command *c, struct session *s)
     const bool first = sunup_comm_rank(c->comm) == 0;
     struct progress p = {.bar = first && !c->quiet && !c->json && show_terminal(),
                          .lines = first && !c->quiet && !c->json,
-                         .start_s = sunup__now_s()};
+                         .start_s = sunup__now_s(),
+                         .facts.start_s = c->start_s};
     const struct train_hooks hooks = {.arg = &p, .step = on_step, .epoch = on_epoch};
     sunup__trainer_hooks(s->trainer, &hooks);
     if (c->resume.given) TRY(sunup_trainer_restore(s->trainer, c->resume.text));
@@ -139,7 +147,7 @@ sunup_status session_train(struct command *c, struct session *s)
     catch_signals(s->trainer);
     sunup_metrics last;
     TRY(sunup_trainer_run(s->trainer, s->eval, &last));
-    if (first) conclude(c, s, &last, p.start_s);
+    if (first) conclude(c, s, &last, &p);
     return first && c->trace.given && !c->json ? profile_trace(c, s) : SUNUP_OK;
 }
 

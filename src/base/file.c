@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/context.h"
+#include "base/counters.h"
 #include "base/memory.h"
 #include "base/system.h"
 
@@ -39,6 +40,7 @@ static void sync_folder_of(char *path)
 static sunup_status write_and_rename(sunup_context *ctx, const char *path, char *temporary,
                                      const void *data, size_t bytes)
 {
+    sunup__count(COUNT_FILES, 1);
     const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     CHECK(fd >= 0, ctx, E_FILE, "%s: cannot be created: %s", temporary, strerror(errno));
     const bool written = write_all(fd, data, bytes) && fsync(fd) == 0;
@@ -95,6 +97,7 @@ sunup_status sunup__file_read(sunup_context *ctx, const char *path, void **data,
 {
     *data = NULL;
     *bytes = 0;
+    sunup__count(COUNT_FILES, 1);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     CHECK(fd >= 0, ctx, E_FILE, "%s: cannot be opened: %s", path, strerror(errno));
     const sunup_status status = read_open(ctx, path, fd, data, bytes);
@@ -125,4 +128,10 @@ sunup_status sunup__make_folder(sunup_context *ctx, const char *path)
 bool sunup__file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
+}
+
+FILE *sunup__file_open(const char *path, const char *mode)
+{
+    sunup__count(COUNT_FILES, 1);
+    return fopen(path, mode);
 }

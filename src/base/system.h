@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sunup.h>
 
 double sunup__now_s(void); /* monotonic seconds */
@@ -43,5 +44,6 @@ sunup_status sunup__file_read(sunup_context *ctx, const char *path, void **data,
 sunup_status sunup__make_folder(sunup_context *ctx,
                                 const char *path); /* and its parents; fine if there */
 bool sunup__file_exists(const char *path);
+FILE *sunup__file_open(const char *path, const char *mode); /* fopen, counted */
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "base/counters.h"
 #include "base/memory.h"
 #include "comm/wire.h"
 
@@ -56,6 +57,8 @@ sunup_status sunup__send(struct flight *f, int number, const struct message *m)
             MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, m->tag, f->comm->wire->all,
                       &r[number]),
             "MPI_Isend");
+    sunup__count(COUNT_MESSAGES, 1);
+    sunup__count(COUNT_SENT_BYTES, m->bytes);
     under_way(f, number, m->peer);
     return SUNUP_OK;
 }

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/trace.h"
@@ -55,6 +56,7 @@ void sunup__watch_start(struct record *mine, int rank)
 void sunup__enter(sunup_comm *comm, const char *site)
 {
     comm->sequence++;
+    sunup__tick(COUNT_COLLECTIVES);
     const char *name = site ? site : "an unnamed collective";
     const size_t length = strnlen(name, SITE_TEXT - 1); /* snprintf takes as long as a meeting */
     memcpy(comm->site, name, length);
@@ -388,6 +390,7 @@ static sunup_status await_node(sunup_comm *comm)
 sunup_status sunup__node_meet(sunup_comm *comm)
 {
     struct sign *mine = sunup__sign(comm, comm->node_rank, ++comm->meetings);
+    sunup__tick(COUNT_MEETINGS);
     (void)atomic_exchange(&mine->meeting, comm->meetings);
     return await_node(comm);
 }
@@ -397,6 +400,7 @@ sunup_status sunup__node_show(sunup_comm *comm, const struct card *card, bool li
     struct sign *mine = sunup__sign(comm, comm->node_rank, comm->meetings + 1);
     mine->card = *card;
     if (!light) return sunup__node_meet(comm);
+    sunup__tick(COUNT_MEETINGS);
     atomic_store_explicit(&mine->meeting, ++comm->meetings, memory_order_release);
     return await_node(comm);
 }

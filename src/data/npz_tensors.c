@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "data/array.h"
@@ -75,6 +76,7 @@ static sunup_status write_all(sunup_context *ctx, const char *path, const struct
     struct text temporary = {0};
     sunup__text(&temporary, "%s.partial", path);
     int why = 0;
+    sunup__count(COUNT_FILES, 1);
     zip_t *zip =
         temporary.s != NULL ? zip_open(temporary.s, ZIP_CREATE | ZIP_TRUNCATE, &why) : NULL;
     sunup_status status = SUNUP_OK;

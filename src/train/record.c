@@ -45,7 +45,7 @@ static void warn(struct recorder *r)
  * may still want the old rows. */
 static void open_file(struct recorder *r)
 {
-    if (sunup__make_folder(r->ctx, r->run_dir) == SUNUP_OK) r->file = fopen(r->path, "w");
+    if (sunup__make_folder(r->ctx, r->run_dir) == SUNUP_OK) r->file = sunup__file_open(r->path, "w");
 }
 
 static void write_row(struct recorder *r, const struct row *row)
@@ -144,7 +144,7 @@ void sunup__record_rewind(struct recorder *r, int64_t step)
         if (truncate(r->path, (off_t)kept) != 0)
             sunup__log(r->ctx, SUNUP_LOG_WARN, "%s: cannot be cut: %s", r->path, strerror(errno));
     }
-    r->file = fopen(r->path, "a");
+    r->file = sunup__file_open(r->path, "a");
 }
 
 static sunup_status open_files(sunup_trainer *t, struct recorder *r)

@@ -268,7 +268,6 @@ static sunup_status count_steps(sunup_trainer *t)
     return SUNUP_OK;
 }
 
-/* Which kernels compute this run: the instruction set and the maker of every step. Bits depend on them. */
 uint64_t sunup__train_kernels(const sunup_trainer *t)
 {
     uint64_t h = sunup__hash(t->kernels->isa, strlen(t->kernels->isa), 0);

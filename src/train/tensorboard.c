@@ -102,7 +102,7 @@ static void open_file(struct events *e)
     static const char version[] = "brain.Event:2";
     struct text path = {0};
     sunup__text(&path, "%s/events.out.tfevents.%lld.sunup", e->run_dir, (long long)time(NULL));
-    e->file = path.s != NULL ? fopen(path.s, "wb") : NULL;
+    e->file = path.s != NULL ? sunup__file_open(path.s, "wb") : NULL;
     e->failed = e->file == NULL;
     if (e->failed)
         sunup__log(e->ctx, SUNUP_LOG_WARN, "%s: no event file can be written there", e->run_dir);

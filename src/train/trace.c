@@ -167,7 +167,7 @@ static sunup_status close_file(const sunup_trainer *t, FILE *f, const char *path
 static sunup_status write_own(const sunup_trainer *t, const char *path)
 {
     const struct trace *trace = t->ctx->trace;
-    FILE *f = fopen(path, "w");
+    FILE *f = sunup__file_open(path, "w");
     CHECK(f != NULL, t->ctx, E_FILE, "%s cannot be written", path);
     put_names(f, t);
     for (int64_t i = 0; i < kept(trace); i++) put_span(f, t, &trace->spans[i]);
@@ -202,7 +202,7 @@ static sunup_status put_together(const sunup_trainer *t)
 {
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/trace.json", t->o.run_dir);
-    FILE *f = fopen(path, "w");
+    FILE *f = sunup__file_open(path, "w");
     CHECK(f != NULL, t->ctx, E_FILE, "%s cannot be written", path);
     (void)fprintf(f, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
     sunup_status status = SUNUP_OK;

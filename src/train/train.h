@@ -6,6 +6,7 @@
 #ifndef SUNUP_TRAIN_H
 #define SUNUP_TRAIN_H
 
+#include "base/counters.h"
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "data/data.h"
@@ -56,6 +57,14 @@ sunup_status sunup__trainer_overlap(const sunup_trainer *t, double *bucket_s, do
 const char *sunup__trainer_exchange(const sunup_trainer *t);
 /* The plan of one shard's training pass, for tables and clocks. */
 sunup_plan *sunup__trainer_plan(const sunup_trainer *t);
+/* What this rank did within its steps but the first since creation, and their number. */
+struct step_counts {
+    int64_t steps;
+    struct counts sum;
+};
+const struct step_counts *sunup__trainer_counts(const sunup_trainer *t);
+/* Which kernels compute this run: the instruction set and the maker of every step. Bits depend on them. */
+uint64_t sunup__train_kernels(const sunup_trainer *t);
 /* Batches that were computed twice because gradients outgrew the integers of their sum (sum: int32). */
 int64_t sunup__trainer_repeated(const sunup_trainer *t);
 

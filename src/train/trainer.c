@@ -295,9 +295,8 @@ static double waited(const sunup_trainer *t)
     return in_halos + sunup__exchange_wait_s(t->exchange);
 }
 
-sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
+static sunup_status make_step(sunup_trainer *t, sunup_metrics *metrics)
 {
-    if (t->step >= t->total_steps) return SUNUP_E_END;
     sunup__trace_step(t);
     const double start = sunup__now_s(), waited_s = waited(t), traced_s = sunup__trace_now(t->ctx);
     struct step_work s = {.t = t};
@@ -327,6 +326,23 @@ sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
                                    .data_s = s.data_s,
                                    .comm_s = waited(t) - waited_s};
     return SUNUP_OK;
+}
+
+sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
+{
+    if (t->step >= t->total_steps) return SUNUP_E_END;
+    const struct counts from = sunup__counts();
+    TRY(make_step(t, metrics));
+    const struct counts to = sunup__counts();
+    if (t->made++ == 0) return SUNUP_OK;
+    sunup__counts_add(&t->counts.sum, &from, &to);
+    t->counts.steps++;
+    return SUNUP_OK;
+}
+
+const struct step_counts *sunup__trainer_counts(const sunup_trainer *t)
+{
+    return &t->counts;
 }
 
 void sunup__trainer_hooks(sunup_trainer *t, const struct train_hooks *hooks)

@@ -76,6 +76,8 @@ struct sunup_trainer {
     struct recorder *recorder;
     /* Where the run is. */
     int64_t step, steps_per_epoch, total_steps;
+    struct step_counts counts;
+    int64_t made; /* steps since creation */
     int64_t repeated;  /* batches computed twice since creation, as the exchange asked */
     int64_t evaluated; /* epochs whose evaluation is done (plateau has seen it) */
     bool claimed;      /* run_dir is known to be this run's */
@@ -109,7 +111,6 @@ sunup_status sunup__pass_load(const struct pass *p, void *const *fields);
 sunup_status sunup__train_check_options(sunup_trainer *t);
 sunup_status sunup__train_setup(sunup_trainer *t);
 sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
-uint64_t sunup__train_kernels(const sunup_trainer *t);
 /* loss.c */
 sunup_status sunup__train_check_loss(const sunup_trainer *t);
 sunup_status sunup__train_add_loss(sunup_trainer *t, const sunup_data *data, struct pass *p);

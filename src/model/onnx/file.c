@@ -274,7 +274,7 @@ static sunup_status read_beside(struct onnx_model *m, Onnx__TensorProto *p)
     struct text path = {0};
     sunup__text(&path, "%.*s%s", slash ? (int)(slash + 1 - m->source) : 0, m->source, name);
     CHECK(path.s, m->ctx, E_MEMORY, "%s: no memory for a path", m->source);
-    FILE *f = fopen(path.s, "rb");
+    FILE *f = sunup__file_open(path.s, "rb");
     sunup__free(path.s);
     CHECK(f, m->ctx, E_FILE, "%s: the numbers of '%s' lie in '%s', which cannot be opened",
           m->source, tensor, name);
