@@ -35,12 +35,20 @@ static json_t *lost_json(const struct lost *l)
     return j;
 }
 
-static char *report_line(const struct command *c, const struct lost *lost, int n)
+json_t *lost_list(const struct command *c)
 {
-    json_t *j = json_object(), *list = json_array();
-    (void)json_object_set_new(j, "by", json_integer(sunup_comm_rank(c->comm)));
+    const struct lost *lost;
+    const int n = c->comm != NULL ? sunup__comm_lost(c->comm, &lost) : 0;
+    json_t *list = n > 0 ? json_array() : NULL;
     for (int i = 0; i < n; i++) (void)json_array_append_new(list, lost_json(&lost[i]));
-    (void)json_object_set_new(j, "lost", list);
+    return list;
+}
+
+static char *report_line(const struct command *c, json_t *lost)
+{
+    json_t *j = json_object();
+    (void)json_object_set_new(j, "by", json_integer(sunup_comm_rank(c->comm)));
+    (void)json_object_set_new(j, "lost", lost);
     (void)json_object_set_new(j, "message", json_string(sunup_error(c->ctx)));
     char *line = json_dumps(j, 0);
     json_decref(j);
@@ -49,9 +57,8 @@ static char *report_line(const struct command *c, const struct lost *lost, int n
 
 void lost_record(const struct command *c, const char *run_dir)
 {
-    const struct lost *lost;
-    const int n = c->comm != NULL ? sunup__comm_lost(c->comm, &lost) : 0;
-    char *line = n > 0 && run_dir != NULL ? report_line(c, lost, n) : NULL;
+    json_t *lost = run_dir != NULL ? lost_list(c) : NULL;
+    char *line = lost != NULL ? report_line(c, lost) : NULL;
     if (line == NULL) return;
     struct text path = {0}, text = {0};
     sunup__text(&path, "%s/lost.jsonl", run_dir);
@@ -157,6 +164,7 @@ struct limit {
     bool over;
     double seconds;
     const char *what;
+    const struct command *c;
 };
 
 static void *watch(void *arg)
@@ -171,24 +179,26 @@ static void *watch(void *arg)
     const bool over = l->over;
     (void)pthread_mutex_unlock(&l->lock);
     if (over) return NULL;
-    struct text t = {0};
-    list_stopped(&t);
-    (void)complain(EXIT_LOST,
-                   "waited %.0f s in %s, where MPI waits for all ranks; absent on this node:%s",
-                   l->seconds, l->what,
-                   t.s != NULL ? t.s
-                               : " nobody is stopped; look at the other nodes, or raise timeout_s "
-                                 "(SUNUP_TIMEOUT)");
+    struct text stopped = {0}, t = {0};
+    list_stopped(&stopped);
+    sunup__text(&t, "waited %.0f s in %s, where MPI waits for all ranks; absent on this node:%s",
+                l->seconds, l->what,
+                stopped.s != NULL ? stopped.s
+                                  : " nobody is stopped; look at the other nodes, or raise "
+                                    "timeout_s (SUNUP_TIMEOUT)");
+    (void)complain(EXIT_LOST, "%s", t.s != NULL ? t.s : l->what);
+    if (l->c->json) failure_print(&(struct command){.json = true}, SUNUP_E_HANG, t.s != NULL ? t.s : l->what);
     _exit(EXIT_LOST);
 }
 
-struct limit *limit_begin(const char *what, double seconds)
+struct limit *limit_begin(const struct command *c, const char *what, double seconds)
 {
     if (!sunup__launched_by_mpi()) return NULL;
     struct limit *l = sunup__alloc(sizeof *l);
     if (l == NULL) return NULL;
     l->seconds = seconds;
     l->what = what;
+    l->c = c;
     pthread_condattr_t clock;
     (void)pthread_condattr_init(&clock);
     (void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

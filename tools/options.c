@@ -189,7 +189,7 @@ int options_parse(struct command *c, const struct verb *v, int argc, char **argv
     const bool needs = v->operands[0] != '\0' && v->operands[0] != '[';
     if (needs && c->n_operands == 0) {
         options_help(v, stderr);
-        return EXIT_USAGE;
+        return complain(EXIT_USAGE, "sunup %s needs %s", v->name, v->operands);
     }
     return 0;
 }

@@ -46,29 +46,16 @@ static const struct verb verbs[] = {
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 
+static char complaint[2048]; /* the last; written at once, for several ranks share a terminal */
+
 int complain(int exit_status, const char *format, ...)
 {
-    char text[2048]; /* written at once: several ranks share a terminal */
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    (void)vsnprintf(complaint, sizeof complaint, format, args);
     va_end(args);
-    (void)fprintf(stderr, "sunup: %s\n", text);
+    (void)fprintf(stderr, "sunup: %s\n", complaint);
     return exit_status;
-}
-
-/* On many ranks a failure is agreed upon, so rank 0 speaks for all; a rank that is alone with its error speaks. */
-int fail(struct command *c, sunup_status status)
-{
-    const bool first = c->comm == NULL || sunup_comm_rank(c->comm) == 0;
-    const bool alone = status == SUNUP_E_HANG || status == SUNUP_E_PEER;
-    if (first || alone) {
-        const char *text = sunup_error(c->ctx);
-        (void)complain(EXIT_ERROR, "%s", text[0] != '\0' ? text : sunup_status_text(status));
-    }
-    if (!alone) return EXIT_ERROR;
-    if (c->comm != NULL && sunup_comm_ranks(c->comm) > 1) sunup__comm_abort(c->comm, EXIT_LOST);
-    return status == SUNUP_E_HANG ? EXIT_LOST : EXIT_ERROR; /* E_PEER without ranks: another program */
 }
 
 static void help(FILE *to)
@@ -109,7 +96,7 @@ static void log_line(void *arg, sunup_log_level level, const char *line)
 static void leave_ranks(struct command *c)
 {
     if (c->comm == NULL) return;
-    struct limit *limit = limit_begin("the end of MPI", 2 * c->timeout_s);
+    struct limit *limit = limit_begin(c, "the end of MPI", 2 * c->timeout_s);
     const sunup_status status = sunup__comm_leave(c->comm);
     if (status != SUNUP_OK) (void)fail(c, status);
     sunup_comm_destroy(&c->comm);
@@ -128,6 +115,14 @@ static int run(struct command *c, const struct verb *v)
     leave_ranks(c);
     sunup_context_destroy(&c->ctx);
     return result;
+}
+
+/* Also where the options could not all be read. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0) return true;
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -153,5 +148,7 @@ int main(int argc, char **argv)
         return 0;
     }
     const int usage = options_parse(&c, v, argc - 2, argv + 2);
-    return usage != 0 ? usage : run(&c, v);
+    if (usage == 0) return run(&c, v);
+    if (wants_json(argc, argv)) failure_print(&c, SUNUP_E_ARGUMENT, complaint);
+    return usage;
 }

@@ -74,8 +74,10 @@ int verb_convert(struct command *c);
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
 void options_help(const struct verb *v, FILE *to);
 
-/* Report the context's error as "sunup: ..." on standard error; returns the exit status for `status`. */
+/* failure.c: report the context's error as "sunup: ..." on standard error; returns the exit status for `status`. */
 int fail(struct command *c, sunup_status status);
+/* What fail prints with --json; c->ctx may be NULL. */
+void failure_print(const struct command *c, sunup_status status, const char *sentence);
 /* Message without a context; returns EXIT_ERROR or EXIT_USAGE as given. */
 int complain(int exit_status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -129,13 +131,15 @@ sunup_status profile_trace(struct command *c, struct session *s);
 sunup_status session_train(struct command *c, struct session *s); /* train.c: with progress and a summary */
 void session_close(struct session *s);
 
-/* lost.c: a line in run_dir about the ranks that the last E_HANG named. */
+/* lost.c: the ranks that the last E_HANG named; NULL: none. */
+json_t *lost_list(const struct command *c);
+/* A line in run_dir about the ranks that the last E_HANG named. */
 void lost_record(const struct command *c, const char *run_dir);
 /* Between begin and end this process ends with 124 after so many seconds. NULL without a launcher. */
 struct limit;
 /* From now on rank 0 writes another number into run_dir/alive every few seconds, until its process ends. */
 sunup_status beats_begin(struct command *c, const char *run_dir);
-struct limit *limit_begin(const char *what, double seconds);
+struct limit *limit_begin(const struct command *c, const char *what, double seconds);
 void limit_end(struct limit **limit);
 
 /* show.c: tables and the bar for people; only rank 0, and the bar only on a terminal. */

@@ -19,7 +19,7 @@ static sunup_status open_ranks(struct command *c, const sunup_comm_options *o)
 {
     const sunup_comm_options defaults = sunup_comm_defaults();
     c->timeout_s = sunup__comm_timeout_s(o != NULL ? o : &defaults);
-    struct limit *limit = limit_begin("the start of MPI", c->timeout_s + 1);
+    struct limit *limit = limit_begin(c, "the start of MPI", c->timeout_s + 1);
     const sunup_status status = sunup_comm_create(c->ctx, o, &c->comm);
     limit_end(&limit);
     if (status == SUNUP_OK) share_cores(c);

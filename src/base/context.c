@@ -173,6 +173,8 @@ void sunup_context_set_numerics(sunup_context *ctx, sunup_numerics numerics)
     if (setting("SUNUP_NUMERICS", NULL) == NULL) ctx->options.numerics = numerics;
 }
 
+static const struct blame nobody = {.rank = -1, .step = -1};
+
 sunup_status sunup__raise(sunup_context *ctx, sunup_status status, const char *format, ...)
 {
     va_list args, again;
@@ -189,7 +191,16 @@ sunup_status sunup__raise(sunup_context *ctx, sunup_status status, const char *f
         ctx->error[0] = '\0'; /* no memory for the sentence: the status speaks alone */
     }
     va_end(again);
+    ctx->blame = nobody;
     return status;
+}
+
+void sunup__blame(sunup_context *ctx, int rank, const char *layer, const char *collective)
+{
+    struct blame *b = &ctx->blame;
+    b->rank = rank;
+    (void)snprintf(b->layer, sizeof b->layer, "%s", layer != NULL ? layer : "");
+    (void)snprintf(b->collective, sizeof b->collective, "%s", collective != NULL ? collective : "");
 }
 
 void sunup__log(sunup_context *ctx, sunup_log_level level, const char *format, ...)

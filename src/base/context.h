@@ -6,6 +6,7 @@
 #ifndef SUNUP_BASE_CONTEXT_H
 #define SUNUP_BASE_CONTEXT_H
 
+#include <stdbool.h>
 #include <sunup.h>
 
 /* State that a higher folder attaches to the context; ended in reverse order of attaching. */
@@ -16,9 +17,18 @@ struct kept {
 /* One owner a slot: base knows no folder above it but gives each a place. */
 enum kept_slot { KEPT_KERNELS, KEPT_DEVICE, KEPT_TUNING, KEPT_SLOTS };
 
+/* What programs may ask of the last error beside its sentence, as far as it is known. */
+struct blame {
+    int rank;                        /* who caused it; -1: unknown */
+    int64_t step;                    /* of the training; -1        */
+    bool differs;                    /* E_PEER: numbers differ between ranks */
+    char layer[96], collective[96]; /* "": unknown                */
+};
+
 struct sunup_context {
     sunup_context_options options; /* strings are copies */
     char *error;                   /* last message, "" at first; never NULL */
+    struct blame blame;            /* of that error */
     int threads;
     struct trace *trace; /* NULL: nothing is recorded; see trace.h */
     struct faults *faults; /* NULL: none are planted; see fault.h */
@@ -29,6 +39,8 @@ struct sunup_context {
  * message is freed after the new one is written. */
 sunup_status sunup__raise(sunup_context *ctx, sunup_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Of the error that was raised just now: the next one forgets it. layer, collective: NULL is unknown. */
+void sunup__blame(sunup_context *ctx, int rank, const char *layer, const char *collective);
 void sunup__log(sunup_context *ctx, sunup_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -273,9 +273,11 @@ sunup_status sunup__comm_leave(sunup_comm *c)
 static void take_leave(sunup_comm *c)
 {
     char *error = sunup__strdup(c->ctx->error);
+    const struct blame blame = c->ctx->blame;
     const sunup_status status = sunup__comm_leave(c);
     if (status != SUNUP_OK) sunup__log(c->ctx, SUNUP_LOG_WARN, "%s", sunup_error(c->ctx));
     sunup__raise(c->ctx, status, "%s", error ? error : "");
+    c->ctx->blame = blame;
     sunup__free(error);
 }
 

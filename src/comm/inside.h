@@ -471,6 +471,13 @@ struct sunup_comm {
     int first;                /* the rank there that is rank 0 here, for reports */
 };
 
+/* After an E_PEER was raised: it is because numbers of that rank are not those of another. Returns E_PEER. */
+static inline sunup_status sunup__differs(const sunup_comm *comm, int rank, const char *site)
+{
+    sunup__blame(comm->ctx, rank, NULL, site);
+    comm->ctx->blame.differs = true;
+    return SUNUP_E_PEER;
+}
 static inline void sunup__tamper(const sunup_comm *comm, const char *what, void *data, int64_t bytes)
 {
     if (comm->tamper != NULL) comm->tamper(comm->tamper_arg, what, data, bytes);

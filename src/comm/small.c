@@ -176,8 +176,13 @@ static sunup_status check_statuses(sunup_comm *comm, sunup_status mine)
     const struct transfer sentence = {.to = text, .bytes = sizeof text, .root = r};
     TRY(sunup__broadcast_binomial(comm, &sentence));
     if (r == comm->rank) return mine;
-    return sunup__raise(comm->ctx, (sunup_status)comm->cards[r].status, "rank %d: %s",
-                        comm->first + r, text[0] ? text : sunup_status_text((sunup_status)comm->cards[r].status));
+    const sunup_status status = (sunup_status)comm->cards[r].status;
+    (void)sunup__raise(comm->ctx, status, "rank %d: %s", comm->first + r,
+                       text[0] ? text : sunup_status_text(status));
+    /* A message that failed breaks the communicator: whoever can still tell has seen numbers that differ. */
+    if (status == SUNUP_E_PEER) return sunup__differs(comm, comm->first + r, NULL);
+    sunup__blame(comm->ctx, comm->first + r, NULL, NULL);
+    return status;
 }
 
 sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status mine,
@@ -218,19 +223,20 @@ sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *w
     sunup__leave(comm);
     if (comm->ranks == 1 || comm->alike) return SUNUP_OK;
     struct text t = {0};
-    int odd = 0;
+    int odd = 0, first = 0;
     for (int r = 1; r < comm->ranks; r++) {
         if (comm->cards[r].value == comm->cards[0].value || ++odd > NAMED_MOST) continue;
+        if (first == 0) first = r;
         sunup__text(&t, "%srank %d has %016" PRIx64, odd > 1 ? ", " : "", r, comm->cards[r].value);
     }
     if (odd == 0) return SUNUP_OK;
-    const sunup_status status = sunup__raise(comm->ctx, SUNUP_E_PEER,
-                                             "%s differs between ranks: rank 0 has %016" PRIx64
-                                             ", %s%s (%d of %d ranks differ). Ranks must run the "
-                                             "same binary, instruction set and tuning file; if "
-                                             "they do, suspect the memory of these nodes",
-                                             what, comm->cards[0].value, t.s ? t.s : "?",
-                                             odd > NAMED_MOST ? " and more" : "", odd, comm->ranks);
+    (void)sunup__raise(comm->ctx, SUNUP_E_PEER,
+                       "%s differs between ranks: rank 0 has %016" PRIx64
+                       ", %s%s (%d of %d ranks differ). Ranks must run the "
+                       "same binary, instruction set and tuning file; if "
+                       "they do, suspect the memory of these nodes",
+                       what, comm->cards[0].value, t.s ? t.s : "?",
+                       odd > NAMED_MOST ? " and more" : "", odd, comm->ranks);
     sunup__free(t.s);
-    return status;
+    return sunup__differs(comm, first, what);
 }

@@ -574,6 +574,16 @@ static sunup_status tell_sums(struct stages *st)
     return sunup__wait_all(&st->flight);
 }
 
+static sunup_status other_numbers(const struct stages *st, int peer)
+{
+    sunup_comm *comm = st->comm;
+    (void)sunup__raise(comm->ctx, SUNUP_E_PEER,
+                       "rank %d received other numbers than rank %d sent in \"%s\": memory or "
+                       "network of their nodes flips bits",
+                       comm->rank, peer, comm->site);
+    return sunup__differs(comm, comm->rank, comm->site);
+}
+
 sunup_status sunup__stages_compare(struct stages *st)
 {
     const struct layout *l = &st->layout;
@@ -581,10 +591,7 @@ sunup_status sunup__stages_compare(struct stages *st)
     TRY(tell_sums(st));
     for (const struct stage *s = l->stage; s < l->stage + l->stages; s++)
         for (int i = 0; i < s->radix; i++)
-            CHECK(i == s->digit || st->told[s->peer[i]] == st->landed[s->peer[i]], st->comm->ctx,
-                  E_PEER,
-                  "rank %d received other numbers than rank %d sent in \"%s\": memory or network of "
-                  "their nodes flips bits",
-                  st->comm->rank, s->peer[i], st->comm->site);
+            if (i != s->digit && st->told[s->peer[i]] != st->landed[s->peer[i]])
+                return other_numbers(st, s->peer[i]);
     return SUNUP_OK;
 }

@@ -63,6 +63,7 @@ sunup_status sunup__verify_after(struct exchange *x, const char *site, uint64_t 
                                   "ranks %d and %d add up the slice of rank %d differently in \"%s\": "
                                   "a processor adds wrong or memory flips bits",
                                   r, owner, owner, site);
+        if (status != SUNUP_OK) (void)sunup__differs(comm, r, site);
     }
     sunup__free(all);
     return status;

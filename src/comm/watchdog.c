@@ -246,6 +246,7 @@ static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited
         comm->first + comm->rank, waited_s, comm->site, comm->sequence,
         comm->relayed ? ", or waiting in turn for who is" : "",
         t.s ? t.s : " nobody any more, the others have reported a lost rank and ended");
+    sunup__blame(comm->ctx, comm->n_lost > 0 ? comm->lost[0].rank : -1, NULL, comm->site);
     sunup__free(t.s);
     return status;
 }

@@ -26,8 +26,10 @@ sunup_status sunup__wire_failed(sunup_comm *comm, int code, const char *what)
     int n;
     MPI_Error_string(code, text, &n);
     sunup__comm_break(comm, SUNUP_E_PEER);
-    RAISE(comm->ctx, E_PEER, "rank %d of %d: %s failed in \"%s\": %s", comm->rank, comm->ranks,
-          what, comm->site, text);
+    (void)sunup__raise(comm->ctx, SUNUP_E_PEER, "rank %d of %d: %s failed in \"%s\": %s",
+                       comm->rank, comm->ranks, what, comm->site, text);
+    sunup__blame(comm->ctx, comm->rank, NULL, comm->site);
+    return SUNUP_E_PEER;
 }
 
 /* --- open and close --- */

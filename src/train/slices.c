@@ -121,7 +121,10 @@ sunup_status sunup__compare_weights(sunup_trainer *t, const char *what)
         const int64_t bytes = sunup__elements(&w->shape) * sunup_dtype_bytes(w->dtype);
         char site[64];
         (void)snprintf(site, sizeof site, "'%s' of the weights", w->name);
-        TRY(sunup__comm_compare(t->comm, sunup__hash(w->data, (size_t)bytes, 0), site));
+        const sunup_status found =
+            sunup__comm_compare(t->comm, sunup__hash(w->data, (size_t)bytes, 0), site);
+        if (found == SUNUP_E_PEER) sunup__blame(t->ctx, t->ctx->blame.rank, w->name, what);
+        TRY(found);
     }
     return status;
 }

@@ -328,11 +328,26 @@ static sunup_status make_step(sunup_trainer *t, sunup_metrics *metrics)
     return SUNUP_OK;
 }
 
+/* Programs want the step beside the collective, not within its name (name_site). */
+static sunup_status blame_step(const sunup_trainer *t, int64_t step, sunup_status status)
+{
+    struct blame *b = &t->ctx->blame;
+    char end[32];
+    const int n = snprintf(end, sizeof end, ", step %lld", (long long)step);
+    const size_t length = strlen(b->collective), tail = (size_t)n;
+    if (length > tail && strcmp(b->collective + length - tail, end) == 0)
+        b->collective[length - tail] = '\0';
+    b->step = step;
+    return status;
+}
+
 sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
 {
     if (t->step >= t->total_steps) return SUNUP_E_END;
     const struct counts from = sunup__counts();
-    TRY(make_step(t, metrics));
+    const int64_t step = t->step;
+    const sunup_status status = make_step(t, metrics);
+    if (status != SUNUP_OK) return blame_step(t, step, status);
     const struct counts to = sunup__counts();
     if (t->made++ == 0) return SUNUP_OK;
     sunup__counts_add(&t->counts.sum, &from, &to);
