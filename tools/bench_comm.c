@@ -374,10 +374,19 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double middle(double *x, int n)
+/* sorted [ROUNDS_MOST]: room, in which they are afterwards. */
+static double middle(const double *x, int n, double *sorted)
 {
-    qsort(x, (size_t)n, sizeof *x, ascending);
-    return x[n / 2];
+    memcpy(sorted, x, (size_t)n * sizeof *x);
+    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    return sorted[n / 2];
+}
+
+static json_t *samples_json(const double *x, int n)
+{
+    json_t *j = json_array();
+    for (int i = 0; i < n; i++) (void)json_array_append_new(j, json_real(x[i]));
+    return j;
 }
 
 struct row {
@@ -423,22 +432,25 @@ static void print_row(const struct comm_bench *t, const struct row *r)
 static void show(struct comm_bench *t, int rounds)
 {
     struct row r;
+    double sorted[ROUNDS_MOST];
     json_t *ways = json_object();
     for (int w = 0; w < N_WAYS; w++) {
-        r.call_s[w] = middle(t->call_s[w], rounds);
-        r.spread[w] = 0.5 * (t->call_s[w][3 * rounds / 4] - t->call_s[w][rounds / 4]) / r.call_s[w];
-        r.total_s[w] = middle(t->total_s[w], rounds);
+        r.total_s[w] = middle(t->total_s[w], rounds, sorted);
+        r.call_s[w] = middle(t->call_s[w], rounds, sorted);
+        r.spread[w] = 0.5 * (sorted[3 * rounds / 4] - sorted[rounds / 4]) / r.call_s[w];
         (void)json_object_set_new(
             ways, kinds[t->kind].ways[w],
-            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "algorithm", algorithm_of(t, w), "call_s",
-                      r.call_s[w], "spread", r.spread[w], "total_s", r.total_s[w],
+            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "algorithm", algorithm_of(t, w),
+                      "call_s", r.call_s[w], "spread", r.spread[w], "total_s", r.total_s[w],
                       "algbw_bytes_per_s", rated_bytes(t) / r.call_s[w], "busbw_bytes_per_s",
-                      rated_bytes(t) * bus_share(t) / r.call_s[w]));
+                      rated_bytes(t) * bus_share(t) / r.call_s[w], "call_samples_s",
+                      samples_json(t->call_s[w], rounds), "total_samples_s",
+                      samples_json(t->total_s[w], rounds)));
     }
     if (!t->b->c->json) print_row(t, &r);
-    (void)json_array_append_new(t->b->rows, json_pack("{s:s, s:f, s:f, s:i, s:o}", "problem",
-                                                      t->problem, "bytes", (double)t->bytes,
-                                                      "ranks", (double)sunup_comm_ranks(t->comm),
+    (void)json_array_append_new(t->b->rows, json_pack("{s:s, s:I, s:i, s:i, s:o}", "problem",
+                                                      t->problem, "bytes", (json_int_t)t->bytes,
+                                                      "ranks", sunup_comm_ranks(t->comm),
                                                       "rounds", rounds, "ways", ways));
 }
 

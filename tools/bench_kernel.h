@@ -16,7 +16,7 @@
 enum { BENCH_ROUNDS = 101, LEAST_ROUNDS = 5, BENCH_NAME = 64, BENCH_WAYS = PROBLEM_WAYS + 2 };
 
 struct sampled {
-    double s[BENCH_ROUNDS];
+    double s[BENCH_ROUNDS]; /* in the order of the rounds */
     int n;
     double median_s, q1_s, q3_s; /* set by sampled_finish */
 };
@@ -34,6 +34,7 @@ struct row {
     double fma_per_s,
         copy_s;     /* in the same rounds: flops/s of all threads; a copy that moves `bytes` */
     double bound_s; /* the larger of the two bounds             */
+    struct sampled canary; /* seconds of that bound, round by round; n 0: a leaf */
     bool by_memory;
     struct timed_way ways[BENCH_WAYS];
     int n_ways, chosen;

@@ -160,6 +160,13 @@ static sunup_status run_rounds(struct race *r)
     return SUNUP_OK;
 }
 
+static json_t *rounds_json(const struct race *r, const struct racer *racer)
+{
+    json_t *j = json_array();
+    for (int i = 0; i < r->rounds; i++) (void)json_array_append_new(j, json_real(racer->round_s[i]));
+    return j;
+}
+
 static void show_ours(struct race *r)
 {
     const struct racer *o = &r->ours;
@@ -169,11 +176,11 @@ static void show_ours(struct race *r)
     const double flops = json_number_value(json_object_get(o->start, "flops"));
     const double share = flops / median_s / r->b->top.flops_per_s;
     const char *numerics = json_string_value(json_object_get(o->start, "numerics"));
-    r->row = json_pack("{s:s, s:s, s:f, s:f, s:i, s:I, s:f, s:f, s:f, s:I, s:[]}", "run",
+    r->row = json_pack("{s:s, s:s, s:f, s:f, s:i, s:I, s:f, s:f, s:f, s:I, s:o, s:[]}", "run",
                        r->run_file, "numerics", numerics != NULL ? numerics : "", "median_s",
                        median_s, "spread_s", spread_s, "rounds", r->rounds, "steps",
                        (json_int_t)r->steps, "flops", flops, "share", share, "first_step_s",
-                       o->first_s, "peak_bytes", (json_int_t)o->peak_bytes, "peers");
+                       o->first_s, "peak_bytes", (json_int_t)o->peak_bytes, "round_s", rounds_json(r, o), "peers");
     if (r->b->c->json) return;
     (void)printf(
         "  %-14s %-24s %10.3f ms/step +-%4.1f %%  %7.1f GFLOP/s %5.1f %% of FMA  first step "
@@ -193,11 +200,12 @@ static void show_theirs(struct race *r, const char *mode)
                  memory = (double)t->peak_bytes / (double)o->peak_bytes;
     const char *version = json_string_value(json_object_get(t->start, "version"));
     (void)json_array_append_new(json_object_get(r->row, "peers"),
-                                json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:I}", "peer",
+                                json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:o, s:o}", "peer",
                                           version != NULL ? version : "PyTorch", "mode", mode,
                                           "median_s", median_s, "ratio", middle, "ratio_least", low,
                                           "ratio_most", high, "first_step_s", t->first_s,
-                                          "peak_bytes", (json_int_t)t->peak_bytes));
+                                          "peak_bytes", (json_int_t)t->peak_bytes, "round_s",
+                                          rounds_json(r, t), "our_round_s", rounds_json(r, o)));
     if (r->b->c->json) return;
     (void)printf("  %-14s %-24s %10.3f ms/step  sunup is %.2fx as fast (%.2f .. %.2f)  first step "
                  "%6.2f s %6.0f MB (%.1fx)\n",

@@ -33,11 +33,13 @@ static int by_value(const void *a, const void *b)
 
 void sampled_finish(struct sampled *t)
 {
+    double sorted[BENCH_ROUNDS];
     if (t->n == 0) return;
-    qsort(t->s, (size_t)t->n, sizeof *t->s, by_value);
-    t->median_s = t->s[t->n / 2];
-    t->q1_s = t->s[t->n / 4];
-    t->q3_s = t->s[t->n * 3 / 4];
+    memcpy(sorted, t->s, (size_t)t->n * sizeof *sorted);
+    qsort(sorted, (size_t)t->n, sizeof *sorted, by_value);
+    t->median_s = sorted[t->n / 2];
+    t->q1_s = sorted[t->n / 4];
+    t->q3_s = sorted[t->n * 3 / 4];
 }
 
 static void add_sample(struct sampled *t, double s)
@@ -300,6 +302,9 @@ static void judge(struct race *r, struct row *row)
     const double compute_s = row->flops / row->fma_per_s;
     row->by_memory = row->copy_s > compute_s;
     row->bound_s = row->by_memory ? row->copy_s : compute_s;
+    row->canary = r->copy;
+    for (int i = 0; i < r->fma.n && !row->by_memory; i++)
+        row->canary.s[i] = row->flops / r->fma.s[i];
 }
 
 static sunup_status open_pipe(struct race *r, const char *problem, struct row *row)
@@ -362,7 +367,8 @@ sunup_status bench_leaf(struct kernel_bench *k, const char *problem, struct row 
         TRY(sunup__kernels_bench(ctx, problem, isas[i], k->seconds / 4, &b));
         struct timed_way *w = &row->ways[row->n_ways++];
         (void)snprintf(w->name, sizeof w->name, "%s leaf", isas[i]);
-        w->t = (struct sampled){.n = 1,
+        w->t = (struct sampled){.s = {b.median_s},
+                                .n = 1,
                                 .median_s = b.median_s,
                                 .q1_s = b.median_s - b.spread_s / 2,
                                 .q3_s = b.median_s + b.spread_s / 2};

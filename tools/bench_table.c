@@ -39,6 +39,13 @@ void row_show(const struct row *r)
     (void)fflush(stdout);
 }
 
+static json_t *samples_json(const struct sampled *t)
+{
+    json_t *j = json_array();
+    for (int i = 0; i < t->n; i++) (void)json_array_append_new(j, json_real(t->s[i]));
+    return j;
+}
+
 json_t *row_json(const struct row *r)
 {
     json_t *ways = json_object();
@@ -47,15 +54,18 @@ json_t *row_json(const struct row *r)
         const struct sampled *t = &r->ways[i].t;
         if (t->n == 0) continue;
         (void)json_object_set_new(ways, r->ways[i].name,
-                                  json_pack("{s:f, s:f, s:f, s:i, s:f}", "median_s", t->median_s,
-                                            "q1_s", t->q1_s, "q3_s", t->q3_s, "rounds", t->n,
-                                            "ratio", t->median_s / s));
+                                  json_pack("{s:f, s:f, s:f, s:i, s:f, s:o}", "median_s",
+                                            t->median_s, "q1_s", t->q1_s, "q3_s", t->q3_s, "rounds",
+                                            t->n, "ratio", t->median_s / s, "samples_s",
+                                            samples_json(t)));
     }
-    return json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:f, s:o}", "name",
+    json_t *j = json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:f, s:o}", "name",
                      r->name, "problem", r->text, "chosen", r->ways[r->chosen].name, "median_s", s,
                      "flops", r->flops, "bytes", r->bytes, "bound", r->by_memory ? "copy" : "fma",
                      "bound_s", r->bound_s, "share", r->bound_s / s, "fma_flops_per_s",
                      r->fma_per_s, "copy_s", r->copy_s, "ways", ways);
+    if (r->canary.n > 0) (void)json_object_set_new(j, "canary_s", samples_json(&r->canary));
+    return j;
 }
 
 void row_csv_head(struct text *t)

@@ -89,7 +89,7 @@ static void show(const struct command *c, const struct facts *f)
     (void)printf(
         "  ceilings    %.1f GFLOP/s f32 a thread, copy %.1f GB/s (read + write), measured now\n",
         1e-9 * f->peak.flops_per_s, 1e-9 * f->peak.copy_bytes_per_s);
-    (void)printf("  instructions %s\n",
+    (void)printf("  counters    instructions %s\n",
                  f->instructions ? "are counted (perf_event_open)"
                                  : "are not counted: perf_event_paranoid is above 2, or the "
                                    "processor's counters are hidden, as in virtual machines");

@@ -39,7 +39,7 @@ int64_t sunup__instructions(void)
 struct counts sunup__counts(void)
 {
     struct counts c = {.allocations = sunup__allocations(), .instructions = sunup__instructions()};
-    for (int i = 0; i < COUNTERS; i++) c.count[i] = sunup__counted((enum counter)i);
+    for (int i = 0; i < COUNTERS; i++) c.count[i] = sunup__counted((enum count_kind)i);
     return c;
 }
 

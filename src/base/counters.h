@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum counter {
+enum count_kind {
     COUNT_FILES,       /* opened for data, weights and records; not what the system says of itself (/proc) */
     COUNT_COLLECTIVES, /* begun */
     COUNT_MEETINGS,    /* of the ranks of a node, in the memory that they share */
@@ -22,24 +22,25 @@ enum counter {
 
 extern _Atomic int64_t sunup__counters[COUNTERS];
 
-static inline void sunup__count(enum counter what, int64_t n)
+static inline void sunup__count(enum count_kind what, int64_t n)
 {
     (void)atomic_fetch_add_explicit(&sunup__counters[what], n, memory_order_relaxed);
 }
 /* One more, where one thread at a time counts this (MPI_THREAD_FUNNELED): a meeting takes as long as a few dozen
  * additions that others might interrupt. */
-static inline void sunup__tick(enum counter what)
+static inline void sunup__tick(enum count_kind what)
 {
     const int64_t n = atomic_load_explicit(&sunup__counters[what], memory_order_relaxed);
     atomic_store_explicit(&sunup__counters[what], n + 1, memory_order_relaxed);
 }
-static inline int64_t sunup__counted(enum counter what)
+static inline int64_t sunup__counted(enum count_kind what)
 {
     return atomic_load_explicit(&sunup__counters[what], memory_order_relaxed);
 }
 
-/* From now on instructions in user mode are counted, by perf_event_open(2), of this thread and of those that it starts
- * later. False: the system does not allow it, or (as in most virtual machines) the processor's counters are not seen. */
+/* From now on instructions in user mode are counted, by perf_event_open(2), of this thread and of those that it
+ * starts later. False: the system does not allow it, or the processor's counters are hidden, as in most virtual
+ * machines. */
 bool sunup__instructions_begin(void);
 int64_t sunup__instructions(void); /* -1: they are not counted */
 

@@ -72,8 +72,8 @@ static int64_t loop(int n)
 {
     volatile int64_t x = 0;
     const int64_t before = sunup__instructions();
-    for (int i = 0; i < n; i++) x += i;
-    return sunup__instructions() - before;
+    for (int i = 0; i < n; i++) x = x + i;
+    return x >= 0 ? sunup__instructions() - before : -1;
 }
 
 static void instructions(void **state)
