@@ -1,146 +1,65 @@
 /* bench_html.c - the roofline of all rows: one HTML file that needs nothing else.
  *
- * Both axes are logarithmic: flops a byte (each operand moved once) against GFLOP/s. Two ceilings: the
+ * Both axes are logarithmic: flops a byte (each operand moved once) against FLOP/s. Two ceilings: the
  * FMA rate of all threads, and the copy rate times flops a byte. A row is a filled point for the maker
  * that a plan takes and hollow ones for the other ways; what a point is stands in its tooltip, and all
- * numbers in the table below. Model: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009.
+ * numbers in the table below. The picture itself is track/chart.h's.
  */
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/system.h"
 #include "bench_kernel.h"
+#include "track/chart.h"
+#include "track/draw.h"
 
-enum { WIDTH = 1100, HEIGHT = 640, LEFT = 70, RIGHT = 30, TOP = 20, BOTTOM = 50 };
-
-struct chart {
-    double x0, x1, y0, y1; /* decimal logarithms of the corners */
-    double fma, copy;      /* ceilings: flops/s, bytes/s        */
-};
-
-static double x_at(const struct chart *c, double flops_per_byte)
-{
-    return LEFT + (log10(flops_per_byte) - c->x0) / (c->x1 - c->x0) * (WIDTH - LEFT - RIGHT);
-}
-
-static double y_at(const struct chart *c, double flops_per_s)
-{
-    const double y = (log10(1e-9 * flops_per_s) - c->y0) / (c->y1 - c->y0);
-    return HEIGHT - BOTTOM - y * (HEIGHT - TOP - BOTTOM);
-}
-
-static void put_escaped(struct text *t, const char *s)
-{
-    for (; *s != '\0'; s++) {
-        if (*s == '<')
-            sunup__text(t, "&lt;");
-        else if (*s == '&')
-            sunup__text(t, "&amp;");
-        else
-            sunup__text(t, "%c", *s);
-    }
-}
+enum { WIDTH = 1100, HEIGHT = 640 };
 
 static bool drawn(const struct row *r, int way)
 {
     return r->flops > 0 && r->bytes > 0 && r->ways[way].t.n > 0;
 }
 
-/* Whole decades around all points and the peak. */
-static struct chart chart_of(const struct kernel_bench *k)
+static struct roofline_point point_of(const struct row *r, int way)
 {
-    struct chart c = {.x0 = 0, .x1 = 1, .y0 = 1, .y1 = 2};
-    c.fma = k->b->top.flops_per_s;
-    c.copy = k->b->top.copy_bytes_per_s;
-    c.y1 = fmax(c.y1, ceil(log10(1e-9 * c.fma)));
-    for (int i = 0; i < k->n_rows; i++) {
-        const struct row *r = &k->rows[i];
-        for (int w = 0; w < r->n_ways; w++) {
-            if (!drawn(r, w)) continue;
-            const double x = log10(r->flops / r->bytes);
-            const double y = log10(1e-9 * r->flops / r->ways[w].t.median_s);
-            c.x0 = fmin(c.x0, floor(x));
-            c.x1 = fmax(c.x1, ceil(x));
-            c.y0 = fmin(c.y0, floor(y));
-            c.y1 = fmax(c.y1, ceil(y));
-        }
-    }
-    return c;
+    return (struct roofline_point){.flops = r->flops,
+                                   .bytes = r->bytes,
+                                   .seconds = r->ways[way].t.median_s,
+                                   .ours = way == r->chosen,
+                                   .problem = r->text};
 }
 
-static void put_axes(struct text *t, const struct chart *c)
-{
-    for (int x = (int)c->x0; x <= (int)c->x1; x++) {
-        const double at = x_at(c, pow(10, x));
-        sunup__text(t,
-                    "<line class=grid x1=%.1f y1=%d x2=%.1f y2=%d /><text x=%.1f y=%d "
-                    "text-anchor=middle>%g</text>\n",
-                    at, TOP, at, HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 18, pow(10, x));
-    }
-    for (int y = (int)c->y0; y <= (int)c->y1; y++) {
-        const double at = y_at(c, 1e9 * pow(10, y));
-        sunup__text(t,
-                    "<line class=grid x1=%d y1=%.1f x2=%d y2=%.1f /><text x=%d y=%.1f "
-                    "text-anchor=end>%g</text>\n",
-                    LEFT, at, WIDTH - RIGHT, at, LEFT - 8, at + 4, pow(10, y));
-    }
-    sunup__text(
-        t,
-        "<text x=%d y=%d text-anchor=middle>flops a byte, each operand moved once</text>\n"
-        "<text transform='translate(18 %d) rotate(-90)' text-anchor=middle>GFLOP/s</text>\n",
-        WIDTH / 2, HEIGHT - 8, HEIGHT / 2);
-}
-
-static void put_ceilings(struct text *t, const struct chart *c)
-{
-    const double low = pow(10, c->x0), high = pow(10, c->x1), knee = c->fma / c->copy;
-    const double from = fmax(low, 1e9 * pow(10, c->y0) / c->copy);
-    sunup__text(t, "<polyline class=roof points='%.1f,%.1f %.1f,%.1f %.1f,%.1f' />\n",
-                x_at(c, from), y_at(c, from * c->copy), x_at(c, knee), y_at(c, c->fma),
-                x_at(c, fmax(high, knee)), y_at(c, c->fma));
-    sunup__text(t,
-                "<text x=%d y=%.1f text-anchor=end>FMA %.0f GFLOP/s</text>"
-                "<text x=%.1f y=%.1f>copy of 64 MiB %.0f GB/s</text>\n",
-                WIDTH - RIGHT, y_at(c, c->fma) - 6, 1e-9 * c->fma, x_at(c, from) + 40,
-                y_at(c, from * c->copy) + 14, 1e-9 * c->copy);
-}
-
-/* A colour a kind of op: the word before '_' or ':'. */
-static int hue(const char *problem)
-{
-    unsigned h = 0;
-    for (const char *s = problem; *s != '\0' && *s != ':' && *s != '_'; s++)
-        h = h * 31 + (unsigned char)*s;
-    return (int)(h * 47 % 360);
-}
-
-static void put_point(struct text *t, const struct chart *c, const struct row *r, int way)
+static void put_point(struct text *t, const struct roofline *roof, const struct row *r, int way)
 {
     const struct timed_way *w = &r->ways[way];
-    const double rate = r->flops / w->t.median_s;
-    const bool ours = way == r->chosen;
-    sunup__text(t, "<circle class=%s cx=%.1f cy=%.1f r=%g style='--hue:%d'><title>",
-                ours ? "ours" : "other", x_at(c, r->flops / r->bytes), y_at(c, rate),
-                ours ? 5.0 : 3.5, hue(r->text));
-    put_escaped(t, r->name);
-    sunup__text(t, "\n");
-    put_escaped(t, r->text);
-    sunup__text(t, "\n%s: %.3f ms, %.1f GFLOP/s, %.1f GB/s, %.0f%% of %s</title></circle>\n",
-                w->name, 1e3 * w->t.median_s, 1e-9 * rate, 1e-9 * r->bytes / w->t.median_s,
-                100 * r->bound_s / w->t.median_s, r->by_memory ? "copy" : "FMA");
+    char title[BENCH_NAME + PROBLEM_TEXT + 128];
+    (void)snprintf(title, sizeof title, "%s\n%s\n%s: %.3f ms, %.1f GFLOP/s, %.1f GB/s, %.0f%% of %s", r->name, r->text,
+                   w->name, 1e3 * w->t.median_s, 1e-9 * r->flops / w->t.median_s,
+                   1e-9 * r->bytes / w->t.median_s, 100 * r->bound_s / w->t.median_s,
+                   r->by_memory ? "copy" : "FMA");
+    struct roofline_point p = point_of(r, way);
+    p.title = title;
+    sunup__roofline_point(t, roof, &p);
 }
 
 static void put_chart(struct text *t, const struct kernel_bench *k)
 {
-    const struct chart c = chart_of(k);
-    sunup__text(t, "<svg viewBox='0 0 %d %d'>\n", WIDTH, HEIGHT);
-    put_axes(t, &c);
-    put_ceilings(t, &c);
+    struct roofline roof = sunup__roofline("kernels under their roof", WIDTH, HEIGHT);
+    roof.flops_per_s = k->b->top.flops_per_s;
+    roof.bytes_per_s = k->b->top.copy_bytes_per_s;
+    roof.flops_name = "FMA";
+    roof.bytes_name = "copy of 64 MiB";
+    for (int i = 0; i < k->n_rows; i++)
+        for (int w = 0; w < k->rows[i].n_ways; w++) {
+            const struct roofline_point p = point_of(&k->rows[i], w);
+            if (drawn(&k->rows[i], w)) sunup__roofline_include(&roof, &p);
+        }
+    sunup__roofline_begin(t, &roof);
     for (int ours = 0; ours < 2; ours++)
         for (int i = 0; i < k->n_rows; i++)
             for (int w = 0; w < k->rows[i].n_ways; w++)
                 if (drawn(&k->rows[i], w) && (w == k->rows[i].chosen) == (ours == 1))
-                    put_point(t, &c, &k->rows[i], w);
+                    put_point(t, &roof, &k->rows[i], w);
     sunup__text(t, "</svg>\n");
 }
 
@@ -154,9 +73,9 @@ static void put_table(struct text *t, const struct kernel_bench *k)
             const struct sampled *s = &r->ways[w].t;
             if (s->n == 0) continue;
             sunup__text(t, "<tr%s><td>", w == r->chosen ? " class=chosen" : "");
-            put_escaped(t, r->name);
+            sunup__put_escaped(t, r->name);
             sunup__text(t, "<td>");
-            put_escaped(t, r->text);
+            sunup__put_escaped(t, r->text);
             sunup__text(
                 t, "<td>%s<td>%.3f<td>%.3f .. %.3f<td>%.1f<td>%.1f<td>%.0f%%<td>%s<td>%.2f</tr>\n",
                 r->ways[w].name, 1e3 * s->median_s, 1e3 * s->q1_s, 1e3 * s->q3_s,

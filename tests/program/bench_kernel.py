@@ -78,7 +78,7 @@ class BenchKernel(common.Case):
         for r in rows:
             self.assertGreater(float(r["median_us"]), 0)
         html = (self.folder / "out.html").read_text()
-        self.assertEqual(html.count("class=ours"), 9)
+        self.assertEqual(html.count('class="ours"'), 9)
         self.assertIn("</svg>", html)
 
     def test_a_peer_takes_its_turns(self):
