@@ -121,6 +121,53 @@ def make_gzip():
     put("gzip", "empty", gzip.compress(b"", mtime=0))
 
 
+def make_import():
+    """Before the NUL: a format, '=' and a map of columns, or nothing (recognised)."""
+    def both(name, text):
+        put("import", name, b"\0" + (text if isinstance(text, str) else json.dumps(text)).encode())
+
+    both("benchdnn", "Output template: perf,%engine%,%impl%,%name%,%prb%,%Gops%,%+ctime%,%-time%,%0time%\n"
+         'perf,cpu,jit,"a",--conv --dir=FWD_I mb1ic4ih8oc4oh8kh3ph1n"a",3.5,2.25,1.5,1.75\n'
+         "perf,cpu,jit,,--matmul --wtag=ba 2x64x30:2x30x48,3.5,2.25,1.5,1.75\n"
+         "perf,cpu,jit,,--ip --dir=BWD_W mb32ic100ih2iw2oc10,3.5,2.25,1.5,1.75\n1:FAILED __REPRO: --ip mb1ic1oc1\n")
+    both("benchdnn_entries", "Template entries: %prb%;%Gbw%;%0Mflops%;%iobytes%\nprb\n--pool mb1 a;1;2;3e2\n")
+    body = {"time": 31.25, "bus_bw": 58.7, "nwrong": 0}
+    both("nccl", {"start_time": "2026-03-01 12:00:00", "args": ["/o/all_gather_perf"], "nccl_version": 22703,
+                  "config": {"nthreads": 1, "ngpus": 4, "devices": [{"hostname": "n", "device_info": "g"}]},
+                  "results": [{"size": 1048576, "type": "float", "redop": "max", "out_of_place": body,
+                               "in_place": body, "out_of_place_per_iter": {"times_us": [30, 31.5]}}],
+                  "out_of_bounds": {"count": 1}, "errors": ["e"]})
+    both("oneccl", "#ranks,collective,reduction,dtype,dtype_size,#elements/buffer,message_size,#buffers,#repetitions,"
+         "t_min[usec],t_max[usec],t_avg[usec],stddev[%],busbw[GB/s]\n4,allreduce,max,float32,4,256,1024,1,16,1,3,2,0,9\n")
+    both("oneccl_table", "datatype: float32\nreduction: sum\n# Benchmarking: allreduce \n# #processes: 2\n"
+         "  #bytes  #repetitions  t_min[usec]  t_avg[usec]\n  1024  16  2.25  2.50\n\n# All done\n")
+    both("osu", "# OSU MPI-CUDA Allreduce Latency Test v7.5\n# Datatype: MPI_FLOAT.\n"
+         "# Size  Avg Latency(us)  Min Latency(us)  Iterations  Validation  P99 Tail Lat(us)\n4  10.5  10 100 Pass 11\n"
+         "# OSU MPI Multiple Bandwidth / Message Rate Test v7\n# [ pairs: 15 ] [ window size: 64 ]\n"
+         "# Size MB/s Messages/s\n1 6.25 625.5\n# OSU MPI Non-blocking Barrier Latency Test v7\n# Overall(us)\n 1.5\n")
+    entry = {"name": "a", "run_name": "a", "run_type": "iteration", "real_time": 1.5, "cpu_time": 2, "time_unit": "ms",
+             "bytes_per_second": 1e9, "x": 1}
+    both("google", {"context": {"date": "2026-11-28T20:07:18+01:00", "host_name": "n", "executable": "/x/b"},
+                    "benchmarks": [entry, entry, {"name": "e", "error_occurred": True, "error_message": "m"},
+                                   {**entry, "run_name": "m", "run_type": "aggregate", "aggregate_name": "median"}]})
+    both("pytest", {"machine_info": {"node": "n", "cpu": {"brand_raw": "c", "count": 2}},
+                    "commit_info": {"id": "1", "dirty": True, "project": "p"}, "datetime": "2026-11-28T20:07:18.5",
+                    "benchmarks": [{"name": "a", "stats": {"data": [1e-3, 2e-3]}}, {"name": "b", "stats": {"median": 1}}]})
+    test = {"name": "t", "system": "s", "partition": "p", "environ": "e", "num_tasks": 2, "time_total": 1.5}
+    both("reframe", {"session_info": {"time_start": "2023-05-01T10:00:00+0200", "version": "4"}, "runs": [{"testcases": [
+        {**test, "result": "fail", "fail_phase": "run", "fail_reason": "time limit"},
+        {**test, "result": "pass", "perfvalues": {"s:p:v": [1.5, 1, -0.1, None, "GB/s", "pass"]}},
+        {**test, "result": "abort", "perfvars": [{"name": "v", "value": 2, "unit": "GB/s", "thres_upper": 1}]}]}]})
+    event = ':::MLLOG {"key": "%s", "value": %s, "time_ms": %d, "metadata": {"epoch_num": %d, "status": "%s"}}\n'
+    both("mllog", "".join(event % e for e in (("submission_benchmark", '"b"', 1, 0, ""), ("seed", "1", 1, 0, ""),
+                                              ("run_start", "null", 2000, 0, ""), ("eval_accuracy", "0.5", 3, 1, ""),
+                                              ("eval_error", "0.5", 3, 2, ""), ("run_stop", "null", 9000, 0, "aborted"))))
+    put("import", "csv", b"=name=\"m{M}n{N}\",time=t:us:less,ranks=r,bytes=b:KiB,at=d,fact.h=h,outcome=o\0# c\n"
+        b"M,N,t,r,b,d,h,o\n1,2,3.5,1,4,2026-01-01T00:00:00Z,x,ok\n1,2,,1,4,,x,\"ti\"\"me\nout\"\n")
+    put("import", "csv_long", b"=name=n,quantity=q,unit=u,value=v,suite=n,engine=n\0\xef\xbb\xbf#n;q;u;v\r\na;b;ms;1\r\n")
+    put("import", "named", b"osu\0# OSU MPI Latency Test v7\n# Size Latency (us)\n1 2.5\n")
+
+
 def make_safetensors():
     def file(header, data=b""):
         text = json.dumps(header).encode()
