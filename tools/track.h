@@ -25,8 +25,9 @@
  *   lenet  ranks=2 timeout=120 OMP_NUM_THREADS=1 : train bench/models/lenet/run.yaml --set epochs=1
  *   gw             : app gw
  *
- * Keys in capitals are the process's environment; the others: ranks (1), timeout (seconds, 600), seeds (of a band, 0). Paths are
- * as seen from the folder that the suites' folder `bench` stands in, or from the suite file if they begin with "./". */
+ * Keys in capitals are the process's environment; the others: ranks (1), timeout (seconds, 600), seeds (of a band, 0),
+ * same_as (a case of the suite whose weights this one must have, bit for bit). Paths are as seen from the folder that the
+ * suites' folder `bench` stands in, or from the suite file if they begin with "./". */
 enum case_kind { CASE_KERNEL, CASE_COMM, CASE_TRAIN, CASE_APP, CASE_KINDS };
 enum { CASE_WORDS = 48, CASE_SETTINGS = 16 };
 struct track_case {
@@ -34,6 +35,7 @@ struct track_case {
     enum case_kind kind;
     int ranks, seeds, n_words, n_settings;
     double timeout_s;
+    const char *same_as;            /* NULL: none */
     const char *words[CASE_WORDS];          /* after the kind, NULL at the end */
     const char *settings[CASE_SETTINGS]; /* "NAME=value", NULL at the end */
 };
