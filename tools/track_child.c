@@ -1,11 +1,11 @@
 /* track_child.c - a process with a time limit: what it said, how it ended, and that nothing of it is left.
  *
- * It leads a process group of its own, which is ended with it. Launchers put ranks into groups of their own, so this
- * process is meanwhile the one that orphans fall to (prctl(2), PR_SET_CHILD_SUBREAPER), and ends those too. Nobody is waited
- * for who merely holds an output open, and a child that closes its outputs is waited for nevertheless.
+ * It leads a process group of its own, which is ended with it. Launchers put ranks into groups of their own, so
+ * this process is meanwhile the one that orphans fall to (prctl(2), PR_SET_CHILD_SUBREAPER), and ends those too.
+ * Nobody is waited for who merely holds an output open; a child that closes its outputs is.
  *
- * Memory: the kernel counts whom it killed for it, in this process's cgroup (v2) or on the whole machine (/proc/vmstat).
- * The latter counts others too, so there the child must have ended by SIGKILL as well.
+ * Memory: the kernel counts whom it killed for it, in this process's cgroup (v2) or on the whole machine
+ * (/proc/vmstat). The latter counts others too, so there the child must have ended by SIGKILL as well.
  */
 #include <dirent.h>
 #include <errno.h>
