@@ -101,10 +101,13 @@ static void show(const struct command *c, const struct facts *f)
 static void show_json(const struct command *c, const struct facts *f)
 {
     json_t *j = json_object();
-    (void)json_object_set_new(j, "version", json_string(sunup_version()));
+    build_facts(j);
     (void)json_object_set_new(j, "processor", json_string(f->processor));
     (void)json_object_set_new(j, "cores_allowed", json_integer(f->cores_allowed));
+    (void)json_object_set_new(j, "threads", json_integer(c->ctx->threads));
     (void)json_object_set_new(j, "isa", json_string(f->isa));
+    (void)json_object_set_new(j, "numerics",
+                              json_string(sunup_numerics_name(sunup_context_numerics(c->ctx))));
     (void)json_object_set_new(j, "isa_possible", json_string(f->best_isa));
     (void)json_object_set_new(j, "memory_bytes", json_integer(f->memory_bytes));
     (void)json_object_set_new(j, "peak_flops_per_s", json_real(f->peak.flops_per_s));

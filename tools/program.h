@@ -74,6 +74,9 @@ int verb_convert(struct command *c);
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
 void options_help(const struct verb *v, FILE *to);
 
+/* build.c: version, commit, compiler, flags, libraries, as members of an object. */
+void build_facts(json_t *j);
+
 /* failure.c: report the context's error as "sunup: ..." on standard error; returns the exit status for `status`. */
 int fail(struct command *c, sunup_status status);
 /* What fail prints with --json; c->ctx may be NULL. */
