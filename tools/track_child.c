@@ -25,7 +25,7 @@
 #include "track.h"
 
 enum { KEPT_BYTES = 1 << 20, STEP_BYTES = 1 << 16, MOST_CHILDREN = 256, LOOK_MS = 100 };
-static const double grace_s = 5; /* from SIGTERM to SIGKILL: launchers end their ranks */
+static const double grace_s = 3; /* from SIGTERM to SIGKILL: launchers end their ranks */
 
 /* ---- outputs ---- */
 

@@ -14,7 +14,7 @@
 #include "track/stats.h"
 #include "track_run.h"
 
-enum { STEP_VALUES = 128, LEAST_SEEDS = 5 };
+enum { STEP_VALUES = 128, LEAST_SEEDS = 5, LEAST_SAMPLES = 3 };
 
 /* ---- rows ---- */
 
@@ -139,7 +139,9 @@ static void add_way(struct measure *m, const json_t *row, const char *name, cons
     const bool other = strcmp(engine, "sunup") == 0 && (chosen == NULL || strcmp(way, chosen) != 0);
     char quantity[LONG_TEXT];
     (void)snprintf(quantity, sizeof quantity, "time%s%s", other ? " of " : "", other ? way : "");
-    struct track_row *r = add_samples(m, name, engine, quantity, json_object_get(times, "samples_s"));
+    const json_t *samples = json_object_get(times, "samples_s");
+    if (other && json_array_size(samples) < LEAST_SAMPLES) return; /* too slow to be timed in each round */
+    struct track_row *r = add_samples(m, name, engine, quantity, samples);
     if (r == NULL) return;
     r->flops = fmax(0, number(row, "flops"));
     r->bytes = fmax(0, number(row, "bytes"));
