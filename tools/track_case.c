@@ -13,6 +13,7 @@
 
 #include "base/system.h"
 #include "base/words.h"
+#include "inside.h"
 #include "track.h"
 
 enum { MOST_WORDS = CASE_WORDS + CASE_SETTINGS + 16, MOST_HINTS = 1024 };
@@ -275,15 +276,16 @@ static sunup_status check_word(struct command *c, const struct track_cases *case
           sunup__hint(hint, word, n, known));
 }
 
-/* same_as names a case of the same suite, whatever was chosen of it. */
+/* same_as names a case above it, which has been measured by then. */
 static sunup_status check_same(struct command *c, const struct track_cases *cases)
 {
     for (int i = 0; i < cases->n; i++) {
         const struct track_case *one = &cases->cases[i];
         if (one->same_as == NULL) continue;
-        CHECK(find_case(cases, one->suite, one->same_as) != NULL && strcmp(one->same_as, one->name) != 0,
-              c->ctx, E_FORMAT, "suite %s: case '%s' is to be the same as '%s', which is no other case of it",
-              one->suite, one->name, one->same_as);
+        const struct track_case *other = find_case(cases, one->suite, one->same_as);
+        CHECK(other != NULL && other < one, c->ctx, E_FORMAT,
+              "suite %s: case '%s' is to be the same as '%s', which is no case above it", one->suite, one->name,
+              one->same_as);
     }
     return SUNUP_OK;
 }
@@ -304,13 +306,24 @@ static bool wanted(const struct track_cases *cases, const struct track_case *one
     return n_only == 0;
 }
 
+/* An app whose data are not here is left out: it would say nothing of this build. */
+static bool lacks_data(struct command *c, const struct track_case *one)
+{
+    const struct app *app = one->kind == CASE_APP ? app_find(one->words[0]) : NULL;
+    if (app == NULL || app_files_missing(app, false) == 0) return false;
+    sunup__log(c->ctx, SUNUP_LOG_WARN, "case '%s' is left out: its data are missing (sunup data %s)",
+               one->name, app->name);
+    return true;
+}
+
 static sunup_status choose(struct command *c, int n_only, const char *const *only,
                            struct track_cases *cases)
 {
     bool *keep = sunup__arena_alloc(&cases->arena, (size_t)cases->n + 1);
     CHECK(keep != NULL, c->ctx, E_MEMORY, "no memory for a suite");
     for (int w = 0; w < n_only; w++) TRY(check_word(c, cases, only[w]));
-    for (int i = 0; i < cases->n; i++) keep[i] = wanted(cases, &cases->cases[i], n_only, only);
+    for (int i = 0; i < cases->n; i++)
+        keep[i] = wanted(cases, &cases->cases[i], n_only, only) && !lacks_data(c, &cases->cases[i]);
     int n = 0;
     for (int i = 0; i < cases->n; i++)
         if (keep[i]) cases->cases[n++] = cases->cases[i];

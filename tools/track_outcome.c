@@ -186,17 +186,19 @@ static bool is_gone(const json_t *said)
     return state != NULL && strcmp(state, "gone") == 0;
 }
 
-static void by_signal(int signal, int rank, bool known, struct track_history *h, struct track_row *row)
+/* What the ranks that are left say follows. */
+static void by_signal(int signal, int rank, struct track_history *h, struct track_row *row)
 {
     char text[LONG_TEXT];
+    const char *said = row->message;
     row->outcome = signal == SIGTERM || signal == SIGHUP ? TRACK_INFRASTRUCTURE : TRACK_CRASH;
     row->signal = signal;
     if (rank >= 0) row->rank = rank;
-    if (known) return; /* the ranks that are left say more than the signal */
     const char *by = row->outcome == TRACK_INFRASTRUCTURE ? ", from outside"
                      : signal == SIGKILL                  ? ", from outside; for memory, or by hand"
                                                           : "";
-    (void)snprintf(text, sizeof text, "ended by signal %d (%s)%s", signal, strsignal(signal), by);
+    (void)snprintf(text, sizeof text, "ended by signal %d (%s)%s%s%s", signal, strsignal(signal), by,
+                   said[0] != '\0' ? "; " : "", said);
     row->message = keep(h, text);
 }
 
@@ -247,7 +249,7 @@ static void judge(const struct track_child *child, const json_t *said, double ti
     int rank = -1;
     const int signal = child->timed_out ? 0 : signal_of(child, &rank);
     if (signal > 0 && (!reported || is_gone(said)))
-        by_signal(signal, rank, reported, h, row);
+        by_signal(signal, rank, h, row);
     else if (child->timed_out && row->outcome != TRACK_HANG)
         by_limit(child, timeout_s, h, row);
     else if (!reported)
