@@ -1,8 +1,12 @@
 # Run at each build: which commit the sources are of, as a header that changes only when the answer does.
-execute_process(COMMAND git -C ${SOURCE} rev-parse HEAD OUTPUT_VARIABLE commit ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+# Sources that merely lie in somebody's repository (--show-prefix says where) are of no commit.
+execute_process(COMMAND git -C ${SOURCE} rev-parse --show-prefix HEAD OUTPUT_VARIABLE commit ERROR_QUIET)
+string(STRIP "${commit}" commit)
 execute_process(COMMAND git -C ${SOURCE} status --porcelain --untracked-files=no OUTPUT_VARIABLE changes ERROR_QUIET)
 set(dirty "")
-if(commit)
+if(NOT commit MATCHES "^[0-9a-f]+$")
+  set(commit "")
+else()
   set(dirty "no")
   if(changes)
     set(dirty "yes")

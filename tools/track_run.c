@@ -176,7 +176,7 @@ static void say(const struct measure *m)
     if (o->rank >= 0) (void)printf("  rank %d", o->rank);
     if (o->step >= 0) (void)printf("  step %lld", (long long)o->step);
     if (o->layer[0] != '\0') (void)printf("  layer %s", o->layer);
-    (void)printf("%s%s\n", o->message[0] != '\0' ? "  " : "", o->message);
+    (void)printf("%s%.160s\n", o->message[0] != '\0' ? "  " : "", o->message);
     (void)fflush(stdout);
 }
 
@@ -191,8 +191,9 @@ static sunup_status add_outcome(struct measure *m)
 
 static sunup_status measure_case(struct measure *m)
 {
-    m->outcome = sunup__track_row(TRACK_OUTCOME, sunup__track_intern(m->h, m->one->suite),
-                                  sunup__track_intern(m->h, m->one->name), "sunup", "outcome");
+    const char *suite = sunup__track_intern(m->h, m->one->suite), *name = sunup__track_intern(m->h, m->one->name);
+    CHECK(suite != NULL && name != NULL, m->c->ctx, E_MEMORY, "no memory for an outcome");
+    m->outcome = sunup__track_row(TRACK_OUTCOME, suite, name, "sunup", "outcome");
     m->outcome.ranks = m->one->ranks;
     m->outcome.tries = 0;
     m->n_canary = 0;
