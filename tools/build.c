@@ -1,7 +1,8 @@
-/* build.c - what this program was built from and with, and which libraries it found when it started.
+/* build.c - what this program was built from and with, and which libraries it found when it
+ * started.
  *
- * Versions of MPI and oneDNN are asked of the libraries that are loaded, by name: they may have been replaced since the
- * build, and a program without them has no such names.
+ * Versions of MPI and oneDNN are asked of the libraries that are loaded, by name: they may have
+ * been replaced since the build, and a program without them has no such names.
  */
 #include <dlfcn.h>
 #include <string.h>
@@ -21,10 +22,10 @@ static void put_mpi(json_t *j)
     (void)ask(name, &n);
     for (char *s = name; *s != '\0'; s++)
         if (*s == '\t') *s = ' ';
-    const char *number = strncmp(name, "MPICH Version:", 14) == 0 ? name + 14 + strspn(name + 14, " ") : NULL;
-    json_t *word = number != NULL
-                       ? json_sprintf("MPICH %.*s", (int)strcspn(number, ",\n"), number)
-                       : json_sprintf("%.*s", (int)strcspn(name, ",\n"), name);
+    const char *number =
+        strncmp(name, "MPICH Version:", 14) == 0 ? name + 14 + strspn(name + 14, " ") : NULL;
+    json_t *word = number != NULL ? json_sprintf("MPICH %.*s", (int)strcspn(number, ",\n"), number)
+                                  : json_sprintf("%.*s", (int)strcspn(name, ",\n"), name);
     (void)json_object_set_new(j, "mpi", word);
 }
 

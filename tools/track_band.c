@@ -1,8 +1,10 @@
-/* track_band.c - losses of many seeds: `sunup track band CASE...` makes them, a case with seeds=N must lie within.
+/* track_band.c - losses of many seeds: `sunup track band CASE...` makes them, a case with seeds=N
+ * must lie within.
  *
- * A training that ends with another seed's luck is no regression, one outside all seeds' is. The band is where one more of
- * N normal values falls with 99.9 %, of their logarithms if all are above 0, as losses are. bench/bands/CASE.csv has a line
- * "seed,loss" for each; an app's expected.csv has "variant,seed,score,value".
+ * A training that ends with another seed's luck is no regression, one outside all seeds' is. The
+ * band is where one more of N normal values falls with 99.9 %, of their logarithms if all are above
+ * 0, as losses are. bench/bands/CASE.csv has a line "seed,loss" for each; an app's expected.csv has
+ * "variant,seed,score,value".
  */
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +28,8 @@ struct band track_band_of(const double *x, int n)
     const struct track_interval in = sunup__prediction_interval(logs, n, confidence);
     const bool constant = !isfinite(in.low) && n > 0; /* no variance */
     if (constant) return (struct band){n, x[0], x[0]};
-    return positive ? (struct band){n, exp(in.low), exp(in.high)} : (struct band){n, in.low, in.high};
+    return positive ? (struct band){n, exp(in.low), exp(in.high)}
+                    : (struct band){n, in.low, in.high};
 }
 
 /* ---- files ---- */
@@ -46,7 +49,8 @@ static bool read_value(char *line, const char *score, double *value)
     return stop != end + 1 && isfinite(*value);
 }
 
-sunup_status track_band_read(struct command *c, const char *path, const char *score, struct band *band)
+sunup_status track_band_read(struct command *c, const char *path, const char *score,
+                             struct band *band)
 {
     *band = (struct band){0};
     if (!sunup__file_exists(path)) return SUNUP_OK;
@@ -79,7 +83,8 @@ static sunup_status loss_of(struct measure *m, int seed, double *loss)
     track_judge_child(&child, m->one->timeout_s, m->h, &m->outcome);
     json_t *answer = track_answer(child.out, false);
     *loss = json_number_value(json_object_get(answer, "loss"));
-    const bool good = m->outcome.outcome == TRACK_OK && json_is_number(json_object_get(answer, "loss"));
+    const bool good =
+        m->outcome.outcome == TRACK_OK && json_is_number(json_object_get(answer, "loss"));
     json_decref(answer);
     track_child_end(&child);
     CHECK(good, m->c->ctx, E_PEER, "%s with seed %d: %s: %s", m->one->name, seed,
@@ -91,7 +96,8 @@ static sunup_status make_band(struct measure *m, struct text *t)
 {
     const int seeds = m->one->seeds > 0 ? m->one->seeds : USUAL_SEEDS;
     CHECK(m->one->kind == CASE_TRAIN, m->c->ctx, E_ARGUMENT,
-          "'%s' is no training; the bands of apps are apps/NAME/expected.csv, made by sunup app NAME --csv",
+          "'%s' is no training; the bands of apps are apps/NAME/expected.csv, made by sunup app "
+          "NAME --csv",
           m->one->name);
     sunup__text(t, "# losses of %s, sunup %s\nseed,loss\n", m->one->name, sunup_version());
     for (int seed = 1; seed <= seeds && seed <= MOST_SEEDS; seed++) {
@@ -116,7 +122,8 @@ static sunup_status write_band(struct measure *m)
     struct band b = {0};
     if (status == SUNUP_OK) status = track_band_read(m->c, path.s, NULL, &b);
     if (status == SUNUP_OK)
-        (void)printf("  %s: %d seeds, one more lies within %.6g .. %.6g\n", path.s, b.n, b.low, b.high);
+        (void)printf("  %s: %d seeds, one more lies within %.6g .. %.6g\n", path.s, b.n, b.low,
+                     b.high);
     sunup__free(t.s);
     sunup__free(path.s);
     return status;

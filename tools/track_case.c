@@ -1,8 +1,10 @@
-/* track_case.c - suites: text files of cases, one a line; track.h has the grammar, bench/suites the examples.
+/* track_case.c - suites: text files of cases, one a line; track.h has the grammar, bench/suites the
+ * examples.
  *
- * Owes: every case with its defaults filled in and its files found, or an error with file, line and the nearest word.
- * Leaves to track_run.c what a case means. A file of a case is named as seen from the folder that `bench` stands in, so
- * that a suite says the same wherever the program is started; "./x" stands beside the suite.
+ * Owes: every case with its defaults filled in and its files found, or an error with file, line and
+ * the nearest word. Leaves to track_run.c what a case means. A file of a case is named as seen from
+ * the folder that `bench` stands in, so that a suite says the same wherever the program is started;
+ * "./x" stands beside the suite.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -22,7 +24,7 @@ static const double default_timeout_s = 600;
 struct suite {
     struct command *c;
     struct track_cases *cases;
-    const char *path, *name; /* name: the file's, without .txt */
+    const char *path, *name;   /* name: the file's, without .txt */
     const char *beside, *root; /* folders of "./x" and of "x", with "/" at the end or empty */
     int line;
 };
@@ -64,7 +66,8 @@ static sunup_status read_key(struct suite *s, char *text, struct track_case *one
 {
     char *equals = strchr(text, '='), hint[HINT_TEXT];
     CHECK(equals != NULL && equals != text, s->c->ctx, E_FORMAT,
-          "'%s' stands where KEY=VALUE or ':' is expected: NAME [KEY=VALUE ...] : KIND WORDS...", text);
+          "'%s' stands where KEY=VALUE or ':' is expected: NAME [KEY=VALUE ...] : KIND WORDS...",
+          text);
     if (isupper((unsigned char)*text)) return read_setting(s, text, one);
     *equals = '\0';
     const char *value = equals + 1;
@@ -105,12 +108,13 @@ static const char *find_file(struct suite *s, const char *word)
 
 static sunup_status read_words(struct suite *s, char **word, int n, struct track_case *one)
 {
-    CHECK(n > 0, s->c->ctx, E_FORMAT, "a case ends with its kind and what it does: %s : train run.yaml",
-          one->name);
+    CHECK(n > 0, s->c->ctx, E_FORMAT,
+          "a case ends with its kind and what it does: %s : train run.yaml", one->name);
     TRY(read_kind(s, word[0], one));
-    CHECK(n > 1, s->c->ctx, E_FORMAT, "%s of what? '%s : %s' ends there", word[0], one->name, word[0]);
-    CHECK(n - 1 < CASE_WORDS, s->c->ctx, E_FORMAT, "%d words after '%s'; a case has %d at most", n - 1,
-          word[0], CASE_WORDS - 1);
+    CHECK(n > 1, s->c->ctx, E_FORMAT, "%s of what? '%s : %s' ends there", word[0], one->name,
+          word[0]);
+    CHECK(n - 1 < CASE_WORDS, s->c->ctx, E_FORMAT, "%d words after '%s'; a case has %d at most",
+          n - 1, word[0], CASE_WORDS - 1);
     for (int i = 1; i < n; i++) {
         one->words[one->n_words] = find_file(s, word[i]);
         CHECK(one->words[one->n_words++] != NULL, s->c->ctx, E_MEMORY, "no memory for a suite");
@@ -146,8 +150,9 @@ static sunup_status read_case(struct suite *s, char **word, int n)
     CHECK(one != NULL, s->c->ctx, E_MEMORY, "no memory for a suite");
     *one = (struct track_case){
         .suite = s->name, .name = word[0], .ranks = 1, .timeout_s = default_timeout_s};
-    CHECK(strpbrk(word[0], "=/,") == NULL && word[0][0] != ':' && word[0][0] != '-', s->c->ctx, E_FORMAT,
-          "'%s' is no name of a case: a line is NAME [KEY=VALUE ...] : KIND WORDS...", word[0]);
+    CHECK(strpbrk(word[0], "=/,") == NULL && word[0][0] != ':' && word[0][0] != '-', s->c->ctx,
+          E_FORMAT, "'%s' is no name of a case: a line is NAME [KEY=VALUE ...] : KIND WORDS...",
+          word[0]);
     CHECK(find_case(s->cases, s->name, one->name) == NULL, s->c->ctx, E_FORMAT,
           "there is another case '%s' above", one->name);
     int i = 1;
@@ -186,7 +191,8 @@ static sunup_status read_lines(struct suite *s, char *text)
     return SUNUP_OK;
 }
 
-/* "/a/bench/suites/models.txt": beside it is /a/bench/suites/, the root /a/. A suite elsewhere has itself as root. */
+/* "/a/bench/suites/models.txt": beside it is /a/bench/suites/, the root /a/. A suite elsewhere has
+ * itself as root. */
 static sunup_status find_folders(struct suite *s)
 {
     struct arena *a = &s->cases->arena;
@@ -284,8 +290,8 @@ static sunup_status check_same(struct command *c, const struct track_cases *case
         if (one->same_as == NULL) continue;
         const struct track_case *other = find_case(cases, one->suite, one->same_as);
         CHECK(other != NULL && other < one, c->ctx, E_FORMAT,
-              "suite %s: case '%s' is to be the same as '%s', which is no case above it", one->suite, one->name,
-              one->same_as);
+              "suite %s: case '%s' is to be the same as '%s', which is no case above it",
+              one->suite, one->name, one->same_as);
     }
     return SUNUP_OK;
 }
@@ -298,8 +304,8 @@ static bool wanted(const struct track_cases *cases, const struct track_case *one
         if (names(only[w], one)) return true;
         for (int i = 0; i < cases->n; i++) {
             const struct track_case *other = &cases->cases[i];
-            if (other->same_as != NULL && names(only[w], other) && strcmp(other->suite, one->suite) == 0 &&
-                strcmp(other->same_as, one->name) == 0)
+            if (other->same_as != NULL && names(only[w], other) &&
+                strcmp(other->suite, one->suite) == 0 && strcmp(other->same_as, one->name) == 0)
                 return true;
         }
     }
@@ -311,8 +317,8 @@ static bool lacks_data(struct command *c, const struct track_case *one)
 {
     const struct app *app = one->kind == CASE_APP ? app_find(one->words[0]) : NULL;
     if (app == NULL || app_files_missing(app, false) == 0) return false;
-    sunup__log(c->ctx, SUNUP_LOG_WARN, "case '%s' is left out: its data are missing (sunup data %s)",
-               one->name, app->name);
+    sunup__log(c->ctx, SUNUP_LOG_WARN,
+               "case '%s' is left out: its data are missing (sunup data %s)", one->name, app->name);
     return true;
 }
 
@@ -334,14 +340,15 @@ static sunup_status choose(struct command *c, int n_only, const char *const *onl
 static sunup_status load(struct command *c, const char *folder, struct track_cases *cases)
 {
     struct stat s;
-    CHECK(stat(folder, &s) == 0, c->ctx, E_FILE, "%s: no suites there: %s", folder, strerror(errno));
+    CHECK(stat(folder, &s) == 0, c->ctx, E_FILE, "%s: no suites there: %s", folder,
+          strerror(errno));
     TRY(S_ISDIR(s.st_mode) ? read_folder(c, cases, folder) : read_suite(c, cases, folder));
     CHECK(cases->n > 0, c->ctx, E_ARGUMENT, "%s: holds no case; suites are files *.txt", folder);
     return check_same(c, cases);
 }
 
-sunup_status track_cases_load(struct command *c, const char *folder, int n_only, const char *const *only,
-                              struct track_cases *cases)
+sunup_status track_cases_load(struct command *c, const char *folder, int n_only,
+                              const char *const *only, struct track_cases *cases)
 {
     *cases = (struct track_cases){0};
     sunup_status status = load(c, folder, cases);

@@ -1,11 +1,14 @@
-/* track_child.c - a process with a time limit: what it said, how it ended, and that nothing of it is left.
+/* track_child.c - a process with a time limit: what it said, how it ended, and that nothing of it
+ * is left.
  *
- * It leads a process group of its own, which is ended with it. Launchers put ranks into groups of their own, so
- * this process is meanwhile the one that orphans fall to (prctl(2), PR_SET_CHILD_SUBREAPER), and ends those too.
- * Nobody is waited for who merely holds an output open; a child that closes its outputs is.
+ * It leads a process group of its own, which is ended with it. Launchers put ranks into groups of
+ * their own, so this process is meanwhile the one that orphans fall to (prctl(2),
+ * PR_SET_CHILD_SUBREAPER), and ends those too. Nobody is waited for who merely holds an output
+ * open; a child that closes its outputs is.
  *
- * Memory: the kernel counts whom it killed for it, in this process's cgroup (v2) or on the whole machine
- * (/proc/vmstat). The latter counts others too, so there the child must have ended by SIGKILL as well.
+ * Memory: the kernel counts whom it killed for it, in this process's cgroup (v2) or on the whole
+ * machine (/proc/vmstat). The latter counts others too, so there the child must have ended by
+ * SIGKILL as well.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -196,7 +199,8 @@ static sunup_status make_pipes(sunup_context *ctx, int in[3], int out[3])
     for (int i = 0; i < 3; i++) in[i] = out[i] = -1;
     for (int i = 0; i < 3; i++) {
         int pair[2];
-        CHECK(pipe2(pair, O_CLOEXEC) == 0, ctx, E_FILE, "no pipe to a process: %s", strerror(errno));
+        CHECK(pipe2(pair, O_CLOEXEC) == 0, ctx, E_FILE, "no pipe to a process: %s",
+              strerror(errno));
         in[i] = pair[0];
         out[i] = pair[1];
     }
@@ -267,11 +271,11 @@ static void judge_end(const struct running *r, int how, struct track_child *chil
 {
     child->exit_status = WIFEXITED(how) ? WEXITSTATUS(how) : -1;
     child->signal = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
-    const bool by_kill = !child->timed_out &&
-                         (child->signal == SIGKILL || child->exit_status == 128 + SIGKILL ||
-                          child->exit_status == SIGKILL); /* as launchers say it */
-    child->oom_killed = isnan(r->here) ? by_kill && killed_anywhere() > r->anywhere
-                                       : killed_here() > r->here;
+    const bool by_kill =
+        !child->timed_out && (child->signal == SIGKILL || child->exit_status == 128 + SIGKILL ||
+                              child->exit_status == SIGKILL); /* as launchers say it */
+    child->oom_killed =
+        isnan(r->here) ? by_kill && killed_anywhere() > r->anywhere : killed_here() > r->here;
 }
 
 /* It stays a zombie, so that its number and group are nobody else's yet. */
@@ -298,10 +302,12 @@ static void see_through(struct running *r, struct track_child *child)
     judge_end(r, how, child);
 }
 
-sunup_status track_child_run(sunup_context *ctx, const char *const *argv, const char *const *settings,
-                             double timeout_s, struct track_child *child)
+sunup_status track_child_run(sunup_context *ctx, const char *const *argv,
+                             const char *const *settings, double timeout_s,
+                             struct track_child *child)
 {
-    struct running r = {.pid = -1, .pidfd = -1, .out.fd = -1, .err.fd = -1, .from_s = sunup__now_s()};
+    struct running r = {
+        .pid = -1, .pidfd = -1, .out.fd = -1, .err.fd = -1, .from_s = sunup__now_s()};
     *child = (struct track_child){.exit_status = -1};
     r.limit_s = r.from_s + timeout_s;
     r.here = killed_here();
@@ -315,7 +321,8 @@ sunup_status track_child_run(sunup_context *ctx, const char *const *argv, const 
     TRY(status);
     child->out = finish(&r.out);
     child->err = finish(&r.err);
-    CHECK(child->out != NULL && child->err != NULL, ctx, E_MEMORY, "no memory for the words of %s", argv[0]);
+    CHECK(child->out != NULL && child->err != NULL, ctx, E_MEMORY, "no memory for the words of %s",
+          argv[0]);
     return SUNUP_OK;
 }
 

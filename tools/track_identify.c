@@ -1,8 +1,9 @@
 /* track_identify.c - where and with what a run was made, as facts.
  *
- * What the program is and how it computes it says itself (`sunup doctor --json`), so that another build is asked in the same
- * way; machine, system, environment are read here. "machine" is the same on all nodes of a kind: the processor's name, its
- * cores, the memory rounded to a size that is sold. What cannot be read is left out.
+ * What the program is and how it computes it says itself (`sunup doctor --json`), so that another
+ * build is asked in the same way; machine, system, environment are read here. "machine" is the same
+ * on all nodes of a kind: the processor's name, its cores, the memory rounded to a size that is
+ * sold. What cannot be read is left out.
  */
 #include <gnu/libc-version.h>
 #include <math.h>
@@ -39,7 +40,8 @@ static const char *line_of(const char *path, const char *key, char line[LONG_TEX
     const char *found = NULL;
     while (f != NULL && found == NULL && fgets(line, LONG_TEXT, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        if (key == NULL || strncmp(line, key, n) == 0) found = line + n + strspn(line + n, " \t:=\"");
+        if (key == NULL || strncmp(line, key, n) == 0)
+            found = line + n + strspn(line + n, " \t:=\"");
     }
     if (f != NULL) (void)fclose(f);
     return found;
@@ -49,15 +51,16 @@ static const char *line_of(const char *path, const char *key, char line[LONG_TEX
 
 static sunup_status ask_program(const struct identity *id, const char *program)
 {
-    static const char *const keys[] = {"version", "commit",  "dirty", "compiler", "flags",
-                                       "mpi",     "onednn",  "isa",   "numerics"};
+    static const char *const keys[] = {"version", "commit", "dirty", "compiler", "flags",
+                                       "mpi",     "onednn", "isa",   "numerics"};
     const char *const argv[] = {program, "doctor", "--json", NULL};
     struct track_child child;
     TRY(track_child_run(id->c->ctx, argv, NULL, 60, &child));
     json_t *said = track_answer(child.out, false);
     sunup_status status = SUNUP_OK;
     if (said == NULL)
-        status = sunup__raise(id->c->ctx, SUNUP_E_PEER, "%s doctor --json: no answer (exit status %d, signal %d) %.200s",
+        status = sunup__raise(id->c->ctx, SUNUP_E_PEER,
+                              "%s doctor --json: no answer (exit status %d, signal %d) %.200s",
                               program, child.exit_status, child.signal, child.err);
     for (size_t i = 0; status == SUNUP_OK && i < sizeof keys / sizeof *keys; i++)
         status = add(id, keys[i], json_string_value(json_object_get(said, keys[i])));
@@ -72,7 +75,8 @@ static sunup_status ask_program(const struct identity *id, const char *program)
 
 /* ---- the machine ---- */
 
-/* To the nearest of 1, 1.25, 1.5, 1.75 times a power of two: the system keeps a few per cent to itself. */
+/* To the nearest of 1, 1.25, 1.5, 1.75 times a power of two: the system keeps a few per cent to
+ * itself. */
 static double round_size(double gigabytes)
 {
     if (!(gigabytes > 0)) return 0;
@@ -131,7 +135,8 @@ static sunup_status add_node_file(const struct identity *id, const char *path)
     FILE *f = path != NULL ? fopen(path, "r") : NULL;
     while (f != NULL && fgets(line, sizeof line, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        if (line[0] != '\0' && strcmp(line, last) != 0) sunup__text(&t, "%s%s", t.n > 0 ? "," : "", line);
+        if (line[0] != '\0' && strcmp(line, last) != 0)
+            sunup__text(&t, "%s%s", t.n > 0 ? "," : "", line);
         memcpy(last, line, sizeof last);
     }
     if (f != NULL) (void)fclose(f);
@@ -152,8 +157,8 @@ static sunup_status add_job(const struct identity *id)
 
 static bool is_knob(const char *text)
 {
-    static const char *const heads[] = {"SUNUP_", "OMP_",   "GOMP_", "KMP_", "CCL_", "FI_",
-                                        "MPICH_", "OMPI_",  "I_MPI_", "UCX_", "MALLOC_"};
+    static const char *const heads[] = {"SUNUP_", "OMP_",  "GOMP_",  "KMP_", "CCL_",   "FI_",
+                                        "MPICH_", "OMPI_", "I_MPI_", "UCX_", "MALLOC_"};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         if (strncmp(text, heads[i], strlen(heads[i])) == 0) return true;
     return false;
@@ -186,7 +191,8 @@ sunup_status track_identify(struct command *c, const char *program, struct track
     const struct identity id = {c, h, run};
     char self[4096];
     const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    CHECK(n > 0 || program != NULL, c->ctx, E_UNSUPPORTED, "this program cannot find itself to start it again");
+    CHECK(n > 0 || program != NULL, c->ctx, E_UNSUPPORTED,
+          "this program cannot find itself to start it again");
     self[n > 0 ? n : 0] = '\0';
     TRY(ask_program(&id, program != NULL ? program : self));
     TRY(add_machine(&id));

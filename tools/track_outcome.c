@@ -1,10 +1,11 @@
-/* track_outcome.c - how a process ended, in the words of track/record.h: what it said itself, what the launcher and the
- * scheduler say, its exit status, in this order of trust.
+/* track_outcome.c - how a process ended, in the words of track/record.h: what it said itself, what
+ * the launcher and the scheduler say, its exit status, in this order of trust.
  *
- * But a rank that is gone was killed by something: where others report it as lost and the launcher knows the signal, the
- * signal is the cause and the report the effect. Statuses are those of docs/faults.md: 124 hang; 128 + n, and n from
- * MPICH, a signal. The table of texts is from what Slurm, PBS, Open MPI, PRRTE, Hydra and PALS print; those of Open MPI
- * 4.1 and MPICH 4.0 were seen by the tests, the others are as their sources and users' reports have them.
+ * But a rank that is gone was killed by something: where others report it as lost and the launcher
+ * knows the signal, the signal is the cause and the report the effect. Statuses are those of
+ * docs/faults.md: 124 hang; 128 + n, and n from MPICH, a signal. The table of texts is from what
+ * Slurm, PBS, Open MPI, PRRTE, Hydra and PALS print; those of Open MPI 4.1 and MPICH 4.0 were seen,
+ * the others are as their sources and users' reports have them.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -57,15 +58,16 @@ static const struct {
     /* PALS */
     {"ping failed on ", NULL, TRACK_INFRASTRUCTURE},
     {"ping RPC timeout from ", NULL, TRACK_INFRASTRUCTURE},
-    {"mpiexec: launch failed", NULL, TRACK_INFRASTRUCTURE},
+    {"launch failed on ", NULL, TRACK_INFRASTRUCTURE},
 };
 
 /* What sunup's own word for a status comes to; the others are errors of its own. */
 static const struct {
     const char *status;
     enum track_outcome outcome;
-} statuses[] = {{"nan", TRACK_NAN},           {"hang", TRACK_HANG}, {"mismatch", TRACK_MISMATCH},
-                {"peer", TRACK_INFRASTRUCTURE}, {"oom", TRACK_OOM},   {"stopped", TRACK_INFRASTRUCTURE}};
+} statuses[] = {{"nan", TRACK_NAN},           {"hang", TRACK_HANG},
+                {"mismatch", TRACK_MISMATCH}, {"peer", TRACK_INFRASTRUCTURE},
+                {"oom", TRACK_OOM},           {"stopped", TRACK_INFRASTRUCTURE}};
 
 /* ---- what was printed ---- */
 
@@ -119,9 +121,11 @@ static const char *last_words(struct track_history *h, const char *text)
     const char *last = "", *own = NULL;
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         if (*line == '\n') line++;
-        if (strncmp(line, "sunup: ", 7) == 0 && strncmp(line + 7, "warning: ", 9) != 0 && own == NULL)
+        if (strncmp(line, "sunup: ", 7) == 0 && strncmp(line + 7, "warning: ", 9) != 0 &&
+            own == NULL)
             own = line + 7;
-        if (line[strspn(line, " \t\r\n-=")] != '\0' && line[strspn(line, " \t-=")] != '\n') last = line;
+        if (line[strspn(line, " \t\r\n-=")] != '\0' && line[strspn(line, " \t-=")] != '\n')
+            last = line;
     }
     if (own == NULL) return line_of(h, text, last);
     char words[LONG_TEXT];
@@ -197,15 +201,18 @@ static void by_signal(int signal, int rank, struct track_history *h, struct trac
     const char *by = row->outcome == TRACK_INFRASTRUCTURE ? ", from outside"
                      : signal == SIGKILL                  ? ", from outside; for memory, or by hand"
                                                           : "";
-    (void)snprintf(text, sizeof text, "ended by signal %d (%s)%s%s%s", signal, strsignal(signal), by,
-                   said[0] != '\0' ? "; " : "", said);
+    (void)snprintf(text, sizeof text, "ended by signal %d (%s)%s%s%s", signal, strsignal(signal),
+                   by, said[0] != '\0' ? "; " : "", said);
     row->message = keep(h, text);
 }
 
-static void by_status(const struct track_child *child, struct track_history *h, struct track_row *row)
+static void by_status(const struct track_child *child, struct track_history *h,
+                      struct track_row *row)
 {
     const bool cannot = child->exit_status == 126 || child->exit_status == 127;
-    row->outcome = child->exit_status == 124 ? TRACK_HANG : cannot ? TRACK_INFRASTRUCTURE : TRACK_CRASH;
+    row->outcome = child->exit_status == 124 ? TRACK_HANG
+                   : cannot                  ? TRACK_INFRASTRUCTURE
+                                             : TRACK_CRASH;
     row->message = last_words(h, child->err);
     if (row->message[0] == '\0') row->message = last_words(h, child->out);
     if (row->message[0] != '\0') return;
@@ -238,7 +245,8 @@ static void judge(const struct track_child *child, const json_t *said, double ti
 {
     const bool reported = by_report(said, h, row);
     if (reported) look_at_peer(row);
-    const bool certain = reported && row->outcome != TRACK_HANG && row->outcome != TRACK_INFRASTRUCTURE;
+    const bool certain =
+        reported && row->outcome != TRACK_HANG && row->outcome != TRACK_INFRASTRUCTURE;
     if (certain) return;
     if (known_text(child->err, h, row) || known_text(child->out, h, row)) return;
     if (child->oom_killed) {

@@ -1,9 +1,10 @@
 /* track_rows.c - what a case printed, as rows of its run, and whether it is right.
  *
- * Times of a kernel are those of each way: of ours the chosen one is `time`, another one `time of MAKER`; oneDNN's and
- * PyTorch's are engines of their own. Their canary is what bounds them, timed in the same rounds; that of a collective is
- * the copy; of a training, the fixed kernel before and after. Steps of a training follow each other in one process and are
- * thousands: STEP_VALUES medians of as many stretches are kept. What a program does not print is not there.
+ * Times of a kernel are those of each way: of ours the chosen one is `time`, another one `time of
+ * MAKER`; oneDNN's and PyTorch's are engines of their own. Their canary is what bounds them, timed
+ * in the same rounds; that of a collective is the copy; of a training, the fixed kernel before and
+ * after. Steps of a training follow each other in one process and are thousands: STEP_VALUES
+ * medians of as many stretches are kept. What a program does not print is not there.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -67,8 +68,9 @@ static struct track_row *add_sample(struct measure *m, const char *quantity, con
                                     enum track_better better, double value)
 {
     double *x = sunup__arena_alloc(&m->h->arena, sizeof *x);
-    struct track_row *row =
-        x != NULL && isfinite(value) ? add(m, TRACK_SAMPLES, m->one->name, "sunup", quantity) : NULL;
+    struct track_row *row = x != NULL && isfinite(value)
+                                ? add(m, TRACK_SAMPLES, m->one->name, "sunup", quantity)
+                                : NULL;
     if (row == NULL) return NULL;
     *x = value;
     row->values = x;
@@ -114,7 +116,8 @@ static const char *word(const json_t *j, const char *key)
 
 /* ---- kernels ---- */
 
-/* A case of an op with its gradients has two or three rows, another one of several is named by what it computes. */
+/* A case of an op with its gradients has two or three rows, another one of several is named by what
+ * it computes. */
 static void name_part(const struct measure *m, const json_t *row, size_t n, size_t i, char *name)
 {
     static const char *const three[] = {"fwd", "dx", "dw"}, *const two[] = {"fwd", "grad"};
@@ -124,7 +127,8 @@ static void name_part(const struct measure *m, const json_t *row, size_t n, size
                        : grads && n == 3                 ? three[i]
                        : grads && n == 2                 ? two[i]
                                                          : problem;
-    (void)snprintf(name, LONG_TEXT, "%s%s%s", m->one->name, n > 1 ? " " : "", n > 1 && part != NULL ? part : "");
+    (void)snprintf(name, LONG_TEXT, "%s%s%s", m->one->name, n > 1 ? " " : "",
+                   n > 1 && part != NULL ? part : "");
 }
 
 static const char *maker_family(const char *way)
@@ -133,14 +137,16 @@ static const char *maker_family(const char *way)
     return strstr(way, "onednn") != NULL || strstr(way, "oneDNN") != NULL ? "oneDNN" : "sunup";
 }
 
-static void add_way(struct measure *m, const json_t *row, const char *name, const char *way, const json_t *times)
+static void add_way(struct measure *m, const json_t *row, const char *name, const char *way,
+                    const json_t *times)
 {
     const char *engine = maker_family(way), *chosen = word(row, "chosen");
     const bool other = strcmp(engine, "sunup") == 0 && (chosen == NULL || strcmp(way, chosen) != 0);
     char quantity[LONG_TEXT];
     (void)snprintf(quantity, sizeof quantity, "time%s%s", other ? " of " : "", other ? way : "");
     const json_t *samples = json_object_get(times, "samples_s");
-    if (other && json_array_size(samples) < LEAST_SAMPLES) return; /* too slow to be timed in each round */
+    if (other && json_array_size(samples) < LEAST_SAMPLES)
+        return; /* too slow to be timed in each round */
     struct track_row *r = add_samples(m, name, engine, quantity, samples);
     if (r == NULL) return;
     r->flops = fmax(0, number(row, "flops"));
@@ -176,12 +182,14 @@ static void kernel_rows(struct measure *m, const json_t *answer)
 static const char *comm_engine(const char *way)
 {
     if (strncmp(way, "MPI", 3) == 0) return "MPI";
-    return strcmp(way, "shared") == 0 ? "sunup" : way; /* sums have two ways of ours: shared, messages */
+    return strcmp(way, "shared") == 0 ? "sunup"
+                                      : way; /* sums have two ways of ours: shared, messages */
 }
 
 static void add_collective(struct measure *m, const json_t *row, const char *name, const char *way)
 {
-    static const char *const quantities[][2] = {{"time", "total_samples_s"}, {"call", "call_samples_s"}};
+    static const char *const quantities[][2] = {{"time", "total_samples_s"},
+                                                {"call", "call_samples_s"}};
     const json_t *ways = json_object_get(row, "ways"), *times = json_object_get(ways, way),
                  *copy = json_object_get(ways, "copy");
     for (int q = 0; q < 2; q++) {
@@ -191,7 +199,8 @@ static void add_collective(struct measure *m, const json_t *row, const char *nam
         r->bytes = fmax(0, number(row, "bytes"));
         r->canary = numbers(m, json_object_get(copy, quantities[q][1]), &r->n_canary);
     }
-    if (strcmp(comm_engine(way), "sunup") == 0) add_word(m, name, "algorithm", word(times, "algorithm"));
+    if (strcmp(comm_engine(way), "sunup") == 0)
+        add_word(m, name, "algorithm", word(times, "algorithm"));
 }
 
 static void comm_rows(struct measure *m, const json_t *answer)
@@ -204,8 +213,8 @@ static void comm_rows(struct measure *m, const json_t *answer)
         name_part(m, row, n, i, name);
         const char *way;
         json_t *times, *ways = json_object_get(row, "ways");
-        json_object_foreach(ways, way, times)
-            if (times != NULL && strcmp(way, "copy") != 0) add_collective(m, row, name, way);
+        json_object_foreach(ways, way, times) if (times != NULL && strcmp(way, "copy") != 0)
+            add_collective(m, row, name, way);
     }
 }
 
@@ -218,13 +227,15 @@ static void shorten(struct track_row *row)
     if (stretch <= 1) return;
     int n = 0;
     for (int i = 0; i < row->n; i += stretch)
-        row->values[n++] = sunup__median(row->values + i, row->n - i < stretch ? row->n - i : stretch);
+        row->values[n++] =
+            sunup__median(row->values + i, row->n - i < stretch ? row->n - i : stretch);
     row->n = n;
 }
 
 static void step_rows(struct measure *m, const json_t *answer)
 {
-    struct track_row *row = add_samples(m, m->one->name, "sunup", "time", json_object_get(answer, "step_s"));
+    struct track_row *row =
+        add_samples(m, m->one->name, "sunup", "time", json_object_get(answer, "step_s"));
     if (row != NULL) {
         shorten(row);
         add_canary(m, row);
@@ -234,7 +245,8 @@ static void step_rows(struct measure *m, const json_t *answer)
     add_canary(m, add_sample(m, "seconds", "s", TRACK_LESS, number(answer, "seconds")));
 }
 
-/* Idle threads spin and ranks poll: only one thread on one rank counts the same instructions each time. */
+/* Idle threads spin and ranks poll: only one thread on one rank counts the same instructions each
+ * time. */
 static void counter_rows(struct measure *m, const json_t *answer)
 {
     const char *key;
@@ -283,7 +295,10 @@ static void score_rows(struct measure *m, const json_t *answer)
         const bool most = is != NULL && strcmp(is, "at_most") == 0;
         const double goal = number(score, "goal");
         if (what == NULL) continue;
-        (void)add_sample(m, what, "", is == NULL ? TRACK_NEITHER : most ? TRACK_LESS : TRACK_MORE,
+        (void)add_sample(m, what, "",
+                         is == NULL ? TRACK_NEITHER
+                         : most     ? TRACK_LESS
+                                    : TRACK_MORE,
                          number(score, "value"));
         if (is == NULL || !isfinite(goal)) continue;
         char quantity[LONG_TEXT], text[64];
@@ -297,11 +312,20 @@ sunup_status track_rows(struct measure *m, const json_t *answer)
 {
     const int before = m->run->n_rows;
     switch (m->one->kind) {
-    case CASE_KERNEL: kernel_rows(m, answer); break;
-    case CASE_COMM: comm_rows(m, answer); break;
-    case CASE_APP: score_rows(m, answer); train_rows(m, answer); break;
+    case CASE_KERNEL:
+        kernel_rows(m, answer);
+        break;
+    case CASE_COMM:
+        comm_rows(m, answer);
+        break;
+    case CASE_APP:
+        score_rows(m, answer);
+        train_rows(m, answer);
+        break;
     case CASE_TRAIN:
-    case CASE_KINDS: train_rows(m, answer); break;
+    case CASE_KINDS:
+        train_rows(m, answer);
+        break;
     }
     if (m->run->n_rows == before)
         track_blame(m, TRACK_CRASH, "it ended well, but printed no figures");
@@ -321,7 +345,8 @@ void track_blame(struct measure *m, enum track_outcome outcome, const char *form
     m->outcome.message = keep(m, text);
 }
 
-/* The other case has been measured: it stands above in the suite. If it failed there is nothing to compare. */
+/* The other case has been measured: it stands above in the suite. If it failed there is nothing to
+ * compare. */
 static void check_weights(struct measure *m, const json_t *answer)
 {
     const char *mine = word(answer, "hash");
@@ -331,8 +356,8 @@ static void check_weights(struct measure *m, const json_t *answer)
             strcmp(r->suite, m->one->suite) != 0 || strcmp(r->name, m->one->same_as) != 0)
             continue;
         if (strcmp(r->word, mine) != 0)
-            track_blame(m, TRACK_MISMATCH, "weights %s with %d rank(s), but %s has %s with %d", mine,
-                        m->one->ranks, r->name, r->word, r->ranks);
+            track_blame(m, TRACK_MISMATCH, "weights %s with %d rank(s), but %s has %s with %d",
+                        mine, m->one->ranks, r->name, r->word, r->ranks);
     }
 }
 
@@ -350,12 +375,13 @@ static sunup_status check_loss(struct measure *m, const json_t *answer)
     CHECK(path.s != NULL, m->c->ctx, E_MEMORY, "no memory for the name of a band");
     const sunup_status status = track_band_read(m->c, path.s, NULL, &b);
     if (status == SUNUP_OK && b.n < LEAST_SEEDS)
-        sunup__log(m->c->ctx, SUNUP_LOG_WARN, "%s has %d seed(s), too few for a band; sunup track band %s",
-                   path.s, b.n, m->one->name);
+        sunup__log(m->c->ctx, SUNUP_LOG_WARN,
+                   "%s has %d seed(s), too few for a band; sunup track band %s", path.s, b.n,
+                   m->one->name);
     const double loss = number(answer, "loss");
     if (status == SUNUP_OK && outside(&b, loss))
-        track_blame(m, TRACK_DIVERGED, "loss %g; of %d seeds it is within %g .. %g (99.9 %%)", loss, b.n, b.low,
-                    b.high);
+        track_blame(m, TRACK_DIVERGED, "loss %g; of %d seeds it is within %g .. %g (99.9 %%)", loss,
+                    b.n, b.low, b.high);
     sunup__free(path.s);
     return status;
 }
@@ -366,7 +392,8 @@ static sunup_status check_score(struct measure *m, const char *app, const json_t
     const double value = number(score, "value"), goal = number(score, "goal");
     const json_t *good = json_object_get(score, "good");
     if (json_is_false(good)) {
-        track_blame(m, TRACK_DIVERGED, "%s is %g, its goal %g", what != NULL ? what : "a score", value, goal);
+        track_blame(m, TRACK_DIVERGED, "%s is %g, its goal %g", what != NULL ? what : "a score",
+                    value, goal);
         return SUNUP_OK;
     }
     if (what == NULL || !isfinite(goal)) return SUNUP_OK;
@@ -377,8 +404,8 @@ static sunup_status check_score(struct measure *m, const char *app, const json_t
     const sunup_status status = track_band_read(m->c, path.s, what, &b);
     sunup__free(path.s);
     if (status == SUNUP_OK && outside(&b, value))
-        track_blame(m, TRACK_DIVERGED, "%s is %g; of %d seeds it is within %g .. %g (99.9 %%)", what, value, b.n,
-                    b.low, b.high);
+        track_blame(m, TRACK_DIVERGED, "%s is %g; of %d seeds it is within %g .. %g (99.9 %%)",
+                    what, value, b.n, b.low, b.high);
     return status;
 }
 

@@ -1,9 +1,11 @@
-/* track_run.c - suites into a run: every case is a process of its own, alone, and is started again if it failed.
+/* track_run.c - suites into a run: every case is a process of its own, alone, and is started again
+ * if it failed.
  *
- * A case that fails and then passes is flaky, with the message of the failure; one that fails twice has failed. Before and
- * after each a fixed kernel of this process says what the machine itself does (its threads sleep while a case runs). What
- * a case prints are rows (track_rows.c), how it ended is an outcome (track_outcome.c): a failed case is no error here.
- * Several ranks are started by mpiexec or the words of $SUNUP_MPIEXEC; launchers pass on the environment in ways of their
+ * A case that fails and then passes is flaky, with the message of the failure; one that fails twice
+ * has failed. Before and after each a fixed kernel of this process says what the machine itself
+ * does (its threads sleep while a case runs). What a case prints are rows (track_rows.c), how it
+ * ended is an outcome (track_outcome.c): a failed case is no error here. Several ranks are started
+ * by mpiexec or the words of $SUNUP_MPIEXEC; launchers pass on the environment in ways of their
  * own, so a case's variables are set by env(1) on the ranks.
  */
 #include <errno.h>
@@ -33,7 +35,8 @@ static sunup_status look_at_machine(struct measure *m)
         memset(b, 2, CANARY_BYTES);
         (void)bench_fma(ctx, k); /* threads wake */
         for (int i = 0; i < CANARY_TIMES && m->n_canary < CANARIES; i++)
-            m->canary[m->n_canary++] = canary_flops / bench_fma(ctx, k) + bench_copy(ctx, a, b, CANARY_BYTES);
+            m->canary[m->n_canary++] =
+                canary_flops / bench_fma(ctx, k) + bench_copy(ctx, a, b, CANARY_BYTES);
     }
     const bool good = a != NULL && b != NULL;
     sunup__free(a);
@@ -66,9 +69,11 @@ static void add_launcher(struct words *w, const struct track_case *one)
     if (one->ranks <= 1) return;
     const char *given = getenv("SUNUP_MPIEXEC");
     char *save;
-    (void)snprintf(w->launcher, sizeof w->launcher, "%s", given != NULL && given[0] != '\0' ? given : "mpiexec");
+    (void)snprintf(w->launcher, sizeof w->launcher, "%s",
+                   given != NULL && given[0] != '\0' ? given : "mpiexec");
     (void)snprintf(w->ranks, sizeof w->ranks, "%d", one->ranks);
-    for (char *word = strtok_r(w->launcher, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
+    for (char *word = strtok_r(w->launcher, " ", &save); word != NULL;
+         word = strtok_r(NULL, " ", &save))
         add(w, word);
     add(w, "-n");
     add(w, w->ranks);
@@ -105,14 +110,16 @@ static void add_program(struct words *w, const struct measure *m)
     add(w, w->run_dir);
 }
 
-sunup_status track_start(const struct measure *m, const char *const *more, struct track_child *child)
+sunup_status track_start(const struct measure *m, const char *const *more,
+                         struct track_child *child)
 {
     struct words *w = sunup__alloc(sizeof *w);
     CHECK(w != NULL, m->c->ctx, E_MEMORY, "no memory for the words of a process");
     add_launcher(w, m->one);
     add_program(w, m);
     if (more != NULL) add_all(w, more);
-    const sunup_status status = track_child_run(m->c->ctx, w->argv, m->one->settings, m->one->timeout_s, child);
+    const sunup_status status =
+        track_child_run(m->c->ctx, w->argv, m->one->settings, m->one->timeout_s, child);
     sunup__free(w);
     return status;
 }
@@ -124,7 +131,8 @@ static bool failed(const struct track_row *outcome)
     return outcome->outcome >= TRACK_CRASH;
 }
 
-/* Once. An app that misses a goal has ended well and says so by 1. *answer: the caller's, NULL if it has none. */
+/* Once. An app that misses a goal has ended well and says so by 1. *answer: the caller's, NULL if
+ * it has none. */
 static sunup_status attempt(struct measure *m, json_t **answer)
 {
     struct track_child child;
@@ -171,8 +179,8 @@ static void say(const struct measure *m)
 {
     const struct track_row *o = &m->outcome;
     if (m->c->json) return;
-    (void)printf("  %-12s %-24s %-14s %7.1f s", o->suite, o->name, sunup__track_outcome_name(o->outcome),
-                 o->seconds);
+    (void)printf("  %-12s %-24s %-14s %7.1f s", o->suite, o->name,
+                 sunup__track_outcome_name(o->outcome), o->seconds);
     if (o->rank >= 0) (void)printf("  rank %d", o->rank);
     if (o->step >= 0) (void)printf("  step %lld", (long long)o->step);
     if (o->layer[0] != '\0') (void)printf("  layer %s", o->layer);
@@ -191,7 +199,8 @@ static sunup_status add_outcome(struct measure *m)
 
 static sunup_status measure_case(struct measure *m)
 {
-    const char *suite = sunup__track_intern(m->h, m->one->suite), *name = sunup__track_intern(m->h, m->one->name);
+    const char *suite = sunup__track_intern(m->h, m->one->suite),
+               *name = sunup__track_intern(m->h, m->one->name);
     CHECK(suite != NULL && name != NULL, m->c->ctx, E_MEMORY, "no memory for an outcome");
     m->outcome = sunup__track_row(TRACK_OUTCOME, suite, name, "sunup", "outcome");
     m->outcome.ranks = m->one->ranks;
@@ -215,16 +224,22 @@ sunup_status track_measure_begin(struct measure *m, struct command *c, const cha
     *m = (struct measure){.c = c, .h = h, .run = run};
     char self[PATH_ROOM], scratch[PATH_ROOM];
     const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    CHECK(n > 0 || program != NULL, c->ctx, E_UNSUPPORTED, "this program cannot find itself to start it again");
+    CHECK(n > 0 || program != NULL, c->ctx, E_UNSUPPORTED,
+          "this program cannot find itself to start it again");
     self[n > 0 ? n : 0] = '\0';
     const char *folder = getenv("TMPDIR");
-    (void)snprintf(scratch, sizeof scratch, "%s/sunup-track-XXXXXX", folder != NULL ? folder : "/tmp");
-    CHECK(mkdtemp(scratch) != NULL, c->ctx, E_FILE, "%s: no folder for what cases write: %s", scratch,
-          strerror(errno));
+    (void)snprintf(scratch, sizeof scratch, "%s/sunup-track-XXXXXX",
+                   folder != NULL ? folder : "/tmp");
+    CHECK(mkdtemp(scratch) != NULL, c->ctx, E_FILE, "%s: no folder for what cases write: %s",
+          scratch, strerror(errno));
     struct text bands = {0};
     const char *suites = track_suites(c), *name = strrchr(suites, '/');
     const bool file = strstr(suites, ".txt") != NULL;
-    sunup__text(&bands, "%.*s/../bands", file && name != NULL ? (int)(name - suites) : file ? 0 : PATH_ROOM, suites);
+    sunup__text(&bands, "%.*s/../bands",
+                file && name != NULL ? (int)(name - suites)
+                : file               ? 0
+                                     : PATH_ROOM,
+                suites);
     m->program = sunup__track_intern(h, program != NULL ? program : self);
     m->scratch = sunup__track_intern(h, scratch);
     m->bands = sunup__track_intern(h, bands.s);

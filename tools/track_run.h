@@ -18,12 +18,12 @@ struct measure {
     struct command *c;
     struct track_history *h;
     struct track_run *run;
-    const char *program;        /* its path */
-    const char *scratch;        /* a folder for what a case writes */
-    const char *bands;          /* folder of the bands */
+    const char *program; /* its path */
+    const char *scratch; /* a folder for what a case writes */
+    const char *bands;   /* folder of the bands */
     const struct track_case *one;
-    struct track_row outcome;   /* so far */
-    double canary[CANARIES];    /* seconds of a fixed kernel before and after */
+    struct track_row outcome; /* so far */
+    double canary[CANARIES];  /* seconds of a fixed kernel before and after */
     int n_canary;
 };
 
@@ -32,29 +32,36 @@ sunup_status track_measure_begin(struct measure *m, struct command *c, const cha
                                  struct track_history *h, struct track_run *run);
 void track_measure_end(struct measure *m);
 /* Starts the case with these words more (NULL at the end); the caller ends the child. */
-sunup_status track_start(const struct measure *m, const char *const *more, struct track_child *child);
+sunup_status track_start(const struct measure *m, const char *const *more,
+                         struct track_child *child);
 
-/* The JSON object that a program printed among whatever else; NULL: none. failure: the one with "error". */
+/* The JSON object that a program printed among whatever else; NULL: none. failure: the one with
+ * "error". */
 json_t *track_answer(const char *out, bool failure);
-/* Fills outcome, rank, step, layer, collective, signal, message of row; strings are h's. timeout_s is for the message. */
+/* Fills outcome, rank, step, layer, collective, signal, message of row; strings are h's. timeout_s
+ * is for the message. */
 void track_judge_child(const struct track_child *child, double timeout_s, struct track_history *h,
                        struct track_row *row);
 /* Makes the case's outcome a failure; the message is printed into it. */
 void track_blame(struct measure *m, enum track_outcome outcome, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Is what a case says right: weights as they must be, goals reached, the loss in its band? Blames it if not. */
+/* Is what a case says right: weights as they must be, goals reached, the loss in its band? Blames
+ * it if not. */
 sunup_status track_check(struct measure *m, const json_t *answer);
 /* Adds the rows of a case that passed. */
 sunup_status track_rows(struct measure *m, const json_t *answer);
 
-/* track_band.c: the interval that one more of n values falls into with 99.9 %; of logarithms if all are above 0. */
+/* track_band.c: the interval that one more of n values falls into with 99.9 %; of logarithms if all
+ * are above 0. */
 struct band {
     int n;
     double low, high;
 };
 struct band track_band_of(const double *x, int n);
-/* Of a file "seed,loss", or of the lines "variant,seed,score,value" of the run that have this score; n 0: no such file. */
-sunup_status track_band_read(struct command *c, const char *path, const char *score, struct band *band);
+/* Of a file "seed,loss", or of the lines "variant,seed,score,value" of the run that have this
+ * score; n 0: no such file. */
+sunup_status track_band_read(struct command *c, const char *path, const char *score,
+                             struct band *band);
 
 #endif
