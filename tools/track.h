@@ -67,7 +67,8 @@ sunup_status track_child_run(sunup_context *ctx, const char *const *argv, const 
 void track_child_end(struct track_child *child);
 
 /* Measure all cases, each as a process of `program` (NULL: this one), into the run: rows of samples, counts, words, and one
- * outcome a case. What a failed case says is a row, not an error. `quick`: few repetitions. */
+ * outcome a case. What a failed case says is a row, not an error. --seconds is passed on
+ * to cases of kernels and collectives that say none. */
 sunup_status track_measure(struct command *c, const char *program, const struct track_cases *cases,
                            struct track_history *h, struct track_run *run);
 /* Facts of this machine and build, and of the launcher and the environment. program NULL: this one. */

@@ -50,7 +50,7 @@ static sunup_status look_at_machine(struct measure *m)
 struct words {
     const char *argv[MOST_ARGUMENTS];
     int n;
-    char launcher[PATH_ROOM], ranks[16], run_dir[PATH_ROOM];
+    char launcher[PATH_ROOM], ranks[16], seconds[32], run_dir[PATH_ROOM];
 };
 
 static void add(struct words *w, const char *word)
@@ -100,9 +100,10 @@ static void add_program(struct words *w, const struct measure *m)
     add_all(w, one->words);
     add(w, "--json");
     const bool timed = one->kind == CASE_KERNEL || one->kind == CASE_COMM;
-    if (timed && m->c->quiet && !says(one, "--seconds")) {
+    if (timed && m->c->seconds > 0 && !says(one, "--seconds")) {
+        (void)snprintf(w->seconds, sizeof w->seconds, "%g", m->c->seconds);
         add(w, "--seconds");
-        add(w, "0.3");
+        add(w, w->seconds);
     }
     if (one->kind != CASE_APP) return;
     (void)snprintf(w->run_dir, sizeof w->run_dir, "run_dir=%s/%s", m->scratch, one->name);
@@ -178,7 +179,7 @@ static sunup_status attempts(struct measure *m, json_t **answer)
 static void say(const struct measure *m)
 {
     const struct track_row *o = &m->outcome;
-    if (m->c->json) return;
+    if (m->c->json || m->c->quiet) return;
     (void)printf("  %-12s %-24s %-14s %7.1f s", o->suite, o->name,
                  sunup__track_outcome_name(o->outcome), o->seconds);
     if (o->rank >= 0) (void)printf("  rank %d", o->rank);
