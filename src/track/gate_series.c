@@ -16,8 +16,8 @@
 #include "track/stats.h"
 
 enum { RECENT = 20, EARLIER = 60 }; /* runs whose spread is set against those before */
-enum { LEAST_SIDE = 4, NEAR = 2 };
-static const double spread_least = 1, spread_p = 5e-4, spread_ratio = 2.5;
+enum { LEAST_SIDE = 4, NEAR = 2, REMEMBERED = 26 };
+static const double spread_least = 1, spread_p = 5e-4, spread_ratio = 4;
 static const double spike_sds = 4, apart_sds = 6, normal_sd = 1.4826; /* sd of a normal's MAD */
 
 static double level(const struct track_point *p)
@@ -85,18 +85,24 @@ static int keep_sound(const double *x, int n, double least, struct track_change 
     return kept;
 }
 
+/* A kind of values of a series, and how much of them must change. */
+struct look {
+    enum track_gate gate;
+    double (*value)(const struct track_point *p);
+    double least;
+};
+
 /* Points of the first n values of the series. *changes is to be released. */
-static sunup_status find(struct judge *j, const struct track_series *s, int n,
-                         double (*value)(const struct track_point *p), double least,
+static sunup_status find(struct judge *j, const struct track_series *s, int n, const struct look *l,
                          struct track_change **changes, int *n_changes)
 {
     double *x = sunup__alloc((size_t)(3 * n + 1) * sizeof *x), *y = x + n, *d = y + n;
     CHECK(x != NULL, j->ctx, E_MEMORY, "no memory for a series of %d", n);
     struct track_point_options o = j->o->points;
-    o.least = least;
+    o.least = l->least;
     bool finite = true;
     for (int i = 0; i < n; i++) {
-        x[i] = value(&s->points[i]);
+        x[i] = l->value(&s->points[i]);
         finite &= isfinite(x[i]) != 0;
     }
     *changes = NULL;
@@ -104,17 +110,24 @@ static sunup_status find(struct judge *j, const struct track_series *s, int n,
     if (finite) without_spikes(x, n, y, d);
     const sunup_status status =
         finite ? sunup__track_changes(j->ctx, y, n, &o, changes, n_changes) : SUNUP_OK;
-    if (status == SUNUP_OK) *n_changes = keep_sound(y, n, least, *changes, *n_changes, d);
+    if (status == SUNUP_OK) *n_changes = keep_sound(y, n, l->least, *changes, *n_changes, d);
     sunup__free(x);
     return status;
 }
 
-/* Found by all points, and by all but the last within two places of it. */
-static bool is_old(const struct track_change *c, const struct track_change *old, int n_old)
+/* Was a point near this one found in one of the last weeks already? A point that comes and goes is new once. */
+static sunup_status was_known(struct judge *j, const struct track_series *s, const struct look *l, int at,
+                              bool *known)
 {
-    for (int i = 0; i < n_old; i++)
-        if (abs(old[i].at - c->at) <= 2) return true;
-    return false;
+    *known = false;
+    for (int n = s->n - 1; n >= at + LEAST_SIDE && n >= s->n - REMEMBERED && !*known; n--) {
+        struct track_change *old;
+        int n_old;
+        TRY(find(j, s, n, l, &old, &n_old));
+        for (int i = 0; i < n_old; i++) *known |= abs(old[i].at - at) <= LEAST_SIDE;
+        sunup__free(old);
+    }
+    return SUNUP_OK;
 }
 
 static sunup_status report(struct judge *j, enum track_gate gate, const struct track_series *s,
@@ -138,25 +151,26 @@ static sunup_status report(struct judge *j, enum track_gate gate, const struct t
                             f->change > 0 ? "grew" : "fell", 100 * fabs(f->change), id);
 }
 
-static sunup_status report_all(struct judge *j, enum track_gate gate, const struct track_series *s,
-                               double (*value)(const struct track_point *p), double least)
+static sunup_status report_all(struct judge *j, const struct track_series *s, const struct look *l)
 {
-    struct track_change *all, *old = NULL;
-    int n_all, n_old = 0;
-    TRY(find(j, s, s->n, value, least, &all, &n_all));
-    sunup_status status =
-        n_all > 0 ? find(j, s, s->n - 1, value, least, &old, &n_old) : SUNUP_OK;
-    for (int i = 0; i < n_all && status == SUNUP_OK; i++)
-        status = report(j, gate, s, &all[i], !is_old(&all[i], old, n_old));
+    struct track_change *all;
+    int n;
+    TRY(find(j, s, s->n, l, &all, &n));
+    sunup_status status = SUNUP_OK;
+    for (int i = 0; i < n && status == SUNUP_OK; i++) {
+        bool known = true;
+        if (all[i].at > s->n - REMEMBERED) status = was_known(j, s, l, all[i].at, &known);
+        if (status == SUNUP_OK) status = report(j, l->gate, s, &all[i], !known);
+    }
     sunup__free(all);
-    sunup__free(old);
     return status;
 }
 
 sunup_status sunup__gate_points(struct judge *j, const struct track_series *s)
 {
     const double least = j->o->points.least > j->o->least ? j->o->points.least : j->o->least;
-    return report_all(j, TRACK_GATE_POINT, s, level, least);
+    const struct look levels = {TRACK_GATE_POINT, level, least};
+    return report_all(j, s, &levels);
 }
 
 /* From week to week, so that a change of level is one large step and no spread. */
@@ -165,32 +179,46 @@ static double step_to(const struct track_series *s, int i)
     return log(level(&s->points[i]) / level(&s->points[i - 1]));
 }
 
+struct spreads {
+    double before, after, ratio, p;
+};
+
+/* Of the RECENT steps up to the n-th point against the EARLIER ones before them. False: nothing worth a word. */
+static bool compare_spreads(const struct track_series *s, int n, struct spreads *r)
+{
+    double x[RECENT], y[EARLIER];
+    const int before = n - 1 - RECENT < EARLIER ? n - 1 - RECENT : EARLIER;
+    if (before < RECENT) return false;
+    for (int i = 0; i < RECENT; i++) x[i] = step_to(s, n - RECENT + i);
+    for (int i = 0; i < before; i++) y[i] = step_to(s, n - RECENT - before + i);
+    r->after = sunup__mad(x, RECENT);
+    r->before = sunup__mad(y, before);
+    const double rough = r->after / r->before; /* cheap, and seldom enough */
+    if (!(rough > spread_ratio || rough < 1 / spread_ratio)) return false;
+    r->p = sunup__spread_p(y, before, x, RECENT, &r->ratio);
+    return r->p < spread_p;
+}
+
 static sunup_status between_runs(struct judge *j, const struct track_series *s)
 {
-    double x[RECENT], y[EARLIER], ratio;
-    const int before = s->n - 1 - RECENT < EARLIER ? s->n - 1 - RECENT : EARLIER;
-    if (before < RECENT) return SUNUP_OK;
-    for (int i = 0; i < RECENT; i++) x[i] = step_to(s, s->n - RECENT + i);
-    for (int i = 0; i < before; i++) y[i] = step_to(s, s->n - RECENT - before + i);
-    const double rough = sunup__mad(x, RECENT) / sunup__mad(y, before); /* cheap, and rarely enough */
-    if (!(rough > spread_ratio || rough < 1 / spread_ratio)) return SUNUP_OK;
-    const double p = sunup__spread_p(y, before, x, RECENT, &ratio);
-    if (!(p < spread_p)) return SUNUP_OK;
+    struct spreads now, old;
+    if (!compare_spreads(s, s->n, &now)) return SUNUP_OK;
     struct track_finding *f = sunup__track_found(j, TRACK_GATE_SPREAD, s, s->n - 1);
     CHECK(f != NULL, j->ctx, E_MEMORY, "no memory for a finding");
-    f->from = sunup__mad(y, before);
-    f->to = sunup__mad(x, RECENT);
-    f->change = ratio - 1;
+    f->from = now.before;
+    f->to = now.after;
+    f->change = now.ratio - 1;
     f->before = s->points[s->n - RECENT - 1].run;
-    f->p = p;
-    f->worse = ratio > 1;
+    f->p = now.p;
+    f->worse = now.ratio > 1;
+    f->is_new = f->is_new && !compare_spreads(s, s->n - 1, &old);
     return sunup__track_say(j, f, "spread of %s from run to run %s from %.1f to %.1f %% in the last %d runs",
-                            s->key->quantity, ratio > 1 ? "grew" : "fell", 100 * f->from, 100 * f->to,
-                            RECENT);
+                            s->key->quantity, f->worse ? "grew" : "fell", 100 * f->from, 100 * f->to, RECENT);
 }
 
 sunup_status sunup__gate_spread(struct judge *j, const struct track_series *s)
 {
-    TRY(report_all(j, TRACK_GATE_SPREAD, s, spread, spread_least));
+    const struct look within = {TRACK_GATE_SPREAD, spread, spread_least};
+    TRY(report_all(j, s, &within));
     return between_runs(j, s);
 }
