@@ -19,7 +19,7 @@ static sunup_status rows(struct bench *b)
                  {"comm", "sizes, problems or lists, such as 64K or broadcast:u8:4MiB", NULL, bench_comm},
                  {"model", "a run file", bench_model, NULL},
                  {"profile", "a run file", bench_profile, NULL},
-                 {"serve", "a run file", bench_serve, NULL}};
+                 {"serve", "a run file, or 'kernel PROBLEM' or 'comm PROBLEM'", NULL, bench_serve}};
     struct command *c = b->c;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         if (strcmp(c->operand[0], parts[p].name) != 0) continue;

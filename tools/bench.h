@@ -5,7 +5,7 @@
  * bench_kernel.c    problems: leaves and nodes, by every way there is to compute them
  * bench_model.c     training steps of run files, against PyTorch's
  * bench_profile.c   where the time of a training step goes
- * bench_serve.c     our side of that race, a process of its own
+ * bench_serve.c     our side of that race, a process of its own; of pairs of the tracker both
  * bench_comm.c      sums over ranks and other collectives
  * bench_list.c      lists of problems
  */
@@ -41,8 +41,8 @@ sunup_status bench_list(struct bench *b, const char *path, bench_each *each, voi
 
 sunup_status bench_model(struct bench *b, const char *run_file);
 sunup_status bench_profile(struct bench *b, const char *run_file);
-sunup_status bench_serve(struct bench *b, const char *run_file);
 sunup_status bench_kernel(struct bench *b); /* all operands after the first */
 sunup_status bench_comm(struct bench *b);   /* the same */
+sunup_status bench_serve(struct bench *b);  /* the same */
 
 #endif

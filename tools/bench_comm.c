@@ -19,7 +19,7 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 #include "base/system.h"
-#include "bench.h"
+#include "bench_serve.h"
 #include "bench_update.h"
 #include "comm/comm.h"
 #include "device/device.h"
@@ -479,14 +479,21 @@ static sunup_status each_problem(void *arg, const char *name, const char *proble
     return status;
 }
 
+static sunup_status open_messages(struct comm_bench *t)
+{
+    sunup_comm_options o = sunup_comm_defaults();
+    o.messages = true;
+    TRY(sunup_comm_create(t->b->c->ctx, &o, &t->messages));
+    TRY(sunup__comm_consult(t->comm));
+    return sunup__comm_consult(t->messages);
+}
+
 static sunup_status bench_all(struct comm_bench *t)
 {
     const struct command *c = t->b->c;
-    sunup_comm_options o = sunup_comm_defaults();
-    o.messages = true;
-    TRY(sunup_comm_create(c->ctx, &o, &t->messages));
-    TRY(sunup__comm_consult(t->comm));
-    TRY(sunup__comm_consult(t->messages));
+    if (sunup_comm_rank(c->comm) == 0 && !c->json)
+        (void)printf("  %d ranks, %d threads each; kernels %s; %s\n", sunup_comm_ranks(c->comm),
+                     sunup_context_threads(c->ctx), t->k->isa, sunup__comm_library(c->comm));
     for (int i = 1; i < c->n_operands; i++) {
         const char *what = c->operand[i];
         const bool list = strstr(what, ".txt") != NULL || strchr(what, '/') != NULL;
@@ -495,7 +502,8 @@ static sunup_status bench_all(struct comm_bench *t)
     return SUNUP_OK;
 }
 
-sunup_status bench_comm(struct bench *b)
+/* Ranks and memory for run, which answers for what it makes of them. */
+static sunup_status with_ranks(struct bench *b, sunup_status (*run)(struct comm_bench *t))
 {
     struct command *c = b->c;
     struct comm_bench *t = sunup__alloc(sizeof *t);
@@ -507,11 +515,43 @@ sunup_status bench_comm(struct bench *b)
     if (status == SUNUP_OK && sunup_comm_ranks(c->comm) < 2)
         status = sunup__raise(c->ctx, SUNUP_E_ARGUMENT,
                               "sunup bench comm needs ranks: mpiexec -n 2 sunup bench comm 64K 4M");
-    if (status == SUNUP_OK && sunup_comm_rank(c->comm) == 0 && !c->json)
-        (void)printf("  %d ranks, %d threads each; kernels %s; %s\n", sunup_comm_ranks(c->comm),
-                     sunup_context_threads(c->ctx), t->k->isa, sunup__comm_library(c->comm));
-    if (status == SUNUP_OK) status = bench_all(t);
+    if (status == SUNUP_OK) status = open_messages(t);
+    if (status == SUNUP_OK) status = run(t);
+    close_ways(t);
     sunup_comm_destroy(&t->messages);
     sunup__free(t);
     return status;
+}
+
+sunup_status bench_comm(struct bench *b)
+{
+    return with_ranks(b, bench_all);
+}
+
+/* ---- `sunup bench serve comm PROBLEM` ---- */
+
+static sunup_status sample_ours(void *arg, int64_t calls, double *call_s)
+{
+    struct comm_bench *t = arg;
+    double total_s;
+    bool enough = false;
+    t->calls = calls;
+    TRY(turn(t, OURS, call_s, &total_s));
+    return slowest(t, call_s, &total_s, &enough);
+}
+
+static sunup_status serve(struct comm_bench *t)
+{
+    double call_s;
+    TRY(read_problem(t, t->b->c->operand[2]));
+    TRY(open_ways(t));
+    TRY(check(t, OURS));
+    TRY(sample_ours(t, 1, &call_s));
+    struct served s = {.sample = sample_ours, .arg = t, .comm = t->comm};
+    return bench_answer(t->b->c, &s, json_pack("{s:f}", "bytes", rated_bytes(t)));
+}
+
+sunup_status bench_comm_serve(struct bench *b)
+{
+    return with_ranks(b, serve);
 }

@@ -59,6 +59,7 @@ enum pipe_way { PIPE_PLAN, PIPE_APART, PIPE_ONEDNN, PIPE_WAYS };
 /* On failure, too, *pipe is to be closed. */
 sunup_status pipe_open(sunup_context *ctx, const char *text, struct pipe **pipe);
 const char *pipe_text(const struct pipe *p);
+sunup_plan *pipe_plan(const struct pipe *p);
 struct cost pipe_cost(const struct pipe *p);
 bool pipe_has(const struct pipe *p, enum pipe_way way);
 sunup_status pipe_run(struct pipe *p, enum pipe_way way);

@@ -226,6 +226,11 @@ const char *pipe_text(const struct pipe *p)
     return p->text;
 }
 
+sunup_plan *pipe_plan(const struct pipe *p)
+{
+    return p->plan;
+}
+
 struct cost pipe_cost(const struct pipe *p)
 {
     return p->cost;
