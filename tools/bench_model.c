@@ -98,21 +98,6 @@ static void end_racer(struct racer *r)
 
 /* ---- a race ---- */
 
-/* The words that start several ranks, before the program's own; returns how many. */
-static int launcher(const struct command *c, const char **argv, char *words, char *ranks)
-{
-    int n = 0;
-    if (c->ranks <= 1) return 0;
-    const char *given = getenv("SUNUP_MPIEXEC");
-    (void)snprintf(words, PATH_ROOM, "%s", given != NULL ? given : "mpiexec");
-    (void)snprintf(ranks, 32, "%lld", (long long)c->ranks);
-    for (char *w = strtok(words, " "); w != NULL && n < MOST_ARGUMENTS / 2; w = strtok(NULL, " "))
-        argv[n++] = w;
-    argv[n++] = "-n";
-    argv[n++] = ranks;
-    return n;
-}
-
 static int add_setting(const char **argv, int at, const char *text)
 {
     if (at + 2 >= MOST_ARGUMENTS) return at;
@@ -125,12 +110,11 @@ static sunup_status start_ours(struct race *r)
 {
     struct command *c = r->b->c;
     char self[PATH_ROOM];
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    CHECK(n > 0, c->ctx, E_UNSUPPORTED, "this program cannot find itself to start it again");
-    self[n] = '\0';
+    TRY(peer_self(c->ctx, self, sizeof self));
     const char *argv[MOST_ARGUMENTS] = {NULL};
-    char words[PATH_ROOM], ranks[32], shards[32];
-    int at = launcher(c, argv, words, ranks);
+    struct launcher launcher;
+    char shards[32];
+    int at = peer_launcher(c->ranks, argv, &launcher);
     const char *const serve[] = {self, "bench", "serve", r->run_file, NULL};
     for (int i = 0; serve[i] != NULL; i++) argv[at++] = serve[i];
     (void)snprintf(shards, sizeof shards, "shards=%lld", (long long)c->ranks);
