@@ -1,7 +1,8 @@
 # packages.sh - sourced by quickstart and check: install the Debian packages that are missing, and say so.
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhwloc-dev librandom123-dev
-    libyaml-dev libjansson-dev libhdf5-dev libzip-dev zlib1g-dev libonnx-dev protobuf-c-compiler libprotobuf-c-dev"
+    libyaml-dev libjansson-dev libhdf5-dev libzip-dev zlib1g-dev libonnx-dev protobuf-c-compiler libprotobuf-c-dev
+    libsqlite3-dev"
 test_packages="$build_packages clang libclang-rt-14-dev libcmocka-dev libmpich-dev mpich
     dataset-fashion-mnist python3 shellcheck libsimgrid-dev"
 run_packages="$build_packages dataset-fashion-mnist"

@@ -41,6 +41,11 @@ static const struct verb verbs[] = {
      "set json quiet resume trace weights full task csv", verb_app},
     {"data", "[NAME]", "make the data of an app where they come by package; or list the files of all",
      "output", verb_data},
+    {"track",
+     "run|compare|selftest [SUITE|CASE...]|report|weekly|pin|import FILE...|query SQL|band CASE|bisect GOOD BAD CASE",
+     "performance and stability over time: measure, compare, judge, report",
+     "json quiet history suites baseline candidate pairs seconds output format columns source build program",
+     verb_track},
     {"doctor", "", "what this machine, build and environment offer, and what to change", "json",
      verb_doctor},
 };

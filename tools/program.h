@@ -69,6 +69,7 @@ int verb_job(struct command *c);
 int verb_app(struct command *c);
 int verb_data(struct command *c);
 int verb_convert(struct command *c);
+int verb_track(struct command *c);
 
 /* options.c: fills c; 0, or EXIT_USAGE after a message. */
 int options_parse(struct command *c, const struct verb *v, int argc, char **argv);
