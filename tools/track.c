@@ -1,7 +1,7 @@
 /* track.c - `sunup track PART ...`: performance and stability over time. docs/tracking.md tells how to live with it.
  *
- * Each part reads or adds records in the folder --history; none of them keeps a state of its own. Exit status 3: all went
- * well, and something got worse.
+ * Each part reads or adds records in the folder --history; none of them keeps a state of its own. Exit status 3:
+ * all went well, and something got worse.
  */
 #include "track.h"
 

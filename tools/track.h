@@ -25,9 +25,9 @@
  *   lenet  ranks=2 timeout=120 OMP_NUM_THREADS=1 : train bench/models/lenet/run.yaml --set epochs=1
  *   gw             : app gw
  *
- * Keys in capitals are the process's environment; the others: ranks (1), timeout (seconds, 600), seeds (of a band, 0),
- * same_as (a case of the suite whose weights this one must have, bit for bit). Paths are as seen from the folder that the
- * suites' folder `bench` stands in, or from the suite file if they begin with "./". */
+ * Keys in capitals are the process's environment; the others: ranks (1), timeout (seconds, 600), seeds (of a
+ * band, 0), same_as (a case of the suite whose weights this one must have, bit for bit). Paths are as seen from
+ * the folder that the suites' folder `bench` stands in, or from the suite file if they begin with "./". */
 enum case_kind { CASE_KERNEL, CASE_COMM, CASE_TRAIN, CASE_APP, CASE_KINDS };
 enum { CASE_WORDS = 48, CASE_SETTINGS = 16 };
 struct track_case {
@@ -44,8 +44,8 @@ struct track_cases {
     int n;
     struct track_case *cases;
 };
-/* All *.txt of the folder, in order of name, or that one file; only suites, or cases, that a word of `only` names, if there
- * are any. An unknown word is E_ARGUMENT with the nearest name. */
+/* All *.txt of the folder, in order of name, or that one file; only suites, or cases, that a word of `only` names,
+ * if there are any. An unknown word is E_ARGUMENT with the nearest name. */
 sunup_status track_cases_load(struct command *c, const char *folder, int n_only, const char *const *only,
                               struct track_cases *cases);
 void track_cases_end(struct track_cases *cases);
@@ -66,16 +66,16 @@ sunup_status track_child_run(sunup_context *ctx, const char *const *argv, const 
                              double timeout_s, struct track_child *child);
 void track_child_end(struct track_child *child);
 
-/* Measure all cases, each as a process of `program` (NULL: this one), into the run: rows of samples, counts, words, and one
- * outcome a case. What a failed case says is a row, not an error. --seconds is passed on
+/* Measure all cases, each as a process of `program` (NULL: this one), into the run: rows of samples, counts, words,
+ * and one outcome a case. What a failed case says is a row, not an error. --seconds is passed on
  * to cases of kernels and collectives that say none. */
 sunup_status track_measure(struct command *c, const char *program, const struct track_cases *cases,
                            struct track_history *h, struct track_run *run);
 /* Facts of this machine and build, and of the launcher and the environment. program NULL: this one. */
 sunup_status track_identify(struct command *c, const char *program, struct track_history *h,
                             struct track_run *run);
-/* Baseline and candidate (programs; candidate NULL: this one) in turns: a row of pairs a case. pairs 0: as many as the test needs.
- * What is found is looked at a second time; of training steps, what moved inside. */
+/* Baseline and candidate (programs; candidate NULL: this one) in turns: a row of pairs a case. pairs 0: as many as
+ * the test needs. What is found is looked at a second time; of training steps, what moved inside. */
 sunup_status track_compare(struct command *c, const char *baseline, const char *candidate,
                            const struct track_cases *cases, struct track_history *h,
                            struct track_run *run);

@@ -1,4 +1,4 @@
-/* track_weekly.c - `sunup track weekly`: measure, compare with the pinned baseline, judge, report; for cron and pipelines.
+/* track_weekly.c - `sunup track weekly`: measure, compare with the pinned baseline, judge, report.
  *
  * One record a week holds all of it. The baseline is a copy of the program beside the history, pinned by hand or by the
  * first week; it is measured in turns with this program, so its pace is that of the same hour. A pinned program that no
@@ -47,7 +47,7 @@ int track_pin(struct command *c)
     return track_done(c, pin(c), 0);
 }
 
-/* Kernels, collectives and training steps that ran can be taken in turns; an app is measured once a week, as a whole. */
+/* What ran, but for apps: these are measured once a week, as a whole. */
 static bool in_turns(const struct track_case *k, const struct track_run *run)
 {
     for (int i = 0; i < run->n_rows; i++) {
