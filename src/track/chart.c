@@ -89,11 +89,15 @@ static void put_tick(struct text *t, const struct chart *c, bool along_x, double
         tick_text(label, value, a->unit);
     const double at = along_x ? sunup__chart_x(c, value) : sunup__chart_y(c, value);
     if (along_x)
-        sunup__text(t, "<path class=\"grid\" d=\"M%.1f %dV%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
+        sunup__text(t,
+                    "<path class=\"grid\" d=\"M%.1f %dV%d\"/><text x=\"%.1f\" y=\"%d\" "
+                    "text-anchor=\"middle\">",
                     at, TOP, foot, at, foot + 17);
     else
-        sunup__text(t, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT,
-                    at, right, LEFT - 6, at + 4);
+        sunup__text(t,
+                    "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" "
+                    "text-anchor=\"end\">",
+                    LEFT, at, right, LEFT - 6, at + 4);
     sunup__put_escaped(t, label);
     sunup__text(t, "</text>\n");
 }
@@ -108,7 +112,8 @@ static void put_doubles(struct text *t, const struct chart *c, bool along_x)
         if (k * log10(2) >= a->low) put_tick(t, c, along_x, exp2(k));
 }
 
-/* Decades; some values of each where they are few. More decades than ten: every second, third ... */
+/* Decades; some values of each where they are few. More decades than ten: every second, third ...
+ */
 static void put_ticks(struct text *t, const struct chart *c, bool along_x)
 {
     static const double steps[] = {1, 2, 5, 1.5, 3, 7};
@@ -138,7 +143,8 @@ void sunup__chart_begin(struct text *t, struct chart *c)
     sunup__text(t, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + c->width - RIGHT) / 2,
                 c->height - 8);
     sunup__put_escaped(t, c->x.title);
-    sunup__text(t, "</text>\n<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">",
+    sunup__text(t,
+                "</text>\n<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">",
                 (TOP + c->height - BOTTOM) / 2);
     sunup__put_escaped(t, c->y.title);
     sunup__text(t, "</text>\n");
@@ -148,7 +154,8 @@ void sunup__chart_begin(struct text *t, struct chart *c)
 
 struct roofline sunup__roofline(const char *title, int width, int height)
 {
-    struct roofline r = {.chart = sunup__chart(title, width, height), .flops_name = "", .bytes_name = ""};
+    struct roofline r = {
+        .chart = sunup__chart(title, width, height), .flops_name = "", .bytes_name = ""};
     r.chart.x.title = "flops a byte, each operand moved once";
     r.chart.y.unit = "flop/s";
     return r;
@@ -176,11 +183,13 @@ static void put_ceilings(struct text *t, const struct roofline *r)
     sunup__text(t, "<polyline class=\"roof\" points=\"");
     const double from = slope ? fmax(low, foot / r->bytes_per_s) : low, end = fmin(knee, high);
     if (slope && from < end)
-        sunup__text(t, "%.1f,%.1f %.1f,%.1f ", sunup__chart_x(c, from), sunup__chart_y(c, from * r->bytes_per_s),
-                    sunup__chart_x(c, end), sunup__chart_y(c, end * r->bytes_per_s));
+        sunup__text(t, "%.1f,%.1f %.1f,%.1f ", sunup__chart_x(c, from),
+                    sunup__chart_y(c, from * r->bytes_per_s), sunup__chart_x(c, end),
+                    sunup__chart_y(c, end * r->bytes_per_s));
     if (flat && knee < high)
-        sunup__text(t, "%.1f,%.1f %.1f,%.1f", sunup__chart_x(c, fmax(knee, low)), sunup__chart_y(c, r->flops_per_s),
-                    sunup__chart_x(c, high), sunup__chart_y(c, r->flops_per_s));
+        sunup__text(t, "%.1f,%.1f %.1f,%.1f", sunup__chart_x(c, fmax(knee, low)),
+                    sunup__chart_y(c, r->flops_per_s), sunup__chart_x(c, high),
+                    sunup__chart_y(c, r->flops_per_s));
     sunup__text(t, "\"/>\n");
     if (flat) {
         sunup__text(t, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", c->width - RIGHT - 4,
@@ -197,7 +206,8 @@ static void put_ceilings(struct text *t, const struct roofline *r)
 void sunup__roofline_begin(struct text *t, struct roofline *r)
 {
     if (fits(r->flops_per_s)) widen(&r->chart.y, r->flops_per_s);
-    if (fits(r->flops_per_s) && fits(r->bytes_per_s)) widen(&r->chart.x, r->flops_per_s / r->bytes_per_s);
+    if (fits(r->flops_per_s) && fits(r->bytes_per_s))
+        widen(&r->chart.x, r->flops_per_s / r->bytes_per_s);
     sunup__chart_begin(t, &r->chart);
     put_ceilings(t, r);
 }
@@ -214,9 +224,10 @@ void sunup__roofline_point(struct text *t, const struct roofline *r, const struc
 {
     const double x = p->flops / p->bytes, y = p->flops / p->seconds;
     if (!fits(x) || !fits(y)) return;
-    sunup__text(t, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%g\" style=\"--hue:%d\"><title>",
-                p->ours ? "ours" : "other", sunup__chart_x(&r->chart, x), sunup__chart_y(&r->chart, y),
-                p->ours ? 5.0 : 3.5, hue(p->problem));
+    sunup__text(t,
+                "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%g\" style=\"--hue:%d\"><title>",
+                p->ours ? "ours" : "other", sunup__chart_x(&r->chart, x),
+                sunup__chart_y(&r->chart, y), p->ours ? 5.0 : 3.5, hue(p->problem));
     sunup__put_escaped(t, p->title);
     sunup__text(t, "</title></circle>\n");
 }

@@ -1,8 +1,9 @@
 /* chart.h - the frame of a picture with two logarithmic axes, and the roofline drawn into one.
  *
- * First everything that is to be seen is included, then begin draws the frame, then points go into it; the caller
- * closes with "</svg>". Classes (grid, roof, ours, other) are the page's own CSS; a point is ours (filled) or another's
- * (hollow), its title is raw text. Model: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009.
+ * First everything that is to be seen is included, then begin draws the frame, then points go into
+ * it; the caller closes with "</svg>". Classes (grid, roof, ours, other) are the page's own CSS; a
+ * point is ours (filled) or another's (hollow), its title is raw text. Model: Williams, Waterman,
+ * Patterson, "Roofline", CACM 52(4), 2009.
  */
 #ifndef SUNUP_TRACK_CHART_H
 #define SUNUP_TRACK_CHART_H
@@ -31,7 +32,7 @@ double sunup__chart_y(const struct chart *c, double y);
 
 struct roofline {
     struct chart chart;
-    double flops_per_s, bytes_per_s;      /* 0: unknown, not drawn */
+    double flops_per_s, bytes_per_s;     /* 0: unknown, not drawn */
     const char *flops_name, *bytes_name; /* of the ceilings: "FMA", "copy of 64 MiB" */
 };
 struct roofline_point {
@@ -44,6 +45,7 @@ struct roofline_point {
 struct roofline sunup__roofline(const char *title, int width, int height);
 void sunup__roofline_include(struct roofline *r, const struct roofline_point *p);
 void sunup__roofline_begin(struct text *t, struct roofline *r);
-void sunup__roofline_point(struct text *t, const struct roofline *r, const struct roofline_point *p);
+void sunup__roofline_point(struct text *t, const struct roofline *r,
+                           const struct roofline_point *p);
 
 #endif

@@ -8,11 +8,16 @@
 
 /* ------------------------------------------------------------------------- escaping --- */
 
-/* Bytes of the code point at s, and it; 0: no UTF-8. The terminating 0 is no continuation, so nothing is read past it. */
+/* Bytes of the code point at s, and it; 0: no UTF-8. The terminating 0 is no continuation, so
+ * nothing is read past it. */
 static int decode(const unsigned char *s, uint32_t *point)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const int n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+    const int n = s[0] < 0x80       ? 1
+                  : s[0] >> 5 == 6  ? 2
+                  : s[0] >> 4 == 14 ? 3
+                  : s[0] >> 3 == 30 ? 4
+                                    : 0;
     if (n < 2) {
         *point = s[0];
         return n;
@@ -127,7 +132,8 @@ static void scaled(char *room, double x, const struct scale *s)
 
 static void seconds(char *room, double x)
 {
-    static const struct scale small[] = {{1, "s"}, {1e-3, "ms"}, {1e-6, "µs"}, {1e-9, "ns"}, {0, NULL}};
+    static const struct scale small[] = {
+        {1, "s"}, {1e-3, "ms"}, {1e-6, "µs"}, {1e-9, "ns"}, {0, NULL}};
     if (fabs(x) < 120 || !isfinite(x))
         scaled(room, x, x == 0 ? small + 3 : small);
     else

@@ -1,7 +1,8 @@
 /* draw.h - what all reports write: text that cannot hurt, numbers and dates for people.
  *
- * Strings of records come from anywhere. Bytes that are no UTF-8, control characters and those that turn the direction
- * of writing are shown as \xNN, so that different strings stay different and every output is valid.
+ * Strings of records come from anywhere. Bytes that are no UTF-8, control characters and those that
+ * turn the direction of writing are shown as \xNN, so that different strings stay different and
+ * every output is valid.
  */
 #ifndef SUNUP_TRACK_DRAW_H
 #define SUNUP_TRACK_DRAW_H
@@ -21,7 +22,8 @@ void sunup__put_label(struct text *t, const char *s);
 void sunup__text_fail(struct text *t);
 
 enum { HUMAN_TEXT = 64, DAY_TEXT = 32 };
-/* "1.23 ms", "45.1 GB/s", "3.2 TFLOP/s", "12 MB"; other units follow the number. Not escaped. Returns room. */
+/* "1.23 ms", "45.1 GB/s", "3.2 TFLOP/s", "12 MB"; other units follow the number. Not escaped.
+ * Returns room. */
 const char *sunup__human(char *room, double value, const char *unit);
 /* "+5.1 %"; of less than 10 % with two digits after the point. */
 const char *sunup__percent(char *room, double fraction);

@@ -7,8 +7,9 @@
  * report_curves.c     the roofline, and curves over ranks and bytes
  * report_spark.c      a small picture of series over time
  *
- * The page is well-formed XML as well as HTML, so that a test can tell at once whether something slipped out of its
- * element. What a picture or a colour says stands in words beside it or in a <title>.
+ * The page is well-formed XML as well as HTML, so that a test can tell at once whether something
+ * slipped out of its element. What a picture or a colour says stands in words beside it or in a
+ * <title>.
  */
 #ifndef SUNUP_TRACK_PAGE_H
 #define SUNUP_TRACK_PAGE_H
@@ -28,9 +29,9 @@ struct page {
 
 /* Of all reports, not of the page alone. */
 struct report_state {
-    int failed;       /* cases whose newest outcome failed, in the newest run of their suite on their machine */
+    int failed;        /* cases that failed in the newest run of their suite on their machine */
     int worse, better; /* new findings of gates other than that of outcomes */
-    int recovered;    /* new findings of outcomes that are for the better */
+    int recovered;     /* new findings of outcomes that are for the better */
 };
 struct report_state sunup__report_state(const struct track_report *r);
 bool sunup__report_failed(const struct track_report *r, const struct track_series *outcomes);

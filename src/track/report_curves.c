@@ -1,8 +1,9 @@
 /* report_curves.c - the roofline of the newest runs, and curves over ranks and over bytes.
  *
- * Curves over ranks: series of one case and quantity that differ in ranks. Over bytes: series whose cases differ in a
- * size at the end of their names alone ("allreduce:f32:1MiB"; what says its bytes and no flops). Lines of all engines,
- * suites and machines of that name are in one picture, so a vendor's stands beside ours. Both axes are logarithmic.
+ * Curves over ranks: series of one case and quantity that differ in ranks. Over bytes: series whose
+ * cases differ in a size at the end of their names alone ("allreduce:f32:1MiB"; what says its bytes
+ * and no flops). Lines of all engines, suites and machines of that name are in one picture, so a
+ * vendor's stands beside ours. Both axes are logarithmic.
  */
 #include <ctype.h>
 #include <math.h>
@@ -20,7 +21,8 @@ enum { CHARTS = 40, LINES = 6, ROWS = 300 };
 
 static bool on_roof(const struct track_row *row)
 {
-    return row->kind == TRACK_SAMPLES && row->flops > 0 && row->bytes > 0 && strcmp(row->unit, "s") == 0 && row->n > 0;
+    return row->kind == TRACK_SAMPLES && row->flops > 0 && row->bytes > 0 &&
+           strcmp(row->unit, "s") == 0 && row->n > 0;
 }
 
 static struct roofline_point roof_point(const struct track_row *row)
@@ -68,9 +70,12 @@ static void put_roof_points(const struct page *p, const struct track_run *run, s
 
 static void put_roof_table(const struct page *p, const struct track_run *run)
 {
-    sunup__text(p->t, "<details><summary>The points as a table</summary><div class=\"box\"><table><thead><tr>"
-                      "<th scope=\"col\">case</th><th scope=\"col\">engine</th><th scope=\"col\">time</th>"
-                      "<th scope=\"col\">rate</th><th scope=\"col\">moved</th><th scope=\"col\">of its bound</th></tr></thead>\n");
+    sunup__text(
+        p->t,
+        "<details><summary>The points as a table</summary><div class=\"box\"><table><thead><tr>"
+        "<th scope=\"col\">case</th><th scope=\"col\">engine</th><th scope=\"col\">time</th>"
+        "<th scope=\"col\">rate</th><th scope=\"col\">moved</th><th scope=\"col\">of its "
+        "bound</th></tr></thead>\n");
     for (int i = 0, n = 0; i < run->n_rows && n < ROWS; i++) {
         const struct track_row *row = &run->rows[i];
         char time[HUMAN_TEXT], rate[HUMAN_TEXT], moved[HUMAN_TEXT];
@@ -80,8 +85,11 @@ static void put_roof_table(const struct page *p, const struct track_run *run)
         sunup__put_short(p->t, row->name, 120);
         sunup__text(p->t, "</td><td>");
         sunup__put_short(p->t, row->engine, 60);
-        sunup__text(p->t, "</td><td class=\"num\">%s</td><td class=\"num\">%s</td><td class=\"num\">%s</td><td class=\"num\">",
-                    sunup__human(time, seconds, "s"), sunup__human(rate, row->flops / seconds, "flop/s"),
+        sunup__text(p->t,
+                    "</td><td class=\"num\">%s</td><td class=\"num\">%s</td><td "
+                    "class=\"num\">%s</td><td class=\"num\">",
+                    sunup__human(time, seconds, "s"),
+                    sunup__human(rate, row->flops / seconds, "flop/s"),
                     sunup__human(moved, row->bytes / seconds, "B/s"));
         if (row->bound_s > 0) sunup__text(p->t, "%.0f %%", 100 * row->bound_s / seconds);
         sunup__text(p->t, "</td></tr>\n");
@@ -104,7 +112,8 @@ static bool put_roof(const struct page *p, const struct track_run *run)
     ceilings(run, &r);
     sunup__text(p->t, "<h3>Roofline ");
     sunup__put_short(p->t, sunup__track_fact(run, "machine"), 100);
-    sunup__text(p->t, "</h3><p class=\"dim\">Filled: sunup. Hollow: other engines. A colour a kind of operation; what a "
+    sunup__text(p->t, "</h3><p class=\"dim\">Filled: sunup. Hollow: other engines. A colour a kind "
+                      "of operation; what a "
                       "point is stands in its tooltip and in the table.</p><div class=\"roof\">\n");
     sunup__roofline_begin(p->t, &r);
     put_roof_points(p, run, &r);
@@ -169,7 +178,8 @@ static int by_picture(const struct spot *a, const struct spot *b, bool over_byte
 /* Ours first, then by name. */
 static int by_line(const struct spot *a, const struct spot *b)
 {
-    const int ours = (strcmp(b->s->key->engine, "sunup") == 0) - (strcmp(a->s->key->engine, "sunup") == 0);
+    const int ours =
+        (strcmp(b->s->key->engine, "sunup") == 0) - (strcmp(a->s->key->engine, "sunup") == 0);
     if (ours != 0) return ours;
     const int engine = order_of(a->s->key->engine, b->s->key->engine);
     if (engine != 0) return engine;
@@ -203,24 +213,33 @@ static int line_end(const struct spot *s, int i, int n)
 
 static void put_marker(struct text *t, int line, double x, double y)
 {
-    static const char *const shapes[LINES] = {"m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "m-4-4h8v8h-8z", "m0-5l5 9h-10z",
-                                              "m0-5l5 5l-5 5l-5-5z", "m-4-4l8 8m0-8l-8 8", "m-5 0h10m-5-5v10"};
+    static const char *const shapes[LINES] = {"m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0",
+                                              "m-4-4h8v8h-8z",
+                                              "m0-5l5 9h-10z",
+                                              "m0-5l5 5l-5 5l-5-5z",
+                                              "m-4-4l8 8m0-8l-8 8",
+                                              "m-5 0h10m-5-5v10"};
     sunup__text(t, "<path class=\"mark c%d\" d=\"M%.1f %.1f%s\"/>", line, x, y, shapes[line]);
 }
 
-static void put_curve(const struct page *p, const struct chart *c, const struct spot *s, int n, int line)
+static void put_curve(const struct page *p, const struct chart *c, const struct spot *s, int n,
+                      int line)
 {
     sunup__text(p->t, "<polyline class=\"l e%d\" points=\"", line);
     for (int i = 0; i < n; i++)
-        sunup__text(p->t, "%.1f,%.1f ", sunup__chart_x(c, s[i].x), sunup__chart_y(c, sunup__page_newest(s[i].s)));
+        sunup__text(p->t, "%.1f,%.1f ", sunup__chart_x(c, s[i].x),
+                    sunup__chart_y(c, sunup__page_newest(s[i].s)));
     sunup__text(p->t, "\"/>");
     for (int i = 0; i < n; i++)
-        put_marker(p->t, line, sunup__chart_x(c, s[i].x), sunup__chart_y(c, sunup__page_newest(s[i].s)));
+        put_marker(p->t, line, sunup__chart_x(c, s[i].x),
+                   sunup__chart_y(c, sunup__page_newest(s[i].s)));
 }
 
 static void put_key(const struct page *p, const struct track_series *s, int line)
 {
-    sunup__text(p->t, "<span class=\"legend\"><svg class=\"key\" viewBox=\"0 0 34 10\"><path class=\"l e%d\" d=\"M0 5H34\"/>",
+    sunup__text(p->t,
+                "<span class=\"legend\"><svg class=\"key\" viewBox=\"0 0 34 10\"><path class=\"l "
+                "e%d\" d=\"M0 5H34\"/>",
                 line);
     put_marker(p->t, line, 17, 5);
     sunup__text(p->t, "</svg>");
@@ -236,9 +255,11 @@ static void put_picture(const struct page *p, const struct spot *s, int n, bool 
 {
     char title[256];
     const struct track_row *key = s->s->key;
-    (void)snprintf(title, sizeof title, "%s of %.*s", key->quantity, s->stem < 160 ? s->stem : 160, key->name);
+    (void)snprintf(title, sizeof title, "%s of %.*s", key->quantity, s->stem < 160 ? s->stem : 160,
+                   key->name);
     if (bytes && key->ranks != 1)
-        (void)snprintf(title + strlen(title), sizeof title - strlen(title), ", %d ranks", key->ranks);
+        (void)snprintf(title + strlen(title), sizeof title - strlen(title), ", %d ranks",
+                       key->ranks);
     struct chart c = sunup__chart(title, 520, 320);
     c.x.title = bytes ? "bytes" : "ranks";
     c.x.unit = bytes ? "B" : "";
@@ -252,7 +273,8 @@ static void put_picture(const struct page *p, const struct spot *s, int n, bool 
     for (int i = 0, line = 0; i < n && line < LINES; i = line_end(s, i, n), line++)
         put_curve(p, &c, s + i, line_end(s, i, n) - i, line);
     sunup__text(p->t, "</svg></div><p>");
-    for (int i = 0, line = 0; i < n && line < LINES; i = line_end(s, i, n), line++) put_key(p, s[i].s, line);
+    for (int i = 0, line = 0; i < n && line < LINES; i = line_end(s, i, n), line++)
+        put_key(p, s[i].s, line);
     sunup__text(p->t, "</p></figure>\n");
 }
 
@@ -289,7 +311,9 @@ static void put_pictures(const struct page *p, bool bytes, struct spot *spots)
         if (!is_curve(spots + i, j - i)) continue;
         left += drawn == CHARTS;
         if (drawn == CHARTS) continue;
-        if (drawn++ == 0) sunup__text(p->t, "<h3>Over %s</h3><div class=\"charts\">\n", bytes ? "bytes" : "ranks");
+        if (drawn++ == 0)
+            sunup__text(p->t, "<h3>Over %s</h3><div class=\"charts\">\n",
+                        bytes ? "bytes" : "ranks");
         put_picture(p, spots + i, j - i, bytes);
     }
     if (drawn > 0) sunup__text(p->t, "</div>\n");

@@ -1,7 +1,8 @@
-/* report_findings.c - each finding with its evidence: the sentence, how it was found, the series, the pairs themselves,
- * what changed between the runs, and what moved inside the step.
+/* report_findings.c - each finding with its evidence: the sentence, how it was found, the series,
+ * the pairs themselves, what changed between the runs, and what moved inside the step.
  *
- * New ones are articles, worst first as the verdict has them; older ones are a table, and of thousands the first.
+ * New ones are articles, worst first as the verdict has them; older ones are a table, and of
+ * thousands the first.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@ static const char *how(enum track_gate gate)
 {
     static const char *const texts[TRACK_GATES] = {
         [TRACK_GATE_COUNT] = "exact count or word: any change is a fact",
-        [TRACK_GATE_PAIRS] = "pairs of one job, candidate and baseline in turns, found again by a second look",
+        [TRACK_GATE_PAIRS] =
+            "pairs of one job, candidate and baseline in turns, found again by a second look",
         [TRACK_GATE_POINT] = "change point of the long series, at the canary's pace",
         [TRACK_GATE_SPREAD] = "the values scatter differently",
         [TRACK_GATE_OUTCOME] = "how the case ended",
@@ -32,7 +34,8 @@ static void put_interval(const struct page *p, const struct track_finding *f)
     char low[HUMAN_TEXT], high[HUMAN_TEXT];
     sunup__text(p->t, "<p class=\"dim\">");
     sunup__page_where(p, f->series);
-    sunup__text(p->t, "%s%s", p->many_machines || f->series->key->ranks != 1 ? ": " : "", how(f->gate));
+    sunup__text(p->t, "%s%s", p->many_machines || f->series->key->ranks != 1 ? ": " : "",
+                how(f->gate));
     if (isfinite(f->interval.low) && isfinite(f->interval.high))
         sunup__text(p->t, "; interval of the change %s to %s", sunup__percent(low, f->interval.low),
                     sunup__percent(high, f->interval.high));
@@ -51,7 +54,8 @@ static void put_dots(const struct page *p, const struct scale *s, const double *
 {
     for (int i = 0; i < n && i < 200; i++)
         if (isfinite(x[i]))
-            sunup__text(p->t, "<circle class=\"%s\" cx=\"%.0f\" cy=\"%d\" r=\"5\"/>", y < 40 ? "first" : "again",
+            sunup__text(p->t, "<circle class=\"%s\" cx=\"%.0f\" cy=\"%d\" r=\"5\"/>",
+                        y < 40 ? "first" : "again",
                         20 + (x[i] - s->low) / (s->high - s->low) * (s->width - 40), y);
 }
 
@@ -73,18 +77,25 @@ static void put_pairs(const struct page *p, const struct track_row *row)
     widen(&s, row->confirm, row->n_confirm);
     if (!(s.high - s.low < 100)) return;
     const double zero = 20 + -s.low / (s.high - s.low) * (s.width - 40);
-    sunup__text(p->t, "<svg class=\"big pairs\" viewBox=\"0 0 %d 108\" role=\"img\"><title>%d pairs against ", s.width,
-                row->n);
+    sunup__text(
+        p->t,
+        "<svg class=\"big pairs\" viewBox=\"0 0 %d 108\" role=\"img\"><title>%d pairs against ",
+        s.width, row->n);
     sunup__put_short(p->t, row->baseline, 60);
-    sunup__text(p->t, ", %d of a second look (hollow), from %s to %s</title><path class=\"grid\" d=\"M20 26H1180M20 60H1180\"/>"
-                "<path class=\"zero\" d=\"M%.0f 8V76\"/>", row->n_confirm, sunup__percent(low, exp(s.low) - 1),
+    sunup__text(p->t,
+                ", %d of a second look (hollow), from %s to %s</title><path class=\"grid\" d=\"M20 "
+                "26H1180M20 60H1180\"/>"
+                "<path class=\"zero\" d=\"M%.0f 8V76\"/>",
+                row->n_confirm, sunup__percent(low, exp(s.low) - 1),
                 sunup__percent(high, exp(s.high) - 1), zero);
     put_dots(p, &s, row->values, row->n, 26);
     put_dots(p, &s, row->confirm, row->n_confirm, 60);
     const char *anchor = zero < 120 ? "start" : zero > 1080 ? "end" : "middle";
     if (zero > 300) sunup__text(p->t, "<text x=\"20\" y=\"102\">%s</text>", low);
-    if (zero < 900) sunup__text(p->t, "<text x=\"1180\" y=\"102\" text-anchor=\"end\">%s</text>", high);
-    sunup__text(p->t, "<text x=\"%.0f\" y=\"102\" text-anchor=\"%s\">no change</text>", zero, anchor);
+    if (zero < 900)
+        sunup__text(p->t, "<text x=\"1180\" y=\"102\" text-anchor=\"end\">%s</text>", high);
+    sunup__text(p->t, "<text x=\"%.0f\" y=\"102\" text-anchor=\"%s\">no change</text>", zero,
+                anchor);
     sunup__text(p->t, "</svg>\n");
 }
 
@@ -94,14 +105,17 @@ static void put_moved(const struct page *p, const struct track_row *row)
     for (int i = 0; i < row->n_moved; i++)
         if (isfinite(row->moved[i].seconds)) most = fmax(most, fabs(row->moved[i].seconds));
     if (most <= 0) return;
-    sunup__text(p->t, "<p>What moved inside, of a step:</p><div class=\"box\"><table class=\"moved\">\n");
+    sunup__text(p->t,
+                "<p>What moved inside, of a step:</p><div class=\"box\"><table class=\"moved\">\n");
     for (int i = 0; i < row->n_moved && i < MOVED; i++) {
         const struct track_moved *m = &row->moved[i];
         char human[HUMAN_TEXT];
         const double part = isfinite(m->seconds) ? fabs(m->seconds) / most : 0;
         sunup__text(p->t, "<tr><th scope=\"row\">");
         sunup__put_short(p->t, m->what, 200);
-        sunup__text(p->t, "</th><td class=\"num\">%s%s</td><td><span class=\"bar\" style=\"width:%.0fpx\"></span>",
+        sunup__text(p->t,
+                    "</th><td class=\"num\">%s%s</td><td><span class=\"bar\" "
+                    "style=\"width:%.0fpx\"></span>",
                     m->seconds > 0 ? "+" : "", sunup__human(human, m->seconds, "s"), 90 * part);
         if (isfinite(m->p)) sunup__text(p->t, "<small>p = %.2g</small>", m->p);
         sunup__text(p->t, "</td></tr>\n");
@@ -140,15 +154,16 @@ static void put_picture(const struct page *p, const struct track_finding *f)
         sunup__page_outcomes(p, f->series);
         return;
     }
-    const struct spark s = {.width = 600, .height = 120, .axes = true, .n = 1, .series = {f->series}};
+    const struct spark s = {
+        .width = 600, .height = 120, .axes = true, .n = 1, .series = {f->series}};
     if (f->series->key->kind != TRACK_WORD) sunup__page_spark(p, &s);
     sunup__text(p->t, "<p><a href=\"#s%d\">the series beside others</a></p>\n", number);
 }
 
 static void put_finding(const struct page *p, const struct track_finding *f)
 {
-    sunup__text(p->t, "<article class=\"%s\"><div><h3><span class=\"tag\">%s</span> ", f->worse ? "bad" : "good",
-                f->worse ? "✖ worse:" : "✔ better:");
+    sunup__text(p->t, "<article class=\"%s\"><div><h3><span class=\"tag\">%s</span> ",
+                f->worse ? "bad" : "good", f->worse ? "✖ worse:" : "✔ better:");
     sunup__put_short(p->t, f->text, 600);
     sunup__text(p->t, "</h3>\n");
     put_interval(p, f);
@@ -178,7 +193,8 @@ static void put_old(const struct page *p, const struct track_finding *f)
 
 static void put_all_new(const struct page *p, int n)
 {
-    sunup__text(p->t, "<h2 id=\"new\">New</h2>\n%s", n == 0 ? "<p>Nothing new was found.</p>\n" : "");
+    sunup__text(p->t, "<h2 id=\"new\">New</h2>\n%s",
+                n == 0 ? "<p>Nothing new was found.</p>\n" : "");
     for (int i = 0, shown = 0; i < p->v->n; i++) {
         if (!p->v->findings[i].is_new) continue;
         if (shown == OPEN) sunup__text(p->t, "<details><summary>%d more</summary>\n", n - OPEN);
@@ -201,7 +217,8 @@ static void put_all_old(const struct page *p, int n)
         put_old(p, &p->v->findings[i]);
         shown++;
     }
-    sunup__text(p->t, "</table></div>%s</details>\n", n > OLD ? "<p>and more: the first are shown</p>" : "");
+    sunup__text(p->t, "</table></div>%s</details>\n",
+                n > OLD ? "<p>and more: the first are shown</p>" : "");
 }
 
 void sunup__page_findings(const struct page *p, bool are_new)

@@ -1,8 +1,10 @@
-/* report_junit.c - JUnit XML as GitLab and Jenkins read it: a test suite a suite, a test case a case and gate.
+/* report_junit.c - JUnit XML as GitLab and Jenkins read it: a test suite a suite, a test case a
+ * case and gate.
  *
- * A case and gate is there whenever the newest run of its suite on its machine measured it, so that a list of tests
- * compares from pipeline to pipeline; it fails by what is newly worse, or by an outcome that failed. What is worse about
- * several quantities of one case is one failure: its message the first sentence, its text all of them.
+ * A case and gate is there whenever the newest run of its suite on its machine measured it, so that
+ * a list of tests compares from pipeline to pipeline; it fails by what is newly worse, or by an
+ * outcome that failed. What is worse about several quantities of one case is one failure: its
+ * message the first sentence, its text all of them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,7 @@
 struct test {
     const struct track_series *s;
     enum track_gate gate;
-    bool failed_now;   /* an outcome that failed, whether new or not */
+    bool failed_now;                   /* an outcome that failed, whether new or not */
     const struct track_finding *found; /* newly worse; NULL: nothing */
 };
 struct tests {
@@ -24,9 +26,11 @@ struct tests {
 
 static enum track_gate gate_of(const struct track_series *s)
 {
-    static const enum track_gate gates[TRACK_KINDS] = {
-        [TRACK_SAMPLES] = TRACK_GATE_POINT, [TRACK_PAIRS] = TRACK_GATE_PAIRS, [TRACK_COUNT] = TRACK_GATE_COUNT,
-        [TRACK_WORD] = TRACK_GATE_COUNT,    [TRACK_OUTCOME] = TRACK_GATE_OUTCOME};
+    static const enum track_gate gates[TRACK_KINDS] = {[TRACK_SAMPLES] = TRACK_GATE_POINT,
+                                                       [TRACK_PAIRS] = TRACK_GATE_PAIRS,
+                                                       [TRACK_COUNT] = TRACK_GATE_COUNT,
+                                                       [TRACK_WORD] = TRACK_GATE_COUNT,
+                                                       [TRACK_OUTCOME] = TRACK_GATE_OUTCOME};
     return gates[s->key->kind];
 }
 
@@ -39,7 +43,8 @@ static int newest_run(const struct track_series *s)
 static int order(const struct test *a, const struct test *b)
 {
     const struct track_row *x = a->s->key, *y = b->s->key;
-    const int suite = strcmp(x->suite, y->suite), name = suite != 0 ? suite : strcmp(x->name, y->name);
+    const int suite = strcmp(x->suite, y->suite),
+              name = suite != 0 ? suite : strcmp(x->name, y->name);
     if (name != 0) return name;
     if (x->ranks != y->ranks) return x->ranks < y->ranks ? -1 : 1;
     const int machine = strcmp(a->s->machine, b->s->machine);
@@ -56,7 +61,8 @@ static int by_order(const void *a, const void *b)
     return x->found < y->found ? -1 : x->found > y->found;
 }
 
-/* The newest run of each suite on each machine: what only older ones have is not measured any more. */
+/* The newest run of each suite on each machine: what only older ones have is not measured any more.
+ */
 struct place {
     const char *suite, *machine;
     int newest;
@@ -69,7 +75,8 @@ struct places {
 static struct place *place_of(struct places *p, const struct track_series *s)
 {
     for (int i = p->n - 1; i >= 0; i--)
-        if (strcmp(p->all[i].suite, s->key->suite) == 0 && strcmp(p->all[i].machine, s->machine) == 0)
+        if (strcmp(p->all[i].suite, s->key->suite) == 0 &&
+            strcmp(p->all[i].machine, s->machine) == 0)
             return &p->all[i];
     p->all[p->n] = (struct place){s->key->suite, s->machine, -1};
     return &p->all[p->n++];
@@ -88,7 +95,8 @@ static void add_measured(struct tests *t, struct places *p, const struct track_t
     for (int i = 0; i < table->n; i++) {
         const struct track_series *s = &table->series[i];
         if (s->n == 0 || newest_run(s) < place_of(p, s)->newest) continue;
-        const bool ended_badly = s->key->kind == TRACK_OUTCOME && s->points[s->n - 1].row->outcome >= TRACK_CRASH;
+        const bool ended_badly =
+            s->key->kind == TRACK_OUTCOME && s->points[s->n - 1].row->outcome >= TRACK_CRASH;
         t->all[t->n++] = (struct test){s, gate_of(s), ended_badly, NULL};
     }
 }
@@ -143,11 +151,13 @@ static bool failed(const struct tests *t, int from, int to)
 static const struct track_row *outcome_of(const struct tests *t, int from, int to)
 {
     for (int i = from; i < to; i++)
-        if (t->all[i].s->key->kind == TRACK_OUTCOME) return t->all[i].s->points[t->all[i].s->n - 1].row;
+        if (t->all[i].s->key->kind == TRACK_OUTCOME)
+            return t->all[i].s->points[t->all[i].s->n - 1].row;
     return NULL;
 }
 
-static void put_sentences(struct text *out, const struct tests *t, int from, int to, const struct track_row *row)
+static void put_sentences(struct text *out, const struct tests *t, int from, int to,
+                          const struct track_row *row)
 {
     for (int i = from; i < to; i++) {
         if (t->all[i].found == NULL) continue;
@@ -156,8 +166,8 @@ static void put_sentences(struct text *out, const struct tests *t, int from, int
     }
     if (row == NULL) return;
     sunup__text(out, "%s, rank %d of %d, signal %d, step %lld, %d of %d tries failed\n",
-                sunup__track_outcome_name(row->outcome), row->rank, row->ranks, row->signal, (long long)row->step,
-                row->failures, row->tries);
+                sunup__track_outcome_name(row->outcome), row->rank, row->ranks, row->signal,
+                (long long)row->step, row->failures, row->tries);
     sunup__put_short(out, row->layer, 200);
     sunup__text(out, " ");
     sunup__put_short(out, row->collective, 200);
@@ -197,7 +207,8 @@ static void put_test(struct text *out, const struct tests *t, int from, int to)
     if (s->key->ranks != 1) sunup__text(out, ", %d ranks", s->key->ranks);
     if (s->machine[0] != '\0') sunup__text(out, ", ");
     sunup__put_short(out, s->machine, 200);
-    sunup__text(out, ": %s\" time=\"%.3f\"", sunup__track_gate_name(t->all[from].gate), seconds_of(t, from, to));
+    sunup__text(out, ": %s\" time=\"%.3f\"", sunup__track_gate_name(t->all[from].gate),
+                seconds_of(t, from, to));
     if (!failed(t, from, to)) {
         sunup__text(out, "/>\n");
         return;
@@ -228,8 +239,8 @@ static void put_suite(struct text *out, const struct tests *t, int from, int to)
     const struct sum s = sum_of(t, from, to);
     sunup__text(out, "  <testsuite name=\"");
     sunup__put_short(out, t->all[from].s->key->suite, 200);
-    sunup__text(out, "\" tests=\"%d\" failures=\"%d\" errors=\"0\" skipped=\"0\" time=\"%.3f\">\n", s.tests, s.failures,
-                s.seconds);
+    sunup__text(out, "\" tests=\"%d\" failures=\"%d\" errors=\"0\" skipped=\"0\" time=\"%.3f\">\n",
+                s.tests, s.failures, s.seconds);
     for (int i = from; i < to; i = test_end(t, i)) put_test(out, t, i, test_end(t, i));
     sunup__text(out, "  </testsuite>\n");
 }
@@ -245,7 +256,8 @@ void sunup__track_junit(struct text *out, const struct track_report *r)
     const struct sum all = sum_of(&t, 0, t.n);
     sunup__text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"");
     sunup__put_short(out, r->title, 200);
-    sunup__text(out, "\" tests=\"%d\" failures=\"%d\" errors=\"0\" time=\"%.3f\">\n", all.tests, all.failures, all.seconds);
+    sunup__text(out, "\" tests=\"%d\" failures=\"%d\" errors=\"0\" time=\"%.3f\">\n", all.tests,
+                all.failures, all.seconds);
     for (int i = 0; i < t.n; i = suite_end(&t, i)) put_suite(out, &t, i, suite_end(&t, i));
     sunup__text(out, "</testsuites>\n");
     sunup__free(t.all);

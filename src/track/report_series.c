@@ -1,8 +1,10 @@
-/* report_series.c - every series: ours with what was found in it marked, and on the same axis the other engines' of the
- * same case and quantity; the newest value, its share of the bound, and how ours compares.
+/* report_series.c - every series: ours with what was found in it marked, and on the same axis the
+ * other engines' of the same case and quantity; the newest value, its share of the bound, and how
+ * ours compares.
  *
- * A series of an engine that ran beside ours joins where suite and machine agree as well; what a vendor published joins
- * wherever case, quantity and ranks do. A series that joins nowhere stands for itself. Cost: a sort and a search each.
+ * A series of an engine that ran beside ours joins where suite and machine agree as well; what a
+ * vendor published joins wherever case, quantity and ranks do. A series that joins nowhere stands
+ * for itself. Cost: a sort and a search each.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -37,18 +39,21 @@ static int by_case(const struct track_series *x, const struct track_series *y)
 {
     const int name = strcmp(x->key->name, y->key->name);
     const int quantity = name != 0 ? name : strcmp(x->key->quantity, y->key->quantity);
-    return quantity != 0 ? quantity : (x->key->ranks > y->key->ranks) - (x->key->ranks < y->key->ranks);
+    return quantity != 0 ? quantity
+                         : (x->key->ranks > y->key->ranks) - (x->key->ranks < y->key->ranks);
 }
 
 static int by_case_then_place(const void *a, const void *b)
 {
-    const struct track_series *x = *(const struct track_series *const *)a, *y = *(const struct track_series *const *)b;
+    const struct track_series *x = *(const struct track_series *const *)a,
+                              *y = *(const struct track_series *const *)b;
     const int order = by_case(x, y);
     return order != 0 ? order : x < y ? -1 : x > y;
 }
 
 /* Those that join `leader`; out has room for SPARK_LINES - 1. */
-static int others_of(const struct panels *q, const struct track_series *leader, const struct track_series **out)
+static int others_of(const struct panels *q, const struct track_series *leader,
+                     const struct track_series **out)
 {
     int low = 0, n = 0;
     for (int high = q->n_others; low < high;) {
@@ -60,8 +65,10 @@ static int others_of(const struct panels *q, const struct track_series *leader, 
     }
     for (int i = low; i < q->n_others && by_case(q->others[i], leader) == 0; i++) {
         const struct track_series *o = q->others[i];
-        const bool beside = same(o->key->suite, leader->key->suite) && same(o->machine, leader->machine);
-        if (!same(o->key->unit, leader->key->unit) || (!beside && same(o->key->source, "sunup"))) continue;
+        const bool beside =
+            same(o->key->suite, leader->key->suite) && same(o->machine, leader->machine);
+        if (!same(o->key->unit, leader->key->unit) || (!beside && same(o->key->source, "sunup")))
+            continue;
         q->joined[sunup__page_series_number(q->p, o)] = true;
         if (n < SPARK_LINES - 1) out[n++] = o;
     }
@@ -75,11 +82,13 @@ static bool prepare(struct panels *q)
     q->joined = sunup__alloc(((size_t)t->n + 1) * sizeof *q->joined);
     if (q->others == NULL || q->joined == NULL) return false;
     for (int i = 0; i < t->n; i++)
-        if (!ours(&t->series[i]) && comparable(&t->series[i])) q->others[q->n_others++] = &t->series[i];
+        if (!ours(&t->series[i]) && comparable(&t->series[i]))
+            q->others[q->n_others++] = &t->series[i];
     qsort(q->others, (size_t)q->n_others, sizeof *q->others, by_case_then_place);
     const struct track_series *out[SPARK_LINES];
     for (int i = 0; i < t->n; i++)
-        if (ours(&t->series[i]) && comparable(&t->series[i])) (void)others_of(q, &t->series[i], out);
+        if (ours(&t->series[i]) && comparable(&t->series[i]))
+            (void)others_of(q, &t->series[i], out);
     return true;
 }
 
@@ -94,12 +103,15 @@ static void put_share(struct text *t, const struct track_series *s)
 {
     const double value = sunup__page_newest(s), share = s->key->bound_s / value;
     if (!(s->key->bound_s > 0) || !same(s->key->unit, "s") || !(value > 0)) return;
-    sunup__text(t, " <span class=\"share\"><i style=\"width:%.0f%%\"></i></span><small>%.0f %% of the bound</small>",
+    sunup__text(t,
+                " <span class=\"share\"><i style=\"width:%.0f%%\"></i></span><small>%.0f %% of the "
+                "bound</small>",
                 100 * fmin(share, 1), 100 * share);
 }
 
 /* "ours 1.06x faster": of times and rates; of other quantities lower or higher. */
-static void put_ratio(struct text *t, const struct track_series *s, const struct track_series *other)
+static void put_ratio(struct text *t, const struct track_series *s,
+                      const struct track_series *other)
 {
     const double a = sunup__page_newest(s), b = sunup__page_newest(other);
     const bool time = same(s->key->unit, "s"), speed = time || strstr(s->key->unit, "/s") != NULL;
@@ -109,13 +121,20 @@ static void put_ratio(struct text *t, const struct track_series *s, const struct
     if (ratio < 1.005)
         sunup__text(t, ", ours level");
     else
-        sunup__text(t, ", ours %.2f× %s", ratio, speed ? (high ? "faster" : "slower") : high ? "higher" : "lower");
+        sunup__text(t, ", ours %.2f× %s", ratio,
+                    speed  ? (high ? "faster" : "slower")
+                    : high ? "higher"
+                           : "lower");
 }
 
-static void put_other(const struct page *p, const struct track_series *s, const struct track_series *other, int line)
+static void put_other(const struct page *p, const struct track_series *s,
+                      const struct track_series *other, int line)
 {
     char human[HUMAN_TEXT];
-    sunup__text(p->t, "<p><svg class=\"key\" viewBox=\"0 0 68 16\"><path class=\"l e%d\" d=\"M0 8H68\"/></svg>", line);
+    sunup__text(
+        p->t,
+        "<p><svg class=\"key\" viewBox=\"0 0 68 16\"><path class=\"l e%d\" d=\"M0 8H68\"/></svg>",
+        line);
     sunup__put_short(p->t, other->key->engine, 60);
     if (!same(other->key->source, "sunup")) {
         sunup__text(p->t, " (");
@@ -154,7 +173,8 @@ static void put_news(const struct page *p, int number)
 {
     const int f = p->first[number];
     if (f < 0 || !p->v->findings[f].is_new) return;
-    sunup__text(p->t, "<p class=\"%s\"><b class=\"tag\">%s</b></p>", p->v->findings[f].worse ? "bad" : "good",
+    sunup__text(p->t, "<p class=\"%s\"><b class=\"tag\">%s</b></p>",
+                p->v->findings[f].worse ? "bad" : "good",
                 p->v->findings[f].worse ? "✖ newly worse" : "✔ newly better");
 }
 
@@ -234,10 +254,14 @@ void sunup__page_series(const struct page *p)
 {
     struct panels q = {.p = p};
     const int n = p->v->table.n;
-    sunup__text(p->t, "<h2 id=\"series\">Series</h2>\n<div id=\"search\" hidden=\"hidden\"><label for=\"filter\">Show only cases "
-                      "with</label><input id=\"filter\" type=\"search\"/> <small id=\"hits\" aria-live=\"polite\"></small></div>\n"
-                      "<p class=\"dim\">Over the time of the whole history; values as the canary's pace would have them. "
-                      "Triangles: what was found, pointing where the value went. Dashed: other engines, same axis.</p>\n");
+    sunup__text(p->t, "<h2 id=\"series\">Series</h2>\n<div id=\"search\" hidden=\"hidden\"><label "
+                      "for=\"filter\">Show only cases "
+                      "with</label><input id=\"filter\" type=\"search\"/> <small id=\"hits\" "
+                      "aria-live=\"polite\"></small></div>\n"
+                      "<p class=\"dim\">Over the time of the whole history; values as the canary's "
+                      "pace would have them. "
+                      "Triangles: what was found, pointing where the value went. Dashed: other "
+                      "engines, same axis.</p>\n");
     if (n == 0) sunup__text(p->t, "<p>Nothing was measured.</p>\n");
     if (prepare(&q))
         for (int i = 0; i < n; i = end_of(p, i, true)) put_suite(&q, i, end_of(p, i, true));

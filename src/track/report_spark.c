@@ -1,8 +1,9 @@
-/* report_spark.c - series over time in a few hundred bytes: at most 100 points a line, the least and the largest value
- * of every stretch among them, so that no peak is lost.
+/* report_spark.c - series over time in a few hundred bytes: at most 100 points a line, the least
+ * and the largest value of every stretch among them, so that no peak is lost.
  *
- * The horizontal axis is the time of the whole history in every picture, so that pictures can be compared. The
- * vertical one spans a tenth of the largest value at least: noise is not to look like mountains.
+ * The horizontal axis is the time of the whole history in every picture, so that pictures can be
+ * compared. The vertical one spans a tenth of the largest value at least: noise is not to look like
+ * mountains.
  */
 #include <math.h>
 #include <stdio.h>
@@ -50,9 +51,10 @@ static int thin(const struct frame *f, const struct track_series *s, int *out)
     for (int i = 0; i <= s->n; i++) {
         if (i < s->n && !isfinite(drawn(s, i))) continue;
         const int width = f->right - f->left + 1;
-        const int at = i == s->n          ? -1
-                       : s->n <= STRETCHES ? i
-                                           : (x_of(f, time_of(f, s, i)) - f->left) * STRETCHES / width;
+        const int at = i == s->n ? -1
+                       : s->n <= STRETCHES
+                           ? i
+                           : (x_of(f, time_of(f, s, i)) - f->left) * STRETCHES / width;
         if (at != stretch && low >= 0) {
             out[n++] = low < high ? low : high;
             if (low != high) out[n++] = low < high ? high : low;
@@ -101,8 +103,9 @@ static void put_mark(struct text *t, const struct frame *f, const struct track_f
 {
     const int x = x_of(f, f->p->h->runs[found->run].at), up = found->change > 0;
     char day[DAY_TEXT];
-    sunup__text(t, "<path class=\"%s\" d=\"M%d %dV%dM%d %dh16l-8 %dz\"><title>%s: ", found->worse ? "w" : "b", x,
-                f->top, f->foot, x - 8, up ? 12 : 0, up ? -12 : 12, sunup__day(day, f->p->h->runs[found->run].at));
+    sunup__text(t, "<path class=\"%s\" d=\"M%d %dV%dM%d %dh16l-8 %dz\"><title>%s: ",
+                found->worse ? "w" : "b", x, f->top, f->foot, x - 8, up ? 12 : 0, up ? -12 : 12,
+                sunup__day(day, f->p->h->runs[found->run].at));
     sunup__put_short(t, found->text, 160);
     sunup__text(t, "</title></path>");
 }
@@ -145,12 +148,14 @@ static void put_axes(struct text *t, const struct frame *f, const struct track_s
     for (int i = 0; i < 3; i++) {
         const double v = f->low + i * (f->high - f->low) / 2;
         const double raw = s->key->kind == TRACK_PAIRS ? log(v) : v;
-        sunup__text(t, "<path class=\"grid\" d=\"M%d %dH%d\"/><text x=\"%d\" y=\"%d\" text-anchor=\"end\">", f->left,
-                    y_of(f, v), f->right, f->left - 8, y_of(f, v) + 8);
+        sunup__text(
+            t, "<path class=\"grid\" d=\"M%d %dH%d\"/><text x=\"%d\" y=\"%d\" text-anchor=\"end\">",
+            f->left, y_of(f, v), f->right, f->left - 8, y_of(f, v) + 8);
         sunup__put_escaped(t, sunup__page_value(human, s, raw));
         sunup__text(t, "</text>");
     }
-    sunup__text(t, "<text x=\"%d\" y=\"%d\">%s</text>", f->left, f->foot + 34, sunup__day(day, f->from));
+    sunup__text(t, "<text x=\"%d\" y=\"%d\">%s</text>", f->left, f->foot + 34,
+                sunup__day(day, f->from));
     sunup__text(t, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>", f->right, f->foot + 34,
                 sunup__day(day, f->to));
 }
@@ -158,8 +163,8 @@ static void put_axes(struct text *t, const struct frame *f, const struct track_s
 static void put_title(struct text *t, const struct frame *f, const struct track_series *s, bool any)
 {
     char a[HUMAN_TEXT], b[HUMAN_TEXT], from[DAY_TEXT], to[DAY_TEXT];
-    sunup__text(t, "<title>%d %s, %s to %s", s->n, s->n == 1 ? "run" : "runs", sunup__day(from, time_of(f, s, 0)),
-                sunup__day(to, time_of(f, s, s->n - 1)));
+    sunup__text(t, "<title>%d %s, %s to %s", s->n, s->n == 1 ? "run" : "runs",
+                sunup__day(from, time_of(f, s, 0)), sunup__day(to, time_of(f, s, s->n - 1)));
     if (any) {
         const bool pairs = s->key->kind == TRACK_PAIRS;
         sunup__text(t, ", ");
@@ -181,7 +186,8 @@ void sunup__page_spark(const struct page *p, const struct spark *s)
     f.from = p->h->runs[0].at;
     f.to = p->h->runs[p->h->n_runs - 1].at;
     const bool any = range(&f, s);
-    sunup__text(p->t, "<svg class=\"%s\" viewBox=\"0 0 %d %d\" role=\"img\">", s->axes ? "big" : "s", w, h);
+    sunup__text(p->t, "<svg class=\"%s\" viewBox=\"0 0 %d %d\" role=\"img\">",
+                s->axes ? "big" : "s", w, h);
     put_title(p->t, &f, ours, any);
     if (any) {
         pad(&f);

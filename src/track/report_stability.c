@@ -1,9 +1,11 @@
-/* report_stability.c - how cases ended: a calendar of weeks, and rates of failures with their intervals.
+/* report_stability.c - how cases ended: a calendar of weeks, and rates of failures with their
+ * intervals.
  *
- * A cell is the worst outcome of its week: a letter, its word in the title, a colour. Cases that were well all year are
- * named, not drawn, where there are many. A rate counts a run as failed if it failed to the end; a run that passed when
- * it was tried again is flaky. Failures a 1,000 node-hours: the exposure is seconds times the nodes a case can have used,
- * the lesser of its ranks and the run's fact "nodes" (1 without one).
+ * A cell is the worst outcome of its week: a letter, its word in the title, a colour. Cases that
+ * were well all year are named, not drawn, where there are many. A rate counts a run as failed if
+ * it failed to the end; a run that passed when it was tried again is flaky. Failures a 1,000
+ * node-hours: the exposure is seconds times the nodes a case can have used, the lesser of its ranks
+ * and the run's fact "nodes" (1 without one).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -27,7 +29,8 @@ struct line {
 
 static void put_letter(struct text *t, enum track_outcome o)
 {
-    static const char *const letters[TRACK_OUTCOMES] = {"·", "F", "C", "H", "N", "D", "M", "O", "W", "I"};
+    static const char *const letters[TRACK_OUTCOMES] = {"·", "F", "C", "H", "N",
+                                                        "D", "M", "O", "W", "I"};
     sunup__text(t, "%s", (unsigned)o < TRACK_OUTCOMES ? letters[o] : "?");
 }
 
@@ -51,7 +54,8 @@ static double nodes_of(const struct track_run *run, const struct track_row *row)
     return isfinite(nodes) ? fmax(1, fmin(nodes, row->ranks)) : 1;
 }
 
-static void count_point(const struct page *p, struct line *l, const struct track_point *q, int64_t newest)
+static void count_point(const struct page *p, struct line *l, const struct track_point *q,
+                        int64_t newest)
 {
     const struct track_row *row = q->row;
     const struct track_run *run = &p->h->runs[q->run];
@@ -73,7 +77,8 @@ static void count_point(const struct page *p, struct line *l, const struct track
 static int ill(const struct line *l)
 {
     int n = 0;
-    for (int i = 0; i < WEEKS; i++) n += l->cells[i].row != NULL && l->cells[i].row->outcome != TRACK_OK;
+    for (int i = 0; i < WEEKS; i++)
+        n += l->cells[i].row != NULL && l->cells[i].row->outcome != TRACK_OK;
     return n;
 }
 
@@ -92,7 +97,8 @@ static struct line *count(const struct page *p, int64_t newest)
     if (lines == NULL) return NULL;
     for (int i = 0; i < o->n; i++) {
         lines[i].s = &o->series[i];
-        for (int j = 0; j < o->series[i].n; j++) count_point(p, &lines[i], &o->series[i].points[j], newest);
+        for (int j = 0; j < o->series[i].n; j++)
+            count_point(p, &lines[i], &o->series[i].points[j], newest);
     }
     qsort(lines, (size_t)o->n, sizeof *lines, by_trouble);
     return lines;
@@ -102,12 +108,11 @@ static struct line *count(const struct page *p, int64_t newest)
 
 static void put_case(const struct page *p, const struct track_series *s)
 {
-    sunup__text(p->t, "<small>");
-    sunup__put_short(p->t, s->key->suite, 60);
-    sunup__text(p->t, "</small> ");
     sunup__put_short(p->t, s->key->name, 80);
     sunup__text(p->t, " <small>");
     sunup__page_where(p, s);
+    sunup__text(p->t, " ");
+    sunup__put_short(p->t, s->key->suite, 60);
     sunup__text(p->t, "</small>");
 }
 
@@ -119,8 +124,8 @@ static void put_cell(const struct page *p, const struct cell *c)
         return;
     }
     const struct track_row *row = c->row;
-    sunup__text(p->t, "<td class=\"k%d\" title=\"%s %s", colour(row->outcome), sunup__track_outcome_name(row->outcome),
-                sunup__day(day, p->h->runs[c->run].at));
+    sunup__text(p->t, "<td class=\"k%d\" title=\"%s %s", colour(row->outcome),
+                sunup__track_outcome_name(row->outcome), sunup__day(day, p->h->runs[c->run].at));
     if (c->runs > 1) sunup__text(p->t, ", %d of %d runs failed", c->failed, c->runs);
     if (row->outcome != TRACK_OK) {
         if (row->rank >= 0) sunup__text(p->t, ", rank %d", row->rank);
@@ -164,11 +169,15 @@ static void put_legend(const struct page *p)
 static void put_calendar(const struct page *p, const struct line *lines, int n, int64_t newest)
 {
     put_legend(p);
-    sunup__text(p->t, "<div class=\"box end\" tabindex=\"0\" role=\"region\" aria-label=\"calendar of outcomes\">"
-                      "<table class=\"cal\">\n");
+    sunup__text(
+        p->t,
+        "<div class=\"box end\" tabindex=\"0\" role=\"region\" aria-label=\"calendar of outcomes\">"
+        "<table class=\"cal\">\n");
     put_months(p, newest);
     for (int i = 0; i < n; i++) {
         sunup__text(p->t, "<tr><th scope=\"row\" title=\"");
+        sunup__put_short(p->t, lines[i].s->key->suite, 60);
+        sunup__text(p->t, " ");
         sunup__put_short(p->t, lines[i].s->key->name, 200);
         sunup__text(p->t, "\">");
         put_case(p, lines[i].s);
@@ -196,12 +205,15 @@ static void put_rate(const struct page *p, const struct line *l)
     const struct track_interval r = sunup__rate_interval(l->failed, l->s->n, 0.95);
     sunup__text(p->t, "<tr><th scope=\"row\">");
     put_case(p, l->s);
-    sunup__text(p->t, "</th><td class=\"num\">%d of %d</td><td class=\"num\">%d</td><td class=\"num\">%.1f to %.1f %%</td>",
+    sunup__text(p->t,
+                "</th><td class=\"num\">%d of %d</td><td class=\"num\">%d</td><td "
+                "class=\"num\">%.1f to %.1f %%</td>",
                 l->failed, l->s->n, l->flaky, 100 * r.low, 100 * r.high);
     if (l->node_hours > 0) {
-        const struct track_interval e = sunup__poisson_interval(l->failures, l->node_hours / 1000, 0.95);
-        sunup__text(p->t, "<td class=\"num\">%.3g</td><td class=\"num\">%.3g to %.3g</td></tr>\n", l->node_hours, e.low,
-                    e.high);
+        const struct track_interval e =
+            sunup__poisson_interval(l->failures, l->node_hours / 1000, 0.95);
+        sunup__text(p->t, "<td class=\"num\">%.3g</td><td class=\"num\">%.3g to %.3g</td></tr>\n",
+                    l->node_hours, e.low, e.high);
     } else {
         sunup__text(p->t, "<td class=\"num\">unknown</td><td></td></tr>\n");
     }
@@ -209,10 +221,14 @@ static void put_rate(const struct page *p, const struct line *l)
 
 static void put_rates(const struct page *p, const struct line *lines, int n)
 {
-    sunup__text(p->t, "<details><summary>Failure rates of %d case%s, with intervals of 95 %%</summary><div class=\"box\">"
-                      "<table><thead><tr><th scope=\"col\">case</th><th scope=\"col\">runs failed</th>"
-                      "<th scope=\"col\">flaky</th><th scope=\"col\">rate of failed runs</th><th scope=\"col\">node-hours"
-                      "</th><th scope=\"col\">failures a 1,000 node-hours</th></tr></thead>\n", n, n == 1 ? "" : "s");
+    sunup__text(p->t,
+                "<details><summary>Failure rates of %d case%s, with intervals of 95 "
+                "%%</summary><div class=\"box\">"
+                "<table><thead><tr><th scope=\"col\">case</th><th scope=\"col\">runs failed</th>"
+                "<th scope=\"col\">flaky</th><th scope=\"col\">rate of failed runs</th><th "
+                "scope=\"col\">node-hours"
+                "</th><th scope=\"col\">failures a 1,000 node-hours</th></tr></thead>\n",
+                n, n == 1 ? "" : "s");
     for (int i = 0; i < n; i++) put_rate(p, &lines[i]);
     sunup__text(p->t, "</table></div></details>\n");
 }
@@ -220,8 +236,8 @@ static void put_rates(const struct page *p, const struct line *lines, int n)
 static void put_well(const struct page *p, const struct line *lines, int from, int n)
 {
     if (from >= n) return;
-    sunup__text(p->t, "<details><summary>%d case%s without a failure in %d weeks</summary><p>", n - from,
-                n - from == 1 ? "" : "s", WEEKS);
+    sunup__text(p->t, "<details><summary>%d case%s without a failure in %d weeks</summary><p>",
+                n - from, n - from == 1 ? "" : "s", WEEKS);
     for (int i = from; i < n; i++) {
         sunup__text(p->t, "%s", i > from ? ", " : "");
         put_case(p, lines[i].s);
@@ -247,7 +263,9 @@ void sunup__page_stability(const struct page *p)
     while (sick < n && ill(&lines[sick]) > 0) sick++;
     const int drawn = n <= FEW ? n : sick < FEW ? FEW : sick < CASES ? sick : CASES;
     put_calendar(p, lines, drawn, newest);
-    if (sick > drawn) sunup__text(p->t, "<p>%d more cases failed in some week: see the rates.</p>\n", sick - drawn);
+    if (sick > drawn)
+        sunup__text(p->t, "<p>%d more cases failed in some week: see the rates.</p>\n",
+                    sick - drawn);
     put_well(p, lines, sick > drawn ? sick : drawn, n);
     put_rates(p, lines, n);
     sunup__free(lines);

@@ -1,5 +1,5 @@
-/* report_test.c - what the four reports say, that they are well-formed whatever stands in a record, and that a page of
- * 1,000 series over five years stays small.
+/* report_test.c - what the four reports say, that they are well-formed whatever stands in a record,
+ * and that a page of 1,000 series over five years stays small.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -52,11 +52,13 @@ static struct track_run *add_run(int64_t week, const char *machine)
     struct track_run *r = sunup__track_add_run(&h, id, 1764547200 + week * 7 * 86400);
     assert_non_null(r);
     assert_int_equal(sunup__track_add_fact(ctx, &h, r, "machine", machine), SUNUP_OK);
-    assert_int_equal(sunup__track_add_fact(ctx, &h, r, "commit", week % 2 ? "3f2a" : "77b1"), SUNUP_OK);
+    assert_int_equal(sunup__track_add_fact(ctx, &h, r, "commit", week % 2 ? "3f2a" : "77b1"),
+                     SUNUP_OK);
     return r;
 }
 
-static struct track_row *add_row(struct track_run *run, enum track_kind kind, const char *name, const char *quantity)
+static struct track_row *add_row(struct track_run *run, enum track_kind kind, const char *name,
+                                 const char *quantity)
 {
     struct track_row *r = sunup__track_add_row(&h, run, kind);
     assert_non_null(r);
@@ -75,7 +77,8 @@ static struct track_row *add_time(struct track_run *run, const char *name, doubl
     return r;
 }
 
-static struct track_row *add_outcome(struct track_run *run, const char *name, enum track_outcome outcome)
+static struct track_row *add_outcome(struct track_run *run, const char *name,
+                                     enum track_outcome outcome)
 {
     struct track_row *r = add_row(run, TRACK_OUTCOME, name, "outcome");
     r->outcome = outcome;
@@ -92,13 +95,22 @@ static void tabulate(void)
 }
 
 /* Of the newest point of series i. */
-static struct track_finding *add_finding(const struct track_series *s, enum track_gate gate, bool worse, const char *text)
+static struct track_finding *add_finding(const struct track_series *s, enum track_gate gate,
+                                         bool worse, const char *text)
 {
     struct track_finding *f = &findings[v.n++];
     const struct track_point *last = &s->points[s->n - 1];
-    *f = (struct track_finding){.gate = gate, .worse = worse, .is_new = true, .series = s, .run = last->run,
-                                .before = s->n > 1 ? s->points[s->n - 2].run : -1, .change = worse ? 0.05 : -0.05,
-                                .interval = {NAN, NAN}, .p = NAN, .row = last->row, .text = text};
+    *f = (struct track_finding){.gate = gate,
+                                .worse = worse,
+                                .is_new = true,
+                                .series = s,
+                                .run = last->run,
+                                .before = s->n > 1 ? s->points[s->n - 2].run : -1,
+                                .change = worse ? 0.05 : -0.05,
+                                .interval = {NAN, NAN},
+                                .p = NAN,
+                                .row = last->row,
+                                .text = text};
     return f;
 }
 
@@ -129,7 +141,11 @@ static int count(const char *text, const char *what)
 static bool utf8(const char *text)
 {
     for (const unsigned char *s = (const unsigned char *)text; *s != '\0';) {
-        int more = *s < 0x80 ? 0 : *s >= 0xc2 && *s < 0xe0 ? 1 : *s >= 0xe0 && *s < 0xf0 ? 2 : *s >= 0xf0 && *s < 0xf5 ? 3 : -1;
+        int more = *s < 0x80                 ? 0
+                   : *s >= 0xc2 && *s < 0xe0 ? 1
+                   : *s >= 0xe0 && *s < 0xf0 ? 2
+                   : *s >= 0xf0 && *s < 0xf5 ? 3
+                                             : -1;
         if (more < 0 || (*s < 0x20 && *s != '\n') || *s == 0x7f) return false;
         for (s++; more > 0; more--, s++)
             if (*s >> 6 != 2) return false;
@@ -139,7 +155,8 @@ static bool utf8(const char *text)
 
 static const char *after_entity(const char *s)
 {
-    static const char *const known[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;", "&#10;", "&#9;"};
+    static const char *const known[] = {"&amp;", "&lt;",  "&gt;", "&quot;",
+                                        "&#39;", "&#10;", "&#9;"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strncmp(s, known[i], strlen(known[i])) == 0) return s + strlen(known[i]);
     return NULL;
@@ -174,7 +191,8 @@ static const char *after_tag(const char *s, struct nest *e)
     const char *name = s + 1 + closes;
     const size_t n = strcspn(name, " \n/>");
     if (closes) {
-        if (e->depth-- == 0 || e->length[e->depth] != n || strncmp(e->name[e->depth], name, n) != 0) return NULL;
+        if (e->depth-- == 0 || e->length[e->depth] != n || strncmp(e->name[e->depth], name, n) != 0)
+            return NULL;
         return name[n] == '>' ? name + n + 1 : NULL;
     }
     if (e->depth == 32) return NULL;
@@ -187,7 +205,8 @@ static const char *after_tag(const char *s, struct nest *e)
     return *s == '>' ? s + 1 : NULL;
 }
 
-/* Elements nest, attributes are quoted, nothing stands unescaped. Returns where it is not so, NULL if all is well. */
+/* Elements nest, attributes are quoted, nothing stands unescaped. Returns where it is not so, NULL
+ * if all is well. */
 static const char *malformed(const char *text)
 {
     struct nest e = {.depth = 0};
@@ -221,7 +240,8 @@ static const char *bad_metrics(const char *text)
             s += 1 + strcspn(s + 1, "=\n");
             if (s[0] != '=' || s[1] != '"') return at;
             for (s += 2; *s != '"'; s += 1 + (*s == '\\'))
-                if (*s == '\n' || *s == '\0' || (*s == '\\' && strchr("\\n\"", s[1]) == NULL)) return at;
+                if (*s == '\n' || *s == '\0' || (*s == '\\' && strchr("\\n\"", s[1]) == NULL))
+                    return at;
         } while (*++s == ',');
         if (s[0] != '}' || s[1] != ' ') return at;
     }
@@ -243,12 +263,15 @@ static void all_valid(void)
 static void the_checks_can_fail(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"<p>", "<p></q>", "<p a=b></p>", "<p>&nbsp;</p>", "<p a=\"<\"/>", "<p>\001</p>",
-                                      "<p>\303</p>", "</p>", "<p a=\"b></p>"};
+    static const char *const bad[] = {"<p>",           "<p></q>",      "<p a=b></p>",
+                                      "<p>&nbsp;</p>", "<p a=\"<\"/>", "<p>\001</p>",
+                                      "<p>\303</p>",   "</p>",         "<p a=\"b></p>"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_non_null(malformed(bad[i]));
     assert_null(malformed("<!DOCTYPE html>\n<p a=\"b &lt;\"><br/>c<script>a=>b</script></p>\n"));
-    static const char *const metrics[] = {"a 1\n", "a{b=\"c\"} 1\n", "a{b=\"c\\x\"} 1\n# EOF\n", "a{b=\"c\n\"} 1\n# EOF\n"};
-    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) assert_non_null(bad_metrics(metrics[i]));
+    static const char *const metrics[] = {"a 1\n", "a{b=\"c\"} 1\n", "a{b=\"c\\x\"} 1\n# EOF\n",
+                                          "a{b=\"c\n\"} 1\n# EOF\n"};
+    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+        assert_non_null(bad_metrics(metrics[i]));
 }
 
 static const char *escaped(void (*put)(struct text *, const char *), const char *s)
@@ -271,9 +294,9 @@ static void escaping(void **state)
         {"tab\tline\nend", "tab&#9;line&#10;end"},
         {"\001\033[0m\177", "\\x01\\x1B[0m\\x7F"},
         {"\303\244 \342\202\254 \360\237\230\200", "\303\244 \342\202\254 \360\237\230\200"},
-        {"\377\300\257", "\\xFF\\xC0\\xAF"},           /* never in UTF-8; '/' in too many bytes */
-        {"\355\240\200", "\\xED\\xA0\\x80"},           /* half of a surrogate pair */
-        {"\342\200\256abc", "\\xE2\\x80\\xAEabc"},     /* right to left from here */
+        {"\377\300\257", "\\xFF\\xC0\\xAF"},       /* never in UTF-8; '/' in too many bytes */
+        {"\355\240\200", "\\xED\\xA0\\x80"},       /* half of a surrogate pair */
+        {"\342\200\256abc", "\\xE2\\x80\\xAEabc"}, /* right to left from here */
         {"\302\205\357\277\277", "\\xC2\\x85\\xEF\\xBF\\xBF"},
         {"cut \342\202", "cut \\xE2\\x82"},
         {"\364\220\200\200", "\\xF4\\x90\\x80\\x80"}, /* beyond the last code point */
@@ -294,12 +317,23 @@ static void numbers_for_people(void **state)
     static const struct {
         double value;
         const char *unit, *text;
-    } cases[] = {{1.234e-3, "s", "1.23 ms"},       {45.12e9, "B/s", "45.1 GB/s"}, {3.2e12, "flop/s", "3.20 TFLOP/s"},
-                 {12e6, "B", "12.0 MB"},           {999.6e-6, "s", "1.00 ms"},    {0, "s", "0 s"},
-                 {150, "s", "2.50 min"},           {7200, "s", "2.00 h"},         {4e-9, "s", "4.00 ns"},
-                 {512, "B", "512 B"},              {3, "", "3"},                  {0.12345, "", "0.1235"},
-                 {17, "samples/s", "17 samples/s"}, {-0.5e-3, "s", "-500 \302\265s"}, {1e300, "", "1e+300"},
-                 {NAN, "s", "no value"},           {-INFINITY, "s", "minus infinite"}};
+    } cases[] = {{1.234e-3, "s", "1.23 ms"},
+                 {45.12e9, "B/s", "45.1 GB/s"},
+                 {3.2e12, "flop/s", "3.20 TFLOP/s"},
+                 {12e6, "B", "12.0 MB"},
+                 {999.6e-6, "s", "1.00 ms"},
+                 {0, "s", "0 s"},
+                 {150, "s", "2.50 min"},
+                 {7200, "s", "2.00 h"},
+                 {4e-9, "s", "4.00 ns"},
+                 {512, "B", "512 B"},
+                 {3, "", "3"},
+                 {0.12345, "", "0.1235"},
+                 {17, "samples/s", "17 samples/s"},
+                 {-0.5e-3, "s", "-500 \302\265s"},
+                 {1e300, "", "1e+300"},
+                 {NAN, "s", "no value"},
+                 {-INFINITY, "s", "minus infinite"}};
     char room[HUMAN_TEXT];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_string_equal(sunup__human(room, cases[i].value, cases[i].unit), cases[i].text);
@@ -340,9 +374,11 @@ static void one_run(void **state)
     HAS(HTML, "class=\"ours\"");
     HAS(HTML, "0 of 1</td>");
     HAS(JUNIT, "tests=\"2\" failures=\"0\"");
-    HAS(METRICS, "sunup_track_time_seconds{suite=\"kernels\",case=\"conv:n1\",quantity=\"time\",engine=\"sunup\",source=\"sunup\","
+    HAS(METRICS, "sunup_track_time_seconds{suite=\"kernels\",case=\"conv:n1\",quantity=\"time\","
+                 "engine=\"sunup\",source=\"sunup\","
                  "machine=\"aurora\",ranks=\"1\"} 0.002\n");
-    HAS(METRICS, "sunup_track_outcome=\"ok\",suite=\"kernels\",case=\"conv:n1\",engine=\"sunup\",source=\"sunup\",machine=\"aurora\","
+    HAS(METRICS, "sunup_track_outcome=\"ok\",suite=\"kernels\",case=\"conv:n1\",engine=\"sunup\","
+                 "source=\"sunup\",machine=\"aurora\","
                  "ranks=\"1\"} 1\n");
     HAS(BADGE, "nothing got worse");
 }
@@ -350,7 +386,8 @@ static void one_run(void **state)
 static void what_was_found_is_in_all_of_them(void **state)
 {
     (void)state;
-    static struct track_moved moved[] = {{"conv:n16 (layer 3)", 1.2e-3, 0.001}, {"relu (layer 4)", -2e-4, NAN}};
+    static struct track_moved moved[] = {{"conv:n16 (layer 3)", 1.2e-3, 0.001},
+                                         {"relu (layer 4)", -2e-4, NAN}};
     static double pairs[] = {0.05, 0.049, 0.051, NAN}, again[] = {0.05, 0.052};
     for (int week = 0; week < 12; week++) {
         struct track_run *r = add_run(week, "aurora");
@@ -371,8 +408,10 @@ static void what_was_found_is_in_all_of_them(void **state)
         row->rank = 3;
     }
     tabulate();
-    add_finding(&v.outcomes.series[0], TRACK_GATE_OUTCOME, true, "kernels gw: hang, rank 3")->row = v.outcomes.series[0].key;
-    struct track_finding *f = add_finding(&v.table.series[2], TRACK_GATE_PAIRS, true, "kernels lenet: time grew by 5 %");
+    add_finding(&v.outcomes.series[0], TRACK_GATE_OUTCOME, true, "kernels gw: hang, rank 3")->row =
+        v.outcomes.series[0].key;
+    struct track_finding *f =
+        add_finding(&v.table.series[2], TRACK_GATE_PAIRS, true, "kernels lenet: time grew by 5 %");
     f->interval.low = 0.049;
     f->interval.high = 0.052;
     f->p = 3e-5;
@@ -395,7 +434,8 @@ static void what_was_found_is_in_all_of_them(void **state)
     assert_int_equal(count(made[JUNIT].s, "<failure "), 4);
     HAS(JUNIT, "<failure type=\"pairs\" message=\"kernels lenet: time grew by 5 %\">");
     HAS(JUNIT, "<testsuite name=\"other\" tests=\"1\" failures=\"1\"");
-    HAS(METRICS, "sunup_track_findings{what=\"failed\"} 2\nsunup_track_findings{what=\"worse\"} 2\n");
+    HAS(METRICS,
+        "sunup_track_findings{what=\"failed\"} 2\nsunup_track_findings{what=\"worse\"} 2\n");
     HAS(METRICS, "sunup_track_word_info{word=\"winograd\"");
     HAS(BADGE, "2 failed, 2 worse");
 }
@@ -408,7 +448,8 @@ static void others_are_on_the_same_axis(void **state)
         for (int ranks = 2; ranks <= 8; ranks *= 2) {
             static const char *const engines[] = {"sunup", "MPI", "oneCCL"};
             for (int e = 0; e < 3; e++) {
-                struct track_row *row = add_time(r, "allreduce:f32:1MiB", (1 + 0.25 * e) * ranks * 1e-5);
+                struct track_row *row =
+                    add_time(r, "allreduce:f32:1MiB", (1 + 0.25 * e) * ranks * 1e-5);
                 row->engine = engines[e];
                 row->ranks = ranks;
                 row->bytes = 1 << 20;
@@ -422,8 +463,10 @@ static void others_are_on_the_same_axis(void **state)
     make("beside");
     all_valid();
     assert_int_equal(count(made[HTML].s, "MPI 25.0 \302\265s, ours 1.25\303\227 faster"), 1);
-    assert_int_equal(count(made[HTML].s, "oneCCL (vendor) 30.0 \302\265s, ours 1.50\303\227 faster"), 1);
-    assert_int_equal(count(made[HTML].s, "<details class=\"g\""), 1); /* the vendor's have joined ours */
+    assert_int_equal(
+        count(made[HTML].s, "oneCCL (vendor) 30.0 \302\265s, ours 1.50\303\227 faster"), 1);
+    assert_int_equal(count(made[HTML].s, "<details class=\"g\""),
+                     1); /* the vendor's have joined ours */
     HAS(HTML, "<figcaption>time of allreduce:f32:1MiB</figcaption>");
     HAS(HTML, "<figcaption>time of allreduce:f32</figcaption>");
     HAS(HTML, ">4 MiB</text>");
@@ -463,8 +506,14 @@ static void hostile_strings(void **state)
     enum { LONG = 100000 };
     char *giant = sunup__alloc(LONG + 1);
     memset(giant, '<', LONG);
-    const char *const bad[] = {"<script>alert(1)</script>", "\"'&]]>-->", "\001\002\033[31m\b", "\377\376\300\200", giant,
-                               "line\nbreak\r\n# EOF\n", "\\", "%s%n%d"};
+    const char *const bad[] = {"<script>alert(1)</script>",
+                               "\"'&]]>-->",
+                               "\001\002\033[31m\b",
+                               "\377\376\300\200",
+                               giant,
+                               "line\nbreak\r\n# EOF\n",
+                               "\\",
+                               "%s%n%d"};
     enum { BAD = sizeof bad / sizeof bad[0] };
     static struct track_moved moved = {"", 1, NAN};
     for (int week = 0; week < BAD; week++) {
@@ -476,7 +525,8 @@ static void hostile_strings(void **state)
             static double one = 1;
             struct track_row *row = sunup__track_add_row(&h, r, (enum track_kind)kind);
             *row = sunup__track_row((enum track_kind)kind, x, x, x, x);
-            row->unit = row->source = row->word = row->layer = row->collective = row->message = row->baseline = x;
+            row->unit = row->source = row->word = row->layer = row->collective = row->message =
+                row->baseline = x;
             row->n = row->n_moved = row->n_confirm = kind <= TRACK_PAIRS;
             row->values = row->confirm = &one;
             moved.what = giant;
@@ -486,7 +536,8 @@ static void hostile_strings(void **state)
         }
     }
     tabulate();
-    for (int i = 0; i < 7; i++) add_finding(&v.table.series[3 * i], (enum track_gate)(i % TRACK_GATES), true, bad[i]);
+    for (int i = 0; i < 7; i++)
+        add_finding(&v.table.series[3 * i], (enum track_gate)(i % TRACK_GATES), true, bad[i]);
     add_finding(&v.outcomes.series[0], TRACK_GATE_OUTCOME, true, giant);
     for (int i = 0; i < BAD; i++) {
         make(bad[i]);
@@ -516,7 +567,8 @@ static void five_years_of_a_thousand_metrics(void **state)
     tabulate();
     const double start = sunup__now_s();
     make("large");
-    print_message("page of %.2f MB and the other reports in %.2f s\n", 1e-6 * (double)made[HTML].n, sunup__now_s() - start);
+    print_message("page of %.2f MB and the other reports in %.2f s\n", 1e-6 * (double)made[HTML].n,
+                  sunup__now_s() - start);
     assert_true(made[HTML].n < 8000000);
     assert_true(made[HTML].n > 500000);
     assert_int_equal(count(made[HTML].s, "<div class=\"m\""), 1000);

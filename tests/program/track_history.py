@@ -170,7 +170,7 @@ def main():
     for name, value, says in (("step", 6.0, "per cent of a step"), ("noise", 0.8, "per cent between samples"),
                               ("pace", 2.0, "per cent that the machine wanders")):
         a.add_argument(f"--{name}", type=float, default=value, help=says)
-    a.add_argument("--machine", default="aurora")
+    a.add_argument("--machine", default="example")
     o = a.parse_args()
     rng = random.Random(o.seed)
     o.folder.mkdir(parents=True, exist_ok=True)
