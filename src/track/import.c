@@ -1,8 +1,10 @@
-/* import.c - the formats, how each is recognised, and the run that a reader fills or that is dropped.
+/* import.c - the formats, how each is recognised, and the run that a reader fills or that is
+ * dropped.
  *
- * A file is recognised by words that its writer always prints, wherever they stand. The id of an imported run is made
- * of its time, the format and a hash of the text, so that the same file imported twice is the same record, which
- * sunup__track_write refuses the second time. Cost: a search for each word, then the reader's.
+ * A file is recognised by words that its writer always prints, wherever they stand. The id of an
+ * imported run is made of its time, the format and a hash of the text, so that the same file
+ * imported twice is the same record, which sunup__track_write refuses the second time. Cost: a
+ * search for each word, then the reader's.
  */
 #include "track/import.h"
 
@@ -85,7 +87,8 @@ static sunup_status find_format(const struct import *im, const struct format **f
 
 /* -------------------------------------------------------------------- the whole text --- */
 
-/* Bytes of the UTF-8 character that begins s, 0: none does. Overlong forms and surrogates are none, nor is NUL. */
+/* Bytes of the UTF-8 character that begins s, 0: none does. Overlong forms, surrogates and NUL are
+ * none. */
 static size_t character(struct slice s)
 {
     const unsigned char *c = (const unsigned char *)s.s;
@@ -100,7 +103,8 @@ static size_t character(struct slice s)
 
 static sunup_status check_text(struct import *im)
 {
-    if (sunup__slice_begins(im->rest, "\xef\xbb\xbf")) im->rest = sunup__slice_after(im->rest, im->rest.s + 3);
+    if (sunup__slice_begins(im->rest, "\xef\xbb\xbf"))
+        im->rest = sunup__slice_after(im->rest, im->rest.s + 3);
     struct slice s = im->rest;
     im->line = 1;
     while (s.n > 0) {

@@ -1,41 +1,59 @@
-/* import_benchdnn.c - oneDNN's benchdnn in performance mode: its default report, csv, and custom --perf-template.
+/* import_benchdnn.c - oneDNN's benchdnn in performance mode: its default report, csv, and custom
+ * --perf-template.
  *
- * benchdnn prints the template that it reports by, "Output template: perf,%engine%,%impl%,...", and this reader matches
- * each line against it: from the left up to the problem, which may hold the separators itself, and from the right back
- * to it. Milliseconds, kilo, mega and giga become SI; rates that follow from time, operations and bytes are left out
- * where a time is there. A line that begins as the template does must match; other lines are passed over, except that
- * "N:FAILED ... __REPRO: problem" is an outcome. Newer versions print "Template entries: " and a line of names instead.
+ * benchdnn prints the template that it reports by, "Output template: perf,%engine%,%impl%,...", and
+ * this reader matches each line against it: from the left up to the problem, which may hold the
+ * separators itself, and from the right back to it. Milliseconds, kilo, mega and giga become SI;
+ * rates that follow from time, operations and bytes are left out where a time is there. A line that
+ * begins as the template does must match; other lines are passed over, except that "N:FAILED ...
+ * __REPRO: problem" is an outcome. Newer versions print "Template entries: " and a line of names
+ * instead.
  */
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/words.h"
 #include "track/import_read.h"
 
 enum { MOST_ENTRIES = 48, LONGEST = 4096 /* template */ };
 
-enum what { TEXT, PROBLEM, DESCRIPTION, NAME, IMPL, ENGINE, TIME, CREATE, FLOPS, OPS, BANDWIDTH, BYTES, NUMBER };
+enum what {
+    TEXT,
+    PROBLEM,
+    DESCRIPTION,
+    NAME,
+    IMPL,
+    ENGINE,
+    TIME,
+    CREATE,
+    FLOPS,
+    OPS,
+    BANDWIDTH,
+    BYTES,
+    NUMBER
+};
 
 static const struct option {
     const char *name;
     enum what what;
 } options[] = {
-    {"prb", PROBLEM},      {"desc", DESCRIPTION}, {"DESC", DESCRIPTION}, {"name", NAME},      {"impl", IMPL},
-    {"engine", ENGINE},    {"time", TIME},        {"ctime", CREATE},     {"cptime", CREATE},  {"cpdtime", CREATE},
-    {"flops", FLOPS},      {"ops", OPS},          {"bw", BANDWIDTH},     {"ibytes", BYTES},   {"obytes", BYTES},
-    {"iobytes", BYTES},    {"clocks", NUMBER},    {"freq", NUMBER},      {"idx", NUMBER},     {"alg", TEXT},
-    {"cfg", TEXT},         {"flags", TEXT},       {"activation", TEXT},  {"direction", TEXT}, {"attr", TEXT},
-    {"axis", TEXT},        {"dir", TEXT},         {"dt", TEXT},          {"group", TEXT},     {"sdt", TEXT},
-    {"stag", TEXT},        {"mb", TEXT},          {"ddt", TEXT},         {"dtag", TEXT},      {"prop", TEXT},
-    {"tag", TEXT},         {"stat_tag", TEXT},    {"wtag", TEXT},        {"ctx-init", TEXT},  {"ctx-exe", TEXT},
+    {"prb", PROBLEM},   {"desc", DESCRIPTION}, {"DESC", DESCRIPTION}, {"name", NAME},
+    {"impl", IMPL},     {"engine", ENGINE},    {"time", TIME},        {"ctime", CREATE},
+    {"cptime", CREATE}, {"cpdtime", CREATE},   {"flops", FLOPS},      {"ops", OPS},
+    {"bw", BANDWIDTH},  {"ibytes", BYTES},     {"obytes", BYTES},     {"iobytes", BYTES},
+    {"clocks", NUMBER}, {"freq", NUMBER},      {"idx", NUMBER},       {"alg", TEXT},
+    {"cfg", TEXT},      {"flags", TEXT},       {"activation", TEXT},  {"direction", TEXT},
+    {"attr", TEXT},     {"axis", TEXT},        {"dir", TEXT},         {"dt", TEXT},
+    {"group", TEXT},    {"sdt", TEXT},         {"stag", TEXT},        {"mb", TEXT},
+    {"ddt", TEXT},      {"dtag", TEXT},        {"prop", TEXT},        {"tag", TEXT},
+    {"stat_tag", TEXT}, {"wtag", TEXT},        {"ctx-init", TEXT},    {"ctx-exe", TEXT},
     {"driver", TEXT},
 };
 enum { OPTIONS = sizeof options / sizeof options[0] };
 
 struct entry {
     const struct option *option;
-    char mode;           /* '-', '0', '+', or 0 */
+    char mode; /* '-', '0', '+', or 0 */
     double unit;
     struct slice before; /* what stands between it and the one before */
     struct slice value;  /* of the line that is read */
@@ -103,8 +121,8 @@ static sunup_status read_template(struct benchdnn *r, struct slice s)
         *e = (struct entry){.before = {s.s, (size_t)(percent - s.s)}};
         s = sunup__slice_after(s, percent + 1);
         TRY(read_entry(r, &s, e));
-        EXPECT(r->n == 0 || e->before.n > 0, r->im, "nothing stands between options %d and %d of the template", r->n,
-               r->n + 1);
+        EXPECT(r->n == 0 || e->before.n > 0, r->im,
+               "nothing stands between options %d and %d of the template", r->n, r->n + 1);
         r->timed = r->timed || e->option->what == TIME;
     }
     r->tail = s;
@@ -184,12 +202,14 @@ static sunup_status add(const struct benchdnn *r, const struct entry *e, const s
     if (what == TIME || what == CREATE) {
         x *= 1e-3;
         row.unit = "s";
-        row.quantity = what == TIME ? with_mode("time", e->mode, quantity)
-                                    : e->mode == '-' ? "create_time_cached" : "create_time";
+        row.quantity = what == TIME     ? with_mode("time", e->mode, quantity)
+                       : e->mode == '-' ? "create_time_cached"
+                                        : "create_time";
     } else if (what == FLOPS || what == BANDWIDTH) {
         row.unit = what == FLOPS ? "flop/s" : "B/s";
         row.better = TRACK_MORE;
-        row.quantity = with_mode(what == FLOPS ? "speed" : "bandwidth", e->mode == '-' ? '+' : e->mode, quantity);
+        row.quantity =
+            with_mode(what == FLOPS ? "speed" : "bandwidth", e->mode == '-' ? '+' : e->mode, quantity);
     } else {
         return SUNUP_OK;
     }

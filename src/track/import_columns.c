@@ -107,16 +107,18 @@ static sunup_status read_entry(struct import *im, const char **s, struct column_
     TRY(read_field(im, s, e));
     TRY(read_source(im, s, e));
     TRY(read_unit(im, s, e));
-    CHECK(e->unit[0] == '\0' || is_number(e->field), im->ctx, E_ARGUMENT, "columns: '%s' has no unit; a text with ':' in it stands in \"quotes\"", e->word);
-    CHECK(**s == '\0' || **s == ',', im->ctx, E_ARGUMENT, "columns: '%.40s' follows where a comma is expected", *s);
+    CHECK(e->unit[0] == '\0' || is_number(e->field), im->ctx, E_ARGUMENT,
+          "columns: '%s' has no unit; a text with ':' in it stands in \"quotes\"", e->word);
+    CHECK(**s == '\0' || **s == ',', im->ctx, E_ARGUMENT,
+          "columns: '%.40s' follows where a comma is expected", *s);
     *s += **s == ',';
     return SUNUP_OK;
 }
 
 static sunup_status check_map(const struct import *im, const struct column_map *map)
 {
-    bool measured = sunup__columns_find(map, COLUMN_MEASURED) != NULL ||
-                    sunup__columns_find(map, COLUMN_OUTCOME) != NULL;
+    bool measured =
+        sunup__columns_find(map, COLUMN_MEASURED) != NULL || sunup__columns_find(map, COLUMN_OUTCOME) != NULL;
     const bool value = sunup__columns_find(map, COLUMN_VALUE) != NULL;
     CHECK(value == (sunup__columns_find(map, COLUMN_QUANTITY) != NULL), im->ctx, E_ARGUMENT,
           "columns: 'value' and 'quantity' go together; to name one quantity write time=COLUMN");
@@ -125,8 +127,8 @@ static sunup_status check_map(const struct import *im, const struct column_map *
           "columns: name=COLUMN, the name of a case, is missing");
     for (int i = 0; i < map->n; i++)
         for (int k = 0; k < i; k++)
-            CHECK(map->entry[i].word != map->entry[k].word || map->entry[i].field != map->entry[k].field, im->ctx,
-                  E_ARGUMENT, "columns: '%s' is there twice", map->entry[i].word);
+            CHECK(map->entry[i].word != map->entry[k].word || map->entry[i].field != map->entry[k].field,
+                  im->ctx, E_ARGUMENT, "columns: '%s' is there twice", map->entry[i].word);
     return SUNUP_OK;
 }
 
@@ -149,8 +151,8 @@ const struct column_entry *sunup__columns_find(const struct column_map *map, enu
 /* ------------------------------------------------------------------------- the head --- */
 
 /* missing: see the header. A title that is there twice tells nothing. */
-static sunup_status find_title(const struct import *im, struct slice word, int n, char *const *titles, bool *missing,
-                               int *column)
+static sunup_status find_title(const struct import *im, struct slice word, int n, char *const *titles,
+                               bool *missing, int *column)
 {
     char text[128], hint[HINT_TEXT];
     *column = -1;
@@ -167,15 +169,15 @@ static sunup_status find_title(const struct import *im, struct slice word, int n
     return SUNUP_OK;
 }
 
-static sunup_status place_template(const struct import *im, struct column_entry *e, int n, char *const *titles,
-                                   bool *missing)
+static sunup_status place_template(const struct import *im, struct column_entry *e, int n,
+                                   char *const *titles, bool *missing)
 {
     e->n_parts = 0;
     for (const char *open = strchr(e->source, '{'); open != NULL; open = strchr(open + 1, '{')) {
         const char *close = strchr(open, '}');
         CHECK(close != NULL, im->ctx, E_ARGUMENT, "columns: the brace of '%.60s' is never closed", open);
-        CHECK(e->n_parts < TEMPLATE_PARTS, im->ctx, E_ARGUMENT, "columns: '%s' has more than %d columns", e->word,
-              TEMPLATE_PARTS);
+        CHECK(e->n_parts < TEMPLATE_PARTS, im->ctx, E_ARGUMENT, "columns: '%s' has more than %d columns",
+              e->word, TEMPLATE_PARTS);
         const struct slice word = {open + 1, (size_t)(close - open) - 1};
         TRY(find_title(im, word, n, titles, missing, &e->parts[e->n_parts++]));
         open = close;

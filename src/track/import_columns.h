@@ -1,10 +1,13 @@
-/* import_columns.h - the map that says which column of a table is what: "name=problem,time=t_us:us,bytes=size:KiB".
+/* import_columns.h - the map that says which column of a table is what:
+ * "name=problem,time=t_us:us,bytes=size:KiB".
  *
- *   FIELD=COLUMN[:UNIT[:BETTER]]     separated by commas; a COLUMN with a comma or colon stands in "quotes", "" is one
+ *   FIELD=COLUMN[:UNIT[:BETTER]]
  *
- * FIELD is one of the words below, fact.KEY, or else the quantity that the column holds. COLUMN of name, suite and
- * engine may be a text with columns in braces: name="matmul:m{M}n{N}k{K}:f32". UNIT is the column's (us, GB/s, ...),
- * BETTER is less, more or neither; without it the unit tells.
+ * separated by commas. A COLUMN with a comma or a colon stands in "quotes", where "" is one quote.
+ *
+ * FIELD is one of the words below, fact.KEY, or else the quantity that the column holds. COLUMN of
+ * name, suite and engine may be a text with columns in braces: name="matmul:m{M}n{N}k{K}:f32". UNIT
+ * is the column's (us, GB/s, ...), BETTER is less, more or neither; without it the unit tells.
  */
 #ifndef SUNUP_TRACK_IMPORT_COLUMNS_H
 #define SUNUP_TRACK_IMPORT_COLUMNS_H
@@ -23,7 +26,7 @@ enum column_field {
     COLUMN_QUANTITY, /* tables with a line for each quantity: its name, its unit, its value */
     COLUMN_UNIT,
     COLUMN_VALUE,
-    COLUMN_WORDS,    /* so many words above */
+    COLUMN_WORDS, /* so many words above */
     COLUMN_FACT = COLUMN_WORDS,
     COLUMN_MEASURED
 };
@@ -34,7 +37,7 @@ struct column_entry {
     const char *word; /* of a fact its key, of what is measured the quantity */
     const char *source, *unit;
     enum track_better better;
-    int column;       /* of the table; -1 before its head was read, or a template */
+    int column;                         /* of the table; -1 before its head was read, or a template */
     int parts[TEMPLATE_PARTS], n_parts; /* the columns of a template, in its order */
 };
 struct column_map {
@@ -46,8 +49,8 @@ struct column_map {
 sunup_status sunup__columns_read(struct import *im, const char *text, struct column_map *map);
 /* NULL: there is none. */
 const struct column_entry *sunup__columns_find(const struct column_map *map, enum column_field field);
-/* Which columns of the head titles[0..n-1] are meant. missing NULL: E_FORMAT names the nearest title; else *missing tells
- * whether any is. */
+/* Which columns of the head titles[0..n-1] are meant. missing NULL: E_FORMAT names the nearest
+ * title; else *missing tells whether any is. */
 sunup_status sunup__columns_place(const struct import *im, struct column_map *map, int n, char *const *titles,
                                   bool *missing);
 /* The entry's text in a line: a cell, or the template filled in. */

@@ -1,9 +1,10 @@
 /* import_csv.c - any table with a head, by a map of its columns (import_columns.h).
  *
- * Separator: of comma, semicolon and tab the one that the first line holds most of, outside quotes. Quotes as in RFC
- * 4180, line ends \n or \r\n. Lines that begin with # and blank lines are passed over; if a # line has all the columns
- * of the map it is the head. A missing value (empty, NA, N/A, null, nan, -) is no sample. Lines that agree in name,
- * suite, engine, ranks and quantity are repetitions of one row. The text is copied once; cells are ended by 0 in place.
+ * Separator: of comma, semicolon and tab the one that the first line holds most of, outside quotes.
+ * Quotes as in RFC 4180, line ends \n or \r\n. Lines that begin with # and blank lines are passed
+ * over; if a # line has all the columns of the map it is the head. A missing value (empty, NA, N/A,
+ * null, nan, -) is no sample. Lines that agree in name, suite, engine, ranks and quantity are
+ * repetitions of one row. The text is copied once; cells are ended by 0 in place.
  */
 #include <stdio.h>
 #include <strings.h>
@@ -13,9 +14,9 @@
 struct csv {
     struct import *im;
     struct column_map map;
-    char *at, *end;   /* of the copy */
+    char *at, *end; /* of the copy */
     char separator;
-    int n, room;      /* cells */
+    int n, room; /* cells */
     char **cells;
     int n_columns;
     struct text name, suite, engine;
@@ -111,7 +112,8 @@ static sunup_status read_record(struct csv *c, char *end)
             read_plain(c, end, &last);
         }
         if (c->at < end && *c->at == '\r') c->at++;
-        EXPECT(c->at == end || *c->at == c->separator || *c->at == '\n', c->im, "text follows the end of a quote");
+        EXPECT(c->at == end || *c->at == c->separator || *c->at == '\n', c->im,
+               "text follows the end of a quote");
         more = c->at < end && *c->at == c->separator;
         if (c->at < end) c->at++;
         *last = '\0'; /* the separator's place, or before it; of the last line the 0 behind the copy */
@@ -188,8 +190,8 @@ static sunup_status number(const struct csv *c, const struct column_entry *e, do
 {
     const char *cell = e != NULL ? c->cells[e->column] : "";
     if (is_missing(cell)) return SUNUP_OK;
-    EXPECT(sunup__slice_number(sunup__slice(cell), x), c->im, "'%.60s' in the column '%.60s' is no number", cell,
-           e->source);
+    EXPECT(sunup__slice_number(sunup__slice(cell), x), c->im, "'%.60s' in the column '%.60s' is no number",
+           cell, e->source);
     return SUNUP_OK;
 }
 
@@ -235,8 +237,8 @@ static sunup_status read_facts(struct csv *c)
         if (e->field != COLUMN_FACT || is_missing(c->cells[e->column])) continue;
         TRY(sunup__import_fact(c->im, e->word, c->cells[e->column]));
         const char *known = sunup__track_fact(c->im->run, e->word);
-        EXPECT(strcmp(known, c->cells[e->column]) == 0, c->im, "%s is '%.40s' here and was '%.40s': a file is one run",
-               e->word, c->cells[e->column], known);
+        EXPECT(strcmp(known, c->cells[e->column]) == 0, c->im,
+               "%s is '%.40s' here and was '%.40s': a file is one run", e->word, c->cells[e->column], known);
     }
     return SUNUP_OK;
 }
@@ -305,7 +307,8 @@ static sunup_status add_long(struct csv *c, const struct column_entry *e, const 
 static sunup_status read_line(struct csv *c)
 {
     struct track_row row = sunup__import_row(c->im, TRACK_SAMPLES, "", "", "");
-    EXPECT(c->n == c->n_columns, c->im, "the line has %d cells, the head of the table %d", c->n, c->n_columns);
+    EXPECT(c->n == c->n_columns, c->im, "the line has %d cells, the head of the table %d", c->n,
+           c->n_columns);
     TRY(read_common(c, &row));
     TRY(read_at(c));
     TRY(read_facts(c));

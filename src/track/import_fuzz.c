@@ -1,4 +1,5 @@
-/* import_fuzz.c - any bytes as other people's results: a run that may be read to its end, or a sentence.
+/* import_fuzz.c - any bytes as other people's results: a run that may be read to its end, or a
+ * sentence.
  *
  * Up to a NUL: "format", or "=" and a map of columns, or nothing; then the text.
  */
@@ -18,12 +19,13 @@ static sunup_context *context(void)
 
 static size_t read_row(const struct track_row *r)
 {
-    size_t sum = strlen(r->suite) + strlen(r->name) + strlen(r->engine) + strlen(r->quantity) + strlen(r->unit) +
-                 strlen(r->source) + strlen(r->word) + strlen(r->message);
+    size_t sum = strlen(r->suite) + strlen(r->name) + strlen(r->engine) + strlen(r->quantity) +
+                 strlen(r->unit) + strlen(r->source) + strlen(r->word) + strlen(r->message);
     for (int i = 0; i < r->n; i++)
         if (!isfinite(r->values[i])) __builtin_trap();
     if (r->kind == TRACK_SAMPLES && r->n == 0) __builtin_trap();
-    if (r->ranks < 0 || !(r->bytes >= 0) || !(r->flops >= 0) || (unsigned)r->outcome >= TRACK_OUTCOMES) __builtin_trap();
+    if (r->ranks < 0 || !(r->bytes >= 0) || !(r->flops >= 0) || (unsigned)r->outcome >= TRACK_OUTCOMES)
+        __builtin_trap();
     return sum;
 }
 

@@ -1,8 +1,9 @@
 /* import_google.c - Google Benchmark's JSON (--benchmark_format=json, 1.5 and later).
  *
- * Every repetition is a sample of its benchmark. Aggregates are left out where repetitions are there: they follow them
- * directly; where only aggregates were written, the median is the one sample. Counters are quantities of their own.
- * A benchmark that was skipped with an error is an outcome; one that ran is one as well, so that failures have a rate.
+ * Every repetition is a sample of its benchmark. Aggregates are left out where repetitions are
+ * there: they follow them directly; where only aggregates were written, the median is the one
+ * sample. Counters are quantities of their own. A benchmark that was skipped with an error is an
+ * outcome; one that ran is one as well, so that failures have a rate.
  */
 #include <math.h>
 
@@ -16,8 +17,10 @@ struct google {
 /* Keys that are numbers and no counters. */
 static bool is_counter(const char *key)
 {
-    static const char *const known[] = {"family_index", "per_family_instance_index", "repetitions", "repetition_index",
-                                        "threads",      "iterations",                "real_time",   "cpu_time"};
+    static const char *const known[] = {"family_index", "per_family_instance_index",
+                                        "repetitions",  "repetition_index",
+                                        "threads",      "iterations",
+                                        "real_time",    "cpu_time"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], key) == 0) return false;
     return true;
@@ -57,8 +60,8 @@ static sunup_status add_measured(struct google *g, const char *name, json_t *j)
     json_t *v;
     TRY(add_time(g, name, j, "real_time", "time"));
     TRY(add_time(g, name, j, "cpu_time", "cpu_time"));
-    json_object_foreach(j, key, v)
-        if (json_is_number(v) && is_counter(key)) TRY(add_counter(g, name, key, json_number_value(v)));
+    json_object_foreach(j, key, v) if (json_is_number(v) && is_counter(key))
+        TRY(add_counter(g, name, key, json_number_value(v)));
     return SUNUP_OK;
 }
 

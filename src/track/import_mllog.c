@@ -1,10 +1,12 @@
-/* import_mllog.c - ":::MLLOG" lines of MLPerf training logs (mlperf-logging): one run from run_start to run_stop.
+/* import_mllog.c - ":::MLLOG" lines of MLPerf training logs (mlperf-logging): one run from
+ * run_start to run_stop.
  *
- * Time to train is there only if the run reached its quality ("success"): a run that was aborted is an outcome,
- * diverged, not a fast run. Of each evaluation the accuracy, by epoch or by samples seen; of the last one again under
- * the benchmark's own name; some benchmarks log a loss under that key, so less is better there. Lines of other kinds,
- * and what stands before ":::MLLOG" (a rank, a time), are passed over. Without run_stop the log was cut off, or its run
- * died: neither can be told from the log, and it is refused.
+ * Time to train is there only if the run reached its quality ("success"): a run that was aborted is
+ * an outcome, diverged, not a fast run. Of each evaluation the accuracy, by epoch or by samples
+ * seen; of the last one again under the benchmark's own name; some benchmarks log a loss under that
+ * key, so less is better there. Lines of other kinds, and what stands before ":::MLLOG" (a rank, a
+ * time), are passed over. Without run_stop the log was cut off, or its run died: neither can be
+ * told from the log, and it is refused.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +15,7 @@
 
 struct mllog {
     struct import *im;
-    char name[80];  /* the benchmark's; "training" until it is told */
+    char name[80]; /* the benchmark's; "training" until it is told */
     bool started, stopped, success;
     double start_ms, stop_ms, epochs;
     double last; /* evaluation; NaN: none yet */
@@ -24,7 +26,7 @@ struct mllog {
 /* Where eval_accuracy is a loss: those that mlperf-logging's rules bound from above. */
 static bool is_loss(const char *benchmark)
 {
-    static const char *const names[] = {"gpt3",       "llama31_405b",   "llama31_8b", "llama2_70b_lora",
+    static const char *const names[] = {"gpt3",        "llama31_405b",    "llama31_8b", "llama2_70b_lora",
                                         "gpt_oss_20b", "deepseekv3_671b", "flux1"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], benchmark) == 0) return true;
@@ -75,8 +77,11 @@ static sunup_status read_stop(struct mllog *r, const json_t *j, double ms)
 
 static sunup_status read_fact(struct mllog *r, const json_t *j, const char *key)
 {
-    static const char *const facts[][2] = {{"submission_platform", "machine"}, {"submission_division", "division"}, {"submission_status", "status"},
-                                           {"global_batch_size", "global_batch_size"}, {"seed", "seed"},
+    static const char *const facts[][2] = {{"submission_platform", "machine"},
+                                           {"submission_division", "division"},
+                                           {"submission_status", "status"},
+                                           {"global_batch_size", "global_batch_size"},
+                                           {"seed", "seed"},
                                            {"number_of_nodes", "nodes"}};
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
         if (strcmp(facts[i][0], key) == 0) return sunup__import_json_fact(r->im, facts[i][1], j, "value");
@@ -91,7 +96,8 @@ static sunup_status read_event(struct mllog *r, const json_t *j)
     EXPECT(key[0] != '\0' && ms >= 0 && ms < 1e15, r->im, "an event has a key and time_ms");
     if (strcmp(key, "submission_benchmark") == 0)
         (void)snprintf(r->name, sizeof r->name, "%.64s", sunup__import_word(j, "value"));
-    if (strcmp(key, "submission_org") == 0) TRY(sunup__import_origin(r->im, "mlperf", sunup__import_word(j, "value")));
+    if (strcmp(key, "submission_org") == 0)
+        TRY(sunup__import_origin(r->im, "mlperf", sunup__import_word(j, "value")));
     if (strcmp(key, "run_start") == 0) return read_start(r, ms);
     if (strcmp(key, "run_stop") == 0) return read_stop(r, j, ms);
     if (strcmp(key, "eval_accuracy") == 0) return read_evaluation(r, j, "accuracy");
@@ -137,6 +143,7 @@ sunup_status sunup__import_mllog(struct import *im)
     TRY(sunup__import_origin(im, "mlperf", "MLPerf"));
     while (sunup__import_line(im, &line)) TRY(read_line(&r, line));
     im->line = 0;
-    EXPECT(r.stopped, im, "the log has no run_%s: it was cut off, or its run died", r.started ? "stop" : "start");
+    EXPECT(r.stopped, im, "the log has no run_%s: it was cut off, or its run died",
+           r.started ? "stop" : "start");
     return add_totals(&r);
 }

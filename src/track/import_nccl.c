@@ -1,9 +1,10 @@
 /* import_nccl.c - what nccl-tests writes with -J FILE (2.16 and later): collectives between GPUs.
  *
- * Of each size the time out of place and in place: with per-iteration timing every iteration's, else the mean. Bus
- * bandwidth is kept beside it, as its factor is the collective's; algorithm bandwidth is size / time and is not. A
- * size there is of the whole result for gathers and all-to-alls, and of what one rank gives here. Numbers of ranks: the
- * list of devices has one for each process, which has nthreads x ngpus of them.
+ * Of each size the time out of place and in place: with per-iteration timing every iteration's,
+ * else the mean. Bus bandwidth is kept beside it, as its factor is the collective's; algorithm
+ * bandwidth is size / time and is not. A size there is of the whole result for gathers and
+ * all-to-alls, and of what one rank gives here. Numbers of ranks: the list of devices has one for
+ * each process, which has nthreads x ngpus of them.
  */
 #include <math.h>
 #include <stdio.h>
@@ -94,7 +95,8 @@ static sunup_status read_body(struct nccl *r, const json_t *result, const char *
 /* What one rank gives, as sunup counts it. */
 static double own_bytes(const struct nccl *r, double bytes)
 {
-    const bool whole = strncmp(r->collective, "all_gather", 10) == 0 || strncmp(r->collective, "alltoall", 8) == 0;
+    const bool whole =
+        strncmp(r->collective, "all_gather", 10) == 0 || strncmp(r->collective, "alltoall", 8) == 0;
     return whole && r->ranks > 0 && fmod(bytes, r->ranks) == 0 ? bytes / r->ranks : bytes;
 }
 
@@ -105,8 +107,8 @@ static sunup_status read_result(struct nccl *r, const json_t *result)
     TRY(sunup__import_number(r->im, result, "size", &bytes));
     EXPECT(bytes >= 0 && bytes < 1e15, r->im, "a result has a size, and not %g bytes", bytes);
     bytes = own_bytes(r, bytes);
-    sunup__import_collective(r->name, sunup__slice(r->collective), sunup__slice(sunup__import_word(result, "type")),
-                             bytes);
+    sunup__import_collective(r->name, sunup__slice(r->collective),
+                             sunup__slice(sunup__import_word(result, "type")), bytes);
     if (redop[0] != '\0' && strcmp(redop, "sum") != 0 && strcmp(redop, "none") != 0)
         (void)snprintf(r->name + strlen(r->name), 40, ":%.32s", redop);
     r->row = sunup__import_row(r->im, TRACK_SAMPLES, r->name, "", "");
@@ -127,7 +129,8 @@ static sunup_status read_outcome(struct nccl *r, const json_t *root)
     sunup__import_collective(r->name, sunup__slice(r->collective), sunup__slice(""), -1);
     struct track_row row = sunup__import_row(r->im, TRACK_OUTCOME, r->name, "outcome", "");
     row.ranks = r->ranks;
-    if (wrong > 0) return sunup__import_outcome(r->im, &row, TRACK_MISMATCH, "there are values out of bounds");
+    if (wrong > 0)
+        return sunup__import_outcome(r->im, &row, TRACK_MISMATCH, "there are values out of bounds");
     return sunup__import_outcome(r->im, &row, failed ? TRACK_CRASH : TRACK_OK, failed ? error : "");
 }
 

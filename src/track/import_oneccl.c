@@ -1,23 +1,39 @@
-/* import_oneccl.c - oneCCL's benchmark: the CSV that it writes with --csv_filepath, and the table that it prints.
+/* import_oneccl.c - oneCCL's benchmark: the CSV that it writes with --csv_filepath, and the table
+ * that it prints.
  *
- * Both name their columns, which differ between versions; those that are needed are found by name. Times are means
- * over the iterations: t_avg over the ranks too, t_min of the fastest rank, t_max of the slowest. Bytes are the elements
- * of one buffer times the buffers of one call. The table ends with "# All done"; without it the run, or the text, was cut off.
+ * Both name their columns, which differ between versions; those that are needed are found by name.
+ * Times are means over the iterations: t_avg over the ranks too, t_min of the fastest rank, t_max
+ * of the slowest. Bytes are the elements of one buffer times the buffers of one call. The table
+ * ends with "# All done"; without it the run, or the text, was cut off.
  */
 #include <stdio.h>
 
 #include "track/import_read.h"
 
-enum { RANKS, COLLECTIVE, REDUCTION, DTYPE, DTYPE_SIZE, ELEMENTS, BUFFERS, BYTES, T_MIN, T_MAX, T_AVG, BUS, CELLS };
-static const char *const titles[CELLS] = {
-    "#ranks", "collective",  "reduction",   "dtype",       "dtype_size",  "#elements/buffer", "#buffers",
-    "#bytes", "t_min[usec]", "t_max[usec]", "t_avg[usec]", "busbw[GB/s]"};
+enum {
+    RANKS,
+    COLLECTIVE,
+    REDUCTION,
+    DTYPE,
+    DTYPE_SIZE,
+    ELEMENTS,
+    BUFFERS,
+    BYTES,
+    T_MIN,
+    T_MAX,
+    T_AVG,
+    BUS,
+    CELLS
+};
+static const char *const titles[CELLS] = {"#ranks",      "collective",       "reduction",   "dtype",
+                                          "dtype_size",  "#elements/buffer", "#buffers",    "#bytes",
+                                          "t_min[usec]", "t_max[usec]",      "t_avg[usec]", "busbw[GB/s]"};
 
 struct oneccl {
     struct import *im;
-    char separator;   /* ' ': any number of blanks */
-    int n_columns;    /* 0: before a table */
-    int at[CELLS];    /* the column of each; -1: none */
+    char separator; /* ' ': any number of blanks */
+    int n_columns;  /* 0: before a table */
+    int at[CELLS];  /* the column of each; -1: none */
     char collective[64], reduction[32], dtype[32];
     double ranks;
     bool done;
@@ -176,7 +192,8 @@ sunup_status sunup__import_oneccl(struct import *im)
     TRY(sunup__import_whole(im));
     TRY(sunup__import_origin(im, "oneccl", "oneCCL"));
     if (sunup__slice_begins(im->rest, titles[RANKS])) r.separator = ',';
-    while (sunup__import_line(im, &line)) TRY(r.separator == ',' ? read_csv_line(&r, line) : read_table_line(&r, line));
+    while (sunup__import_line(im, &line))
+        TRY(r.separator == ',' ? read_csv_line(&r, line) : read_table_line(&r, line));
     im->line = 0;
     EXPECT(r.separator == ',' || r.done, im, "\"# All done\" is missing: the run or its text was cut off");
     return SUNUP_OK;

@@ -1,9 +1,11 @@
-/* import_osu.c - text of the OSU Micro-Benchmarks (3 to 7): latency, bandwidth, collectives, one table a test.
+/* import_osu.c - text of the OSU Micro-Benchmarks (3 to 7): latency, bandwidth, collectives, one
+ * table a test.
  *
- * A test begins with "# OSU MPI... Test vN"; its columns stand in a line of their own, with -f the least and largest
- * over the ranks among them. MPI's own output around the tables is passed over, a line of a table with a number too few
- * is not. Megabytes are 10^6 bytes. Iterations say how a mean was made and are no measurement. OSU prints no number of
- * ranks: two for tests between two, twice the pairs it tells, else unknown. Several tests in one file are one run.
+ * A test begins with "# OSU MPI... Test vN"; its columns stand in a line of their own, with -f the
+ * least and largest over the ranks among them. MPI's own output around the tables is passed over, a
+ * line of a table with a number too few is not. Megabytes are 10^6 bytes. Iterations say how a mean
+ * was made and are no measurement. OSU prints no number of ranks: two for tests between two, twice
+ * the pairs it tells, else unknown. Several tests in one file are one run.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -77,7 +79,8 @@ static sunup_status read_title(struct osu *r, struct slice line)
     const bool nonblocking = sunup__slice_begins(s, "Non-blocking ");
     if (nonblocking) s = sunup__slice_after(s, s.s + strlen("Non-blocking "));
     const struct slice latency = sunup__slice(" Latency");
-    if (s.n > latency.n && sunup__slice_is(sunup__slice_after(s, s.s + s.n - latency.n), latency.s)) s.n -= latency.n;
+    if (s.n > latency.n && sunup__slice_is(sunup__slice_after(s, s.s + s.n - latency.n), latency.s))
+        s.n -= latency.n;
     (void)snprintf(r->test, sizeof r->test, "%s%.*s", nonblocking ? "i" : "", SHOWN(s));
     r->n_columns = 0;
     r->dtype[0] = '\0';
@@ -109,7 +112,8 @@ static sunup_status unknown_column(const struct osu *r, struct slice s)
     REFUSE(r->im, "the column '%s' is unknown%s", word, sunup__hint(hint, word, KNOWN, titles));
 }
 
-/* "Size       Avg Latency(us)": names have blanks of their own, so that only the known ones can be told apart. */
+/* "Size       Avg Latency(us)": names have blanks of their own, so that only known ones can be told
+ * apart. */
 static sunup_status read_columns(struct osu *r, struct slice s)
 {
     EXPECT(r->test[0] != '\0', r->im, "a table without the name of its test");
@@ -142,7 +146,8 @@ static sunup_status read_remark(struct osu *r, struct slice s)
 
 /* -------------------------------------------------------------------------- tables --- */
 
-static sunup_status add_cell(struct osu *r, const struct known *c, struct slice word, const struct track_row *like)
+static sunup_status add_cell(struct osu *r, const struct known *c, struct slice word,
+                             const struct track_row *like)
 {
     double x;
     struct track_row row = *like;
@@ -150,7 +155,8 @@ static sunup_status add_cell(struct osu *r, const struct known *c, struct slice 
         const bool failed = sunup__slice_is(word, "Fail");
         row.kind = TRACK_OUTCOME;
         row.quantity = "outcome";
-        EXPECT(failed || sunup__slice_is(word, "Pass"), r->im, "a validation is Pass or Fail, not '%.*s'", SHOWN(word));
+        EXPECT(failed || sunup__slice_is(word, "Pass"), r->im, "a validation is Pass or Fail, not '%.*s'",
+               SHOWN(word));
         return sunup__import_outcome(r->im, &row, failed ? TRACK_MISMATCH : TRACK_OK,
                                      failed ? "the data received are wrong" : "");
     }
@@ -169,8 +175,8 @@ static sunup_status read_row(struct osu *r, struct slice line)
     double bytes = -1;
     int n = 0;
     for (struct slice w; n < MOST_COLUMNS && (w = sunup__slice_word(&line)).n > 0;) words[n++] = w;
-    EXPECT(n == r->n_columns && sunup__slice_trim(line).n == 0, r->im, "%d numbers stand in a table of %d columns", n,
-           r->n_columns);
+    EXPECT(n == r->n_columns && sunup__slice_trim(line).n == 0, r->im,
+           "%d numbers stand in a table of %d columns", n, r->n_columns);
     const bool sized = strcmp(r->columns[0]->title, "Size") == 0;
     EXPECT(!sized || (sunup__slice_number(words[0], &bytes) && bytes >= 0 && bytes < 1e15), r->im,
            "'%.*s' is no size of a message", SHOWN(words[0]));

@@ -1,12 +1,14 @@
-/* import_problem.c - a problem of benchdnn in the language of sunup's benchmarks, so that both stand on one axis.
+/* import_problem.c - a problem of benchdnn in the language of sunup's benchmarks, so that both
+ * stand on one axis.
  *
  *   --conv --dir=FWD_I mb16ic64ih56oc64oh56kh3ph1n"conv2"   conv:n16h56w56c64k64r3s3:pad1x1:to56x56:f32
  *   --ip --dir=FWD_D mb512ic1000oc10                        linear:m512n10k1000:f32
  *   --matmul --wtag=ba 64x300:300x48                        matmul:m64n48k300:tb:f32
  *
- * Only where the two are the same problem: f32, no attributes, no post-operations, directions that are one op here.
- * Everything else keeps benchdnn's own words. Missing sizes are those that benchdnn fills in: w as h, h as d; stride 1;
- * padding from the output's size or 0. Texts are those of plan/problem.c, to the letter.
+ * Only where the two are the same problem: f32, no attributes, no post-operations, directions that
+ * are one op here. Everything else keeps benchdnn's own words. Missing sizes are those that
+ * benchdnn fills in: w as h, h as d; stride 1; padding from the output's size or 0. Texts are those
+ * of plan/problem.c, to the letter.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -53,7 +55,8 @@ static bool read_direction(struct slice v, struct options *o)
 /* How a matrix lies: rows first, or columns first. */
 static bool read_layout(struct slice v, bool *transposed)
 {
-    static const char *const plain[] = {"ab", "abc", "abx", "any", NULL}, *const turned[] = {"ba", "acb", NULL};
+    static const char *const plain[] = {"ab", "abc", "abx", "any", NULL}, *const turned[] = {"ba", "acb",
+                                                                                             NULL};
     *transposed = is_any_of(v, turned);
     return *transposed || is_any_of(v, plain);
 }
@@ -62,8 +65,9 @@ static bool read_layout(struct slice v, bool *transposed)
 static bool read_option(struct slice word, struct options *o)
 {
     static const char *const drivers[] = {"--conv", "--ip", "--matmul", NULL};
-    static const char *const harmless[] = {"--mode=",  "--mode-modifier=", "--max-ms-per-prb=",     "--fix-times-per-prb=",
-                                           "--engine", "--reset",          "--allow-enum-tags-only=", "--dtag="};
+    static const char *const harmless[] = {
+        "--mode=",  "--mode-modifier=", "--max-ms-per-prb=",       "--fix-times-per-prb=",
+        "--engine", "--reset",          "--allow-enum-tags-only=", "--dtag="};
     struct slice v;
     const bool matmul = sunup__slice_is(o->driver, "--matmul");
     if (is_any_of(word, drivers)) {
@@ -118,12 +122,18 @@ static long long *size_at(struct sizes *z, struct slice *s)
     size_t letters = 2;
     const char *axis = second != '\0' ? strchr(axes, second) : NULL;
     const char *kind = first != '\0' ? strchr(kinds, first) : NULL;
-    if (sunup__slice_begins(*s, "mb")) at = &z->mb;
-    else if (sunup__slice_begins(*s, "ic")) at = &z->ic;
-    else if (sunup__slice_begins(*s, "oc")) at = &z->oc;
-    else if (axis != NULL && kind != NULL) at = &of[kind - kinds][axis - axes];
-    else if (axis != NULL && first == 'd') at = &z->d[axis - axes];
-    else if (first == 'g') at = &z->g, letters = 1;
+    if (sunup__slice_begins(*s, "mb"))
+        at = &z->mb;
+    else if (sunup__slice_begins(*s, "ic"))
+        at = &z->ic;
+    else if (sunup__slice_begins(*s, "oc"))
+        at = &z->oc;
+    else if (axis != NULL && kind != NULL)
+        at = &of[kind - kinds][axis - axes];
+    else if (axis != NULL && first == 'd')
+        at = &z->d[axis - axes];
+    else if (first == 'g')
+        at = &z->g, letters = 1;
     if (at != NULL) *s = sunup__slice_after(*s, s->s + letters);
     return at;
 }
@@ -182,7 +192,8 @@ static void put_axes(struct text *t, const char *letters, const long long x[AXES
 
 static void put_each(struct text *t, const char *word, const long long x[AXES], int space, long long add)
 {
-    for (int a = AXES - space; a < AXES; a++) sunup__text(t, "%s%lld", a == AXES - space ? word : "x", x[a] + add);
+    for (int a = AXES - space; a < AXES; a++)
+        sunup__text(t, "%s%lld", a == AXES - space ? word : "x", x[a] + add);
 }
 
 static bool all(const long long x[AXES], int space, long long value)
@@ -199,8 +210,7 @@ static bool put_conv(struct text *t, const struct options *o)
     const int space = read_sizes(o->problem, &z) ? complete(&z) : 0;
     if (space == 0 || z.g < 1) return false;
     bool plain = true;
-    for (int a = AXES - space; a < AXES; a++)
-        plain = plain && z.o[a] == z.i[a] - (z.d[a] + 1) * (z.k[a] - 1);
+    for (int a = AXES - space; a < AXES; a++) plain = plain && z.o[a] == z.i[a] - (z.d[a] + 1) * (z.k[a] - 1);
     sunup__text(t, "%s:n%lld", ops[o->direction], z.mb);
     put_axes(t, "dhw", z.i, space);
     sunup__text(t, "c%lldk%lld", z.ic, z.oc);

@@ -1,6 +1,8 @@
-/* import_pytest.c - pytest-benchmark's JSON (--benchmark-json, or --benchmark-save with --benchmark-save-data).
+/* import_pytest.c - pytest-benchmark's JSON (--benchmark-json, or --benchmark-save with
+ * --benchmark-save-data).
  *
- * Every round's time is a sample, in seconds of one call; saved without the data, the median is the one sample.
+ * Every round's time is a sample, in seconds of one call; saved without the data, the median is the
+ * one sample.
  */
 #include <math.h>
 
@@ -27,7 +29,8 @@ static sunup_status read_benchmark(struct import *im, const json_t *j)
 
 static sunup_status read_context(struct import *im, const json_t *root)
 {
-    const json_t *machine = json_object_get(root, "machine_info"), *commit = json_object_get(root, "commit_info");
+    const json_t *machine = json_object_get(root, "machine_info"),
+                 *commit = json_object_get(root, "commit_info");
     const json_t *cpu = json_object_get(machine, "cpu");
     const char *engine = sunup__import_word(commit, "project"), *date = sunup__import_word(root, "datetime");
     if (engine[0] == '\0') engine = sunup__import_word(machine, "python_implementation");

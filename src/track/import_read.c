@@ -1,8 +1,8 @@
 /* import_read.c - rows, lines, numbers, times and JSON for the readers of other people's formats.
  *
- * Rows of samples are found again by an open-addressed table over their interned words, so that a table of n lines
- * costs n, whatever their order. Values grow in the history's arena by doubling: what a row outgrew is lost there, at
- * most as much as it holds.
+ * Rows of samples are found again by an open-addressed table over their interned words, so that a
+ * table of n lines costs n, whatever their order. Values grow in the history's arena by doubling:
+ * what a row outgrew is lost there, at most as much as it holds.
  */
 #include "track/import_read.h"
 
@@ -67,7 +67,8 @@ struct track_row sunup__import_row(const struct import *im, enum track_kind kind
 
 static sunup_status own_words(struct import *im, struct track_row *r)
 {
-    const char **words[] = {&r->suite, &r->name, &r->engine, &r->quantity, &r->unit, &r->source, &r->word, &r->message};
+    const char **words[] = {&r->suite, &r->name,   &r->engine, &r->quantity,
+                            &r->unit,  &r->source, &r->word,   &r->message};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) TRY(own(im, words[i]));
     return SUNUP_OK;
 }
@@ -75,6 +76,8 @@ static sunup_status own_words(struct import *im, struct track_row *r)
 sunup_status sunup__import_add(struct import *im, const struct track_row *row)
 {
     struct track_row r = *row;
+    EXPECT(r.flops >= 0 && isfinite(r.flops), im, "the operations of %.100s are %g", r.name, r.flops);
+    EXPECT(r.bytes >= 0 && isfinite(r.bytes), im, "the bytes of %.100s are %g", r.name, r.bytes);
     TRY(own_words(im, &r));
     struct track_row *to = sunup__track_add_row(im->h, im->run, r.kind);
     if (to == NULL) return no_memory(im);
@@ -84,16 +87,17 @@ sunup_status sunup__import_add(struct import *im, const struct track_row *row)
 
 static bool same_row(const struct track_row *a, const struct track_row *b)
 {
-    return a->name == b->name && a->quantity == b->quantity && a->engine == b->engine && a->suite == b->suite &&
-           a->ranks == b->ranks;
+    return a->name == b->name && a->quantity == b->quantity && a->engine == b->engine &&
+           a->suite == b->suite && a->ranks == b->ranks;
 }
 
 static size_t hash_of(const struct track_row *r)
 {
-    const uint64_t words[] = {(uintptr_t)r->name, (uintptr_t)r->quantity, (uintptr_t)r->engine, (uintptr_t)r->suite,
-                              (uint64_t)r->ranks};
+    const uint64_t words[] = {(uintptr_t)r->name, (uintptr_t)r->quantity, (uintptr_t)r->engine,
+                              (uintptr_t)r->suite, (uint64_t)r->ranks};
     uint64_t h = 0;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) h = (h ^ words[i]) * 0x9e3779b97f4a7c15u, h ^= h >> 29;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        h = (h ^ words[i]) * 0x9e3779b97f4a7c15u, h ^= h >> 29;
     return (size_t)h;
 }
 
@@ -165,8 +169,8 @@ sunup_status sunup__import_sample(struct import *im, const struct track_row *lik
     EXPECT(isfinite(value), im, "%.60s of %.100s is not a finite number", r.quantity, r.name);
     EXPECT(value >= 0 || !is_amount(r.unit), im, "%.60s of %.100s is %g", r.quantity, r.name, value);
     TRY(find_row(im, &r, &to));
-    EXPECT(to->kind == TRACK_SAMPLES && to->unit == r.unit, im, "%.60s of %.100s is in '%.20s', and was in '%.20s' before",
-           r.quantity, r.name, r.unit, to->unit);
+    EXPECT(to->kind == TRACK_SAMPLES && to->unit == r.unit, im,
+           "%.60s of %.100s is in '%.20s', and was in '%.20s' before", r.quantity, r.name, r.unit, to->unit);
     return append(im, to, value);
 }
 
@@ -299,14 +303,15 @@ static bool read_zone(const char *s, int *seconds)
 
 bool sunup__import_time(const char *text, int64_t *at)
 {
-    int y, mo, d, h, mi, s, n = 0, zone;
+    int y, mo, d, h = 0, mi = 0, s = 0, n = 0, zone;
     if (!isdigit((unsigned char)text[0])) return false;
-    if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s, &n) != 6 || n != 19) return false;
+    if (sscanf(text, "%4d-%2d-%2d%n", &y, &mo, &d, &n) != 3 || n != 10) return false;
+    if (text[n] != '\0' && (sscanf(text, "%*10c%*1[T ]%2d:%2d:%2d%n", &h, &mi, &s, &n) != 3 || n != 19))
+        return false;
     const char *rest = text + n;
-    if (*rest == '.')
-        do rest++;
-        while (isdigit((unsigned char)*rest));
-    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > 31 || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 60)
+    if (*rest == '.') rest += 1 + strspn(rest + 1, "0123456789");
+    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > 31 || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 ||
+        s > 60)
         return false;
     if (!read_zone(rest, &zone)) return false;
     *at = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + s - zone;

@@ -1,10 +1,12 @@
-/* import_reframe.c - a run report of ReFrame 4 (--report-file): performance variables, and how each test ended.
+/* import_reframe.c - a run report of ReFrame 4 (--report-file): performance variables, and how each
+ * test ended.
  *
- * A test is named as ReFrame names it, "name @system:partition+environ". Runs of one session are retries or repeats:
- * their values are samples of one row, and a test that failed and then passed is flaky. A test that missed its
- * reference differs from what it must be, as one that failed its sanity check does; any other failure is a crash, one
- * of the scheduler is the infrastructure's, and one that ran out of time is told by its words. A skipped test is no row.
- * Up to 4.6 performance variables are a list of objects, later an object of lists.
+ * A test is named as ReFrame names it, "name @system:partition+environ". Runs of one session are
+ * retries or repeats: their values are samples of one row, and a test that failed and then passed
+ * is flaky. A test that missed its reference differs from what it must be, as one that failed its
+ * sanity check does; any other failure is a crash, one of the scheduler is the infrastructure's,
+ * and one that ran out of time is told by its words. A skipped test is no row. Up to 4.6
+ * performance variables are a list of objects, later an object of lists.
  */
 #include <math.h>
 #include <stdio.h>
@@ -72,18 +74,21 @@ static sunup_status read_variables(struct reframe *r, const json_t *list)
 
 static enum track_outcome failure(const json_t *test)
 {
-    const char *phase = sunup__import_word(test, "fail_phase"), *why = sunup__import_word(test, "fail_reason");
+    const char *phase = sunup__import_word(test, "fail_phase"),
+               *why = sunup__import_word(test, "fail_reason");
     const char *type = sunup__import_word(json_object_get(test, "fail_info"), "exc_type");
-    if (strstr(why, "time limit") != NULL || strstr(why, "timed out") != NULL || strstr(why, "timeout") != NULL)
+    if (strstr(why, "time limit") != NULL || strstr(why, "timed out") != NULL ||
+        strstr(why, "timeout") != NULL)
         return TRACK_WALLTIME;
     if (strcmp(type, "JobSchedulerError") == 0) return TRACK_INFRASTRUCTURE;
     return strcmp(phase, "sanity") == 0 || strcmp(phase, "performance") == 0 ? TRACK_MISMATCH : TRACK_CRASH;
 }
 
 /* *counts false: it did not run. */
-static sunup_status read_result(const struct reframe *r, const json_t *test, enum track_outcome *o, bool *counts)
+static sunup_status read_result(const struct reframe *r, const json_t *test, enum track_outcome *o,
+                                bool *counts)
 {
-    static const char *const words[] = {"pass", "success", "xfail", "xpass",   "fail",      "failure",
+    static const char *const words[] = {"pass",  "success", "xfail", "xpass",   "fail",      "failure",
                                         "abort", "aborted", "skip",  "skipped", "fail_deps", "<unknown>"};
     enum { GOOD = 4, BAD = 6, ABORTED = 8, WORDS = sizeof words / sizeof words[0] };
     char hint[HINT_TEXT];
@@ -115,8 +120,9 @@ static sunup_status read_test(struct reframe *r, const json_t *test)
     double ranks = 0;
     const char *name = sunup__import_word(test, "name");
     EXPECT(name[0] != '\0', r->im, "a test has no name");
-    (void)snprintf(r->name, sizeof r->name, "%.120s @%.40s:%.40s+%.40s", name, sunup__import_word(test, "system"),
-                   sunup__import_word(test, "partition"), sunup__import_word(test, "environ"));
+    (void)snprintf(r->name, sizeof r->name, "%.120s @%.40s:%.40s+%.40s", name,
+                   sunup__import_word(test, "system"), sunup__import_word(test, "partition"),
+                   sunup__import_word(test, "environ"));
     TRY(sunup__import_number(r->im, test, "num_tasks", &ranks));
     EXPECT(ranks >= 0 && ranks <= 1e8, r->im, "%.100s has %g tasks", r->name, ranks);
     r->ranks = (int)ranks;
@@ -136,7 +142,8 @@ static sunup_status read_session(struct import *im, const json_t *s)
     TRY(sunup__import_number(im, s, "time_start_unix", &unix_s));
     EXPECT(unix_s >= 0 && unix_s < 1e12, im, "time_start_unix %g is no time", unix_s);
     im->at = (int64_t)unix_s;
-    EXPECT(im->at > 0 || start[0] == '\0' || sunup__import_time(start, &im->at), im, "'%.40s' is no time", start);
+    EXPECT(im->at > 0 || start[0] == '\0' || sunup__import_time(start, &im->at), im, "'%.40s' is no time",
+           start);
     return SUNUP_OK;
 }
 

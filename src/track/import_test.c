@@ -1,4 +1,4 @@
-/* import_test.c - other people's files: every number of the samples, every beginning of them, and what is no such file.
+/* import_test.c - other people's files: every number of the samples, every beginning of them.
  *
  * The samples are in tests/golden/track/import; its README tells which are real.
  */
@@ -16,6 +16,7 @@
 
 #include "base/system.h"
 #include "plan/plan.h"
+#include "track/import_read.h"
 
 static sunup_context *ctx;
 
@@ -83,7 +84,8 @@ static void read_sample(const char *file, struct track_history *h)
     const struct sample *s = sample(file);
     const struct track_import o = {.columns = s->columns};
     char *text = load(file, &bytes);
-    if (sunup__track_import(ctx, file, text, bytes, &o, s->at, h) != SUNUP_OK) fail_msg("%s", sunup_error(ctx));
+    if (sunup__track_import(ctx, file, text, bytes, &o, s->at, h) != SUNUP_OK)
+        fail_msg("%s", sunup_error(ctx));
     sunup__free(text);
     assert_int_equal(h->n_runs, 1);
     assert_string_equal(sunup__track_fact(&h->runs[0], "format"), s->format);
@@ -107,7 +109,8 @@ static void same(double x, double y)
 }
 
 /* One sample of a vendor. */
-static void holds(const struct track_history *h, const char *name, const char *quantity, const char *unit, double value)
+static void holds(const struct track_history *h, const char *name, const char *quantity, const char *unit,
+                  double value)
 {
     const struct track_row *r = row(h, name, quantity);
     assert_int_equal(r->kind, TRACK_SAMPLES);
@@ -120,7 +123,8 @@ static void holds(const struct track_history *h, const char *name, const char *q
         assert_int_equal(r->better, rate ? TRACK_MORE : TRACK_LESS);
 }
 
-static void ended(const struct track_history *h, const char *name, enum track_outcome o, int failures, int tries)
+static void ended(const struct track_history *h, const char *name, enum track_outcome o, int failures,
+                  int tries)
 {
     const struct track_row *r = row(h, name, "outcome");
     assert_int_equal(r->kind, TRACK_OUTCOME);
@@ -132,22 +136,6 @@ static void ended(const struct track_history *h, const char *name, enum track_ou
 static void fact(const struct track_history *h, const char *key, const char *value)
 {
     assert_string_equal(sunup__track_fact(&h->runs[0], key), value);
-}
-
-/* Refused with this status and these words, and nothing is left behind. */
-static void refused(const struct track_import *o, const char *text, size_t bytes, sunup_status status,
-                    const char *says)
-{
-    struct track_history h = {0};
-    assert_int_equal(sunup__track_import(ctx, "f", text, bytes, o, 1000, &h), status);
-    if (strstr(sunup_error(ctx), says) == NULL) fail_msg("'%s' does not say '%s'", sunup_error(ctx), says);
-    assert_int_equal(h.n_runs, 0);
-    sunup__track_end(&h);
-}
-
-static void bad(const char *format, const char *text, const char *says)
-{
-    refused(&(struct track_import){.format = format}, text, strlen(text), SUNUP_E_FORMAT, says);
 }
 
 /* --------------------------------------------------------------------------- samples --- */
@@ -299,8 +287,9 @@ static void pytest(void **state)
     fact(&h, "machine", "AMD EPYC");
     fact(&h, "pytest_benchmark", "5.3.1");
     sunup__track_end(&h);
-    static const char saved[] = "{\"machine_info\": {\"node\": \"n\"}, \"datetime\": \"2016-01-02T03:04:05.678\", "
-                                "\"benchmarks\": [{\"name\": \"a\", \"stats\": {\"median\": 2.5}}]}";
+    static const char saved[] =
+        "{\"machine_info\": {\"node\": \"n\"}, \"datetime\": \"2016-01-02T03:04:05.678\", "
+        "\"benchmarks\": [{\"name\": \"a\", \"stats\": {\"median\": 2.5}}]}";
     const struct track_import o = {0};
     assert_int_equal(sunup__track_import(ctx, "f", saved, strlen(saved), &o, 0, &h), SUNUP_OK);
     holds(&h, "a", "time", "s", 2.5);
@@ -372,17 +361,22 @@ static void table(void **state)
     sunup__track_end(&h);
 }
 
-/* ------------------------------------------------------------------- maps and options --- */
+/* --------------------------------------------------------------------- maps and names --- */
 
 static void tables_of_other_kinds(void **state)
 {
     (void)state;
-    static const char text[] = "what,metric,unit,val,state\na,lat,ms,2.5,ok\na,lat,ms,3.5,ok\nb,bw,Gbit/s,8,timeout\n"
-                               "b,\"multi\nline\",,-1,\n";
+    static const char text[] =
+        "what,metric,unit,val,state\na,lat,ms,2.5,ok\na,lat,ms,3.5,ok\nb,bw,Gbit/s,8,timeout\n"
+        "b,\"multi\nline\",,-1,\n";
     struct track_history h = {0};
-    const struct track_import o = {
-        .columns = "name=what, quantity=metric, unit=unit, value=val, outcome=state", .suite = "s", .engine = "e", .source = "ours"};
-    if (sunup__track_import(ctx, "f", text, strlen(text), &o, 7, &h) != SUNUP_OK) fail_msg("%s", sunup_error(ctx));
+    const struct track_import o = {.columns =
+                                       "name=what, quantity=metric, unit=unit, value=val, outcome=state",
+                                   .suite = "s",
+                                   .engine = "e",
+                                   .source = "ours"};
+    if (sunup__track_import(ctx, "f", text, strlen(text), &o, 7, &h) != SUNUP_OK)
+        fail_msg("%s", sunup_error(ctx));
     assert_int_equal(row(&h, "a", "lat")->n, 2);
     same(row(&h, "a", "lat")->values[1], 3.5e-3);
     assert_string_equal(row(&h, "a", "lat")->suite, "s");
@@ -397,77 +391,10 @@ static void tables_of_other_kinds(void **state)
     sunup__track_end(&h);
     static const char head[] = "# remark, with, commas and a \"\n#problem,loss\nx,2.5\n";
     const struct track_import p = {.columns = "name=problem,loss=loss::less"};
-    if (sunup__track_import(ctx, "f", head, strlen(head), &p, 7, &h) != SUNUP_OK) fail_msg("%s", sunup_error(ctx));
+    if (sunup__track_import(ctx, "f", head, strlen(head), &p, 7, &h) != SUNUP_OK)
+        fail_msg("%s", sunup_error(ctx));
     same(row(&h, "x", "loss")->values[0], 2.5);
     assert_int_equal(row(&h, "x", "loss")->better, TRACK_LESS);
-    sunup__track_end(&h);
-}
-
-static void wrong_maps(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *columns, *says;
-    } maps[] = {
-        {"time=t:s", "name=COLUMN"},           {"name=n", "nothing is measured"},
-        {"name=n,t", "'t' is no FIELD=COLUMN"}, {"name=n,time=", "no column is given for 'time'"},
-        {"name=\"n,time=t", "never closed"},   {"name=n,time=t:s:les", "did you mean 'less'?"},
-        {"name=n:s,time=t", "no unit"},        {"name=n,value=v", "go together"},
-        {"name=n,time=t,time=u", "twice"},     {"name=n,time=t:s:less:x", "where a comma is expected"},
-        {"name=n,fact.=t", "fact"},            {"name={n,time=t", "brace"},
-        {"", "nothing is measured"},
-    };
-    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
-        refused(&(struct track_import){.columns = maps[i].columns}, "n,t,u\na,1,2\n", 12, SUNUP_E_ARGUMENT,
-                maps[i].says);
-}
-
-static void wrong_tables(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *says;
-    } tables[] = {
-        {"name,tim\na,1\n", "f:1: there is no column 'time' in the head of the table; did you mean 'tim'?"},
-        {"name,time\na,1\nb,2,3\n", "f:3: the line has 3 cells, the head of the table 2"},
-        {"name,time\na,\"1\n", "never closed"},
-        {"name,time\na,\"1\"x\n", "follows the end of a quote"},
-        {"name,time\na,fast\n", "f:2: 'fast' in the column 'time' is no number"},
-        {"name,time\na,inf\n", "no number"},
-        {"name,time\na,0x10\n", "no number"},
-        {"name,time\na,1e999\n", "no number"},
-        {"name,time\na,-1\n", "is -1"},
-        {"name,time\n,1\n", "f:2: a line without the name"},
-        {"name,time\na,\n", "no measurement"},
-        {"name,time,time\na,1,2\n", "twice"},
-        {"# only a remark\n", "no head"},
-        {"", "no head"},
-    };
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
-        refused(&(struct track_import){.columns = "name=name,time=time:s"}, tables[i].text, strlen(tables[i].text),
-                SUNUP_E_FORMAT, tables[i].says);
-    refused(&(struct track_import){.columns = "name=n,t=t,fact.host=h"}, "n,t,h\na,1,x\na,2,y\n", 18, SUNUP_E_FORMAT,
-            "a file is one run");
-    refused(&(struct track_import){.columns = "name=n,t=t,bytes=b"}, "n,t,b\na,1,-5\n", 13, SUNUP_E_FORMAT,
-            "bytes are -5");
-}
-
-static void wrong_options(void **state)
-{
-    (void)state;
-    refused(&(struct track_import){.format = "ocu"}, "x", 1, SUNUP_E_ARGUMENT, "did you mean 'osu'?");
-    refused(&(struct track_import){.format = "csv"}, "x", 1, SUNUP_E_ARGUMENT, "map of its columns");
-    refused(&(struct track_import){.format = "osu", .columns = "name=x"}, "x", 1, SUNUP_E_ARGUMENT, "csv");
-    refused(&(struct track_import){0}, "what is this\n", 13, SUNUP_E_FORMAT, "benchdnn");
-    struct track_history h = {0};
-    const struct track_import o = {0};
-    static const char text[] = "# OSU MPI Latency Test v7.5\n# Size Latency (us)\n1 2.5\n";
-    assert_int_equal(sunup__track_import(ctx, "f", text, strlen(text), &o, 0, &h), SUNUP_E_FORMAT);
-    assert_non_null(strstr(sunup_error(ctx), "no time of its own"));
-    assert_int_equal(h.n_runs, 0);
-    int n = 0;
-    for (const char *const *f = sunup__track_formats(); *f != NULL; f++) n++;
-    assert_int_equal(n, 9);
     sunup__track_end(&h);
 }
 
@@ -501,7 +428,8 @@ static void problems_are_those_of_sunup(void **state)
          "conv_data_grad:n2h17w17c4k8r3s3:stride2x2:pad1x1:to9x9:f32"},
         {"--conv --engine=cpu --dir=BWD_W g2mb2ic4id8oc8kd3dd1",
          "conv_weight_grad:n2d8h8w8c4k8t3r3s3:dilation2x2x2:groups2:f32"},
-        {"--conv --dir=FWD_I --dt=f32:f32:f32 mb1ic8ih10oc8oh10kh5", "conv:n1h10w10c8k8r5s5:pad2x2:to10x10:f32"},
+        {"--conv --dir=FWD_I --dt=f32:f32:f32 mb1ic8ih10oc8oh10kh5",
+         "conv:n1h10w10c8k8r5s5:pad2x2:to10x10:f32"},
         {"--ip --dir=FWD_B mb32ic100oc10", "linear:m32n10k100:bias:f32"},
         {"--ip --dir=BWD_D mb32ic100oc10", "matmul:m32n100k10:tb:f32"},
         {"--ip --dir=BWD_W mb32ic100oc10", "matmul:m100n10k32:ta:f32"},
@@ -512,19 +440,29 @@ static void problems_are_those_of_sunup(void **state)
         {"--matmul 12x64x30:1x30x48", "matmul:m768n48k30:f32"},
     };
     static const char *const others[] = {
-        "--conv --dir=BWD_WB mb1ic8ih10oc8kh5", "--conv --dt=bf16 mb1ic8ih10oc8kh5", "--conv mb1ic8ih10oc8",
-        "--conv mb1ic8ih10oc8kh5q3",            "--conv mb1ic8ih9999999999oc8kh5",   "--conv mb1ic8ih3oc8kh5 mb1",
-        "--matmul 64x300:301x48",               "--matmul --wtag=cab 64x300:300x48", "--matmul 2x64x3:3x3x4",
-        "--matmul --bia-dt=f32 64x300:300x48",  "--pool mb1ic8ih10kh2",              "--conv mb0ic8ih10oc8kh5",
+        "--conv --dir=BWD_WB mb1ic8ih10oc8kh5",
+        "--conv --dt=bf16 mb1ic8ih10oc8kh5",
+        "--conv mb1ic8ih10oc8",
+        "--conv mb1ic8ih10oc8kh5q3",
+        "--conv mb1ic8ih9999999999oc8kh5",
+        "--conv mb1ic8ih3oc8kh5 mb1",
+        "--matmul 64x300:301x48",
+        "--matmul --wtag=cab 64x300:300x48",
+        "--matmul 2x64x3:3x3x4",
+        "--matmul --bia-dt=f32 64x300:300x48",
+        "--pool mb1ic8ih10kh2",
+        "--conv mb0ic8ih10oc8kh5",
     };
     char line[256], text[PROBLEM_TEXT];
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0] + sizeof others / sizeof others[0]; i++) {
         const size_t n = sizeof pairs / sizeof pairs[0];
-        const char *given = i < n ? pairs[i][0] : others[i - n], *wanted = i < n ? pairs[i][1] : others[i - n];
+        const char *given = i < n ? pairs[i][0] : others[i - n],
+                   *wanted = i < n ? pairs[i][1] : others[i - n];
         struct track_history h = {0};
         const struct track_import o = {0};
         (void)snprintf(line, sizeof line, "Output template: p,%%prb%%,%%0time%%\np,%s,1\n", given);
-        if (sunup__track_import(ctx, "f", line, strlen(line), &o, 1, &h) != SUNUP_OK) fail_msg("%s", sunup_error(ctx));
+        if (sunup__track_import(ctx, "f", line, strlen(line), &o, 1, &h) != SUNUP_OK)
+            fail_msg("%s", sunup_error(ctx));
         assert_string_equal(h.runs[0].rows[0].name, wanted);
         sunup__track_end(&h);
         if (i >= n) continue;
@@ -537,9 +475,61 @@ static void problems_are_those_of_sunup(void **state)
     }
 }
 
+static void times(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t at; /* 0: none */
+    } cases[] = {
+        {"1970-01-01T00:00:01Z", 1},
+        {"2000-02-29T12:00:00", 951825600},
+        {"2026-11-28 20:07:18.166349+00:00", 1795896438},
+        {"2026-11-28T21:07:18+01:00", 1795896438},
+        {"2026-11-28T14:37:18-0530", 1795896438},
+        {"2026-11-28", 1795824000},
+        {"2026-11-28T20:07", 0},
+        {"2026-13-28T20:07:18Z", 0},
+        {"2026-11-28T24:07:18Z", 0},
+        {"2026-11-28T20:07:18 CET", 0},
+        {"2026-11-28T20:07:18+1", 0},
+        {"28.11.2026", 0},
+        {"-026-11-28", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t at = 0;
+        const bool read = sunup__import_time(cases[i].text, &at);
+        if (read != (cases[i].at > 0) || (read && at != cases[i].at))
+            fail_msg("'%s' is read as %lld", cases[i].text, (long long)at);
+    }
+}
+
+static void units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *si;
+        double factor;
+    } cases[] = {
+        {"us", "s", 1e-6},       {"\xc2\xb5s", "s", 1e-6},  {"min", "s", 60},
+        {"GB/s", "B/s", 1e9},    {"GiB/s", "B/s", 1 << 30}, {"Gbit/s", "B/s", 1.25e8},
+        {"Mbps", "B/s", 1.25e5}, {"kB", "B", 1e3},          {"MiB", "B", 1 << 20},
+        {"bytes", "B", 1},       {"GFLOPS", "flop/s", 1e9}, {"Tflop/s", "flop/s", 1e12},
+        {"Gflop", "flop", 1e9},  {"%", "", 1e-2},           {"furlong", "furlong", 1},
+        {"Gs", "Gs", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct import_unit u = sunup__import_unit(cases[i].text);
+        assert_string_equal(u.si, cases[i].si);
+        same(u.factor, cases[i].factor);
+    }
+}
+
 /* --------------------------------------------------------------------------- hostile --- */
 
-/* Cut at every byte: the file is refused with a sentence, or its whole lines are there; nothing is left of a refused one. */
+/* Cut at every byte: the file is refused with a sentence, or its whole lines are there; nothing is
+ * left of a refused one. */
 static void every_beginning(void **state)
 {
     (void)state;
@@ -571,8 +561,9 @@ static void every_beginning(void **state)
 static void beginnings_of_whole_files(void **state)
 {
     (void)state;
-    static const char *const whole[] = {"nccl.json",    "oneccl.txt",       "google.json",      "pytest.json",
-                                        "reframe.json", "mllog_success.log", "mllog_aborted.log"};
+    static const char *const whole[] = {"nccl.json",        "oneccl.txt",   "google.json",
+                                        "pytest.json",      "reframe.json", "mllog_success.log",
+                                        "mllog_aborted.log"};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
         size_t bytes;
         const struct track_import o = {.format = sample(whole[i])->format};
@@ -599,97 +590,6 @@ static void a_failed_import_leaves_no_trace(void **state)
     assert_int_equal(h.runs[0].n_rows, sample("osu.txt")->rows);
     holds(&h, "allreduce:f32:4B", "time", "s", 10.5e-6);
     sunup__track_end(&h);
-}
-
-static void hostile_text(void **state)
-{
-    (void)state;
-    const struct track_import osu_ = {.format = "osu"};
-    refused(&osu_, "# OSU MPI Latency Test v7\n\xff\n", 28, SUNUP_E_FORMAT, "f:2: byte 0xff is not UTF-8");
-    refused(&osu_, "# OSU MPI\0Latency Test v7\n", 26, SUNUP_E_FORMAT, "byte 0x00");
-    refused(&osu_, "\xed\xa0\x80\n", 4, SUNUP_E_FORMAT, "not UTF-8");
-    refused(&osu_, "\xc0\xaf\n", 3, SUNUP_E_FORMAT, "not UTF-8");
-    refused(&osu_, "\xe2\x82", 2, SUNUP_E_FORMAT, "not UTF-8");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latency (us)\n-1 2\n", "no measurement");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latency (us)\n1 -2\n", "is -2e-06");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latency (us)\n1\n", "f:3: 1 numbers stand in a table of 2 columns");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latency (us)\n1 2 3\n", "table of 2 columns");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latency (us)\n1 nan\n", "'nan' is no number");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latancy(us)\n", "f:2: the column 'Latancy(us)' is unknown; did you mean");
-    bad("osu", "# OSU MPI Latency Test v7\n# Size Latency (us)\n1 2", "no end");
-    bad("oneccl", "#ranks,collective,t_avg[usec],#elements/buffer\n4,allreduce,1e400,4\n", "no number");
-    bad("oneccl", "#ranks,collective,t_avg[usec],#elements/buffer\n4,allreduce,1\n", "3 cells");
-    bad("oneccl", "#ranks,collective,#elements/buffer\n", "t_avg[usec] is missing");
-    bad("oneccl", "4,allreduce,1\n", "cut off");
-    bad("benchdnn", "Output template: perf,%prb%,%0time%\nperf,a,b\n", "f:2: the report does not match");
-    bad("benchdnn", "Output template: perf,%prb%,%0tine%\n", "did you mean 'time'?");
-    bad("benchdnn", "Output template: perf,%prb%%0time%\n", "nothing stands between");
-    bad("benchdnn", "Output template: perf,%0time%\n", "names no problem");
-    bad("benchdnn", "Output template: perf,%prb\n", "no second %");
-    bad("benchdnn", "perf,cpu,a,1\n", "before its template");
-    bad("benchdnn", "Output template: %prb%,%0time%\nx,-3\n", "is -0.003");
-    bad("mllog", ":::MLLOG {\"key\": \"run_stop\", \"time_ms\": 5}\n", "without a run_start");
-    bad("mllog", ":::MLLOG {\"key\": \"run_start\", \"time_ms\": 5}\n", "no run_stop");
-    bad("mllog", ":::MLLOG {\"key\": \"run_start\", \"time_ms\": 5\n", "f:1: no whole JSON");
-    bad("mllog", "none\n", "no run_start");
-}
-
-static void hostile_json(void **state)
-{
-    (void)state;
-    enum { DEEP = 100000 };
-    char *deep = sunup__alloc(2 * DEEP);
-    memset(deep, '[', DEEP);
-    refused(&(struct track_import){.format = "reframe"}, deep, DEEP, SUNUP_E_FORMAT, "depth");
-    sunup__free(deep);
-    bad("google-benchmark", "[1]", "an object");
-    bad("google-benchmark", "{\"context\": {}, \"context\": {}, \"benchmarks\": []}", "duplicate");
-    bad("google-benchmark", "{\"context\": {}, \"benchmarks\": 5}", "no list");
-    bad("google-benchmark", "{\"context\": {}, \"benchmarks\": []}", "no measurement");
-    bad("google-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"real_time\": 1e999}]}", "f:1: no whole JSON");
-    bad("google-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"real_time\": NaN}]}", "no whole JSON");
-    bad("google-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"real_time\": \"1\"}]}", "a number is expected");
-    bad("google-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"real_time\": -1, \"cpu_time\": 1}]}", "is -1e-09");
-    bad("google-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"real_time\": 1, \"time_unit\": \"B\"}]}", "unit of time");
-    bad("google-benchmark", "{\"context\": {\"date\": \"yesterday\"}, \"benchmarks\": []}", "is no time");
-    bad("google-benchmark", "{\"benchmarks\": [7, null, {}]}", "no name");
-    bad("pytest-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"stats\": {\"data\": [1, null]}}]}", "no times");
-    bad("pytest-benchmark", "{\"benchmarks\": [{\"name\": \"a\", \"stats\": {}}]}", "neither data nor a median");
-    bad("nccl-tests", "{\"results\": [{}]}", "args[0]");
-    bad("nccl-tests", "{\"args\": [\"x\"], \"results\": [{\"size\": -4}]}", "not -4 bytes");
-    bad("nccl-tests", "{\"args\": [\"x\"], \"results\": [{\"size\": 4, \"in_place\": {\"time\": \"nan\"}}]}", "a number");
-    bad("nccl-tests", "{\"args\": [\"x\"], \"config\": {\"ngpus\": 1e300}, \"devices\": [1], \"results\": [1]}", "ranks");
-    bad("reframe", "{\"runs\": [{\"testcases\": [{\"name\": \"a\", \"result\": \"passd\"}]}]}", "did you mean 'pass'?");
-    bad("reframe", "{\"runs\": [{\"testcases\": [{\"name\": \"a\", \"num_tasks\": -7}]}]}", "-7 tasks");
-    bad("reframe", "{\"runs\": [{\"testcases\": [{\"name\": \"a\", \"perfvalues\": {\"x\": [1]}}]}]}", "list of five");
-    bad("reframe", "{\"runs\": [{}]}", "no list");
-}
-
-/* Ten megabytes in one line of each text format: a sentence, or rows, and soon. */
-static void long_lines(void **state)
-{
-    (void)state;
-    enum { BYTES = 10 << 20 };
-    static const struct {
-        const char *format, *columns, *begin;
-    } lines[] = {
-        {"osu", NULL, "# OSU MPI Latency Test v7\n# Size Latency (us)\n1"},
-        {"oneccl", NULL, "#ranks,collective,t_avg[usec],#elements/buffer\n4,"},
-        {"benchdnn", NULL, "Output template: %prb%,%0time%\n"},
-        {"benchdnn", NULL, "Output template: %prb%"},
-        {"mllog", NULL, ":::MLLOG {\"key\": \""},
-        {"csv", "name=a,b=b", "a,b\n"},
-        {"csv", "name=a,b=b", "\"a,b"},
-    };
-    char *text = sunup__alloc(BYTES);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        memset(text, '7', BYTES);
-        memcpy(text, lines[i].begin, strlen(lines[i].begin));
-        text[BYTES - 1] = '\n';
-        refused(&(struct track_import){.format = lines[i].format, .columns = lines[i].columns}, text, BYTES,
-                SUNUP_E_FORMAT, "f:");
-    }
-    sunup__free(text);
 }
 
 /* Many lines of many cases: each finds its row. */
@@ -750,17 +650,13 @@ int main(void)
         cmocka_unit_test(mllog),
         cmocka_unit_test(table),
         cmocka_unit_test(tables_of_other_kinds),
-        cmocka_unit_test(wrong_maps),
-        cmocka_unit_test(wrong_tables),
-        cmocka_unit_test(wrong_options),
         cmocka_unit_test(runs_are_named_by_content),
         cmocka_unit_test(problems_are_those_of_sunup),
+        cmocka_unit_test(times),
+        cmocka_unit_test(units),
         cmocka_unit_test(every_beginning),
         cmocka_unit_test(beginnings_of_whole_files),
         cmocka_unit_test(a_failed_import_leaves_no_trace),
-        cmocka_unit_test(hostile_text),
-        cmocka_unit_test(hostile_json),
-        cmocka_unit_test(long_lines),
         cmocka_unit_test(large_tables),
         cmocka_unit_test(without_memory),
     };
