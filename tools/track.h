@@ -26,14 +26,15 @@
  *   gw             : app gw
  *
  * Keys in capitals are the process's environment; the others: ranks (1), timeout (seconds, 600), seeds (of a
- * band, 0), same_as (a case of the suite whose weights this one must have, bit for bit). Paths are as seen from
- * the folder that the suites' folder `bench` stands in, or from the suite file if they begin with "./". */
+ * band, 0), callgrind (steps whose instructions are counted, 0), same_as (a case of the suite whose weights this
+ * one must have, bit for bit). Paths are as seen from the folder that the suites' folder `bench` stands in, or from
+ * the suite file if they begin with "./". */
 enum case_kind { CASE_KERNEL, CASE_COMM, CASE_TRAIN, CASE_APP, CASE_KINDS };
 enum { CASE_WORDS = 48, CASE_SETTINGS = 16 };
 struct track_case {
     const char *suite, *name; /* suite: the file's name without .txt */
     enum case_kind kind;
-    int ranks, seeds, n_words, n_settings;
+    int ranks, seeds, callgrind, n_words, n_settings;
     double timeout_s;
     const char *same_as;            /* NULL: none */
     const char *words[CASE_WORDS];          /* after the kind, NULL at the end */

@@ -32,7 +32,7 @@ struct suite {
 /* ---- one line ---- */
 
 static const char *const kinds[CASE_KINDS] = {"kernel", "comm", "train", "app"};
-static const char *const keys[] = {"ranks", "timeout", "seeds", "same_as"};
+static const char *const keys[] = {"ranks", "timeout", "seeds", "same_as", "callgrind"};
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
 static sunup_status read_number(struct suite *s, const char *key, const char *text, double *x)
@@ -73,6 +73,7 @@ static sunup_status read_key(struct suite *s, char *text, struct track_case *one
     const char *value = equals + 1;
     if (strcmp(text, "ranks") == 0) return read_count(s, text, value, &one->ranks);
     if (strcmp(text, "seeds") == 0) return read_count(s, text, value, &one->seeds);
+    if (strcmp(text, "callgrind") == 0) return read_count(s, text, value, &one->callgrind);
     if (strcmp(text, "timeout") == 0) return read_number(s, text, value, &one->timeout_s);
     if (strcmp(text, "same_as") == 0) {
         one->same_as = value;

@@ -212,6 +212,7 @@ static sunup_status measure_case(struct measure *m)
     sunup_status status = attempts(m, &answer);
     if (status == SUNUP_OK) status = look_at_machine(m);
     if (status == SUNUP_OK && answer != NULL) status = track_rows(m, answer);
+    if (status == SUNUP_OK && answer != NULL) status = track_instructions(m);
     json_decref(answer);
     TRY(status);
     return add_outcome(m);

@@ -4,6 +4,7 @@
  * track_outcome.c   how a process ended, in the words of track/record.h
  * track_rows.c      what it printed, as rows
  * track_identify.c  where it ran
+ * track_callgrind.c how many instructions it takes
  * track_band.c      losses of many seeds: does one more belong to them?
  */
 #ifndef SUNUP_TRACK_RUN_H
@@ -51,6 +52,9 @@ void track_blame(struct measure *m, enum track_outcome outcome, const char *form
 sunup_status track_check(struct measure *m, const json_t *answer);
 /* Adds the rows of a case that passed. */
 sunup_status track_rows(struct measure *m, const json_t *answer);
+
+/* Of a training whose case asks for it, if valgrind is here. */
+sunup_status track_instructions(struct measure *m);
 
 /* track_band.c: the interval that one more of n values falls into with 99.9 %; of logarithms if all
  * are above 0. */

@@ -1,6 +1,6 @@
 /* gate_facts.c - gate 1: counts and words, where every change is a fact; and outcomes, which are facts too.
  *
- * One count is not exact: instructions, which interrupts and spinning threads add to. Half a per cent of them is noise.
+ * Counts of instructions are not exact: interrupts and spinning threads add to the processor's, addresses to callgrind's.
  */
 #include <math.h>
 #include <string.h>
@@ -8,15 +8,19 @@
 #include "track/gates.h"
 #include "track/stats.h"
 
-static const double instructions_noise = 0.005;
 enum { RECENT = 10 }; /* runs whose failures are set against all before */
+
+/* Of the count, in which no change is seen. */
+static double noise_of(const char *quantity)
+{
+    if (strcmp(quantity, "instructions") == 0) return 0.005;
+    return strcmp(quantity, "instructions by callgrind") == 0 ? 1e-4 : 0;
+}
 
 static bool moved(const struct track_row *from, const struct track_row *to)
 {
     if (to->kind == TRACK_WORD) return strcmp(from->word, to->word) != 0;
-    if (strcmp(to->quantity, "instructions") == 0)
-        return fabs(to->count - from->count) > instructions_noise * fabs(from->count);
-    return to->count != from->count;
+    return fabs(to->count - from->count) > noise_of(to->quantity) * fabs(from->count);
 }
 
 static sunup_status report(struct judge *j, const struct track_series *s, int at)

@@ -1,9 +1,9 @@
 /* gate_series.c - gate 3: changes of the level of a long series, and of its spread.
  *
- * Student's t, which finds the points, takes weeks for independent and normal. Real ones are neither: single weeks are slow,
- * and noise has a memory. So points are looked for in a series without its lone spikes, and a point is a finding only if the
- * medians of both sides, of LEAST_SIDE weeks at least, lie six standard errors apart, for noise of the series' own size
- * and memory. docs/tracking.md has what that does to false alarms, and what it costs.
+ * Student's t, which finds the points, takes weeks for independent and normal. Real ones are neither: single weeks are
+ * slow, and noise has a memory. So points are looked for in a series without its lone spikes, and a point is a finding
+ * only if the medians of both sides, of LEAST_SIDE weeks at least, lie eight standard errors apart, for noise of the
+ * series' own size and memory. docs/tracking.md has what that does to false alarms, and what it costs.
  *
  * The spread within runs is a series of its own, of MAD / median; that from run to run is set against that
  * of earlier runs by permutation. Both need a large change: spreads are rough estimates.
@@ -18,7 +18,7 @@
 enum { RECENT = 20, EARLIER = 60 }; /* runs whose spread is set against those before */
 enum { LEAST_SIDE = 4, NEAR = 2, REMEMBERED = 26 };
 static const double spread_least = 1, spread_p = 5e-4, spread_ratio = 4;
-static const double spike_sds = 4, apart_sds = 6, normal_sd = 1.4826; /* sd of a normal's MAD */
+static const double spike_sds = 4, apart_sds = 8, normal_sd = 1.4826; /* sd of a normal's MAD */
 
 static double level(const struct track_point *p)
 {

@@ -1,5 +1,5 @@
-/* judge_test.c - every gate finds what was planted for it, once, with the right sign, and nothing else; and a long quiet
- * history with noise gives next to no alarm.
+/* judge_test.c - every gate finds what was planted for it, once, with the right sign, and nothing else; and a long
+ * quiet history with noise gives next to no alarm.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -256,8 +256,8 @@ static void new_once(void **state)
     sunup__track_end(&h);
 }
 
-/* A year of judging each week, after a year that is known, of METRICS series with noise that has a memory (AR 0.5), and weeks
- * that are 10 to 30 % slow; a step in the middle of it. Prints alarms a metric and year, and how often the step is found. */
+/* A year of judging each week, after a year that is known, of series with noise that has a memory (AR 0.5), and weeks
+ * that are 10 to 30 % slow; a step in the middle of it. Prints alarms a metric and year, and how often it is found. */
 enum { METRICS = 400, YEAR = 52, STEP_AT = 78 };
 struct weather {
     int metrics;
@@ -315,7 +315,8 @@ static void simulate(struct weather *a)
 static void years(void **state)
 {
     (void)state;
-    struct weather calm = {.metrics = 25, .noise = 0.005}, step = {.metrics = 25, .noise = 0.005, .slow = 0.02, .step = 0.05};
+    struct weather calm = {.metrics = 25, .noise = 0.005};
+    struct weather step = {.metrics = 25, .noise = 0.005, .slow = 0.02, .step = 0.05};
     simulate(&calm);
     assert_true(calm.alarms == 0);
     simulate(&step);
@@ -375,9 +376,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_and_words), cmocka_unit_test(outcomes),         cmocka_unit_test(pairs),
-        cmocka_unit_test(levels_and_spreads), cmocka_unit_test(new_once),       cmocka_unit_test(nothing_to_judge), cmocka_unit_test(years),
-        cmocka_unit_test(what_changed),
+        cmocka_unit_test(counts_and_words),   cmocka_unit_test(outcomes), cmocka_unit_test(pairs),
+        cmocka_unit_test(levels_and_spreads), cmocka_unit_test(new_once), cmocka_unit_test(nothing_to_judge),
+        cmocka_unit_test(what_changed),       cmocka_unit_test(years),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

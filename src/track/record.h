@@ -2,9 +2,9 @@
  *
  * A file is a head, rows, and an end that counts them; without the end it is not whole and is passed over with a
  * warning. Every repetition of a time is kept. A row is one of four kinds: samples (times, rates, losses), a count
- * (exact: a change is a fact), a word (exact too: the maker that was chosen, the hash of the weights), or the outcome of
- * a case (ok, crash, hang ...). Pairs are samples of a kind of their own: logarithms of candidate / baseline, taken in
- * turns in one job. docs/tracking.md has the format; strings live in the history's arena, equal ones once.
+ * (exact: a change is a fact), a word (exact too: the maker that was chosen, the hash of the weights), or the outcome
+ * of a case (ok, crash, hang ...). Pairs are samples of a kind of their own: logarithms of candidate / baseline,
+ * taken in turns in one job. docs/tracking.md has the format; strings live in the history's arena, equal ones once.
  */
 #ifndef SUNUP_TRACK_RECORD_H
 #define SUNUP_TRACK_RECORD_H
@@ -96,8 +96,8 @@ struct track_row sunup__track_row(enum track_kind kind, const char *suite, const
 const char *sunup__track_outcome_name(enum track_outcome o);
 const char *sunup__track_fact(const struct track_run *run, const char *key); /* "" if absent */
 
-/* Writes folder/ID.jsonl. run->id NULL: made of time, host and process, so that writers never meet; another file of that
- * name is E_FILE. The rows' strings need not be in a history. */
+/* Writes folder/ID.jsonl. run->id NULL: made of time, host and process, so that writers never meet; another file of
+ * that name is E_FILE. The rows' strings need not be in a history. */
 sunup_status sunup__track_write(sunup_context *ctx, const char *folder, struct track_run *run);
 /* All whole files folder/ *.jsonl, and those of its folders; a missing folder is an empty history. */
 sunup_status sunup__track_load(sunup_context *ctx, const char *folder, struct track_history *h);
