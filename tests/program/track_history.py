@@ -1,6 +1,6 @@
-"""track_history.py FOLDER [--weeks N] [--metrics M] [--step PERCENT] ... - a history as `sunup track` would have left it.
+"""track_history.py FOLDER [--weeks N] [--metrics M] ... - a history as `sunup track` would have left it.
 
-One JSON Lines record a week, of M timed cases (a quarter of them collectives of four ranks counts and sizes, some models
+One JSON Lines record a week, of M timed cases (a quarter of them collectives of several ranks and sizes, some models
 with pairs against a baseline, the rest kernels with their bounds), rows of oneDNN beside some of them, and published
 rows of a vendor beside others. The machine's pace wanders by 2 % and its canary with it. What is planted is written to
 FOLDER/planted.json: steps of the series, failures, counts and words that changed. The same seed gives the same files.
@@ -27,7 +27,8 @@ def kernel_cases(n):
             yield f"linear:m{m}n256k{k}", 2.0 * m * 256 * k, 4.0 * (m * k + 256 * k + 256 * m)
         elif i % 3 == 1:
             c, hw = 16 << i // 3 % 4, 14 + 7 * (i // 12)
-            yield f"conv:n8c{c}h{hw}w{hw}k{c}r3s3:same", 18.0 * 8 * hw * hw * c * c, 4.0 * (16 * hw * hw * c + 9 * c * c)
+            name = f"conv:n8c{c}h{hw}w{hw}k{c}r3s3:same"
+            yield name, 18.0 * 8 * hw * hw * c * c, 4.0 * (16 * hw * hw * c + 9 * c * c)
         else:
             n = 4096 + 1024 * i
             yield f"relu:{n}x64", 64.0 * n, 8.0 * 64 * n
@@ -59,7 +60,8 @@ def plan(cases, o, rng):
     steps, outcomes = {}, {}
     for at in rng.sample(range(len(cases)), min(o.steps, len(cases))):
         late = len(steps) % 3 == 0  # some not long ago, so that they are news
-        week = o.weeks - rng.randrange(3, 8) if late else rng.randrange(o.weeks // 4, max(o.weeks // 4 + 1, o.weeks - 12))
+        first = o.weeks // 4
+        week = o.weeks - rng.randrange(3, 8) if late else rng.randrange(first, max(first + 1, o.weeks - 12))
         steps[at] = (max(1, week), 1 + o.step / 100 * rng.choice((1, 1, 1.5, -0.8)))
     kinds = ("flaky", "crash", "hang", "nan", "oom", "walltime", "infrastructure", "mismatch", "diverged")
     for at in rng.sample(range(len(cases)), min(o.failing, len(cases))):
@@ -105,7 +107,8 @@ def extra_rows(case, number, week, o, rng):
                 {"what": "batch_norm:16x56x56x64 (layer 4)", "seconds": seconds * o.step / 900, "p": 0.002},
                 {"what": "relu:16x56x56x64 (layer 5)", "seconds": -seconds * o.step / 2500, "p": 0.04}])
         yield row
-        yield {"suite": suite, "name": name, "quantity": "allocations", "count": 3 if number % 4 == 1 and week > o.weeks // 2 else 0}
+        yield {"suite": suite, "name": name, "quantity": "allocations",
+               "count": 3 if number % 4 == 1 and week > o.weeks // 2 else 0}
     elif suite == "kernels" and number % 7 == 0:
         yield {"suite": suite, "name": name, "quantity": "maker", "better": "neither",
                "word": "winograd_4" if number % 49 == 0 and week >= o.weeks - 1 else "direct"}
@@ -114,7 +117,8 @@ def extra_rows(case, number, week, o, rng):
 def others(case, number, pace, o, rng):
     """oneDNN ran beside ours; a vendor published what its library does."""
     suite, name, ranks, seconds, more = case
-    base = {"suite": suite, "name": name, "quantity": "time", "unit": "s", "canary": [float(f"{3.2e-5 * pace:.5g}")], **more}
+    base = {"suite": suite, "name": name, "quantity": "time", "unit": "s",
+            "canary": [float(f"{3.2e-5 * pace:.5g}")], **more}
     if ranks != 1:
         base["ranks"] = ranks
     if suite == "kernels" and number % 2 == 0:
@@ -163,7 +167,8 @@ def write(folder, week, rows, o):
 def main():
     a = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     a.add_argument("folder", type=pathlib.Path)
-    for name, value, says in (("weeks", 52, "records"), ("metrics", 100, "timed cases of ours"), ("repeats", 5, "samples a time"),
+    for name, value, says in (("weeks", 52, "records"), ("metrics", 100, "timed cases of ours"),
+                              ("repeats", 5, "samples a time"),
                               ("steps", 6, "series that step"), ("failing", 8, "cases that fail now and then"),
                               ("outcome-every", 4, "every n-th case has an outcome when it is well"), ("seed", 1, "")):
         a.add_argument(f"--{name}", type=int, default=value, help=says)
@@ -183,7 +188,9 @@ def main():
     what = {"steps": [{"suite": cases[i][0], "name": cases[i][1], "ranks": cases[i][2], "week": w, "factor": f}
                       for i, (w, f) in sorted(planted[0].items())],
             "failures": [{"suite": cases[i][0], "name": cases[i][1], "week": w, "outcome": k}
-                         for (i, w), k in sorted(planted[1].items())]}
+                         for (i, w), k in sorted(planted[1].items())],
+            # In the pairs of the last week.
+            "slower": [c[1] for i, c in enumerate(cases) if c[0] == "models" and i % 5 == 0]}
     (o.folder / "planted.json").write_text(json.dumps(what, indent=1))
 
 
