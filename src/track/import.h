@@ -1,8 +1,9 @@
 /* import.h - other people's benchmark output as rows of a run.
  *
- * One file an input format in import_*.c, one row each in the table of import.c: name, how to recognise it, how to read it. A
- * reader adds what it understands and refuses, with path and line, what it does not: a truncated or hostile file is
- * E_FORMAT, never a crash, and adds no half of itself.
+ * One file an input format in import_*.c, one row each in the table of import.c: name, how to
+ * recognise it, how to read it. A reader adds what it understands and refuses, with path and line,
+ * what it does not: a truncated or hostile file is E_FORMAT, never a crash, and adds no half of
+ * itself.
  */
 #ifndef SUNUP_TRACK_IMPORT_H
 #define SUNUP_TRACK_IMPORT_H
@@ -10,9 +11,10 @@
 #include "track/record.h"
 
 struct track_import {
-    const char *format; /* NULL: recognised by content; one of benchdnn, nccl-tests, oneccl, osu, google-benchmark,
-                           pytest-benchmark, reframe, mllog, csv */
-    const char *columns; /* csv: "name=problem,time=seconds:s:less" - which column is what; see docs/tracking.md */
+    const char *format;  /* NULL: recognised by content; one of benchdnn, nccl-tests, oneccl, osu,
+                            google-benchmark, pytest-benchmark, reframe, mllog, csv */
+    const char *columns; /* csv: "name=problem,time=seconds:s:less" - which column is what; see
+                            import_columns.h and docs/tracking.md */
     const char *suite, *engine, *source; /* NULL: the format's own, and "vendor" */
 };
 
