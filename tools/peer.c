@@ -141,7 +141,8 @@ int peer_launcher(int64_t ranks, const char **argv, struct launcher *l)
     int n = 0;
     if (ranks <= 1) return 0;
     const char *given = getenv("SUNUP_MPIEXEC");
-    (void)snprintf(l->words, sizeof l->words, "%s", given != NULL ? given : "mpiexec");
+    (void)snprintf(l->words, sizeof l->words, "%s",
+                   given != NULL && given[0] != '\0' ? given : "mpiexec");
     (void)snprintf(l->ranks, sizeof l->ranks, "%lld", (long long)ranks);
     for (char *w = strtok(l->words, " "); w != NULL && n < LAUNCHER_WORDS - 2;
          w = strtok(NULL, " "))

@@ -22,7 +22,7 @@ enum {
     TURNS = 4,
     PAUSE_US = 6000,
     MOST_SAMPLES = 64,
-    MOST_WORDS = LAUNCHER_WORDS + CASE_WORDS + 8,
+    MOST_WORDS = LAUNCHER_WORDS + CASE_WORDS + CASE_SETTINGS + 8,
     NAME_ROOM = 512
 };
 static const double slice_s = 20e-3, sample_s = 5e-4, short_s = 10e-3, quantile = 0.25;
@@ -37,10 +37,14 @@ struct side {
 
 /* ---- one process ---- */
 
-static void add_words(const char **argv, int at, const struct contest *t, int side)
+/* Launchers pass on the environment in ways of their own: on ranks env(1) sets it. */
+static void add_words(const char **argv, int at, const struct contest *t, int side,
+                      const char *const *settings)
 {
     static const char *const kinds[CASE_KINDS] = {[CASE_KERNEL] = "kernel", [CASE_COMM] = "comm"};
     const char *kind = kinds[t->one->kind];
+    if (at > 0 && settings[0] != NULL) argv[at++] = "env";
+    for (int i = 0; at > 0 && settings[i] != NULL; i++) argv[at++] = settings[i];
     argv[at++] = t->program[side];
     argv[at++] = "bench";
     argv[at++] = "serve";
@@ -54,11 +58,11 @@ static sunup_status start(sunup_context *ctx, struct contest *t, int side, struc
     static const char *const names[SIDES] = {"baseline", "candidate"};
     const char *argv[MOST_WORDS], *settings[CASE_SETTINGS + 1] = {NULL};
     struct launcher l;
-    add_words(argv, peer_launcher(t->one->ranks, argv, &l), t, side);
     int n = 0;
     for (; n < t->one->n_settings; n++) settings[n] = t->one->settings[n];
     if (side == CANDIDATE && t->fault != NULL) settings[n++] = t->fault;
     settings[n] = NULL;
+    add_words(argv, peer_launcher(t->one->ranks, argv, &l), t, side, settings);
     (void)snprintf(s->name, sizeof s->name, "%s: the %s %s", t->one->name, names[side],
                    t->program[side]);
     s->peer.name = s->name;
