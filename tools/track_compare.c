@@ -66,9 +66,9 @@ static sunup_status enter_all(struct comparison *q, const struct track_cases *ca
         if (cases->cases[i].kind != CASE_APP) enter(q, &cases->cases[i], programs);
     CHECK(q->n > 0, q->c->ctx, E_ARGUMENT,
           "nothing to compare: kernels, collectives and trainings can be, apps cannot");
+    CHECK(q->c->pairs <= MOST_PAIRS, q->c->ctx, E_ARGUMENT, "--pairs is %lld; %d are the most",
+          (long long)q->c->pairs, MOST_PAIRS);
     q->pairs = q->c->pairs > 0 ? (int)q->c->pairs : sunup__pairs_needed(&q->rule, q->n);
-    CHECK(q->pairs <= MOST_PAIRS, q->c->ctx, E_ARGUMENT, "--pairs is %d; %d are the most", q->pairs,
-          MOST_PAIRS);
     return SUNUP_OK;
 }
 
@@ -229,8 +229,8 @@ static void show(const struct comparison *q, int i)
     if (e->row.n == 0) return;
     if (!isnan(r->low)) /* a few pairs hold none */
         (void)snprintf(interval, sizeof interval, "(%.3f .. %.3f)", r->low, r->high);
-    (void)printf("  %-24s %7.3fx %-18s p %-8.2g %2d pairs %5.1f s  %s\n", e->row.name, r->ratio, interval,
-                 r->p, e->row.n + e->row.n_confirm, e->contest.seconds, verdict(r));
+    (void)printf("  %-24s %7.3fx %-18s p %-8.2g %2d pairs %5.1f s  %s\n", e->row.name, r->ratio,
+                 interval, r->p, e->row.n + e->row.n_confirm, e->contest.seconds, verdict(r));
     for (int m = 0; m < e->row.n_moved; m++)
         (void)printf("      %+10.3g s  %s\n", e->row.moved[m].seconds, e->row.moved[m].what);
 }
