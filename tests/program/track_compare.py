@@ -63,7 +63,10 @@ class TrackCompare(common.Case):
 
     def test_a_side_that_crashes_is_named(self):
         fast = self.script("fast")
-        crash = self.script("crash", text="#!/bin/sh\necho broken at once >&2\nexit 3\n")
+        crash = self.script("crash", text=f"""#!/bin/sh
+[ "$1" = bench ] && echo broken at once >&2 && exit 3
+exec "{common.PROGRAM}" "$@"
+""")
         for sides, word in (((crash, fast), "baseline"), ((fast, crash), "candidate")):
             done, pairs, _ = self.compare(*sides, "soft", status=1)
             self.assertRegex(done.stderr, f"soft: the {word} {crash} has ended|{crash} doctor --json: no answer")
