@@ -74,14 +74,14 @@ void row_csv_head(struct text *t)
                    "bound_us,share,ratio\n");
 }
 
-/* One line a way; problems hold commas, so they are quoted. */
+/* One line a way; problems and ways hold commas, so they are quoted. */
 void row_csv(struct text *t, const struct row *r)
 {
     const double ours_s = chosen(r)->median_s;
     for (int i = 0; i < r->n_ways; i++) {
         const struct sampled *w = &r->ways[i].t;
         if (w->n == 0) continue;
-        sunup__text(t, "%s,\"%s\",%s,%d,%d,%.3f,%.3f,%.3f,%.2f,%.2f,%s,%.3f,%.4f,%.3f\n", r->name,
+        sunup__text(t, "%s,\"%s\",\"%s\",%d,%d,%.3f,%.3f,%.3f,%.2f,%.2f,%s,%.3f,%.4f,%.3f\n", r->name,
                     r->text, r->ways[i].name, i == r->chosen, w->n, 1e6 * w->median_s,
                     1e6 * w->q1_s, 1e6 * w->q3_s, 1e-9 * r->flops / w->median_s,
                     1e-9 * r->bytes / w->median_s, r->by_memory ? "copy" : "fma", 1e6 * r->bound_s,

@@ -6,9 +6,9 @@
 #include "track.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
-#include "base/random.h"
 #include "base/system.h"
 #include "base/words.h"
 #include "track/import.h"
@@ -196,22 +196,33 @@ int track_report(struct command *c)
 
 /* --------------------------------------------------------------------------- import --- */
 
+/* A file without a time of its own was measured when it was last written. */
+static int64_t changed_at(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_mtime : (int64_t)time(NULL);
+}
+
 /* The same file gives the same name, so that it is added once. */
+static sunup_status add_import(struct command *c, const char *path, struct track_run *run)
+{
+    struct text file = {0};
+    sunup__text(&file, "%s/%s.jsonl", track_folder(c), run->id);
+    const bool there = file.s != NULL && sunup__file_exists(file.s);
+    sunup__free(file.s);
+    if (!there) TRY(sunup__track_write(c->ctx, track_folder(c), run));
+    if (!c->quiet) (void)printf("  %s: %s\n", path, there ? "is in the history already" : "added");
+    return SUNUP_OK;
+}
+
 static sunup_status import_text(struct command *c, const char *path, const char *text, size_t bytes)
 {
     const struct track_import o = {.format = c->format, .columns = c->columns, .source = c->source};
     struct track_history h = {0};
-    char id[64];
     sunup_status status = sunup__track_import(c->ctx, path, text, bytes, &o, 0, &h);
-    (void)snprintf(id, sizeof id, "import-%08x-%zu", sunup__crc32(text, bytes, 0), bytes);
-    struct text file = {0};
-    sunup__text(&file, "%s/%s.jsonl", track_folder(c), id);
-    const bool there = file.s != NULL && sunup__file_exists(file.s);
-    sunup__free(file.s);
-    if (status == SUNUP_OK) h.runs[0].id = id;
-    if (status == SUNUP_OK && !there) status = sunup__track_write(c->ctx, track_folder(c), &h.runs[0]);
-    if (status == SUNUP_OK)
-        (void)printf("  %s: %s\n", path, there ? "is in the history already" : "added");
+    if (status == SUNUP_E_FORMAT)
+        status = sunup__track_import(c->ctx, path, text, bytes, &o, changed_at(path), &h);
+    if (status == SUNUP_OK) status = add_import(c, path, &h.runs[0]);
     sunup__track_end(&h);
     return status;
 }

@@ -24,19 +24,22 @@
  *   sum_1M ranks=2 : comm allreduce:f32:1MiB
  *   lenet  ranks=2 timeout=120 OMP_NUM_THREADS=1 : train bench/models/lenet/run.yaml --set epochs=1
  *   gw             : app gw
+ *   osu    ranks=2 : exec osu_allreduce -m 4:1048576
  *
  * Keys in capitals are the process's environment; the others: ranks (1), timeout (seconds, 600), seeds (of a
  * band, 0), callgrind (steps whose instructions are counted, 0), same_as (a case of the suite whose weights this
- * one must have, bit for bit). Paths are as seen from the folder that the suites' folder `bench` stands in, or from
- * the suite file if they begin with "./". */
-enum case_kind { CASE_KERNEL, CASE_COMM, CASE_TRAIN, CASE_APP, CASE_KINDS };
+ * one must have, bit for bit), format (of what a program of others prints: track/import.h). Paths are as seen from
+ * the folder that the suites' folder `bench` stands in, or from the suite file if they begin with "./". */
+/* Before CASE_APP two programs can take turns. */
+enum case_kind { CASE_KERNEL, CASE_COMM, CASE_TRAIN, CASE_APP, CASE_EXEC, CASE_KINDS };
 enum { CASE_WORDS = 48, CASE_SETTINGS = 16 };
 struct track_case {
     const char *suite, *name; /* suite: the file's name without .txt */
     enum case_kind kind;
     int ranks, seeds, callgrind, n_words, n_settings;
     double timeout_s;
-    const char *same_as;            /* NULL: none */
+    const char *same_as; /* NULL: none */
+    const char *format;  /* of what a program of others prints; NULL: recognised */
     const char *words[CASE_WORDS];          /* after the kind, NULL at the end */
     const char *settings[CASE_SETTINGS]; /* "NAME=value", NULL at the end */
 };

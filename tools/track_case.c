@@ -16,7 +16,7 @@
 #include "base/system.h"
 #include "base/words.h"
 #include "inside.h"
-#include "track.h"
+#include "track_run.h"
 
 enum { MOST_WORDS = CASE_WORDS + CASE_SETTINGS + 16, MOST_HINTS = 1024 };
 static const double default_timeout_s = 600;
@@ -31,8 +31,8 @@ struct suite {
 
 /* ---- one line ---- */
 
-static const char *const kinds[CASE_KINDS] = {"kernel", "comm", "train", "app"};
-static const char *const keys[] = {"ranks", "timeout", "seeds", "same_as", "callgrind"};
+static const char *const kinds[CASE_KINDS] = {"kernel", "comm", "train", "app", "exec"};
+static const char *const keys[] = {"ranks", "timeout", "seeds", "same_as", "callgrind", "format"};
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
 static sunup_status read_number(struct suite *s, const char *key, const char *text, double *x)
@@ -75,6 +75,10 @@ static sunup_status read_key(struct suite *s, char *text, struct track_case *one
     if (strcmp(text, "seeds") == 0) return read_count(s, text, value, &one->seeds);
     if (strcmp(text, "callgrind") == 0) return read_count(s, text, value, &one->callgrind);
     if (strcmp(text, "timeout") == 0) return read_number(s, text, value, &one->timeout_s);
+    if (strcmp(text, "format") == 0) {
+        one->format = value;
+        return SUNUP_OK;
+    }
     if (strcmp(text, "same_as") == 0) {
         one->same_as = value;
         return SUNUP_OK;
@@ -91,7 +95,7 @@ static sunup_status read_kind(struct suite *s, const char *word, struct track_ca
         one->kind = (enum case_kind)k;
         return SUNUP_OK;
     }
-    RAISE(s->c->ctx, E_FORMAT, "a case is kernel, comm, train or app, not '%s'%s", word,
+    RAISE(s->c->ctx, E_FORMAT, "a case is kernel, comm, train, app or exec, not '%s'%s", word,
           sunup__hint(hint, word, CASE_KINDS, kinds));
 }
 
@@ -313,9 +317,14 @@ static bool wanted(const struct track_cases *cases, const struct track_case *one
     return n_only == 0;
 }
 
-/* An app whose data are not here is left out: it would say nothing of this build. */
+/* An app whose data are not here, or a program that is not, is left out: it would say nothing of this build. */
 static bool lacks_data(struct command *c, const struct track_case *one)
 {
+    if (one->kind == CASE_EXEC && !track_exec_here(one->words[0])) {
+        sunup__log(c->ctx, SUNUP_LOG_WARN, "case '%s' is left out: there is no program %s", one->name,
+                   one->words[0]);
+        return true;
+    }
     const struct app *app = one->kind == CASE_APP ? app_find(one->words[0]) : NULL;
     if (app == NULL || app_files_missing(app, false) == 0) return false;
     sunup__log(c->ctx, SUNUP_LOG_WARN,

@@ -63,7 +63,7 @@ static sunup_status enter_all(struct comparison *q, const struct track_cases *ca
     CHECK(q->entries != NULL && q->rows != NULL && q->results != NULL, q->c->ctx, E_MEMORY,
           "no memory to compare %d cases", cases->n);
     for (int i = 0; i < cases->n; i++)
-        if (cases->cases[i].kind != CASE_APP) enter(q, &cases->cases[i], programs);
+        if (cases->cases[i].kind < CASE_APP) enter(q, &cases->cases[i], programs);
     CHECK(q->n > 0, q->c->ctx, E_ARGUMENT,
           "nothing to compare: kernels, collectives and trainings can be, apps cannot");
     CHECK(q->c->pairs <= MOST_PAIRS, q->c->ctx, E_ARGUMENT, "--pairs is %lld; %d are the most",

@@ -322,6 +322,9 @@ sunup_status track_rows(struct measure *m, const json_t *answer)
         score_rows(m, answer);
         train_rows(m, answer);
         break;
+    case CASE_EXEC:
+        TRY(track_exec_rows(m));
+        break;
     case CASE_TRAIN:
     case CASE_KINDS:
         train_rows(m, answer);

@@ -93,8 +93,12 @@ static bool says(const struct track_case *one, const char *option)
 static void add_program(struct words *w, const struct measure *m)
 {
     static const char *const verbs[CASE_KINDS][3] = {
-        {"bench", "kernel"}, {"bench", "comm"}, {"train"}, {"app"}};
+        {"bench", "kernel"}, {"bench", "comm"}, {"train"}, {"app"}, {NULL}};
     const struct track_case *one = m->one;
+    if (one->kind == CASE_EXEC) {
+        add_all(w, one->words);
+        return;
+    }
     add(w, m->program);
     add_all(w, verbs[one->kind]);
     add_all(w, one->words);
@@ -137,11 +141,17 @@ static bool failed(const struct track_row *outcome)
 static sunup_status attempt(struct measure *m, json_t **answer)
 {
     struct track_child child;
+    sunup_status status = SUNUP_OK;
     TRY(track_start(m, NULL, &child));
     *answer = NULL;
     track_judge_child(&child, m->one->timeout_s, m->h, &m->outcome);
     const bool scored = m->one->kind == CASE_APP && child.exit_status == 1 && !child.timed_out;
-    if (!failed(&m->outcome) || scored) *answer = track_answer(child.out, false);
+    if (m->one->kind == CASE_EXEC) {
+        if (!failed(&m->outcome)) status = track_exec_read(m, child.out);
+        *answer = failed(&m->outcome) ? NULL : json_object();
+    } else if (!failed(&m->outcome) || scored) {
+        *answer = track_answer(child.out, false);
+    }
     const bool silent = *answer == NULL && !failed(&m->outcome);
     if (silent) track_blame(m, TRACK_CRASH, "it ended well, but printed no JSON");
     if (scored && *answer != NULL) {
@@ -151,7 +161,7 @@ static sunup_status attempt(struct measure *m, json_t **answer)
     m->outcome.seconds += child.seconds;
     m->outcome.tries++;
     track_child_end(&child);
-    const sunup_status status = *answer != NULL ? track_check(m, *answer) : SUNUP_OK;
+    if (*answer != NULL && status == SUNUP_OK) status = track_check(m, *answer);
     m->outcome.failures += failed(&m->outcome);
     return status;
 }

@@ -4,6 +4,7 @@
  * track_outcome.c   how a process ended, in the words of track/record.h
  * track_rows.c      what it printed, as rows
  * track_identify.c  where it ran
+ * track_exec.c      programs of others
  * track_callgrind.c how many instructions it takes
  * track_band.c      losses of many seeds: does one more belong to them?
  */
@@ -26,6 +27,7 @@ struct measure {
     struct track_row outcome; /* so far */
     double canary[CANARIES];  /* seconds of a fixed kernel before and after */
     int n_canary;
+    struct track_history said; /* by a program of others */
 };
 
 /* Finds the program and makes the folders; m is to be ended on failure, too. */
@@ -55,6 +57,11 @@ sunup_status track_rows(struct measure *m, const json_t *answer);
 
 /* Of a training whose case asks for it, if valgrind is here. */
 sunup_status track_instructions(struct measure *m);
+
+/* track_exec.c: is there such a program; what it printed; its rows. */
+bool track_exec_here(const char *program);
+sunup_status track_exec_read(struct measure *m, const char *out);
+sunup_status track_exec_rows(struct measure *m);
 
 /* track_band.c: the interval that one more of n values falls into with 99.9 %; of logarithms if all
  * are above 0. */

@@ -63,7 +63,7 @@ struct selftest {
 /* A collective has no steps to slow down. */
 static bool is_subject(const struct track_case *one, int pool)
 {
-    return one->kind != CASE_APP && (pool == SELF || one->kind != CASE_COMM);
+    return one->kind < CASE_APP && (pool == SELF || one->kind != CASE_COMM);
 }
 
 static sunup_status add_pair(struct selftest *t, struct track_run *run,

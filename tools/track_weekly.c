@@ -53,7 +53,7 @@ static bool in_turns(const struct track_case *k, const struct track_run *run)
     for (int i = 0; i < run->n_rows; i++) {
         const struct track_row *r = &run->rows[i];
         if (r->kind == TRACK_OUTCOME && strcmp(r->name, k->name) == 0 && strcmp(r->suite, k->suite) == 0)
-            return k->kind != CASE_APP && r->outcome < TRACK_CRASH;
+            return k->kind < CASE_APP && r->outcome < TRACK_CRASH;
     }
     return false; /* left out: its data are missing */
 }

@@ -1,7 +1,7 @@
 /* gate_facts.c - gate 1: counts and words, where every change is a fact; and outcomes, which are facts too.
  *
- * Counts of instructions are not exact: interrupts and spinning threads add to those that the processor counts, addresses
- * to those of callgrind.
+ * Counts of instructions are not exact: interrupts and spinning threads add to those that the processor counts,
+ * addresses to those of callgrind.
  */
 #include <math.h>
 #include <string.h>

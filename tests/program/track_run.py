@@ -153,6 +153,22 @@ class Run(common.Case):
         self.assertEqual(self.outcome(rows, "slow")[0], "hang", done.stdout)
         self.assertIn("0.3 s", rows["slow", "sunup", "outcome"]["message"])
 
+    def test_programs_of_others(self):
+        osu = "# OSU MPI Allreduce Latency Test v7.2\\n# Size       Avg Latency(us)\\n4                       1.61\\n"
+        self.write("osu_allreduce", f"#!/bin/sh\nprintf '{osu}'\n")
+        self.write("nonsense", "#!/bin/sh\necho nothing to see\n")
+        for name in ("osu_allreduce", "nonsense"):
+            (self.folder / name).rename(self.folder / "bench/suites" / name)
+            (self.folder / "bench/suites" / name).chmod(0o755)
+        rows, _, done = self.track("others", "osu : exec ./osu_allreduce\nbad : exec ./nonsense\n"
+                                             "gone : exec no-such-benchmark\n")
+        row, = (r for (name, engine, quantity), r in rows.items() if quantity == "time")
+        self.assertEqual((row["suite"], row["source"]), ("others", "vendor"))
+        self.assertAlmostEqual(row["values"][0], 1.61e-6)
+        self.assertEqual(self.outcome(rows, "osu")[0], "ok", done.stdout)
+        self.assertEqual(self.outcome(rows, "bad")[0], "crash", done.stdout)
+        self.assertIn("'gone' is left out: there is no program no-such-benchmark", done.stderr)
+
     def test_bands(self):
         suite = f"near seeds=5 : {TRAIN}\nfar seeds=5 : {TRAIN}\n"
         _, _, done = self.track("bands", suite, "near", part="band")
@@ -165,7 +181,7 @@ class Run(common.Case):
         self.assertEqual(self.outcome(rows, "far")[0], "diverged", done.stdout)
 
     def test_bad_suites(self):
-        for text, said in (("a : trian x", "bad.txt:1: a case is kernel, comm, train or app, not 'trian'; did you mean"),
+        for text, said in (("a : trian x", "bad.txt:1: a case is kernel, comm, train, app or exec, not 'trian'; did you mean"),
                            ("\na rank=2 : train x", "bad.txt:2: a case has no key 'rank'; did you mean 'ranks'?"),
                            ("a ranks=0 : train x", "ranks is '0'"), ("a : train", "bad.txt:1: train of what?"),
                            ("a: train x", "NAME [KEY=VALUE ...] : KIND WORDS"), ("a : app x\na : app y", "another case 'a'"),
