@@ -16,6 +16,7 @@
 #include "base/system.h"
 #include "bench.h"
 #include "device/device.h"
+#include "peer.h"
 #include "track_run.h"
 
 enum { MOST_ARGUMENTS = 160, PATH_ROOM = 4096 };
@@ -50,7 +51,8 @@ static sunup_status look_at_machine(struct measure *m)
 struct words {
     const char *argv[MOST_ARGUMENTS];
     int n;
-    char launcher[PATH_ROOM], ranks[16], seconds[32], run_dir[PATH_ROOM];
+    struct launcher launcher;
+    char seconds[32], run_dir[PATH_ROOM];
 };
 
 static void add(struct words *w, const char *word)
@@ -67,16 +69,7 @@ static void add_all(struct words *w, const char *const *words)
 static void add_launcher(struct words *w, const struct track_case *one)
 {
     if (one->ranks <= 1) return;
-    const char *given = getenv("SUNUP_MPIEXEC");
-    char *save;
-    (void)snprintf(w->launcher, sizeof w->launcher, "%s",
-                   given != NULL && given[0] != '\0' ? given : "mpiexec");
-    (void)snprintf(w->ranks, sizeof w->ranks, "%d", one->ranks);
-    for (char *word = strtok_r(w->launcher, " ", &save); word != NULL;
-         word = strtok_r(NULL, " ", &save))
-        add(w, word);
-    add(w, "-n");
-    add(w, w->ranks);
+    w->n += peer_launcher(one->ranks, w->argv + w->n, &w->launcher);
     if (one->n_settings > 0) {
         add(w, "env");
         add_all(w, one->settings);
@@ -235,10 +228,7 @@ sunup_status track_measure_begin(struct measure *m, struct command *c, const cha
 {
     *m = (struct measure){.c = c, .h = h, .run = run};
     char self[PATH_ROOM], scratch[PATH_ROOM];
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    CHECK(n > 0 || program != NULL, c->ctx, E_UNSUPPORTED,
-          "this program cannot find itself to start it again");
-    self[n > 0 ? n : 0] = '\0';
+    if (program == NULL) TRY(peer_self(c->ctx, self, sizeof self));
     const char *folder = getenv("TMPDIR");
     (void)snprintf(scratch, sizeof scratch, "%s/sunup-track-XXXXXX",
                    folder != NULL ? folder : "/tmp");

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/system.h"
+#include "peer.h"
 #include "track.h"
 
 static sunup_status pinned(struct command *c, char path[PATH_MAX])
@@ -27,9 +27,7 @@ static sunup_status pin(struct command *c)
     void *program;
     size_t bytes;
     TRY(pinned(c, to));
-    const ssize_t n = readlink("/proc/self/exe", from, sizeof from - 1);
-    CHECK(n > 0 || c->candidate != NULL, c->ctx, E_UNSUPPORTED, "this program cannot find itself");
-    from[n > 0 ? n : 0] = '\0';
+    if (c->candidate == NULL) TRY(peer_self(c->ctx, from, sizeof from));
     const char *source = c->candidate != NULL ? c->candidate : from;
     (void)snprintf(folder, sizeof folder, "%.*s", (int)(strlen(to) - strlen("/sunup")), to);
     TRY(sunup__make_folder(c->ctx, folder));
