@@ -168,6 +168,22 @@ def make_import():
     put("import", "named", b"osu\0# OSU MPI Latency Test v7\n# Size Latency (us)\n1 2.5\n")
 
 
+def make_record():
+    head = {"sunup_track": 1, "id": "a", "at": 1764359582, "facts": {"commit": "1", "machine": "m"}}
+    rows = [{"suite": "k", "name": "n", "quantity": "time", "unit": "s", "values": [1e-3, 2e-3, None], "canary": [1],
+             "flops": 1e9, "bytes": 1e6, "bound_s": 1e-4},
+            {"suite": "k", "name": "n", "engine": "e", "source": "vendor", "quantity": "time", "unit": "s", "values": [2]},
+            {"suite": "k", "name": "n", "quantity": "time", "pairs": [0.1] * 9, "confirm": [0.1] * 9, "baseline": "b",
+             "moved": [{"what": "w", "seconds": 1, "p": 0.1}]},
+            {"suite": "k", "name": "n", "quantity": "files", "count": 3, "better": "neither", "ranks": 2},
+            {"suite": "k", "name": "n", "quantity": "maker", "word": "w"},
+            {"suite": "k", "name": "n", "quantity": "outcome", "outcome": "hang", "rank": 1, "signal": 9, "step": 2,
+             "layer": "l", "collective": "c", "message": "<m>", "failures": 2, "tries": 2, "seconds": 3}]
+    lines = [head, *rows, {"end": len(rows)}]
+    put("record", "all", "\n".join(json.dumps(line) for line in lines))
+    put("record", "none", json.dumps(head) + '\n{"end": 0}\n')
+
+
 def make_safetensors():
     def file(header, data=b""):
         text = json.dumps(header).encode()
@@ -193,5 +209,6 @@ def make_yaml():
 
 
 if __name__ == "__main__":
-    for make in (make_idx, make_npy, make_npz, make_hdf5, make_csv, make_gzip, make_safetensors, make_yaml, make_onnx):
+    for make in (make_idx, make_npy, make_npz, make_hdf5, make_csv, make_gzip, make_import, make_record,
+                 make_safetensors, make_yaml, make_onnx):
         make()
