@@ -6,7 +6,7 @@
 
 #include "track/stats.h"
 
-enum { UNITS = 1000, LEAST_PAIRS = 16, MOST_PAIRS = 32, WRONG_PAIRS = 4, LEAST_HOPELESS = 8 };
+enum { UNITS = 1000, FAR = 4, LEAST_PAIRS = 16, MOST_PAIRS = 32, WRONG_PAIRS = 4, LEAST_HOPELESS = 8 };
 static const double confidence = 0.99, hopeless_p = 0.25;
 
 struct pairs_rule sunup__pairs_rule(void)
@@ -16,13 +16,14 @@ struct pairs_rule sunup__pairs_rule(void)
 
 /* ---- the test ---- */
 
-/* Sizes in units, cut at their median; returns their signed sum. Infinities are sizes like any other. */
+/* Sizes in units, cut at their median, nothing of what is far off; returns their signed sum. Infinities are sizes like any other. */
 static int64_t cut(const double *x, int n, double *size, int *units)
 {
     int64_t sum = 0;
     for (int i = 0; i < n; i++) size[i] = fabs(x[i]);
     const double middle = sunup__median(size, n);
     for (int i = 0; i < n; i++) {
+        if (size[i] > FAR * middle) continue; /* units[i] is 0 */
         units[i] = size[i] < middle ? (int)lround(UNITS * size[i] / middle)
                    : middle > 0     ? UNITS
                                     : 0;

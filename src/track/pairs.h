@@ -3,9 +3,8 @@
  * A pair's number is log(candidate / baseline) of a time; one pair is one fresh process of each. If nothing
  * changed, which of the two was called candidate is chance, and so is each number's sign: the sign-flip test
  * is exact whatever the noise looks like. Noise here has long tails (a process that shares its core is slow
- * for all its life), so no pair counts for more than the middle one: sizes are cut at their median, which a
- * flip of signs leaves as it is. With that, 20 pairs of which some are off by a factor of 2 still show 5 %;
- * the plain mean then sees half as often or less.
+ * for all its life: on a loaded machine one pair in four), so no pair counts for more than the middle one: sizes
+ * are cut at their median, and pairs beyond 4 times that are left out. A flip of signs changes neither.
  *
  * What is found must hold among all cases of the run (Benjamini-Hochberg), be larger than `least`, and be
  * found once more in fresh pairs, with the same sign. The exact test's smallest p is 2^(1-n):
@@ -35,7 +34,8 @@ struct pairs_rule sunup__pairs_rule(void);
 /* Pairs a case for `cases` cases, so that one change among them passes although four pairs point the wrong
  * way. */
 int sunup__pairs_needed(const struct pairs_rule *rule, int cases);
-/* The sign-flip test of x other than 0, sizes cut at their median and rounded to 1/1000 of it, exact for any
+/* The sign-flip test of x other than 0, sizes cut at their median and rounded to 1/1000 of it,
+ * those beyond 4 times it left out, exact for any
  * n: O(n^2). NaN: nothing to test. */
 double sunup__pairs_p(const double *x, int n);
 /* One result a row; rows are of kind TRACK_PAIRS. False: no memory. */
