@@ -6,7 +6,14 @@
 
 #include "track/stats.h"
 
-enum { UNITS = 1000, FAR = 4, LEAST_PAIRS = 16, MOST_PAIRS = 32, WRONG_PAIRS = 4, LEAST_HOPELESS = 8 };
+enum {
+    UNITS = 1000,
+    FAR = 4,
+    LEAST_PAIRS = 16,
+    MOST_PAIRS = 32,
+    WRONG_PAIRS = 4,
+    LEAST_HOPELESS = 8
+};
 static const double confidence = 0.99, hopeless_p = 0.25;
 
 struct pairs_rule sunup__pairs_rule(void)
@@ -95,9 +102,17 @@ int sunup__pairs_needed(const struct pairs_rule *rule, int cases)
 
 /* ---- the decision ---- */
 
+/* Of the pairs that count. */
 static double centre(const double *x, int n, struct pairs_result *r)
 {
-    const struct track_centre c = sunup__hodges_lehmann(x, n, confidence);
+    double *kept = sunup__alloc(2 * (size_t)n * sizeof *kept + 1), *size = kept + n;
+    int m = 0;
+    for (int i = 0; kept != NULL && i < n; i++) size[i] = fabs(x[i]);
+    const double far = kept != NULL ? FAR * sunup__median(size, n) : NAN;
+    for (int i = 0; kept != NULL && i < n; i++)
+        if (size[i] <= far) kept[m++] = x[i];
+    const struct track_centre c = sunup__hodges_lehmann(kept, m, confidence);
+    sunup__free(kept);
     r->ratio = exp(c.centre);
     r->low = exp(c.low);
     r->high = exp(c.high);
