@@ -23,7 +23,7 @@ struct pairs_rule sunup__pairs_rule(void)
 
 /* ---- the test ---- */
 
-/* Sizes in units, cut at their median, nothing of what is far off; returns their signed sum. Infinities are sizes like any other. */
+/* Sizes in units, cut at their median, 0 of what is far off; returns their signed sum. */
 static int64_t cut(const double *x, int n, double *size, int *units)
 {
     int64_t sum = 0;
