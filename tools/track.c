@@ -91,8 +91,9 @@ static sunup_status against(struct command *c, struct track_cases *cases, struct
           "sunup track compare needs --baseline PROGRAM: another sunup to compare this one with");
     TRY(track_cases_load(c, track_suites(c), c->n_operands - 1, c->operand + 1, cases));
     TRY(track_begin(c, h, &run));
-    TRY(track_compare(c, c->baseline, c->candidate, cases, h, run));
-    if (c->history != NULL) TRY(sunup__track_write(c->ctx, c->history, run));
+    const sunup_status compared = track_compare(c, c->baseline, c->candidate, cases, h, run);
+    if (c->history != NULL && run->n_rows > 0) TRY(sunup__track_write(c->ctx, c->history, run));
+    TRY(compared); /* of one case: the others are in the record */
     const struct track_judge_options o = sunup__track_judge_defaults();
     struct track_verdict v;
     TRY(sunup__track_judge(c->ctx, h, &o, &v));
