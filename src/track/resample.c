@@ -1,103 +1,20 @@
-/* resample.c - tests that shuffle the data instead of assuming their distribution: signs, and spreads.
+/* resample.c - the test of spreads: it deals the data anew instead of assuming their distribution.
  *
  * Draws are numbered: draw i takes the random numbers of counter i under a fixed key, so equal data have equal p-values
  * on every machine. The observed arrangement counts as one of the drawn ones (Phipson and Smyth, 2010): no p is 0.
- * Cost: signs n / 8 additions a draw by tables of the sums of 8 samples; spreads one pass over n + m a draw, ended
- * after a few hundred draws where nothing is found (Besag and Clifford, Biometrika 78, 1991).
+ * Cost: one pass over n + m a draw, ended after a few hundred draws where nothing is found (Besag and Clifford,
+ * Biometrika 78, 1991).
  */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 #include "track/stats.h"
 
-enum { DRAWS = 65536, ENOUGH = 50, MOST_EXACT = 16, BYTE = 8, SIGNS = 256, BYTES_A_CALL = 16 };
+enum { DRAWS = 65536, ENOUGH = 50 };
 
-static const struct random_stream signs_stream = {0x73756e7570, RANDOM_TRACK, 1, 0};
 static const struct random_stream spread_stream = {0x73756e7570, RANDOM_TRACK, 2, 0};
-
-/* --------------------------------------------------------------------------- signs --- */
-
-/* table[b][mask]: the sum of samples 8 b ... 8 b + 7, those in mask added and the others subtracted */
-struct sums {
-    int bytes;
-    double (*table)[SIGNS];
-    double observed, least; /* |sum| from which a draw is as extreme as the data */
-};
-
-static void fill_byte(double table[SIGNS], const double *x, int n)
-{
-    table[0] = 0;
-    for (int i = 0; i < n; i++) table[0] -= x[i];
-    for (int mask = 1; mask < SIGNS; mask++) {
-        int bit = 0;
-        while ((mask >> bit & 1) == 0) bit++;
-        table[mask] = table[mask & (mask - 1)] + (bit < n ? 2 * x[bit] : 0);
-    }
-}
-
-static double signed_sum(const struct sums *s, const unsigned char *signs)
-{
-    double sum = 0;
-    for (int b = 0; b < s->bytes; b++) sum += s->table[b][signs[b]];
-    return sum;
-}
-
-/* Signs of all samples but the last: the other half of the 2^n sums are these with the opposite sign. */
-static double all_signs(const struct sums *s, int n)
-{
-    const int half = 1 << (n - 1);
-    int extreme = 0;
-    for (int mask = 0; mask < half; mask++) {
-        const unsigned char signs[2] = {(unsigned char)mask, (unsigned char)(mask >> BYTE)};
-        extreme += fabs(signed_sum(s, signs)) >= s->least;
-    }
-    return (double)extreme / half;
-}
-
-static double drawn_signs(const struct sums *s)
-{
-    const int calls = (s->bytes + BYTES_A_CALL - 1) / BYTES_A_CALL;
-    unsigned char *signs = sunup__alloc((size_t)calls * BYTES_A_CALL);
-    if (signs == NULL) return NAN;
-    int extreme = 1;
-    for (int draw = 0; draw < DRAWS; draw++) {
-        for (int call = 0; call < calls; call++) {
-            uint32_t word[4];
-            sunup__random4(&signs_stream, (uint64_t)draw * (uint64_t)calls + (uint64_t)call, word);
-            memcpy(signs + (size_t)call * BYTES_A_CALL, word, sizeof word);
-        }
-        extreme += fabs(signed_sum(s, signs)) >= s->least;
-    }
-    sunup__free(signs);
-    return (double)extreme / (DRAWS + 1);
-}
-
-double sunup__sign_flip_p(const double *x, int n)
-{
-    const double scale = n > 0 ? sunup__unit_scale(x, n) : NAN;
-    struct sums s = {.bytes = (n - 1) / BYTE + 1};
-    double *y = isnan(scale) ? NULL : sunup__alloc((size_t)n * sizeof *y), p = NAN, size = 0;
-    s.table = y != NULL ? sunup__alloc((size_t)s.bytes * sizeof *s.table) : NULL;
-    if (s.table != NULL) {
-        for (int i = 0; i < n; i++) {
-            y[i] = x[i] * scale;
-            s.observed += y[i];
-            size += fabs(y[i]);
-        }
-        for (int b = 0; b < s.bytes; b++)
-            fill_byte(s.table[b], y + b * BYTE, n - b * BYTE < BYTE ? n - b * BYTE : BYTE);
-        s.least = fabs(s.observed) - 1e-12 * size; /* equal sums differ by rounding */
-        p = n <= MOST_EXACT ? all_signs(&s, n) : drawn_signs(&s);
-    }
-    sunup__free(s.table);
-    sunup__free(y);
-    return p;
-}
-
-/* -------------------------------------------------------------------------- spread --- */
 
 /* Distances from both medians, pooled and sorted; which of them were x's. */
 struct far {

@@ -1,9 +1,8 @@
-/* stats.c - what samples say: middles, spreads, tests of two samples, and which of many p-values to believe.
+/* stats.c - what samples say: middles, spreads, centres, where one more falls, and which of many p-values to believe.
  *
  * Every function sorts or scales copies of its own. A NaN among the samples makes the result NaN, and so does want of
  * memory. Samples are scaled by a power of two before they are squared, so that neither seconds nor flop/s overflow.
- * Sources: Hodges and Lehmann, Ann. Math. Stat. 34, 1963; Welch, Biometrika 34, 1947; Mann and Whitney, Ann. Math.
- * Stat. 18, 1947; Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995.
+ * Sources: Hodges and Lehmann, Ann. Math. Stat. 34, 1963; Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995.
  */
 #include "track/stats.h"
 
@@ -89,83 +88,6 @@ double sunup__mad(const double *x, int n)
     return mad;
 }
 
-/* --------------------------------------------------------------------- two samples --- */
-
-struct moments {
-    double mean, squares; /* sum of squared deviations from the mean */
-};
-
-/* Of x times scale. Sums run over what differs from x[0]: equal samples have no variance at all, whatever they are. */
-static struct moments moments(const double *x, int n, double scale)
-{
-    const double first = x[0] * scale;
-    double sum = 0, squares = 0;
-    for (int i = 0; i < n; i++) sum += x[i] * scale - first;
-    const double mean = sum / n;
-    for (int i = 0; i < n; i++) {
-        const double d = x[i] * scale - first - mean;
-        squares += d * d;
-    }
-    return (struct moments){first + mean, squares};
-}
-
-static double two_sided(double difference, double error, double df)
-{
-    return error > 0 ? 2 * sunup__student_cdf(-fabs(difference / error), df) : NAN;
-}
-
-double sunup__welch_p(const double *x, int n, const double *y, int m)
-{
-    if (n < 2 || m < 2) return NAN;
-    const double scale = fmin(sunup__unit_scale(x, n), sunup__unit_scale(y, m));
-    const struct moments a = moments(x, n, scale), b = moments(y, m, scale);
-    const double va = a.squares / (n - 1) / n, vb = b.squares / (m - 1) / m, v = va + vb;
-    const double share_a = va / v, share_b = vb / v;
-    const double df = 1 / (share_a * share_a / (n - 1) + share_b * share_b / (m - 1));
-    return two_sided(a.mean - b.mean, sqrt(v), df);
-}
-
-double sunup__student_p(const double *x, int n, const double *y, int m)
-{
-    if (n < 1 || m < 1 || n + m < 3) return NAN;
-    const double scale = fmin(sunup__unit_scale(x, n), sunup__unit_scale(y, m));
-    const struct moments a = moments(x, n, scale), b = moments(y, m, scale);
-    const double df = (double)n + m - 2, v = (a.squares + b.squares) / df;
-    return two_sided(a.mean - b.mean, sqrt(v * (1.0 / n + 1.0 / m)), df);
-}
-
-/* Pairs x > y, ties half, of sorted samples; *ties: the sum of t^3 - t over groups of t equal ones of both. */
-static double wins(const double *x, int n, const double *y, int m, double *ties)
-{
-    double won = 0;
-    *ties = 0;
-    for (int i = 0, j = 0; i < n || j < m;) {
-        const double v = j == m || (i < n && x[i] < y[j]) ? x[i] : y[j];
-        const int i0 = i, j0 = j;
-        while (i < n && x[i] == v) i++;
-        while (j < m && y[j] == v) j++;
-        const double nx = i - i0, ny = j - j0, t = nx + ny;
-        won += nx * (j0 + 0.5 * ny);
-        *ties += t * t * t - t;
-    }
-    return won;
-}
-
-double sunup__mann_whitney_p(const double *x, int n, const double *y, int m)
-{
-    double *a = sorted(x, n), *b = sorted(y, m), p = NAN;
-    if (a != NULL && b != NULL) {
-        double ties;
-        const double pairs = (double)n * m, all = (double)n + m, won = wins(a, n, b, m, &ties);
-        const double variance = pairs / 12 * (all + 1 - ties / (all * (all - 1)));
-        const double beyond = fmax(won, pairs - won) - pairs / 2 - 0.5;
-        p = fmin(1, erfc(beyond / sqrt(2 * fmax(0, variance)))); /* all equal: erfc(-inf) */
-    }
-    sunup__free(a);
-    sunup__free(b);
-    return p;
-}
-
 /* ------------------------------------------------------------------------- centre --- */
 
 /* Most k for which Wilcoxon's sum of signed ranks of n is below k with probability `tail` at most; -1: no memory. */
@@ -214,6 +136,26 @@ struct track_centre sunup__hodges_lehmann(const double *x, int n, double confide
     }
     sunup__free(w);
     return c;
+}
+
+/* ----------------------------------------------------------------------- one more --- */
+
+struct moments {
+    double mean, squares; /* sum of squared deviations from the mean */
+};
+
+/* Of x times scale. Sums run over what differs from x[0]: equal samples have no variance at all, whatever they are. */
+static struct moments moments(const double *x, int n, double scale)
+{
+    const double first = x[0] * scale;
+    double sum = 0, squares = 0;
+    for (int i = 0; i < n; i++) sum += x[i] * scale - first;
+    const double mean = sum / n;
+    for (int i = 0; i < n; i++) {
+        const double d = x[i] * scale - first - mean;
+        squares += d * d;
+    }
+    return (struct moments){first + mean, squares};
 }
 
 struct track_interval sunup__prediction_interval(const double *x, int n, double confidence)

@@ -27,9 +27,6 @@ double sunup__gamma_quantile(double shape, double p); /* of scale 1 */
 double sunup__student_cdf(double t, double df);
 double sunup__student_quantile(double p, double df);
 
-/* Mean of x other than 0 by changing signs: all 2^n of them up to n = 16, else 65,536 drawn ones. Statistic: |mean|.
- * The least p is 2 / 2^n, or 1 / 65,537: p < 0.01 needs eight samples. All 0: 1. */
-double sunup__sign_flip_p(const double *x, int n);
 /* Centre of x (median of the averages of all pairs, Hodges and Lehmann 1963), and the interval of Wilcoxon's signed
  * ranks that holds it with `confidence` at least; n beyond 400 uses every k-th sample. The interval is exact (the
  * distribution is counted), and NaN where n is too small for one: below 6 for 0.95, below 8 for 0.99. */
@@ -37,12 +34,6 @@ struct track_centre {
     double centre, low, high;
 };
 struct track_centre sunup__hodges_lehmann(const double *x, int n, double confidence);
-/* Welch's t-test, two samples at least on each side, and that with equal variances, three at least in all. */
-double sunup__welch_p(const double *x, int n, const double *y, int m);
-double sunup__student_p(const double *x, int n, const double *y, int m);
-/* Normal approximation, corrected for ties and for continuity as SciPy's method="asymptotic"; all equal: 1. Below some
- * eight samples a side it is rough: with 2 and 2 the least p is 0.245. */
-double sunup__mann_whitney_p(const double *x, int n, const double *y, int m);
 /* Did the spread change? *ratio (may be NULL): MAD of y / MAD of x; its p by dealing the distances from each side's
  * median anew, 65,536 times or until 50 deals were as uneven; of an odd number of samples the median's own distance is
  * left out. Two samples at least on each side; NaN if both MADs are 0. */

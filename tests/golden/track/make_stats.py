@@ -3,8 +3,8 @@
 
 Writes stats.txt beside this file; run again only when a case is added (needs scipy). A line is
     NAME ARGUMENT ... = RESULT ...
-with "/" between two samples. Results have 17 digits. Enumerated here, independently of the C code: all signs
-(itertools), the centre with its interval (counts of subsets of ranks as integers), all deals of a spread.
+with "/" between two samples. Results have 17 digits. Enumerated here, independently of the C code: the centre
+with its interval (counts of subsets of ranks as integers), all deals of a spread.
 """
 import fractions
 import itertools
@@ -68,37 +68,6 @@ for x in ONE:
 add("quantile", [1.5, 1, 2], math.nan)
 
 
-def sign_flip(x):
-    exact = [fractions.Fraction(v) for v in x]
-    least = abs(sum(exact))
-    sums = [abs(sum(v if s else -v for v, s in zip(exact, signs))) for signs in
-            itertools.product((False, True), repeat=len(x))]
-    return sum(s >= least for s in sums) / len(sums)
-
-
-def sign_flip_whole(x):
-    """The same for many samples of whole numbers, exact in double: the numbers of ways to every sum."""
-    ways = {0: 1}
-    for v in x:
-        more = {}
-        for s, n in ways.items():
-            more[s + v] = more.get(s + v, 0) + n
-            more[s - v] = more.get(s - v, 0) + n
-        ways = more
-    return sum(n for s, n in ways.items() if abs(s) >= abs(sum(x))) / 2 ** len(x)
-
-
-for x in ([1], [0, 0, 0], [1, 2], [1, -1], [0.1, 0.2, 0.3], [0.3, -0.1, -0.2], [1, 1, 1, 1, -1, -1], [0.1] * 9,
-          draw(5), draw(8, 0.5), draw(9, 1), draw(12, 0.3), draw(12, 2), [1e308, 1.2e308, 1.1e308], [1e-310, 2e-310],
-          [-3, -4, -5.5, -1], draw(16, 0.4, 1, 3)):
-    add("sign_flip_p", x, sign_flip(x))
-for n, mean in ((17, 30), (24, 4), (40, 12), (200, 5), (33, 0)):
-    x = [round(v) for v in draw(n, mean, 50)]
-    add("sign_flip_drawn", x, sign_flip_whole(x))
-for x in ([], [math.nan, 1], [1, math.inf]):
-    add("sign_flip_p", x, math.nan)
-
-
 def hodges_lehmann(x, confidence):
     n = len(x)
     pairs = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(x, 2))
@@ -131,30 +100,8 @@ for x in (draw(2), draw(5, 3), draw(20, 100, 2), [1, 1, 1], [1e300, 2e300, 4e300
         add("prediction_interval", [confidence] + x, (np.mean(y) - half) * scale, (np.mean(y) + half) * scale)
 add("prediction_interval", [0.9, 1], math.nan, math.nan)
 
+
 # --- two samples
-same = draw(9, 5)
-TWO = [(draw(2), draw(2)), (draw(3), draw(7, 1)), (draw(10), draw(10, 0.3)), (draw(30, 10), draw(12, 11.5, 3)), (same, same),
-       (draw(20, 0, 1, 2), draw(25, 0.5, 1, 2)), ([1, 2, 2, 3, 3, 3], [2, 3, 3, 4, 4]), (draw(40), draw(40, 4)),
-       (draw(50, 0, 0.1), draw(50, 5, 0.1)), (draw(60, 100, 0.01, 6), draw(3, 100.1, 0.01, 6)),
-       ([3, 3, 3], [4, 5, 6]), ([7.25], [1, 2, 3, 4]), (draw(4), draw(90))]
-for x, y in TWO:
-    if len(x) > 1:
-        add("welch_p", x + ["/"] + y, stats.ttest_ind(x, y, equal_var=False).pvalue)
-    add("student_p", x + ["/"] + y, stats.ttest_ind(x, y).pvalue)
-    add("mann_whitney_p", x + ["/"] + y, stats.mannwhitneyu(x, y, method="asymptotic").pvalue)
-x, y = draw(6), draw(7, 2)
-for scale in (1e300, 1e-300):
-    for name, f in (("welch_p", lambda a, b: stats.ttest_ind(a, b, equal_var=False)), ("student_p", stats.ttest_ind)):
-        add(name, [v * scale for v in x] + ["/"] + [v * scale for v in y], f(x, y).pvalue)
-for x, y in (([], [1, 2]), ([1], [2]), ([1, 2], []), ([1, math.nan], [1, 2, 3]), ([0.1] * 7, [0.1] * 5), ([1, 1], [2, 2])):
-    add("welch_p", x + ["/"] + y, math.nan)
-    add("student_p", x + ["/"] + y, math.nan)
-for x, y in (([], [1, 2]), ([1, 2], []), ([1, math.nan], [1, 2, 3])):
-    add("mann_whitney_p", x + ["/"] + y, math.nan)
-for x, y in (([1], [2]), ([0.1] * 7, [0.1] * 5), ([1, math.inf], [1, 2, 3])):
-    add("mann_whitney_p", x + ["/"] + y, stats.mannwhitneyu(x, y, method="asymptotic").pvalue)
-
-
 def distances(x):
     """From the median; of an odd number one is left out, that of the median itself."""
     d = sorted(abs(v - np.median(x)) for v in x)
