@@ -296,8 +296,10 @@ static void show_share(const struct subject *s, int trial)
 static void show_subject(const struct subject *s)
 {
     const int n = s->pools[SELF].n;
-    (void)printf("  %-16s %5d %6.2f %6.1f %6.2f %% %4.0f %% %4.0f %% ", s->one->name, n, s->pair_s,
-                 metric_s(s), 100 * s->spread, 100.0 * s->positive / n,
+    char case_s[16] = "-"; /* no run was drawn yet */
+    if (isfinite(metric_s(s))) (void)snprintf(case_s, sizeof case_s, "%.1f", metric_s(s));
+    (void)printf("  %-16s %5d %6.2f %6s %6.2f %% %4.0f %% %4.0f %% ", s->one->name, n, s->pair_s,
+                 case_s, 100 * s->spread, 100.0 * s->positive / n,
                  100.0 * s->alike / (n > 1 ? n - 1 : 1));
     for (int trial = 1; trial < TRIALS; trial++) show_share(s, trial);
     if (s->drawn[PLANTED].runs > 0) (void)printf(" (are %.1f %%)", 100 * s->planted);
