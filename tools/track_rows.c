@@ -160,21 +160,14 @@ static void add_way(struct measure *m, const json_t *row, const char *name, cons
     if (n == 0) add_canary(m, r);
 }
 
-static void kernel_rows(struct measure *m, const json_t *answer)
+static void kernel_row(struct measure *m, const json_t *row, const char *name)
 {
-    const json_t *rows = json_object_get(answer, "rows");
-    const size_t n = json_array_size(rows);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *row = json_array_get(rows, i);
-        char name[LONG_TEXT];
-        name_part(m, row, n, i, name);
-        const char *way;
-        json_t *times, *ways = json_object_get(row, "ways");
-        json_object_foreach(ways, way, times) add_way(m, row, name, way, times);
-        add_word(m, name, "maker", word(row, "chosen"));
-        add_count(m, name, "flops", fmax(0, number(row, "flops")));
-        add_count(m, name, "bytes", fmax(0, number(row, "bytes")));
-    }
+    const char *way;
+    json_t *times, *ways = json_object_get(row, "ways");
+    json_object_foreach(ways, way, times) add_way(m, row, name, way, times);
+    add_word(m, name, "maker", word(row, "chosen"));
+    add_count(m, name, "flops", fmax(0, number(row, "flops")));
+    add_count(m, name, "bytes", fmax(0, number(row, "bytes")));
 }
 
 /* ---- collectives ---- */
@@ -203,18 +196,24 @@ static void add_collective(struct measure *m, const json_t *row, const char *nam
         add_word(m, name, "algorithm", word(times, "algorithm"));
 }
 
-static void comm_rows(struct measure *m, const json_t *answer)
+static void comm_row(struct measure *m, const json_t *row, const char *name)
+{
+    const char *way;
+    json_t *times, *ways = json_object_get(row, "ways");
+    json_object_foreach(ways, way, times)
+        if (strcmp(way, "copy") != 0) add_collective(m, row, name, way);
+}
+
+/* Of a bench: what each of its rows is worth, under the row's own name. */
+static void each_row(struct measure *m, const json_t *answer,
+                     void (*add_row)(struct measure *m, const json_t *row, const char *name))
 {
     const json_t *rows = json_object_get(answer, "rows");
     const size_t n = json_array_size(rows);
     for (size_t i = 0; i < n; i++) {
-        const json_t *row = json_array_get(rows, i);
         char name[LONG_TEXT];
-        name_part(m, row, n, i, name);
-        const char *way;
-        json_t *times, *ways = json_object_get(row, "ways");
-        json_object_foreach(ways, way, times) if (times != NULL && strcmp(way, "copy") != 0)
-            add_collective(m, row, name, way);
+        name_part(m, json_array_get(rows, i), n, i, name);
+        add_row(m, json_array_get(rows, i), name);
     }
 }
 
@@ -313,10 +312,10 @@ sunup_status track_rows(struct measure *m, const json_t *answer)
     const int before = m->run->n_rows;
     switch (m->one->kind) {
     case CASE_KERNEL:
-        kernel_rows(m, answer);
+        each_row(m, answer, kernel_row);
         break;
     case CASE_COMM:
-        comm_rows(m, answer);
+        each_row(m, answer, comm_row);
         break;
     case CASE_APP:
         score_rows(m, answer);
