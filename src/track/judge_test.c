@@ -292,7 +292,7 @@ static void simulate(struct weather *a)
     double memory[METRICS] = {0};
     for (int w = 0; w < 2 * YEAR; w++) {
         struct track_verdict v;
-        char name[16];
+        char name[24];
         (void)week(&h, w, "a");
         for (int m = 0; m < a->metrics; m++) {
             (void)snprintf(name, sizeof name, "metric%d", m);
