@@ -80,8 +80,15 @@ bool sunup__track_worse(const struct track_row *r, double change)
     return r->better == TRACK_LESS ? change > 0 : r->better == TRACK_MORE && change < 0;
 }
 
+/* Sources with changes of their own may be any. */
+static bool is_dirty(const struct track_run *run)
+{
+    return strcmp(sunup__track_fact(run, "dirty"), "yes") == 0;
+}
+
 bool sunup__track_same_commit(const struct track_history *h, int before, int after)
 {
+    if (is_dirty(&h->runs[before]) || is_dirty(&h->runs[after])) return false;
     const char *a = sunup__track_fact(&h->runs[before], "commit"),
                *b = sunup__track_fact(&h->runs[after], "commit");
     return a[0] != '\0' && strcmp(a, b) == 0;
