@@ -1,35 +1,13 @@
-/* draw.c - escaping, and numbers as people write them. UTF-8 as RFC 3629 has it. */
+/* draw.c - escaping, and numbers as people write them. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "track/draw.h"
+#include "track/utf8.h"
 
 /* ------------------------------------------------------------------------- escaping --- */
-
-/* Bytes of the code point at s, and it; 0: no UTF-8. The terminating 0 is no continuation, so
- * nothing is read past it. */
-static int decode(const unsigned char *s, uint32_t *point)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const int n = s[0] < 0x80       ? 1
-                  : s[0] >> 5 == 6  ? 2
-                  : s[0] >> 4 == 14 ? 3
-                  : s[0] >> 3 == 30 ? 4
-                                    : 0;
-    if (n < 2) {
-        *point = s[0];
-        return n;
-    }
-    *point = s[0] & (0x7fu >> n);
-    for (int i = 1; i < n; i++) {
-        if (s[i] >> 6 != 2) return 0;
-        *point = *point << 6 | (s[i] & 0x3f);
-    }
-    const bool surrogate = *point >= 0xd800 && *point < 0xe000;
-    return *point < least[n] || *point > 0x10ffff || surrogate ? 0 : n;
-}
 
 /* Not to be shown as it is: control, direction of writing, no character. */
 static bool unfit(uint32_t p)
@@ -71,7 +49,7 @@ static void put(struct text *t, const char *text, const struct escape *e)
     for (const unsigned char *const start = s; *s != '\0';) {
         if (all > e->bytes && (size_t)(s - start) >= e->bytes) break;
         uint32_t point;
-        const int n = decode(s, &point);
+        const int n = sunup__utf8((const char *)s, SIZE_MAX, &point);
         const bool bad = n == 0 || unfit(point);
         const char *instead = n == 1 ? e->instead(*s) : NULL;
         if (!bad && instead == NULL) {

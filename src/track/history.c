@@ -1,7 +1,7 @@
 /* history.c - runs and their rows in memory, every string once.
  *
  * Strings are kept in an open-addressed table at most half full; the hash is FNV-1a, 64 bits (Fowler, Noll, Vo 1991).
- * Arrays of runs, rows and facts double; of 260 runs of 1,000 rows that is 60 MB, mostly rows.
+ * Arrays of runs, rows and facts double.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +15,16 @@ struct track_words {
     size_t room, n; /* room: a power of two */
 };
 
-static uint64_t hash_of(const char *s)
+uint64_t sunup__track_hash(const char *s, size_t bytes)
 {
     uint64_t h = 14695981039346656037u;
-    for (; *s != '\0'; s++) h = (h ^ (unsigned char)*s) * 1099511628211u;
+    for (size_t i = 0; i < bytes; i++) h = (h ^ (unsigned char)s[i]) * 1099511628211u;
     return h;
 }
 
 static const char **find_slot(const char **slots, size_t room, const char *s)
 {
-    size_t at = hash_of(s) & (room - 1);
+    size_t at = sunup__track_hash(s, strlen(s)) & (room - 1);
     while (slots[at] != NULL && strcmp(slots[at], s) != 0) at = (at + 1) & (room - 1);
     return &slots[at];
 }

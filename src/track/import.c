@@ -13,6 +13,7 @@
 
 #include "base/words.h"
 #include "track/import_read.h"
+#include "track/utf8.h"
 
 enum { WORDS_OF = 2 };
 
@@ -87,20 +88,6 @@ static sunup_status find_format(const struct import *im, const struct format **f
 
 /* -------------------------------------------------------------------- the whole text --- */
 
-/* Bytes of the UTF-8 character that begins s, 0: none does. Overlong forms, surrogates and NUL are
- * none. */
-static size_t character(struct slice s)
-{
-    const unsigned char *c = (const unsigned char *)s.s;
-    if (c[0] < 0x80) return c[0] != 0;
-    const size_t n = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
-    if (c[0] < 0xc2 || c[0] > 0xf4 || n > s.n) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((c[i] & 0xc0) != 0x80) return 0;
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f)) return 0;
-    return (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f) ? 0 : n;
-}
-
 static sunup_status check_text(struct import *im)
 {
     if (sunup__slice_begins(im->rest, "\xef\xbb\xbf"))
@@ -108,21 +95,15 @@ static sunup_status check_text(struct import *im)
     struct slice s = im->rest;
     im->line = 1;
     while (s.n > 0) {
-        const size_t n = character(s);
-        EXPECT(n > 0, im, "byte 0x%02x is not UTF-8 text; convert the file (iconv -t UTF-8)",
+        uint32_t point;
+        const int n = sunup__utf8(s.s, s.n, &point);
+        EXPECT(n > 0 && point > 0, im, "byte 0x%02x is not UTF-8 text; convert the file (iconv -t UTF-8)",
                (unsigned)(unsigned char)s.s[0]);
         im->line += *s.s == '\n';
         s = sunup__slice_after(s, s.s + n);
     }
     im->line = 0;
     return SUNUP_OK;
-}
-
-static uint64_t hash_of(struct slice s)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < s.n; i++) h = (h ^ (unsigned char)s.s[i]) * 1099511628211u;
-    return h;
 }
 
 /* --------------------------------------------------------------------------- the run --- */
@@ -143,7 +124,7 @@ static sunup_status name_run(struct import *im, const char *format, uint64_t has
 static sunup_status read_run(struct import *im, int64_t at)
 {
     const struct format *f;
-    const uint64_t hash = hash_of(im->rest);
+    const uint64_t hash = sunup__track_hash(im->rest.s, im->rest.n);
     TRY(check_text(im));
     TRY(find_format(im, &f));
     TRY(sunup__import_fact(im, "format", f->name));

@@ -147,9 +147,5 @@ static sunup_status read_root(struct import *im, const json_t *root)
 
 sunup_status sunup__import_nccl(struct import *im)
 {
-    json_t *root;
-    TRY(sunup__import_json(im, &root));
-    const sunup_status status = read_root(im, root);
-    json_decref(root);
-    return status;
+    return sunup__import_json(im, read_root);
 }

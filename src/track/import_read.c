@@ -320,15 +320,21 @@ bool sunup__import_time(const char *text, int64_t *at)
 
 /* ----------------------------------------------------------------------------- JSON --- */
 
-sunup_status sunup__import_json(struct import *im, json_t **root)
+static sunup_status read_object(struct import *im, const json_t *root, import_root *read)
+{
+    EXPECT(json_is_object(root), im, "an object of JSON is expected");
+    return read(im, root);
+}
+
+sunup_status sunup__import_json(struct import *im, import_root *read)
 {
     json_error_t error;
-    *root = json_loadb(im->rest.s, im->rest.n, JSON_REJECT_DUPLICATES, &error);
-    im->line = *root == NULL ? error.line : 0;
-    EXPECT(*root != NULL, im, "no whole JSON: %s", error.text);
-    if (json_is_object(*root)) return SUNUP_OK;
-    json_decref(*root);
-    REFUSE(im, "an object of JSON is expected");
+    json_t *root = json_loadb(im->rest.s, im->rest.n, JSON_REJECT_DUPLICATES, &error);
+    im->line = root == NULL ? error.line : 0;
+    EXPECT(root != NULL, im, "no whole JSON: %s", error.text);
+    const sunup_status status = read_object(im, root, read);
+    json_decref(root);
+    return status;
 }
 
 const char *sunup__import_word(const json_t *j, const char *key)

@@ -102,8 +102,9 @@ sunup_status sunup__import_benchdnn_name(struct import *im, struct slice problem
 
 /* ---- JSON */
 
-sunup_status sunup__import_json(struct import *im,
-                                json_t **root);                   /* an object; the caller's to json_decref */
+/* The whole text is an object, which `read` gets. */
+typedef sunup_status import_root(struct import *im, const json_t *root);
+sunup_status sunup__import_json(struct import *im, import_root *read);
 const char *sunup__import_word(const json_t *j, const char *key); /* "" unless it is text */
 /* *x is left alone if the key is absent or null; E_FORMAT if it is no number. */
 sunup_status sunup__import_number(const struct import *im, const json_t *j, const char *key, double *x);

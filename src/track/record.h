@@ -110,6 +110,7 @@ void sunup__track_end(struct track_history *h);
 /* For readers that build runs in a history. NULL: no memory. A run or row is zeroed or has the defaults; pointers to
  * runs hold until the next one is added, those to rows too. */
 const char *sunup__track_intern(struct track_history *h, const char *s);
+uint64_t sunup__track_hash(const char *s, size_t bytes); /* FNV-1a */
 struct track_run *sunup__track_add_run(struct track_history *h, const char *id, int64_t at);
 struct track_row *sunup__track_add_row(struct track_history *h, struct track_run *run,
                                        enum track_kind kind);

@@ -12,24 +12,14 @@
 
 #include "base/system.h"
 #include "track/record.h"
-
-/* Bytes of the UTF-8 character at s, 0: none begins there. Overlong forms and surrogates are none. */
-static int character(const unsigned char *s)
-{
-    if (s[0] < 0x80) return 1;
-    const int n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
-    for (int i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)) return 0;
-    return (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ? 0 : n;
-}
+#include "track/utf8.h"
 
 static void put_string(struct text *t, const char *s)
 {
     sunup__text(t, "\"");
     while (*s != '\0') {
-        const int n = character((const unsigned char *)s);
+        uint32_t point;
+        const int n = sunup__utf8(s, SIZE_MAX, &point);
         if (n == 0)
             sunup__text(t, "?");
         else if (*s == '"' || *s == '\\')

@@ -102,6 +102,7 @@ class Weekly(common.Case):
         print(f"260 weeks of 1,000 cases: {time.monotonic() - started:.1f} s, of them {used.ru_utime - before:.1f} of the "
               f"processor, at most {used.ru_maxrss / 1024:.0f} MB (of any child)", file=sys.stderr)
         self.assertLess(used.ru_utime - before, 20)
+        self.assertLess(used.ru_maxrss / 1024, 500)
         self.assertLess((report / "index.html").stat().st_size, 8e6)
 
 
