@@ -151,8 +151,7 @@ static sunup_status make_step(struct pipe *p, const struct node *n, int side, st
                        .node = n,
                        .device = p->device,
                        .in = p->slots + p->n_slots,
-                       .out = p->slots + p->n_slots + n->n_in,
-                       .keeps_layout = true};
+                       .out = p->slots + p->n_slots + n->n_in};
     for (int i = 0; i < n->n_in; i++) s->in[i] = n->in[i] != NULL ? p->memory[n->in[i]->id] : NULL;
     for (int i = 0; i < n->n_out; i++) s->out[i] = p->memory[n->out[i]->id];
     p->n_slots += n->n_in + n->n_out;

@@ -319,7 +319,7 @@ static sunup_status open_pipe(struct race *r, const char *problem, struct row *r
 static sunup_status open_problem(struct race *r, const char *problem, struct row *row)
 {
     TRY(sunup__problem_open(r->k->b->c->ctx, problem, &r->p));
-    r->p.keeps_layout = true;
+    r->p.weights_stay = true;
     (void)snprintf(row->text, sizeof row->text, "%s", r->p.text);
     row->flops = bench_flops(r->p.node);
     row->bytes = sunup__node_cost(r->p.node).bytes;

@@ -18,14 +18,19 @@ struct step {
     void (*end)(struct step *s);    /* frees data; NULL: nothing to free */
     void *data;                     /* the maker's own                   */
     int64_t workspace_bytes;        /* asked for by make, given by the planner from the arena */
+    /* Weights that are the same in many runs: known before make. Where stays[i], operand i has the same numbers from
+     * run to run until the caller says that they changed, and a maker may ask for memory of the step's own, which
+     * `prepare` fills from the operand: right before the first run, and the first after a change; it may use the
+     * workspace. */
+    const bool *stays;              /* [n_in]; NULL: of no operand is that known */
+    int64_t prepared_bytes;
+    void (*prepare)(const struct step *s);
     /* Filled by the planner after the arena exists; host addresses on devices with host memory. */
     void **in, **out;
     void *workspace;
+    void *prepared;
     const bool *dies;               /* [n_in] nobody reads this operand after the step */
     int number;                     /* place in its plan, from 0 */
-    /* For timing only: weights stay in the layout that the maker likes best from run to run, and their gradients stay
-     * in it; only the first run converts between it and ours. */
-    bool keeps_layout;
 };
 
 struct maker {
@@ -37,10 +42,11 @@ struct maker {
 
 /* Memory of one value (or of a step's workspace) as a run finds it. */
 struct region {
-    const sunup_value *value;       /* NULL: a workspace */
+    const sunup_value *value;       /* NULL: a step's own memory */
     unsigned char *memory;
     int64_t bytes;
-    bool kept;                      /* filled before the run: input, parameter, state, constant */
+    bool kept;                      /* filled before the run: input, parameter, state, constant, prepared weights */
+    bool prepared;                  /* a step's prepared weights                                */
     bool guarded;                   /* guard_bytes before and after are the device's            */
 };
 

@@ -85,15 +85,15 @@ static void numbers_are_right(void **state)
     }
 }
 
-/* What a problem's one output is when the named maker makes it twice, with layouts kept or not. */
+/* What a problem's one output is when the named maker makes it twice, with weights prepared or not. */
 static void the_second_run_is_the_first(void **state)
 {
     (void)state;
     sunup_context *ctx = context(2);
-    for (int keeps = 0; keeps < 2; keeps++) {
+    for (int stays = 0; stays < 2; stays++) {
         struct problem p;
         assert_int_equal(sunup__problem_open(ctx, "conv:n2h9w9c20k37r3s3:same", &p), SUNUP_OK);
-        p.keeps_layout = keeps == 1;
+        p.weights_stay = stays == 1;
         int theirs = 0;
         while (strncmp(p.ways[theirs].maker->name, "onednn_", 7) != 0) theirs++;
         float *y = p.out[0], first[4];

@@ -28,7 +28,8 @@ struct problem {
     struct way ways[PROBLEM_WAYS];
     int n_ways;
     int chosen;              /* the way that a plan takes: the first, or that of the tuning file */
-    bool keeps_layout;       /* see struct step; set before the first run */
+    bool weights_stay;       /* and are prepared before the first run: see struct step; set before that */
+    bool stays[CHAIN_IN];    /* operands that are weights where that is so */
     char text[PROBLEM_TEXT]; /* canonical */
 };
 

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "graph/ops/conv.h"
+#include "graph/ops/matmul.h"
 #include "plan/problem.h"
 
 static int64_t bytes_of(const sunup_value *v)
@@ -68,15 +70,27 @@ sunup_status sunup__problem_open(sunup_context *ctx, const char *text, struct pr
     return status;
 }
 
+/* A layer's weights: of a product one matrix B, unless A comes transposed, as in a gradient of weights. */
+static int weights_operand(const struct node *n)
+{
+    if (n->op == &sunup__op_conv || n->op == &sunup__op_linear) return 1;
+    if (n->op == &sunup__op_conv_data_grad) return 0;
+    if (n->op != &sunup__op_matmul) return -1;
+    const struct matmul_attr *a = n->attr;
+    return a->b_step == 0 && !(a->flags & SUNUP_TRANSPOSE_A) ? 1 : -1;
+}
+
 static sunup_status make(struct problem *p, struct way *w)
 {
     struct device *d = p->device;
+    const int weights = weights_operand(p->node);
+    if (p->weights_stay && weights >= 0) p->stays[weights] = true;
     w->step = (struct step){.maker = w->maker,
                             .node = p->node,
                             .device = d,
                             .in = p->in,
                             .out = p->out,
-                            .keeps_layout = p->keeps_layout};
+                            .stays = p->stays};
     const sunup_status status = w->maker->make(d, p->node, &w->step);
     if (status != SUNUP_OK) {
         w->step.run = NULL;
@@ -84,6 +98,9 @@ static sunup_status make(struct problem *p, struct way *w)
     }
     if (w->step.workspace_bytes > 0)
         TRY(d->ops->alloc(d, w->step.workspace_bytes, &w->step.workspace));
+    if (w->step.prepared_bytes == 0) return SUNUP_OK;
+    TRY(d->ops->alloc(d, w->step.prepared_bytes, &w->step.prepared));
+    w->step.prepare(&w->step);
     return SUNUP_OK;
 }
 
@@ -101,6 +118,7 @@ void sunup__problem_close(struct problem *p)
         struct step *s = &p->ways[i].step;
         if (s->end != NULL) s->end(s);
         if (s->workspace != NULL) p->device->ops->free(p->device, s->workspace);
+        if (s->prepared != NULL) p->device->ops->free(p->device, s->prepared);
     }
     for (int i = 0; p->node != NULL && i < p->node->n_in; i++)
         if (p->in[i] != NULL) p->device->ops->free(p->device, p->in[i]);

@@ -35,8 +35,10 @@ static sunup_status prepare(const struct step *of, const struct maker *maker, st
     t->step.maker = maker;
     t->step.run = NULL;
     t->step.end = NULL;
-    t->step.data = t->step.workspace = NULL;
-    t->step.workspace_bytes = 0;
+    t->step.data = t->step.workspace = t->step.prepared = NULL;
+    t->step.workspace_bytes = t->step.prepared_bytes = 0;
+    t->step.prepare = NULL;
+    t->step.stays = NULL; /* preparing counts: a rank with one shard a step does it in each run */
     TRY(maker->make(d, of->node, &t->step));
     if (t->step.workspace_bytes > 0)
         TRY(d->ops->alloc(d, t->step.workspace_bytes, &t->step.workspace));
@@ -106,6 +108,7 @@ sunup_status sunup__plan_tune(sunup_plan *p)
     const sunup_random_key key = {0};
     for (int i = 0; i < p->n_steps; i++) {
         if (!asked(p, i)) TRY(tune_step(p, &p->steps[i]));
+        if (p->steps[i].prepared != NULL) p->steps[i].prepare(&p->steps[i]);
         TRY(p->steps[i].run(&p->steps[i], &key));
     }
     return SUNUP_OK;

@@ -24,6 +24,7 @@
 #include "device/cpu/conv_bf16.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "graph/ops/conv.h"
 
 enum {
@@ -230,8 +231,22 @@ static int64_t boxes_kept(const struct conv *c, int threads)
     return c->fused ? conv_slots_count(threads) : sunup__conv_grid_boxes(&c->grid);
 }
 
-static sunup_status run_conv(const struct step *s, const float *source, const float *w,
-                             const float *bias)
+static int64_t weights_bytes(const struct conv *c)
+{
+    return c->panels * c->panel_words * (int64_t)sizeof(uint32_t);
+}
+
+static void prepare(const struct step *s)
+{
+    const struct conv *c = s->data;
+    struct run r = {.c = c,
+                    .leaves = &s->device->kernels->f32,
+                    .w = s->in[c->turned ? 0 : 1],
+                    .weights = prepared_weights(s)};
+    sunup__parallel(s->device->threads, c->panels * c->taps, pack_weights, &r);
+}
+
+static sunup_status run_conv(const struct step *s, const float *source, const float *bias)
 {
     const struct conv *c = s->data;
     const int threads = s->device->threads;
@@ -239,13 +254,12 @@ static sunup_status run_conv(const struct step *s, const float *source, const fl
     struct run r = {.c = c,
                     .leaves = &s->device->kernels->f32,
                     .source = source,
-                    .w = w,
                     .bias = bias,
                     .target = s->out[0],
-                    .grid = s->workspace,
+                    .weights = have_prepared(s),
+                    .grid = workspace_behind(s, weights_bytes(c)),
                     .slots = {.n = conv_slots_count(threads)}};
-    r.weights = r.grid + boxes_kept(c, threads) * lines(c->grid.all);
-    r.b_at = (int64_t *)(void *)(r.weights + lines(c->panels * c->panel_words));
+    r.b_at = (int64_t *)(void *)(r.grid + boxes_kept(c, threads) * lines(c->grid.all));
     for (int64_t n = 0; n < c->n_sweeps; n++) {
         const struct sweep *sweep = &c->sweeps[n];
         for (int64_t t = 0; t < sweep->taps; t++)
@@ -254,7 +268,6 @@ static sunup_status run_conv(const struct step *s, const float *source, const fl
     r.group = c->fused ? c->panels : most(1, least(c->panels, PANELS_WORDS / c->panel_words));
     r.groups = ceil_div(c->panels, r.group);
     r.shares = least(boxes, most(1, ceil_div((int64_t)TASKS_PER_THREAD * threads, r.groups)));
-    sunup__parallel(threads, c->panels * c->taps, pack_weights, &r);
     if (!c->fused) sunup__parallel(threads, boxes, fill_box, &r);
     sunup__parallel(threads, r.groups * r.shares, task, &r);
     return SUNUP_OK;
@@ -263,13 +276,13 @@ static sunup_status run_conv(const struct step *s, const float *source, const fl
 static sunup_status run_forward(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
-    return run_conv(s, s->in[0], s->in[1], s->node->n_in > 2 ? s->in[2] : NULL);
+    return run_conv(s, s->in[0], s->node->n_in > 2 ? s->in[2] : NULL);
 }
 
 static sunup_status run_data_grad(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
-    return run_conv(s, s->in[1], s->in[0], NULL);
+    return run_conv(s, s->in[1], NULL);
 }
 
 static void end(struct step *s)
@@ -314,9 +327,9 @@ static void finish(struct conv *c, const struct device *d, struct step *s, int64
     s->data = c;
     s->end = end;
     s->workspace_bytes =
-        (boxes_kept(c, d->threads) * lines(c->grid.all) + lines(c->panels * c->panel_words)) *
-            (int64_t)sizeof(uint32_t) +
+        boxes_kept(c, d->threads) * lines(c->grid.all) * (int64_t)sizeof(uint32_t) +
         most(1, c->n_sweeps) * c->taps * (int64_t)sizeof(int64_t);
+    ask_prepared(s, c->turned ? 0 : 1, weights_bytes(c), prepare);
 }
 
 bool sunup__conv_bf16_can(const struct device *d, const struct node *n)

@@ -3,10 +3,12 @@
  * With one group and no dilation along W, taps of a row and their channels lie next to each other,
  * in x as in w. Weights are used where they are if they meet few points or are a panel already,
  * else packed: 32 columns of wide rows share few sets of a cache, so that they do not stay there.
+ * Weights that stay from run to run are always packed, once.
  */
 #include "base/system.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "graph/ops/conv.h"
 
 #include <string.h>
@@ -58,25 +60,30 @@ static void pack_rows(void *arg, int64_t i)
     }
 }
 
+static void prepare(const struct step *s)
+{
+    const struct conv *c = s->data;
+    struct pack p = {c, s->in[1], prepared_weights(s)};
+    const int64_t rows = c->taps * c->sweep.k;
+    if (c->sweep.dots)
+        sunup__conv_pack_dots(&c->sweep.b, c->sweep.k, c->axes, false, p.w, p.packed);
+    else
+        sunup__parallel(s->device->threads, (rows + PACK_ROWS - 1) / PACK_ROWS, pack_rows, &p);
+}
+
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
     const struct conv *c = s->data;
-    struct pack p = {c, s->in[1], s->workspace};
-    if (c->sweep.dots) {
-        sunup__conv_pack_dots(&c->sweep.b, c->sweep.k, c->axes, false, p.w, p.packed);
-    } else if (c->packed) {
-        const int64_t rows = c->taps * c->sweep.k;
-        sunup__parallel(s->device->threads, (rows + PACK_ROWS - 1) / PACK_ROWS, pack_rows, &p);
-    }
+    float *weights = have_prepared(s);
     struct conv_run r = {.sweep = &c->sweep,
                          .n = 1,
                          .leaves = &s->device->kernels->f32,
                          .source = s->in[0],
-                         .weights = c->packed ? p.packed : s->in[1],
+                         .weights = c->packed ? weights : s->in[1],
                          .bias = s->node->n_in > 2 ? s->in[2] : NULL,
                          .target = s->out[0],
-                         .memory = p.packed + c->weights,
+                         .memory = workspace_behind(s, c->weights * (int64_t)sizeof(float)),
                          .threads = s->device->threads,
                          .slot = c->slot};
     sunup__conv_run(&r);
@@ -111,7 +118,7 @@ static void plan_taps(struct conv_sweep *c, const struct window *w, int64_t *roo
     }
 }
 
-static void plan_sweep(struct conv *c, const struct window *w, int64_t samples)
+static void plan_sweep(struct conv *c, const struct window *w, int64_t samples, bool stays)
 {
     struct conv_sweep *s = &c->sweep;
     const int64_t *taps = w->taps;
@@ -129,7 +136,7 @@ static void plan_sweep(struct conv *c, const struct window *w, int64_t samples)
     const int64_t points = samples * w->out[0] * w->out[1] * w->out[2];
     const bool many = c->taps * s->k * w->k >= MANY_WEIGHTS;
     c->packed = s->dots || (w->groups == 1 && w->k > width &&
-                            points >= (many ? MANY_FROM_POINTS : PACK_FROM_POINTS));
+                            (stays || points >= (many ? MANY_FROM_POINTS : PACK_FROM_POINTS)));
     s->b = s->dots ? sunup__conv_panels_dots(s->n, s->k, taps)
                    : sunup__conv_panels_packed(s->n, s->k, taps, width);
     c->weights = c->packed ? (s->b.group + LINE - 1) / LINE * LINE : 0;
@@ -156,11 +163,11 @@ sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, str
     memcpy(c->axes, taps, sizeof c->axes);
     plan_space(&c->sweep.space, w, samples);
     plan_taps(&c->sweep, w, (int64_t *)(void *)(c + 1));
-    plan_sweep(c, w, samples);
+    plan_sweep(c, w, samples, operand_stays(s, 1));
     s->data = c;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes =
-        (c->weights + conv_slots_count(d->threads) * c->slot) * (int64_t)sizeof(float);
+    s->workspace_bytes = conv_slots_count(d->threads) * c->slot * (int64_t)sizeof(float);
+    ask_prepared(s, 1, c->weights * (int64_t)sizeof(float), prepare);
     return SUNUP_OK;
 }

@@ -5,7 +5,7 @@
  * Points i of one phase, (i + before) mod stride, share their taps and use neighbouring outputs:
  * each phase is a sweep of stride 1 over dy, writing every stride-th point of dx. Nothing is
  * multiplied by inserted zeros. Taps side by side, as of 2x2 with stride 2, are one with more
- * channels. Weights are packed once per run to panels of [T][R][S][K][32], S backwards: with stride
+ * channels. Weights are packed to panels of [T][R][S][K][32], S backwards: with stride
  * and dilation 1 along W the S taps then are one long k, as in the forward direction.
  *
  * Circular padding is zero padding of the other direction if dy has the period of x. Otherwise the
@@ -14,6 +14,7 @@
 #include "base/system.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "graph/ops/conv.h"
 
 #include <string.h>
@@ -92,25 +93,30 @@ static void fold_row(void *arg, int64_t i)
     }
 }
 
+static void prepare(const struct step *s)
+{
+    const struct data_grad *g = s->data;
+    const struct conv_sweep *first = g->sweeps;
+    struct pack p = {g, &s->device->kernels->f32, s->in[0], prepared_weights(s)};
+    if (first->dots)
+        sunup__conv_pack_dots(&first->b, g->k, g->axes, true, p.w, p.packed);
+    else
+        sunup__parallel(s->device->threads, first->groups * first->b.n * g->taps, pack_tap, &p);
+}
+
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
     const struct data_grad *g = s->data;
-    float *packed = s->workspace;
-    const struct conv_sweep *first = g->sweeps;
-    struct pack p = {g, &s->device->kernels->f32, s->in[0], packed};
-    if (first->dots) {
-        sunup__conv_pack_dots(&first->b, g->k, g->axes, true, p.w, packed);
-    } else {
-        sunup__parallel(s->device->threads, first->groups * first->b.n * g->taps, pack_tap, &p);
-    }
+    const struct leaves_f32 *leaves = &s->device->kernels->f32;
+    float *weights = have_prepared(s);
     struct conv_run r = {.sweep = g->sweeps,
                          .n = g->n_sweeps,
-                         .leaves = p.leaves,
+                         .leaves = leaves,
                          .source = s->in[1],
-                         .weights = packed,
+                         .weights = weights,
                          .target = s->out[0],
-                         .memory = packed + g->weights,
+                         .memory = workspace_behind(s, g->weights * (int64_t)sizeof(float)),
                          .threads = s->device->threads,
                          .slot = g->slot};
     const int64_t slots = conv_slots_count(s->device->threads);
@@ -118,7 +124,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     sunup__conv_run(&r);
     if (g->room > 0) {
         const struct window *w = &((const struct conv_attr *)s->node->attr)->w;
-        struct fold f = {w, g->padded, p.leaves, r.target, s->out[0]};
+        struct fold f = {w, g->padded, leaves, r.target, s->out[0]};
         sunup__parallel(s->device->threads, s->node->in[1]->shape.d[0] * w->in[0] * w->in[1],
                         fold_row, &f);
     }
@@ -277,6 +283,7 @@ sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct no
     s->run = run;
     s->end = sunup__conv_step_end;
     s->workspace_bytes =
-        (g->weights + conv_slots_count(d->threads) * g->slot + g->room) * (int64_t)sizeof(float);
+        (conv_slots_count(d->threads) * g->slot + g->room) * (int64_t)sizeof(float);
+    ask_prepared(s, 0, g->weights * (int64_t)sizeof(float), prepare);
     return SUNUP_OK;
 }

@@ -18,6 +18,7 @@
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "graph/ops/conv.h"
 
 #include <string.h>
@@ -333,22 +334,31 @@ static void run_part(void *arg, int64_t i)
     conv_slot_give(&w->slots, slot);
 }
 
+static void prepare(const struct step *s)
+{
+    const struct few *f = s->data;
+    struct work w = {.f = f,
+                     .leaves = &s->device->kernels->f32,
+                     .w = s->in[f->turned ? 0 : 1],
+                     .packed = prepared_weights(s)};
+    sunup__parallel(f->weights > PACK_ALONE ? s->device->threads : 1,
+                    f->taps[0] * f->taps[1] * f->taps[2], pack_tap, &w);
+}
+
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
     const struct few *f = s->data;
     const int threads = s->device->threads;
+    float *weights = have_prepared(s);
     struct work w = {.f = f,
                      .leaves = &s->device->kernels->f32,
                      .source = s->in[f->turned ? 1 : 0],
-                     .w = s->in[f->turned ? 0 : 1],
                      .bias = !f->turned && s->node->n_in > 2 ? s->in[2] : NULL,
                      .target = s->out[0],
-                     .packed = s->workspace,
+                     .packed = weights,
+                     .memory = workspace_behind(s, f->weights * (int64_t)sizeof(float)),
                      .slots = {.n = conv_slots_count(threads)}};
-    w.memory = w.packed + f->weights;
-    sunup__parallel(f->weights > PACK_ALONE ? threads : 1, f->taps[0] * f->taps[1] * f->taps[2],
-                    pack_tap, &w);
     sunup__parallel(threads, f->groups * f->bands, run_part, &w);
     return SUNUP_OK;
 }
@@ -363,8 +373,8 @@ static sunup_status make(struct device *d, const struct node *n, struct step *s,
     s->data = f;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes =
-        (f->weights + conv_slots_count(d->threads) * f->slot) * (int64_t)sizeof(float);
+    s->workspace_bytes = conv_slots_count(d->threads) * f->slot * (int64_t)sizeof(float);
+    ask_prepared(s, turned ? 0 : 1, f->weights * (int64_t)sizeof(float), prepare);
     return SUNUP_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "device/cpu/conv_winograd.h"
 
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "graph/ops/conv.h"
 
 /* ---- where it pays ---- */
@@ -115,18 +116,36 @@ bool sunup__conv_data_grad_winograd_can(const struct device *d, const struct nod
 
 /* ---- steps ---- */
 
+static int64_t u_bytes(const struct winograd *w)
+{
+    return w->u * (int64_t)sizeof(float);
+}
+
+static struct winograd_run run_of(const struct step *s)
+{
+    const struct winograd *w = s->data;
+    return (struct winograd_run){.w = w,
+                                 .leaves = &s->device->kernels->f32,
+                                 .source = s->in[w->transposed ? 1 : 0],
+                                 .weights = s->in[w->transposed ? 0 : 1],
+                                 .bias = s->node->n_in > 2 ? s->in[2] : NULL,
+                                 .target = s->out[0],
+                                 .u = prepared_weights(s),
+                                 .memory = workspace_behind(s, u_bytes(w)),
+                                 .threads = s->device->threads};
+}
+
+static void prepare(const struct step *s)
+{
+    const struct winograd_run r = run_of(s);
+    sunup__winograd_prepare(&r);
+}
+
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
-    const struct winograd *w = s->data;
-    const struct winograd_run r = {.w = w,
-                                   .leaves = &s->device->kernels->f32,
-                                   .source = s->in[w->transposed ? 1 : 0],
-                                   .weights = s->in[w->transposed ? 0 : 1],
-                                   .bias = s->node->n_in > 2 ? s->in[2] : NULL,
-                                   .target = s->out[0],
-                                   .memory = s->workspace,
-                                   .threads = s->device->threads};
+    const struct winograd_run r = run_of(s);
+    (void)have_prepared(s);
     sunup__winograd_run(&r);
     return SUNUP_OK;
 }
@@ -142,11 +161,13 @@ static sunup_status make(struct device *d, struct step *s, struct winograd given
     struct winograd *w = sunup__alloc(sizeof *w);
     CHECK(w != NULL, d->ctx, E_MEMORY, "no memory for a step");
     *w = given;
+    w->stays = operand_stays(s, w->transposed ? 0 : 1);
     sunup__winograd_plan(w, d->threads);
     s->data = w;
     s->run = run;
     s->end = end;
     s->workspace_bytes = sunup__winograd_workspace(w, d->threads);
+    ask_prepared(s, w->transposed ? 0 : 1, u_bytes(w), prepare);
     return SUNUP_OK;
 }
 

@@ -17,6 +17,7 @@ struct winograd {
     int64_t before[3];            /* source points before target 0 that taps reach over       */
     int64_t depth_taps, taps;     /* taps: in H and in W, 3 or 5                              */
     bool circular, transposed;    /* transposed: weights are [T][taps][taps][k][c], to be flipped */
+    bool stays;                   /* weights are the same in many runs                        */
     /* derived */
     int64_t side;          /* of a tile of the target                                     */
     int64_t tiles[2], all; /* along H and W, of all samples                               */
@@ -26,21 +27,24 @@ struct winograd {
     int64_t cuts, parts;   /* tasks along tiles and depth                                 */
     int64_t block;         /* tiles of a block                                            */
     /* Memory in elements: V and M are [36][tiles][channels]; U [panels][36][T][C][32]. */
-    int64_t v_tile, v_frequency, v_plane, m_tile, m_frequency, u_panel, u_frequency, u_at;
+    int64_t v_tile, v_frequency, v_plane, m_tile, m_frequency, u_panel, u_frequency;
+    int64_t u;            /* of all panels, before the other memory; 0: tasks make U  */
     int64_t shared, slot; /* of all tasks; of each task that runs                     */
 };
 
 /* Given fields to derived ones. */
 void sunup__winograd_plan(struct winograd *w, int threads);
-int64_t sunup__winograd_workspace(const struct winograd *w, int threads); /* bytes */
+int64_t sunup__winograd_workspace(const struct winograd *w, int threads); /* bytes, without u */
 
 struct winograd_run {
     const struct winograd *w;
     const struct leaves_f32 *leaves;
     const float *source, *weights, *bias; /* bias may be NULL */
-    float *target, *memory;               /* memory: the workspace */
+    float *target, *u, *memory;           /* memory: the workspace */
     int threads;
 };
+/* Fills u; where there is one it must be filled before a run. */
+void sunup__winograd_prepare(const struct winograd_run *r);
 void sunup__winograd_run(const struct winograd_run *r);
 
 #endif

@@ -27,6 +27,7 @@
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "device/cpu/winograd_row.h"
 #include "graph/ops/conv.h"
 
@@ -243,22 +244,37 @@ static void strip_task(void *arg, int64_t i)
     conv_slot_give(&work->slots, slot);
 }
 
+static int64_t u_bytes(const struct conv_row *r)
+{
+    return r->panels * r->u_panel * (int64_t)sizeof(float);
+}
+
+static struct work work_of(const struct step *s)
+{
+    const struct conv_row *r = s->data;
+    return (struct work){.r = r,
+                         .leaves = &s->device->kernels->f32,
+                         .source = s->in[r->transposed ? 1 : 0],
+                         .weights = s->in[r->transposed ? 0 : 1],
+                         .bias = s->node->n_in > 2 ? s->in[2] : NULL,
+                         .target = s->out[0],
+                         .u = prepared_weights(s),
+                         .memory = workspace_behind(s, u_bytes(r)),
+                         .slots = {.n = conv_slots_count(s->device->threads)}};
+}
+
+static void prepare(const struct step *s)
+{
+    struct work work = work_of(s);
+    sunup__parallel(s->device->threads, work.r->panels * work.r->w.chunks, weights_task, &work);
+}
+
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
-    const struct conv_row *r = s->data;
-    const int threads = s->device->threads;
-    struct work work = {.r = r,
-                        .leaves = &s->device->kernels->f32,
-                        .source = s->in[r->transposed ? 1 : 0],
-                        .weights = s->in[r->transposed ? 0 : 1],
-                        .bias = s->node->n_in > 2 ? s->in[2] : NULL,
-                        .target = s->out[0],
-                        .u = s->workspace,
-                        .slots = {.n = conv_slots_count(threads)}};
-    work.memory = work.u + r->panels * r->u_panel;
-    sunup__parallel(threads, r->panels * r->w.chunks, weights_task, &work);
-    sunup__parallel(threads, r->w.strips, strip_task, &work);
+    struct work work = work_of(s);
+    (void)have_prepared(s);
+    sunup__parallel(s->device->threads, work.r->w.strips, strip_task, &work);
     return SUNUP_OK;
 }
 
@@ -273,8 +289,8 @@ static sunup_status make(struct device *d, const struct node *n, struct step *s,
     s->data = r;
     s->run = run;
     s->end = sunup__conv_step_end;
-    s->workspace_bytes =
-        (r->panels * r->u_panel + conv_slots_count(d->threads) * r->slot) * (int64_t)sizeof(float);
+    s->workspace_bytes = conv_slots_count(d->threads) * r->slot * (int64_t)sizeof(float);
+    ask_prepared(s, transposed ? 0 : 1, u_bytes(r), prepare);
     return SUNUP_OK;
 }
 

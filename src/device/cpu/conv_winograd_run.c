@@ -83,7 +83,8 @@ static void plan_by_tiles(struct winograd *w, int64_t tasks)
     w->v_frequency = odd_lines(w->block * w->v_tile);
     w->v_plane = FREQUENCIES * w->v_frequency;
     w->m_frequency = odd_lines(w->block * w->m_tile);
-    w->shared = w->panels * w->u_panel;
+    w->u = w->panels * w->u_panel;
+    w->shared = 0;
     w->slot = w->depth_taps * w->v_plane + FREQUENCIES * w->m_frequency;
 }
 
@@ -93,8 +94,9 @@ static void plan_by_panel(struct winograd *w, int64_t tasks)
     w->parts = 1;
     w->block = least(PANEL_BLOCK, ceil_div(w->all, w->cuts));
     w->m_frequency = odd_lines(w->block * w->m_tile);
+    w->u = w->stays ? w->panels * w->u_panel : 0;
     w->shared = w->source[0] * w->v_plane;
-    w->slot = w->u_panel + FREQUENCIES * w->m_frequency;
+    w->slot = (w->stays ? 0 : w->u_panel) + FREQUENCIES * w->m_frequency;
 }
 
 static int64_t rounds_of(const struct winograd *w)
@@ -109,8 +111,8 @@ static void plan_by_point(struct winograd *w)
     w->block = ceil_div(w->all, rounds_of(w));
     w->v_frequency = odd_lines(w->block * w->v_tile);
     w->m_frequency = odd_lines(w->block * w->m_tile);
-    w->u_at = FREQUENCIES * w->v_frequency;
-    w->shared = w->u_at + w->panels * w->u_panel + FREQUENCIES * w->m_frequency;
+    w->u = w->panels * w->u_panel;
+    w->shared = FREQUENCIES * (w->v_frequency + w->m_frequency);
     w->slot = 0;
 }
 
@@ -144,7 +146,6 @@ void sunup__winograd_plan(struct winograd *w, int threads)
     w->v_tile = row_pitch(w->c);
     w->v_frequency = odd_lines(w->all * w->v_tile);
     w->v_plane = FREQUENCIES * w->v_frequency;
-    w->u_at = 0;
     w->m_tile = least(PANEL, ceil_div(w->k, LINE) * LINE);
     w->stream = w->samples * w->target[0] * w->target[1] * w->target[2] * w->k > CACHE_ELEMENTS;
     w->way = choose_way(w);
@@ -228,7 +229,7 @@ static void weights_task(void *arg, int64_t i)
     struct part part = {.panel = panel, .t = i / pieces % w->depth_taps};
     part.from = i % pieces * CHANNELS;
     part.to = least(part.from + CHANNELS, w->c);
-    float *u = work->r->memory + w->u_at + panel * w->u_panel;
+    float *u = work->r->u + panel * w->u_panel;
     load_weights(work->r, part, u + part.t * w->c * PANEL);
 }
 
@@ -363,7 +364,7 @@ static void run_block(const struct block *b, int64_t from, int64_t to)
         }
         for (int64_t k = 0; k < w->k; k += PANEL) {
             const int64_t columns = least(PANEL, w->k - k);
-            multiply(b, &depth, b->r->memory + k / PANEL * w->u_panel, columns, 0, FREQUENCIES);
+            multiply(b, &depth, b->r->u + k / PANEL * w->u_panel, columns, 0, FREQUENCIES);
             store_plane(b, d, k, columns);
         }
     }
@@ -427,14 +428,15 @@ static void panel_task(void *arg, int64_t i)
     const int64_t slot = conv_slot_take(&work->slots), cut = i % w->cuts, panel = i / w->cuts;
     const int64_t first = cut * w->all / w->cuts, n = (cut + 1) * w->all / w->cuts - first;
     const int64_t blocks = ceil_div(n, w->block);
-    float *u = work->r->memory + w->shared + slot * w->slot;
-    for (int64_t t = 0; t < w->depth_taps; t++)
+    float *memory = work->r->memory + w->shared + slot * w->slot;
+    float *u = w->stays ? work->r->u + panel * w->u_panel : memory;
+    for (int64_t t = 0; t < w->depth_taps && !w->stays; t++)
         load_weights(work->r, (struct part){panel, t, 0, w->c}, u + t * w->c * PANEL);
     for (int64_t j = 0; j < blocks; j++) {
         struct block b = {.r = work->r,
                           .from = first + j * n / blocks,
                           .end = first + (j + 1) * n / blocks,
-                          .m = u + w->u_panel};
+                          .m = memory + (w->stays ? 0 : w->u_panel)};
         b.v = work->r->memory + b.from * w->v_tile;
         run_panel_block(&b, panel, u);
     }
@@ -443,7 +445,7 @@ static void panel_task(void *arg, int64_t i)
 
 /* ---- by points ---- */
 
-/* All tiles of a round; memory is V, U, M. */
+/* All tiles of a round; memory is V, M. */
 static struct block tiles_of_round(const struct work *work)
 {
     const struct winograd *w = work->r->w;
@@ -452,7 +454,7 @@ static struct block tiles_of_round(const struct work *work)
                           .from = work->from,
                           .end = work->end,
                           .v = memory,
-                          .m = memory + w->u_at + w->panels * w->u_panel};
+                          .m = memory + FREQUENCIES * w->v_frequency};
 }
 
 /* A panel of a frequency. Neighbours share the frequency, so its V is read from afar once. */
@@ -462,7 +464,7 @@ static void point_task(void *arg, int64_t i)
     const struct winograd *w = work->r->w;
     const struct depth depth = {.n = 1};
     const int64_t f = i / w->panels, panel = i % w->panels, k = panel * PANEL;
-    const float *u = work->r->memory + w->u_at + panel * w->u_panel;
+    const float *u = work->r->u + panel * w->u_panel;
     struct block b = tiles_of_round(work);
     b.m += k;
     multiply(&b, &depth, u, least(PANEL, w->k - k), f, f + 1);
@@ -481,11 +483,12 @@ static void target_task(void *arg, int64_t i)
 
 /* ---- all ---- */
 
-static void make_weights(struct work *work)
+void sunup__winograd_prepare(const struct winograd_run *r)
 {
-    const struct winograd *w = work->r->w;
-    const int64_t pieces = ceil_div(w->c, CHANNELS);
-    sunup__parallel(work->r->threads, w->panels * w->depth_taps * pieces, weights_task, work);
+    const struct winograd *w = r->w;
+    struct work work = {.r = r};
+    sunup__parallel(r->threads, w->panels * w->depth_taps * ceil_div(w->c, CHANNELS), weights_task,
+                    &work);
 }
 
 static void make_sources(struct work *work)
@@ -517,11 +520,9 @@ void sunup__winograd_run(const struct winograd_run *r)
         sunup__parallel(r->threads, w->panels * w->cuts, panel_task, &work);
         break;
     case WINOGRAD_BY_POINT:
-        make_weights(&work);
         run_rounds(&work);
         break;
     default:
-        make_weights(&work);
         sunup__parallel(r->threads, w->cuts * w->parts, tiles_task, &work);
     }
 }

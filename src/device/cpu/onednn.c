@@ -124,10 +124,10 @@ void sunup__onednn_operand(struct onednn *o, int key, enum onednn_place place, i
         .key = key, .place = place, .index = index, .desc = plain, .at = -1, .own_at = -1};
 }
 
-static int64_t reserve(struct onednn *o, const_dnnl_memory_desc_t md)
+static int64_t reserve(int64_t *bytes, const_dnnl_memory_desc_t md)
 {
-    const int64_t at = o->bytes;
-    o->bytes += ((int64_t)dnnl_memory_desc_get_size(md) + 63) & ~(int64_t)63;
+    const int64_t at = *bytes;
+    *bytes += ((int64_t)dnnl_memory_desc_get_size(md) + 63) & ~(int64_t)63;
     return at;
 }
 
@@ -136,7 +136,7 @@ static void make_conversion(struct onednn *o, struct onednn_operand *p,
 {
     const bool out = p->place == OUT;
     dnnl_primitive_desc_t pd = NULL;
-    p->own_at = reserve(o, wanted);
+    p->own_at = reserve(p->stays ? &o->prepared_bytes : &o->bytes, wanted);
     ONEDNN(o, dnnl_memory_create(&p->own, wanted, o->engine, DNNL_MEMORY_NONE));
     ONEDNN(o, dnnl_reorder_primitive_desc_create(&pd, out ? wanted : p->desc, o->engine,
                                                  out ? p->desc : wanted, o->engine, NULL));
@@ -146,13 +146,14 @@ static void make_conversion(struct onednn *o, struct onednn_operand *p,
     p->convert_args[1] = (dnnl_exec_arg_t){DNNL_ARG_TO, out ? p->plain : p->own};
 }
 
-static void make_operand(struct onednn *o, int i)
+static void make_operand(struct onednn *o, const struct step *s, int i)
 {
     struct onednn_operand *p = &o->operands[i];
+    p->stays = p->place == IN && operand_stays(s, p->index);
     const_dnnl_memory_desc_t wanted =
         dnnl_primitive_desc_query_md(o->pd, dnnl_query_exec_arg_md, p->key);
     ONEDNN(o, dnnl_memory_create(&p->plain, p->desc, o->engine, DNNL_MEMORY_NONE));
-    if (p->place == WORK || (p->place == OUT && p->index > 0)) p->at = reserve(o, p->desc);
+    if (p->place == WORK || (p->place == OUT && p->index > 0)) p->at = reserve(&o->bytes, p->desc);
     const bool same = wanted == NULL || dnnl_memory_desc_equal(p->desc, wanted) != 0;
     if (!same && o->status == dnnl_success) make_conversion(o, p, wanted);
     o->args[i] = (dnnl_exec_arg_t){p->key, same ? p->plain : p->own};
@@ -162,7 +163,7 @@ static void make_scratch(struct onednn *o)
 {
     const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(o->pd, dnnl_query_scratchpad_md, 0);
     ONEDNN(o, dnnl_memory_create(&o->scratch, md, o->engine, DNNL_MEMORY_NONE));
-    if (md != NULL) o->scratch_at = reserve(o, md);
+    if (md != NULL) o->scratch_at = reserve(&o->bytes, md);
     o->args[o->n_operands] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, o->scratch};
 }
 
@@ -181,25 +182,35 @@ float *sunup__onednn_memory(const struct step *s, const struct onednn *o, int ke
     return NULL;
 }
 
-static void convert(struct onednn *o, enum onednn_place place)
+static void convert(struct onednn *o, enum onednn_place place, bool stay)
 {
     for (int i = 0; i < o->n_operands; i++) {
         const struct onednn_operand *p = &o->operands[i];
-        if (p->place == place && p->convert != NULL)
+        if (p->place == place && p->stays == stay && p->convert != NULL)
             ONEDNN(o, dnnl_primitive_execute(p->convert, o->stream, 2, p->convert_args));
     }
 }
 
 static void place_memory(const struct step *s, struct onednn *o)
 {
-    char *workspace = s->workspace;
+    char *workspace = s->workspace, *prepared = s->prepared;
     for (int i = 0; i < o->n_operands; i++) {
         const struct onednn_operand *p = &o->operands[i];
         ONEDNN(o, dnnl_memory_set_data_handle(p->plain, memory(s, p)));
-        if (p->own != NULL) ONEDNN(o, dnnl_memory_set_data_handle(p->own, workspace + p->own_at));
+        char *own = p->stays ? prepared : workspace;
+        if (p->own != NULL) ONEDNN(o, dnnl_memory_set_data_handle(p->own, own + p->own_at));
     }
     if (o->scratch_at >= 0)
         ONEDNN(o, dnnl_memory_set_data_handle(o->scratch, workspace + o->scratch_at));
+}
+
+static void prepare(const struct step *s)
+{
+    struct onednn *o = s->data;
+    omp_set_num_threads(o->d->threads);
+    place_memory(s, o);
+    convert(o, IN, true);
+    ONEDNN(o, dnnl_stream_wait(o->stream));
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -208,14 +219,12 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     struct onednn *o = s->data;
     omp_set_num_threads(o->d->threads);
     place_memory(s, o);
-    const bool conversions = !(s->keeps_layout && o->converted);
-    if (conversions) convert(o, IN);
+    convert(o, IN, false);
     if (o->before != NULL) o->before(s, o);
     ONEDNN(o, dnnl_primitive_execute(o->primitive, o->stream, o->n_operands + 1, o->args));
     if (o->after != NULL) o->after(s, o);
-    if (conversions) convert(o, OUT);
+    convert(o, OUT, false);
     ONEDNN(o, dnnl_stream_wait(o->stream));
-    o->converted = true;
     CHECK(o->status == dnnl_success, o->d->ctx, E_INTERNAL, "oneDNN failed (status %d) in %s",
           (int)o->status, s->maker->name);
     return SUNUP_OK;
@@ -224,10 +233,12 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 sunup_status sunup__onednn_close(struct onednn *o, struct step *s)
 {
     ONEDNN(o, dnnl_primitive_create(&o->primitive, o->pd));
-    for (int i = 0; i < o->n_operands && o->status == dnnl_success; i++) make_operand(o, i);
+    for (int i = 0; i < o->n_operands && o->status == dnnl_success; i++) make_operand(o, s, i);
     if (o->status == dnnl_success) make_scratch(o);
     s->run = run;
     s->workspace_bytes = o->bytes;
+    s->prepared_bytes = o->prepared_bytes;
+    s->prepare = prepare;
     if (o->status == dnnl_success) return SUNUP_OK;
     const int status = (int)o->status;
     struct device *d = o->d;

@@ -17,7 +17,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include "device/device.h"
+#include "device/cpu/prepared.h"
 
 enum { ONEDNN_OPERANDS = 9, ONEDNN_DESCS = 20 };
 enum onednn_place { IN, OUT, WORK };
@@ -32,6 +32,7 @@ struct onednn_operand {
     dnnl_primitive_t convert; /* plain -> own, or for an output own -> plain       */
     dnnl_exec_arg_t convert_args[2];
     int64_t own_at;
+    bool stays; /* converted by prepare, to the step's own memory */
 };
 
 struct onednn {
@@ -49,7 +50,7 @@ struct onednn {
     dnnl_exec_arg_t args[ONEDNN_OPERANDS + 1];
     dnnl_memory_t scratch;
     int64_t scratch_at, bytes; /* bytes: of the workspace so far */
-    bool converted;            /* see struct step, keeps_layout  */
+    int64_t prepared_bytes;    /* of operands that stay, see struct step */
     /* Ours around theirs, or NULL. */
     void (*before)(const struct step *s, const struct onednn *o);
     void (*after)(const struct step *s, const struct onednn *o);

@@ -1,7 +1,7 @@
 /* onednn_conv.c - convolutions, pooling and products as primitives of oneDNN.
  *
  * Activations are described as they are, channels last; weights are offered in any layout, so that
- * the library picks its best one, and are converted (see struct step, keeps_layout). Logical order of
+ * the library picks its best one, and are converted, once if they stay (see struct step). Logical order of
  * the library: x [n, c, space..], w [groups, k, c, taps..]; ours in memory: [n, space.., c] and
  * [taps.., c, k].
  */

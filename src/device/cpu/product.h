@@ -18,8 +18,10 @@ struct product {
     int64_t batch, m, n, k;
     int64_t a_row, a_col, a_step, b_row, b_col, b_step;
     bool swapped; /* one column of C, computed as one row: C' = B' A' */
+    bool stays;   /* B has the same numbers in many runs               */
 
     bool pack_a, pack_b; /* else read in place */
+    bool prepared;       /* B is packed before the runs: the panels of each column of items, whole sums */
     bool ahead;          /* what comes next is fetched before each call */
     int64_t rows, columns, depth, strip;
     int64_t items_m, items_n;          /* items of one C      */

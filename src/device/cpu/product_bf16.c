@@ -22,6 +22,7 @@
 
 #include "base/system.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "device/cpu/product.h"
 
 enum {
@@ -46,7 +47,7 @@ struct run {
     int64_t k2, depth;    /* words of a sum, whole tiles; of a step */
     int64_t pitch;        /* from one row of A to the next */
     int64_t rows, panels; /* of a block */
-    int64_t a_items;      /* of packing A */
+    int64_t a_items;      /* of packing A; 0 while B alone is packed */
 };
 
 /* Words of a sum. */
@@ -278,25 +279,43 @@ static void choose_blocks(struct run *r, int threads)
     halve(r, threads, ROWS_FEWEST, 1);
 }
 
+static int64_t b_items(const struct product *p)
+{
+    return matrices(p, p->b_step) * b_pieces(p);
+}
+
+static struct run run_of(const struct step *s)
+{
+    const struct product *p = s->data;
+    return (struct run){.p = p,
+                        .leaves = &s->device->kernels->f32,
+                        .a = s->in[0],
+                        .b = s->in[1],
+                        .bias = s->node->n_in > 2 ? s->in[2] : NULL,
+                        .c = s->out[0],
+                        .b_words = prepared_weights(s),
+                        .k2 = words(p),
+                        .depth = depth(p),
+                        .pitch = pitch(p)};
+}
+
+static void prepare(const struct step *s)
+{
+    struct run r = run_of(s);
+    sunup__parallel(s->device->threads, b_items(r.p), pack, &r);
+}
+
+/* What does not stay is packed at once. */
 static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
-    const struct product *p = s->data;
-    struct run r = {.p = p,
-                    .leaves = &s->device->kernels->f32,
-                    .a = s->in[0],
-                    .b = s->in[1],
-                    .bias = s->node->n_in > 2 ? s->in[2] : NULL,
-                    .c = s->out[0],
-                    .a_words = s->workspace,
-                    .k2 = words(p),
-                    .depth = depth(p),
-                    .pitch = pitch(p),
-                    .a_items = matrices(p, p->a_step) * a_pieces(p)};
-    r.b_words = r.a_words + a_elements(p);
+    struct run r = run_of(s);
+    const struct product *p = r.p;
     const int threads = s->device->threads;
+    r.a_words = (uint32_t *)s->workspace + (s->prepared != NULL ? 0 : b_elements(p));
+    r.a_items = matrices(p, p->a_step) * a_pieces(p);
     choose_blocks(&r, threads);
-    sunup__parallel(threads, r.a_items + matrices(p, p->b_step) * b_pieces(p), pack, &r);
+    sunup__parallel(threads, r.a_items + (s->prepared != NULL ? 0 : b_items(p)), pack, &r);
     sunup__parallel(threads, blocks(&r), block, &r);
     return SUNUP_OK;
 }
@@ -336,6 +355,7 @@ sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, st
     s->data = p;
     s->run = run;
     s->end = end;
-    s->workspace_bytes = (a_elements(p) + b_elements(p)) * (int64_t)sizeof(uint32_t);
+    s->workspace_bytes = a_elements(p) * (int64_t)sizeof(uint32_t);
+    ask_prepared(s, 1, b_elements(p) * (int64_t)sizeof(uint32_t), prepare);
     return SUNUP_OK;
 }

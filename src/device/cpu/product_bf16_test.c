@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "device/cpu/maker_run_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/matmul.h"
 
@@ -118,6 +119,7 @@ static void check_problem(struct device *cpu, const struct node *n, const struct
         if (first != NULL) assert_memory_equal(first, y, (size_t)elements * sizeof *y);
         step.end(&step);
         sunup__free(step.workspace);
+        run_prepared(maker, &d, n, operands, y);
         if (first == NULL)
             first = y;
         else

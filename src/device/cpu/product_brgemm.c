@@ -13,6 +13,7 @@
 
 #include "base/system.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
 #include "device/cpu/product.h"
 #include "graph/ops/matmul.h"
 
@@ -21,7 +22,7 @@ struct run {
     const struct product *p;
     const struct leaves_f32 *leaves;
     const float *a, *b, *bias;
-    float *c, *workspace;
+    float *c, *workspace, *prepared;
 };
 
 /* Number bi, bj of matrix s, where it is, and room for its packed operands. */
@@ -39,6 +40,20 @@ static const float *a_at(const struct run *r, const struct item *o, int64_t i, i
 static const float *b_at(const struct run *r, const struct item *o, int64_t p, int64_t j)
 {
     return r->b + o->s * r->p->b_step + p * r->p->b_row + j * r->p->b_col;
+}
+
+static int64_t panels_of_item(const struct product *p)
+{
+    return ceil_div(p->columns, PANEL);
+}
+
+/* Packed panels of the item, sums from p0 on. */
+static float *panels_at(const struct run *r, const struct item *o, int64_t p0)
+{
+    const struct product *p = r->p;
+    if (!p->prepared) return o->b;
+    const int64_t column = (p->b_step != 0 ? o->s : 0) * p->items_n + o->bj;
+    return r->prepared + column * panels_of_item(p) * p->panel + p0 * PANEL;
 }
 
 /* ---- fetching ---- */
@@ -77,6 +92,12 @@ static struct ahead ahead_b(const struct run *r, const struct item *o, int64_t p
         j0 = o->j1;
         j1 = least(p->n, o->j1 + p->columns);
     }
+    if (p->prepared) {
+        struct item next = *o;
+        if (j0 != o->j0) next.bj++;
+        return (struct ahead){panels_at(r, &next, p0), ceil_div(j1 - j0, PANEL),
+                              least(p->depth, p->k - p0) * PANEL, p->panel, 0};
+    }
     return ahead(b_at(r, o, p0, j0), least(p->depth, p->k - p0), j1 - j0, p->b_row, p->b_col);
 }
 
@@ -112,10 +133,10 @@ static void pack_b(const struct run *r, const struct item *o, int64_t p0, int64_
 {
     const struct product *p = r->p;
     if (p->b_col == 1) {
-        copy_panels(p, p1 - p0, o->j1 - o->j0, b_at(r, o, p0, o->j0), o->b);
+        copy_panels(p, p1 - p0, o->j1 - o->j0, b_at(r, o, p0, o->j0), panels_at(r, o, p0));
         return;
     }
-    float *panel = o->b;
+    float *panel = panels_at(r, o, p0);
     for (int64_t j = o->j0; j < o->j1; j += PANEL, panel += p->panel) {
         r->leaves->transpose(least(PANEL, o->j1 - j), p1 - p0, b_at(r, o, p0, j), p->b_col, panel,
                              PANEL);
@@ -168,7 +189,7 @@ static void multiply_strip(const struct run *r, const struct item *o, struct gem
 {
     const struct product *p = r->p;
     float *c = r->c + (o->s * p->m + i) * p->n;
-    const float *panel = o->b;
+    const float *panel = panels_at(r, o, p0);
     const int64_t width = p->pack_b || p->ahead ? PANEL : p->columns;
     for (int64_t j = o->j0; j < o->j1; j += width, panel += p->panel) {
         if (p->ahead) fetch_some(p, next);
@@ -184,7 +205,7 @@ static void multiply(const struct run *r, const struct item *o, int64_t p0, int6
 {
     const struct product *p = r->p;
     struct next next = {.b.rows = 0};
-    if (p->pack_b) pack_b(r, o, p0, p1);
+    if (p->pack_b && !p->prepared) pack_b(r, o, p0, p1);
     for (int64_t i = o->i0; i < o->i1; i += p->strip) {
         struct gemm_f32 g = {.m = least(p->strip, o->i1 - i),
                              .k = p1 - p0,
@@ -247,24 +268,60 @@ static void run_task(void *arg, int64_t t)
                      .bi = first % each / p->items_n,
                      .bj = first % p->items_n,
                      .b = r->workspace + t * p->slot};
-    o.a = o.b + (p->pack_b ? ceil_div(p->columns, PANEL) * p->panel : 0);
+    o.a = o.b + (p->pack_b && !p->prepared ? panels_of_item(p) * p->panel : 0);
     place(p, &o);
     for (int64_t i = first; i < end; i++, go_on(p, &o)) run_item(r, &o);
+}
+
+static struct run run_of(const struct step *s)
+{
+    const struct product *p = s->data;
+    return (struct run){p,
+                        &s->device->kernels->f32,
+                        s->in[p->swapped ? 1 : 0],
+                        s->in[p->swapped ? 0 : 1],
+                        s->node->n_in > 2 ? s->in[2] : NULL,
+                        s->out[0],
+                        s->workspace,
+                        s->prepared};
 }
 
 static sunup_status run_product(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
-    const struct product *p = s->data;
-    struct run r = {p,
-                    &s->device->kernels->f32,
-                    s->in[p->swapped ? 1 : 0],
-                    s->in[p->swapped ? 0 : 1],
-                    s->node->n_in > 2 ? s->in[2] : NULL,
-                    s->out[0],
-                    s->workspace};
-    sunup__parallel(s->device->threads, p->tasks, run_task, &r);
+    struct run r = run_of(s);
+    sunup__parallel(s->device->threads, r.p->tasks, run_task, &r);
     return SUNUP_OK;
+}
+
+/* ---- preparing ---- */
+
+static int64_t steps_of(const struct product *p)
+{
+    return ceil_div(p->k, p->depth);
+}
+
+/* Columns of items that have panels. */
+static int64_t prepared_columns(const struct product *p)
+{
+    return p->prepared ? (p->b_step != 0 ? p->batch : 1) * p->items_n : 0;
+}
+
+/* Step i % steps of a column of items. */
+static void prepare_task(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const struct product *p = r->p;
+    const int64_t column = i / steps_of(p), p0 = i % steps_of(p) * p->depth;
+    struct item o = {.s = column / p->items_n, .bj = column % p->items_n};
+    place(p, &o);
+    pack_b(r, &o, p0, least(p->k, p0 + p->depth));
+}
+
+static void prepare_product(const struct step *s)
+{
+    struct run r = run_of(s);
+    sunup__parallel(s->device->threads, prepared_columns(r.p) * steps_of(r.p), prepare_task, &r);
 }
 
 /* ---- making ---- */
@@ -291,11 +348,16 @@ static sunup_status make(struct device *d, struct step *s, const struct product 
     struct product *p = sunup__alloc(sizeof *p);
     CHECK(p != NULL, d->ctx, E_MEMORY, "no memory for a step");
     *p = made->n == 1 && made->m > 1 ? swap(made) : *made;
+    p->stays = operand_stays(s, p->swapped ? 0 : 1);
     sunup__product_cut(p, d->threads);
     s->data = p;
     s->run = run_product;
     s->end = end;
     s->workspace_bytes = p->slot * p->tasks * (int64_t)sizeof(float);
+    if (p->prepared)
+        ask_prepared(s, p->swapped ? 0 : 1,
+                     prepared_columns(p) * panels_of_item(p) * p->panel * (int64_t)sizeof(float),
+                     prepare_product);
     return SUNUP_OK;
 }
 

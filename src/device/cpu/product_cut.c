@@ -64,8 +64,9 @@ static double item_cycles(const struct product *p)
     const struct machine *on = machine();
     double cycles = rows * columns * (k + 3 * steps) / on->multiply_adds + 50 * calls + 300;
     cycles += rows * k * (p->pack_a ? 1 : 0.5);
-    if (p->pack_b) return cycles + columns * k * on->pack_b * (p->b_col == 1 ? 1 : 1.2);
-    return cycles + 50 * k + (p->k * p->n >= NEAR ? columns * k * on->read_b : 0);
+    if (p->pack_b && !p->prepared) return cycles + columns * k * on->pack_b * (p->b_col == 1 ? 1 : 1.2);
+    if (!p->prepared) cycles += 50 * k;
+    return cycles + (p->k * p->n >= NEAR ? columns * k * on->read_b : 0);
 }
 
 /* Until the last thread is ready; a thirtieth of an item more, since threads never run alike. */
@@ -174,6 +175,7 @@ void sunup__product_cut(struct product *p, int threads)
     const bool cached = p->batch * (p->m * p->k + p->k * p->n + p->m * p->n) <= CACHED;
     const bool streamed = p->k * p->n >= machine()->streamed;
     p->pack_b = p->b_col != 1 || (p->m >= FEW_ROWS && p->k * p->n >= NEAR);
+    p->prepared = p->pack_b && p->stays;
     p->pack_a = p->m >= 8 && ((p->n >= 4 * PANEL && meet_in_one_set(p->a_row * p->a_col)) ||
                               (p->n >= 8 * PANEL && p->a_col != 1));
     p->ahead = machine()->ahead && !cached && p->k > 0 && (p->m >= FEW_ROWS || streamed);
@@ -186,8 +188,9 @@ void sunup__product_cut(struct product *p, int threads)
     group_items(p, threads);
     p->strip =
         !p->pack_b && p->m < FEW_ROWS ? p->rows : ceil_div(p->rows, ceil_div(p->rows, STRIP));
-    p->panel = PANEL * p->depth + LINE; /* an odd number of lines: panels meet in no set */
-    p->slot = (p->pack_b ? ceil_div(p->columns, PANEL) * p->panel : 0) +
+    /* An odd number of lines: panels meet in no set. */
+    p->panel = PANEL * (p->prepared ? p->k : p->depth) + LINE;
+    p->slot = (p->pack_b && !p->prepared ? ceil_div(p->columns, PANEL) * p->panel : 0) +
               (p->pack_a ? round_up(p->strip * (p->depth + LINE), LINE) : 0);
     fetch_evenly(p);
 }

@@ -231,6 +231,7 @@ static void check_bits(const struct device *cpu, const struct node *n, const str
         step.end(&step);
         sunup__free(step.workspace);
         sunup__free(out);
+        run_prepared(maker, &d, n, in, want);
     }
     sunup__free(want);
 }
@@ -310,6 +311,7 @@ static void items_cover_every_element(void **state)
                       k = sizes[i / SIZES / SIZES % SIZES];
         const bool tb = i / SIZES / SIZES / SIZES % 2;
         struct product p = {.batch = 3,
+                            .stays = i % 3 == 0,
                             .m = m,
                             .n = n,
                             .k = k,
@@ -323,7 +325,8 @@ static void items_cover_every_element(void **state)
         assert_true(p.rows >= ceil_div(m, p.items_m) && p.strip >= 1);
         assert_true(p.columns >= ceil_div(ceil_div(n, LINE), p.items_n) * LINE && p.depth >= 1);
         assert_true(p.tasks >= 1 && p.tasks <= 3 * p.items_m * p.items_n);
-        assert_true(!p.pack_b || p.slot >= ceil_div(p.columns, PANEL) * PANEL * p.depth);
+        assert_true(!p.pack_b || p.prepared || p.slot >= ceil_div(p.columns, PANEL) * PANEL * p.depth);
+        assert_true(p.prepared == (p.pack_b && p.stays));
         assert_true(!p.pack_a || p.slot >= p.strip * p.depth);
         assert_true(p.b_col == 1 || p.pack_b);
     }
