@@ -432,6 +432,7 @@ typedef struct sunup_plan_info {
     int64_t steps, values;      /* kernels launched a run; values computed                            */
     int64_t arena_bytes;        /* one allocation for all intermediate values                         */
     int64_t unshared_bytes;     /* what they would need without sharing                               */
+    int64_t prepared_bytes;     /* weights that stay, in the layouts of their kernels                 */
     double flops, bytes;        /* per run: arithmetic; compulsory memory traffic                     */
 } sunup_plan_info;
 SUNUP_API sunup_plan_info sunup_plan_describe(const sunup_plan *plan);

@@ -10,6 +10,23 @@
 
 enum { MAKERS = 32 };
 
+/* Operands that no run writes and the caller changes seldom: parameters and constants, or views of one. */
+static sunup_status mark_stays(sunup_plan *p, struct step *s)
+{
+    const struct node *n = s->node;
+    bool *stays = plan_alloc(p, n->n_in, sizeof *stays);
+    NEED(p, stays);
+    for (int k = 0; k < n->n_in; k++) {
+        if (n->in[k] == NULL) continue;
+        const struct source_attr *source =
+            sunup__source(p->placed[p->placed[n->in[k]->id].root].value);
+        stays[k] = source != NULL &&
+                   (source->kind == SOURCE_PARAMETER || source->kind == SOURCE_CONSTANT);
+    }
+    s->stays = stays;
+    return SUNUP_OK;
+}
+
 static sunup_status make(sunup_plan *p, struct step *s)
 {
     const struct node *n = s->node;
@@ -18,6 +35,7 @@ static sunup_status make(sunup_plan *p, struct step *s)
     CHECK(found > 0, p->ctx, E_UNSUPPORTED, "%s '%s': the device '%s' has no way to compute it",
           n->op->name, n->layer, p->device->ops->name);
     s->device = p->device;
+    if (p->weights_stay) TRY(mark_stays(p, s));
     s->maker = list[0];
     const char *tuned = sunup__tuned(p->ctx, n);
     for (int i = 0; tuned != NULL && i < found; i++)

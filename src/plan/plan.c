@@ -85,7 +85,8 @@ static sunup_status enough_memory(sunup_plan *p)
     for (int v = 0; v < p->n_placed; v++)
         if (is_own(p, v)) p->owned_bytes += sunup__value_bytes(p->placed[v].value);
     if (p->dry) return SUNUP_OK;
-    const int64_t available = sunup__memory_available(), bytes = p->arena_bytes + p->owned_bytes;
+    const int64_t available = sunup__memory_available(),
+                  bytes = p->arena_bytes + p->owned_bytes + p->prepared_bytes;
     CHECK(bytes <= available, p->ctx, E_MEMORY,
           "the plan needs %.1f MiB (%.1f MiB of intermediate values, %.1f MiB of inputs, "
           "parameters and outputs), "
@@ -106,9 +107,34 @@ static sunup_status own_memory(sunup_plan *p, struct placed *at, void **memory)
     return SUNUP_OK;
 }
 
+/* Of a step's prepared weights, with what guards them. */
+static int64_t prepared_room(const sunup_plan *p, const struct step *s)
+{
+    return s->prepared_bytes > 0 ? s->prepared_bytes + p->device->ops->guard_bytes : 0;
+}
+
+static void count_prepared(sunup_plan *p)
+{
+    for (int i = 0; i < p->n_steps; i++) p->prepared_bytes += prepared_room(p, &p->steps[i]);
+    if (p->prepared_bytes > 0) p->prepared_bytes += p->device->ops->guard_bytes;
+}
+
+static sunup_status give_prepared(sunup_plan *p)
+{
+    if (p->prepared_bytes == 0) return SUNUP_OK;
+    TRY(p->device->ops->alloc(p->device, p->prepared_bytes, &p->prepared));
+    char *at = (char *)p->prepared + p->device->ops->guard_bytes;
+    for (int i = 0; i < p->n_steps; i++) {
+        if (p->steps[i].prepared_bytes > 0) p->steps[i].prepared = at;
+        at += prepared_room(p, &p->steps[i]);
+    }
+    return SUNUP_OK;
+}
+
 static sunup_status give_memory(sunup_plan *p)
 {
     struct device *d = p->device;
+    TRY(give_prepared(p));
     if (p->arena_bytes > 0) TRY(d->ops->alloc(d, p->arena_bytes, &p->memory));
     for (int v = 0; v < p->n_placed; v++) {
         struct placed *at = &p->placed[v];
@@ -133,7 +159,7 @@ static sunup_status give_memory(sunup_plan *p)
 static sunup_status list_regions(sunup_plan *p)
 {
     if (p->device->ops->begin == NULL) return SUNUP_OK;
-    p->regions = plan_alloc(p, p->n_placed + p->n_steps, sizeof *p->regions);
+    p->regions = plan_alloc(p, p->n_placed + 2 * p->n_steps, sizeof *p->regions);
     NEED(p, p->regions);
     for (int v = 0; v < p->n_placed; v++) {
         struct placed *at = &p->placed[v];
@@ -145,12 +171,25 @@ static sunup_status list_regions(sunup_plan *p)
                                                      .kept = sunup__source(at->value) != NULL,
                                                      .guarded = !at->external || at->owned};
     }
-    for (int i = 0; i < p->n_steps; i++)
-        if (p->steps[i].workspace != NULL)
-            p->regions[p->n_regions++] = (struct region){.memory = p->steps[i].workspace,
-                                                         .bytes = p->steps[i].workspace_bytes,
-                                                         .guarded = true};
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct step *s = &p->steps[i];
+        if (s->workspace != NULL)
+            p->regions[p->n_regions++] = (struct region){
+                .memory = s->workspace, .bytes = s->workspace_bytes, .guarded = true};
+        if (s->prepared != NULL)
+            p->regions[p->n_regions++] = (struct region){.memory = s->prepared,
+                                                         .bytes = s->prepared_bytes,
+                                                         .guarded = true,
+                                                         .prepared = true};
+    }
     return SUNUP_OK;
+}
+
+/* Before a run: prepared weights are there already, or have to be made. */
+static void mark_prepared(sunup_plan *p)
+{
+    for (int i = 0; i < p->n_regions; i++)
+        if (p->regions[i].prepared) p->regions[i].kept = !p->weights_changed;
 }
 
 /* ------------------------------------------------------------------ create and destroy --- */
@@ -183,6 +222,7 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, 
     TRY(sunup__plan_liveness(p));
     TRY(sunup__plan_choose(p));
     TRY(sunup__plan_arena(p));
+    count_prepared(p);
     for (int i = 0; i < p->n_steps; i++) TRY(make_rows(p, &p->steps[i]));
     TRY(list_slots(p));
     TRY(enough_memory(p));
@@ -192,15 +232,17 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, 
 }
 
 /* A plan whose forward pass is kept in `segments`. */
-static sunup_status create(sunup_graph *graph, int n, sunup_value *const *outputs, bool dry,
-                           int segments, sunup_plan **plan)
+static sunup_status create(sunup_graph *graph, int n, sunup_value *const *outputs,
+                           const struct plan_options *options, int segments, sunup_plan **plan)
 {
     *plan = NULL;
     sunup_plan *p = sunup__alloc(sizeof *p);
     CHECK(p != NULL, graph->ctx, E_MEMORY, "no memory for a plan");
     p->ctx = graph->ctx;
     p->graph = graph;
-    p->dry = dry;
+    p->dry = options->dry;
+    p->weights_stay = options->weights_stay;
+    p->weights_changed = true;
     const sunup_status status = assemble(p, n, outputs, segments);
     sunup__arena_end(&p->scratch);
     p->wanted = NULL;
@@ -219,7 +261,7 @@ static sunup_status fit(sunup_graph *graph, int n, sunup_value *const *outputs, 
     int64_t least = INT64_MAX;
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
         sunup_plan *p;
-        TRY(create(graph, n, outputs, true, tries[i], &p));
+        TRY(create(graph, n, outputs, &(struct plan_options){.dry = true}, tries[i], &p));
         const int64_t bytes = p->arena_bytes;
         sunup_plan_destroy(&p);
         if (bytes < least) least = bytes;
@@ -233,14 +275,30 @@ static sunup_status fit(sunup_graph *graph, int n, sunup_value *const *outputs, 
           (long long)limit, (long long)least);
 }
 
+/* Whether there is room for prepared weights. */
+static sunup_status prepared_fit(sunup_graph *graph, int n, sunup_value *const *outputs,
+                                 int64_t limit, int segments, bool *they_do)
+{
+    sunup_plan *p;
+    const struct plan_options with = {.dry = true, .weights_stay = true};
+    TRY(create(graph, n, outputs, &with, segments, &p));
+    const int64_t bytes = p->arena_bytes + p->prepared_bytes;
+    *they_do = (limit == 0 || bytes <= limit) && bytes + p->owned_bytes <= sunup__memory_available();
+    sunup_plan_destroy(&p);
+    return SUNUP_OK;
+}
+
 sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,
                                 const struct plan_options *options, sunup_plan **plan)
 {
     *plan = NULL;
     if (graph == NULL) return SUNUP_E_ARGUMENT;
+    struct plan_options o = *options;
     int segments = 1;
-    if (options->memory_bytes > 0) TRY(fit(graph, n, outputs, options->memory_bytes, &segments));
-    return create(graph, n, outputs, options->dry, segments, plan);
+    if (o.memory_bytes > 0) TRY(fit(graph, n, outputs, o.memory_bytes, &segments));
+    if (o.weights_stay)
+        TRY(prepared_fit(graph, n, outputs, o.memory_bytes, segments, &o.weights_stay));
+    return create(graph, n, outputs, &o, segments, plan);
 }
 
 sunup_status sunup_plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,
@@ -260,6 +318,7 @@ void sunup_plan_destroy(sunup_plan **plan)
             p->device->ops->free(p->device,
                                  (char *)p->placed[v].memory - p->device->ops->guard_bytes);
     if (p->memory != NULL) p->device->ops->free(p->device, p->memory);
+    if (p->prepared != NULL) p->device->ops->free(p->device, p->prepared);
     sunup__arena_end(&p->arena);
     sunup__free(p);
     *plan = NULL;
@@ -294,16 +353,28 @@ void sunup__plan_watch(sunup_plan *plan, void (*passed)(void *arg, int step), vo
     plan->passed_arg = arg;
 }
 
+void sunup__plan_weights_changed(sunup_plan *plan)
+{
+    plan->weights_changed = true;
+}
+
+static inline void prepare(const sunup_plan *p, const struct step *s)
+{
+    if (p->weights_changed && s->prepared != NULL) s->prepare(s);
+}
+
 /* Watched by the device or by the caller, timed or traced, or with faults. */
 static sunup_status run_watched(sunup_plan *p, const sunup_random_key *key)
 {
     struct device *d = p->device;
+    mark_prepared(p);
     if (d->ops->begin != NULL) TRY(d->ops->begin(d, p->regions, p->n_regions));
     for (int i = 0; i < p->n_steps; i++) {
         const struct step *s = &p->steps[i];
-        if (d->ops->before != NULL) TRY(d->ops->before(d, s));
         const double from_s = p->step_s != NULL ? sunup__now_s() : 0;
         const double traced_s = p->traced ? sunup__trace_now(p->ctx) : 0;
+        prepare(p, s);
+        if (d->ops->before != NULL) TRY(d->ops->before(d, s));
         TRY(sunup__step_run(s, key));
         sunup__trace_add(p->ctx, TRACE_KERNEL, NULL, i, traced_s);
         if (p->step_s != NULL) p->step_s[i] += sunup__now_s() - from_s;
@@ -322,8 +393,12 @@ sunup_status sunup_plan_run(sunup_plan *plan, sunup_random_key key)
         plan->passed != NULL || plan->traced || plan->ctx->faults != NULL)
         TRY(run_watched(plan, &key));
     else
-        for (int i = 0; i < plan->n_steps; i++) TRY(plan->steps[i].run(&plan->steps[i], &key));
+        for (int i = 0; i < plan->n_steps; i++) {
+            prepare(plan, &plan->steps[i]);
+            TRY(plan->steps[i].run(&plan->steps[i], &key));
+        }
     plan->ran = true;
+    plan->weights_changed = false;
     return SUNUP_OK;
 }
 
@@ -340,6 +415,7 @@ sunup_plan_info sunup_plan_describe(const sunup_plan *plan)
         }
     info.arena_bytes = plan->arena_bytes;
     info.unshared_bytes = plan->unshared_bytes;
+    info.prepared_bytes = plan->prepared_bytes;
     info.flops = plan->flops;
     info.bytes = plan->bytes;
     return info;

@@ -49,6 +49,10 @@ struct sunup_plan {
     int64_t *workspace_at; /* [n_steps] offsets in it, -1: none                 */
     int64_t arena_bytes, unshared_bytes;
     int64_t owned_bytes; /* of sources and outputs, until they are bound      */
+    int64_t prepared_bytes; /* of the steps' weights in their makers' layouts */
+    void *prepared;
+    bool weights_stay;    /* see plan_options */
+    bool weights_changed; /* since the last run that ended well */
     double flops, bytes;
     struct slot *slots;     /* every operand of every step, by root: what bind patches */
     int *slot_from;         /* [n_placed + 1] first slot of a root               */
@@ -74,9 +78,14 @@ struct plan_options {
     bool dry; /* only described, to know the memory it would take: arena_bytes + owned_bytes */
     int64_t memory_bytes; /* > 0: forward values are made again where the arena would be larger;
                              E_MEMORY if that is not enough                                          */
+    bool weights_stay; /* parameters change only by set, bind and init, and where the caller says so: weights are
+                          prepared (struct step) in the first run after a change, not in every run. Not if that
+                          takes more than memory_bytes, with the arena, or than is free                     */
 };
 sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,
                                 const struct plan_options *options, sunup_plan **plan);
+/* Parameters have other numbers: for who writes memory that is bound to one. */
+void sunup__plan_weights_changed(sunup_plan *plan);
 /* From now on each run adds the time of each step to step_s, which starts at 0. Two readings of the clock a
  * step, so a plan of short steps takes a little longer. */
 sunup_status sunup__plan_clock(sunup_plan *plan);

@@ -54,6 +54,12 @@ static bool is_constant(const sunup_value *v)
     return source != NULL && source->kind == SOURCE_CONSTANT;
 }
 
+static bool is_parameter(const sunup_value *v)
+{
+    const struct source_attr *source = sunup__source(v);
+    return source != NULL && source->kind == SOURCE_PARAMETER;
+}
+
 void *sunup__plan_address(const sunup_plan *p, const sunup_value *v)
 {
     struct placed *at = external(p, v);
@@ -131,6 +137,7 @@ sunup_status sunup_plan_bind(sunup_plan *plan, sunup_value *v, void *memory)
         plan->owned_bytes -= sunup__value_bytes(v);
     }
     at->filled = true;
+    if (is_parameter(v)) plan->weights_changed = true;
     sunup__plan_patch(plan, v->id, memory);
     return SUNUP_OK;
 }
@@ -158,6 +165,7 @@ sunup_status sunup_plan_set(sunup_plan *plan, sunup_value *v, const void *data, 
           sunup__value_text(v, name));
     if (bytes > 0) memcpy(at->memory, data, (size_t)bytes);
     at->filled = true;
+    if (is_parameter(v)) plan->weights_changed = true;
     return SUNUP_OK;
 }
 
@@ -181,6 +189,7 @@ sunup_status sunup_plan_init(sunup_plan *plan, uint64_t seed)
 {
     if (plan == NULL) return SUNUP_E_ARGUMENT;
     CHECK(!plan->dry, plan->ctx, E_ARGUMENT, "the plan was only described and has no memory");
+    plan->weights_changed = true;
     for (int i = 0; i < plan->n_externals; i++) {
         struct placed *at = &plan->placed[plan->externals[i]];
         const struct source_attr *source = sunup__source(at->value);

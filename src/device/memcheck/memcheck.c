@@ -3,6 +3,7 @@
  * Owes: an error that names step, op, layer, value and offset when a step
  *   - writes outside a value (guard bytes before and after each one are compared after every step),
  *   - changes an operand (hashed before and after),
+ *   - has prepared weights that are not those of its operand any more,
  *   - leaves an element of an output unwritten, or computes it from memory that may not be read:
  *     whatever is not written yet, or dead, holds a signalling NaN of its own kind, which survives
  *     copying and, quieted, arithmetic.
@@ -109,10 +110,28 @@ static sunup_status memcheck_begin(struct device *d, const struct region *region
     return SUNUP_OK;
 }
 
+#define TRAP(d, s, format, ...)                                                                    \
+    RAISE((d)->ctx, E_INTERNAL, "memcheck: step %d (%s '%s', maker %s) " format, (s)->number,      \
+          (s)->node->op->name, (s)->node->layer, (s)->maker->name, __VA_ARGS__)
+
+/* Who writes weights behind the plan's back leaves prepared ones that are not theirs. */
+static sunup_status prepared_anew(struct device *d, const struct step *s)
+{
+    if (s->prepared == NULL) return SUNUP_OK;
+    const size_t bytes = (size_t)s->prepared_bytes;
+    const uint64_t before = sunup__hash(s->prepared, bytes, 0);
+    s->prepare(s);
+    if (sunup__hash(s->prepared, bytes, 0) != before)
+        TRAP(d, s, "has prepared weights (%lld bytes) of other numbers than its operand has now",
+             (long long)bytes);
+    return SUNUP_OK;
+}
+
 static sunup_status memcheck_before(struct device *d, const struct step *s)
 {
     struct watch *w = d->state;
     const struct node *n = s->node;
+    TRY(prepared_anew(d, s));
     if (n->n_in > w->room) {
         uint64_t *hash = sunup__realloc(w->hash, (size_t)n->n_in * sizeof *hash);
         CHECK(hash != NULL, d->ctx, E_MEMORY, "no memory to watch %d operands", n->n_in);
@@ -124,17 +143,15 @@ static sunup_status memcheck_before(struct device *d, const struct step *s)
     return SUNUP_OK;
 }
 
-#define TRAP(d, s, format, ...)                                                                    \
-    RAISE((d)->ctx, E_INTERNAL, "memcheck: step %d (%s '%s', maker %s) " format, (s)->number,      \
-          (s)->node->op->name, (s)->node->layer, (s)->maker->name, __VA_ARGS__)
-
 static sunup_status guards_intact(struct device *d, const struct step *s)
 {
     const struct watch *w = d->state;
     for (int i = 0; i < w->n; i++) {
         const struct region *r = &w->regions[i];
         if (!r->guarded) continue;
-        const char *name = r->value != NULL ? r->value->name : "a workspace";
+        const char *name = r->value != NULL ? r->value->name
+                           : r->prepared    ? "prepared weights"
+                                            : "a workspace";
         int64_t at = first_other(r->memory - NEAR, 0, NEAR, TWICE(POISON_F32));
         if (at >= 0)
             TRAP(d, s, "wrote outside: byte %lld before the start of '%s' (%lld bytes)",
