@@ -204,9 +204,12 @@ static void show(const sunup_trainer *t, const struct prediction *p)
     if (steps != NULL) (void)printf("%s\n", steps);
     sunup_free(steps);
     (void)printf("  a shard   %lld samples, %lld steps, %.3f GFLOP, arena %.2f MB (%.2f MB without "
-                 "sharing)\n",
+                 "sharing)",
                  (long long)t->pass->count, (long long)info.steps, 1e-9 * info.flops,
                  1e-6 * (double)info.arena_bytes, 1e-6 * (double)info.unshared_bytes);
+    if (info.prepared_bytes > 0)
+        (void)printf(", prepared weights %.2f MB", 1e-6 * (double)info.prepared_bytes);
+    (void)printf("\n");
     (void)printf("  a rank    of %d: at most %d shards, %.3f GFLOP a step, %.1f MB memory, sends "
                  "%.3f MB a step\n",
                  p->machine.ranks, p->shards_most, 1e-9 * p->flops, 1e-6 * p->memory_bytes,
@@ -222,11 +225,12 @@ static void show(const sunup_trainer *t, const struct prediction *p)
 static void show_json(const sunup_trainer *t, const struct prediction *p)
 {
     const sunup_plan_info info = sunup_plan_describe(t->pass->plan);
-    json_t *j = json_pack("{s:i, s:I, s:i, s:f, s:f, s:f, s:I, s:I}", "ranks", p->machine.ranks, "steps",
+    json_t *j = json_pack("{s:i, s:I, s:i, s:f, s:f, s:f, s:I, s:I, s:I}", "ranks", p->machine.ranks, "steps",
                           (json_int_t)t->total_steps, "shards_per_rank", p->shards_most,
                           "flops_per_step", p->flops, "memory_bytes", p->memory_bytes,
                           "sent_bytes_per_step", p->exchange.sent_bytes, "arena_bytes",
-                          (json_int_t)info.arena_bytes, "kernels_per_shard", (json_int_t)info.steps);
+                          (json_int_t)info.arena_bytes, "prepared_bytes",
+                          (json_int_t)info.prepared_bytes, "kernels_per_shard", (json_int_t)info.steps);
     (void)json_object_update_new(
         j, json_pack("{s:i, s:I}", "ranks_per_shard", t->group, "halo_bytes_per_shard",
                      (json_int_t)sunup__parts_sent(t->pass->graph)));

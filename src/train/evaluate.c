@@ -207,6 +207,8 @@ static sunup_status keep_mistakes(struct evaluation *e)
 static sunup_status run(struct evaluation *e, sunup_metrics *metrics)
 {
     sunup_trainer *t = e->t;
+    for (int i = 0; i < PASS_CACHE; i++)
+        if (t->evaluation[i] != NULL) sunup__plan_weights_changed(t->evaluation[i]->plan);
     const double start = sunup__now_s();
     const double *sum;
     const sunup_status mine = evaluate_batches(e);

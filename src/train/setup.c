@@ -109,7 +109,8 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
     TRY(sunup_graph_finish(p->graph));
     CHECK(sunup__elements(&p->loss->shape) == 1, t->ctx, E_SHAPE,
           "the loss is not a single number");
-    const struct plan_options o = {.memory_bytes = p->training ? t->o.memory_bytes : 0};
+    const struct plan_options o = {.memory_bytes = p->training ? t->o.memory_bytes : 0,
+                                   .weights_stay = p->again};
     TRY(sunup__plan_create(p->graph, n_outputs, outputs, &o, &p->plan));
     return sunup__pass_bind_weights(t, p);
 }
@@ -126,6 +127,14 @@ static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct p
     return compile(t, p);
 }
 
+/* Whether passes of one size run more than once with the same weights. */
+static bool runs_again(const sunup_trainer *t, const sunup_data *data, const struct pass *p)
+{
+    const int64_t own = t->to - t->from;
+    if (p->training) return own * t->o.accumulate > 1;
+    return p->count == t->o.batch / t->o.shards && own * (sunup_data_samples(data) / t->o.batch) > 1;
+}
+
 sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
                                 bool training, struct pass **pass)
 {
@@ -133,6 +142,7 @@ sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_
     CHECK(*pass != NULL, t->ctx, E_MEMORY, "no memory for a pass");
     (*pass)->count = count;
     (*pass)->training = training;
+    (*pass)->again = runs_again(t, data, *pass);
     const sunup_status status = sunup__pass_ready(t, *pass, fill_pass(t, data, *pass));
     if (status != SUNUP_OK) sunup__pass_destroy(pass);
     return status;

@@ -64,7 +64,9 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)
     const int64_t elements = (t->o.accumulate > 1) * o.n + t->n_arrays * slices;
     const int64_t halo = t->halo != NULL ? sunup__halo_bytes(t->halo) : 0;
     const int64_t live = t->live != NULL ? sunup__live_bytes(t->live) : 0;
-    return sunup_plan_describe(t->pass->plan).arena_bytes + halo + live +
+    const sunup_plan_info plan = sunup_plan_describe(t->pass->plan);
+    const bool again = ceil_div(t->o.shards, ranks) * t->o.accumulate > 1; /* as in setup.c */
+    return plan.arena_bytes + (again ? plan.prepared_bytes : 0) + halo + live +
            sunup__exchange_bytes(&o, ranks) + elements * sunup_dtype_bytes(t->model->dtype);
 }
 

@@ -302,6 +302,7 @@ static sunup_status make_step(sunup_trainer *t, sunup_metrics *metrics)
     struct step_work s = {.t = t};
     const bool checked = t->o.hash_steps > 0 && (t->step + 1) % t->o.hash_steps == 0;
     sunup__exchange_verify(t->exchange, checked);
+    sunup__plan_weights_changed(t->pass->plan); /* by the last step, or by who read a checkpoint */
     TRY(sum_batches(&s));
     const double lr = sunup__schedule_lr(&t->schedule, t->step);
     double norm = 0;

@@ -14,6 +14,7 @@ enum extra { EXTRA_LOSS, EXTRA_WEIGHT, EXTRA_CORRECT, EXTRA_STOP, EXTRA_FAILED, 
 struct pass {
     int64_t count; /* samples                                                     */
     bool training;
+    bool again; /* it runs more than once between two updates */
     sunup_graph *graph;
     sunup_plan *plan;
     sunup_value *output, *target, *loss, *correct; /* correct, target: NULL if there is none */
