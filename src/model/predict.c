@@ -1,11 +1,12 @@
 /* predict.c - outputs for samples in memory, in chunks of at most CHUNK through a plan in evaluation mode.
  *
  * The plan of the last chunk size stays with the model, so that repeated calls pay for building once. Weights are
- * bound, not copied: a prediction sees what training wrote.
+ * bound, not copied: a prediction sees what training wrote; those of several chunks are prepared once for all of them.
  */
 #include <string.h>
 
 #include "model/model.h"
+#include "plan/plan.h"
 #include "tensor/tensor.h"
 
 enum { CHUNK = 64, MAX_INPUTS = 16 };
@@ -48,7 +49,7 @@ static sunup_status check_output(const sunup_model *m, const sunup_value *y, int
     return SUNUP_OK;
 }
 
-static sunup_status prepare(sunup_model *m, int64_t batch)
+static sunup_status prepare(sunup_model *m, int64_t batch, bool weights_stay)
 {
     struct predictor *p = &m->predictor;
     if (p->batch == batch) return SUNUP_OK;
@@ -56,7 +57,8 @@ static sunup_status prepare(sunup_model *m, int64_t batch)
     TRY(sunup__model_graph(m, batch, false, &p->graph));
     sunup_value *y = sunup_graph_find(p->graph, "output");
     TRY(check_output(m, y, batch));
-    TRY(sunup_plan_create(p->graph, 1, &y, &p->plan));
+    TRY(sunup__plan_create(p->graph, 1, &y, &(struct plan_options){.weights_stay = weights_stay},
+                           &p->plan));
     bool *needed = sunup__needed(y);
     CHECK(needed, m->ctx, E_MEMORY, "%s: no memory to list %d nodes", m->source, p->graph->n_nodes);
     const sunup_status status = bind_weights(m, p, needed);
@@ -162,8 +164,9 @@ sunup_status sunup_model_predict(sunup_model *model, int64_t n, int n_inputs,
 {
     const struct request r = {model, n, n_inputs, inputs, out};
     CHECK(n >= 0, model->ctx, E_ARGUMENT, "predict: %lld samples", (long long)n);
+    if (model->predictor.plan != NULL) sunup__plan_weights_changed(model->predictor.plan);
     for (int64_t from = 0; from < n; from += CHUNK) {
-        TRY(prepare(model, n - from < CHUNK ? n - from : CHUNK));
+        TRY(prepare(model, n - from < CHUNK ? n - from : CHUNK, n - from > CHUNK));
         TRY(run_chunk(&r, from));
     }
     return SUNUP_OK;
