@@ -22,7 +22,7 @@
 #include "graph/split/split.h"
 #include "tensor/tensor.h"
 
-enum { PARTS = 4, MOST_WEIGHTS = 16 };
+enum { PARTS = 4, MOST_WEIGHTS = 20 };
 
 struct net {
     const char *name;
@@ -186,6 +186,71 @@ static sunup_value *down_and_up(sunup_value *x)
     return sunup_mul(x, sunup_conv_transpose(low, weight(x, "v", S(2, 1, 3, 4)), NULL, &o));
 }
 
+static sunup_value *finer(sunup_value *x, sunup_upsample_kind kind)
+{
+    x = sunup_mul(x, weight(x, "w", S(x->shape.d[x->shape.n - 1])));
+    return sunup_upsample(x, (const int64_t[]){2, 3, 2}, kind);
+}
+
+static sunup_value *nearest(sunup_value *x)
+{
+    return finer(x, SUNUP_NEAREST);
+}
+
+static sunup_value *linear_between(sunup_value *x)
+{
+    return finer(x, SUNUP_LINEAR);
+}
+
+/* Down by pooling and up by upsampling, as many science networks do. */
+static sunup_value *pyramid(sunup_value *x)
+{
+    const struct window_net first = {S(3, 3, 3, 4), 1, 1, 1, 1, 0},
+                            last = {S(3, 3, 8, 2), 1, 1, 1, 1, 0};
+    sunup_value *top = sunup_relu(conv(x, "c1", first));
+    sunup_value *both[] = {
+        top, sunup_upsample(pool(top, true, 2, 2, 0), (const int64_t[]){2, 2}, SUNUP_LINEAR)};
+    return conv(sunup_concat(2, both, -1), "c2", last);
+}
+
+/* Of each pixel the two largest channels, and rows of a table that no part cuts. */
+static sunup_value *chosen(sunup_value *x)
+{
+    const int64_t *d = x->shape.d;
+    sunup_value *index = sunup_top_k(x, 2, true);
+    sunup_value *table = sunup_gather(weight(x, "w", S(d[3], 4)), index);
+    sunup_value *rows =
+        sunup_gather_rows(sunup_broadcast(weight(x, "r", S(1, d[3], 4)), S(d[0], d[3], 4)), index);
+    return sunup_mul(table, rows);
+}
+
+/* Axes in another order, and space as one axis, on which channels are mixed. */
+static sunup_value *turned(sunup_value *x)
+{
+    const int64_t *d = x->shape.d;
+    sunup_value *y = sunup_reshape(x, S(d[0], d[1] * d[2], d[3]));
+    y = sunup_permute(sunup_linear(y, weight(x, "w", S(d[3], 4)), NULL), (const int[]){1, 0, 2});
+    return sunup_permute(sunup_tanh(y), (const int[]){1, 2, 0});
+}
+
+/* Whatever keeps samples apart, and one norm over all of them. */
+static sunup_value *of_samples(sunup_value *x)
+{
+    const int64_t *d = x->shape.d;
+    sunup_value *y =
+        sunup_relu(norm(conv(x, "c", (struct window_net){S(3, 3, 3, 4), 1, 1, 1, 1, 0}), "n"));
+    y = sunup_upsample(pool(y, false, 2, 2, 0), (const int64_t[]){2, 1}, SUNUP_LINEAR);
+    y = sunup_local(y, weight(x, "l", S(d[1] - 1, d[2] / 2 - 1, 2, 2, 4, 6)), NULL, NULL);
+    y = sunup_group_norm(y, weight(x, "g", S(6)), weight(x, "gb", S(6)), 2, 1e-3);
+    const int64_t *e = y->shape.d;
+    y = sunup_reshape(y, S(e[0], e[1] * e[2], e[3]));
+    y = sunup_attention(y, y, y, NULL, NULL);
+    y = sunup_matmul(y, y, SUNUP_TRANSPOSE_B);
+    y = sunup_gather_rows(y, sunup_top_k(y, 2, true));
+    y = sunup_dropout(sunup_flatten(y), 0.3, true);
+    return sunup_linear(y, weight(x, "fc", S(y->shape.d[1], 3)), weight(x, "fcb", S(3)));
+}
+
 static const struct net nets[] = {
     {"conv 1", S(2, 9, 5, 3), 0, true, conv1},
     {"conv 3", S(2, 9, 5, 3), 'H', true, conv3},
@@ -219,6 +284,22 @@ static const struct net nets[] = {
     {"classifier", S(2, 9, 5, 3), 0, false, classifier},
     {"U-Net", S(2, 16, 8, 3), 0, false, u_net},
     {"U-Net, ragged", S(1, 14, 8, 3), 0, false, u_net},
+    {"nearest upsampling", S(2, 9, 5, 3), 0, true, nearest},
+    {"nearest upsampling of columns", S(1, 5, 9, 3), 'W', true, nearest},
+    {"linear upsampling", S(2, 9, 5, 3), 0, true, linear_between},
+    {"linear upsampling of single rows", S(1, 4, 4, 2), 'H', true, linear_between},
+    {"linear upsampling in space", S(1, 6, 3, 5, 2), 'W', true, linear_between},
+    {"pyramid", S(2, 16, 6, 3), 0, true, pyramid},
+    {"chosen channels", S(2, 9, 5, 3), 0, true, chosen},
+    {"turned axes", S(2, 9, 5, 3), 0, true, turned},
+    {"samples", S(8, 6, 8, 3), 'N', false, of_samples},
+    {"samples, ragged", S(7, 6, 8, 3), 'N', false, of_samples},
+    {"convolution of samples", S(5, 9, 5, 3), 'N', true, conv3},
+    {"transposed convolution of samples", S(4, 6, 4, 3), 'N', true, back3},
+    {"norm of samples", S(8, 3, 3, 3), 'N', false, norm_alone},
+    {"norm of a line of samples", S(9, 3), 'N', false, norm_alone},
+    {"classifier of samples", S(6, 9, 5, 3), 'N', false, classifier},
+    {"U-Net of samples", S(4, 16, 8, 3), 'N', false, u_net},
     {"down and up by 3 rows, slabs re-cut", S(2, 11, 5, 3), 0, true, down_and_up},
 };
 #undef S
@@ -244,15 +325,19 @@ static double *numbers(const struct interpreter *t, const sunup_value *v, int64_
     return x;
 }
 
-/* By name, so that every process draws the same. */
-static void fill_sources(struct interpreter *t)
+/* By name, so that every process draws the same. Of inputs in parts of samples a process has its own. */
+static void fill_sources(struct interpreter *t, int64_t from)
 {
     for (int i = 0; i < t->g->n_nodes; i++) {
         const sunup_value *v = t->g->nodes[i]->out[0];
         const struct source_attr *s = sunup__source(v);
         if (!s || s->kind == SOURCE_CONSTANT || !sunup__interpreter_memory(t, v)) continue;
-        sunup__init_fill((sunup_init){SUNUP_INIT_NORMAL, 1}, v->name, 5, v->dtype,
-                         sunup__elements(&v->shape), sunup__interpreter_memory(t, v));
+        const int64_t n = sunup__elements(&v->shape), width = sunup_dtype_bytes(v->dtype);
+        const int64_t skip = s->kind == SOURCE_INPUT && from > 0 ? n / v->shape.d[0] * from : 0;
+        char *all = sunup__alloc((size_t)((skip + n) * width));
+        sunup__init_fill((sunup_init){SUNUP_INIT_NORMAL, 1}, v->name, 5, v->dtype, skip + n, all);
+        memcpy(sunup__interpreter_memory(t, v), all + skip * width, (size_t)(n * width));
+        sunup__free(all);
     }
 }
 
@@ -273,7 +358,9 @@ static sunup_graph *new_graph(sunup_context *ctx, const struct net *net, sunup_d
     return g;
 }
 
-static void interpret(sunup_graph *g, sunup_value *y, sunup_value *loss, struct result *r)
+/* from: the first sample of x, which has n_x elements in all processes. */
+static void interpret(sunup_graph *g, sunup_value *y, sunup_value *loss, int64_t from, int64_t n_x,
+                      struct result *r)
 {
     sunup_value *wrt[MOST_WEIGHTS + 1] = {sunup_graph_find(g, "x")}, *grads[MOST_WEIGHTS + 2];
     for (int i = 0; i < g->n_nodes; i++) {
@@ -289,11 +376,14 @@ static void interpret(sunup_graph *g, sunup_value *y, sunup_value *loss, struct 
     assert_int_equal(sunup__interpreter_create(g, r->n_weights + 2, grads, &t), SUNUP_OK);
     t.kernels = &k;
     t.threads = 1;
-    fill_sources(&t);
+    fill_sources(&t, from);
     const sunup_status status = sunup__interpreter_run(&t);
     if (status != SUNUP_OK) fail_msg("%s", sunup_error(g->ctx));
     int64_t n;
-    r->dx = numbers(&t, grads[0], &n);
+    double *dx = numbers(&t, grads[0], &n);
+    r->dx = sunup__alloc((size_t)n_x * sizeof *dx);
+    memcpy(r->dx + n / wrt[0]->shape.d[0] * from, dx, (size_t)n * sizeof *dx);
+    sunup__free(dx);
     for (int i = 0; i < r->n_weights; i++)
         r->weight[i] = numbers(&t, grads[i + 1], &r->n_weight[i]);
     r->y = numbers(&t, y, &r->n_y);
@@ -321,6 +411,7 @@ struct process {
     struct meeting *meeting;
     struct result r;
     bool cut;
+    int64_t outer;
 };
 
 static char *room_of(void *arg)
@@ -356,8 +447,13 @@ static void *run_process(void *arg)
         fail_msg("%s: %s", p->net->name, sunup_error(ctx));
     sunup_value *y = sunup_graph_find(whole, "y");
     p->cut = sunup__split_is_cut(s, y);
-    interpret(sunup__split_graph(s), sunup__split_own(s, y),
-              sunup__split_share(s, sunup_graph_find(whole, "loss")), &p->r);
+    sunup_value *mine = sunup__split_own(s, y);
+    p->outer = 1; /* of the axis that is cut, which is shorter in each of many processes */
+    for (int i = 0; i < y->shape.n && mine->shape.d[i] == y->shape.d[i]; i++)
+        p->outer *= y->shape.d[i];
+    interpret(sunup__split_graph(s), mine, sunup__split_share(s, sunup_graph_find(whole, "loss")),
+              p->net->axis == 'N' ? p->number * own * p->net->x.d[0] / p->parts : 0,
+              sunup__elements(&p->net->x), &p->r);
     assert_true(sunup__parts_needs(sunup__split_graph(s)).give <= 1 << 20);
     sunup__split_destroy(&s);
     sunup_graph_destroy(&whole);
@@ -407,7 +503,7 @@ static struct result run_parts(const struct net *net, sunup_dtype dtype, int par
     pthread_barrier_init(&m.barrier, NULL, (unsigned)processes);
     for (int i = 0; i < processes; i++) {
         for (int side = 0; side < 2; side++) m.room[side][i] = sunup__alloc((size_t)m.bytes);
-        p[i] = (struct process){net, dtype, parts, i, processes, 0, &m, {0}, false};
+        p[i] = (struct process){net, dtype, parts, i, processes, 0, &m, {0}, false, 1};
     }
     for (int i = 0; i < processes && processes > 1; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, run_process, &p[i]), 0);
@@ -416,10 +512,7 @@ static struct result run_parts(const struct net *net, sunup_dtype dtype, int par
     for (int i = 0; i < processes; i++)
         for (int side = 0; side < 2; side++) sunup__free(m.room[side][i]);
     pthread_barrier_destroy(&m.barrier);
-    int64_t outer = 1;
-    const int axis = net->axis == 'W' ? net->x.n - 2 : net->axis == 'H' ? net->x.n - 3 : 1;
-    for (int i = 0; i < axis; i++) outer *= net->x.d[i];
-    join_outputs(p, processes, outer);
+    join_outputs(p, processes, p[0].outer);
     add_up(p, processes);
     for (int i = 1; i < processes; i++) free_result(&p[i].r);
     return p[0].r;
@@ -431,7 +524,8 @@ static struct result run_whole(const struct net *net, sunup_dtype dtype)
     struct result r = {0};
     assert_int_equal(sunup_context_create(NULL, &ctx), SUNUP_OK);
     sunup_graph *g = new_graph(ctx, net, dtype);
-    interpret(g, sunup_graph_find(g, "y"), sunup_graph_find(g, "loss"), &r);
+    interpret(g, sunup_graph_find(g, "y"), sunup_graph_find(g, "loss"), 0, sunup__elements(&net->x),
+              &r);
     sunup_graph_destroy(&g);
     sunup_context_destroy(&ctx);
     return r;
@@ -510,6 +604,11 @@ static sunup_value *folds(sunup_value *x)
     return sunup_linear(sunup_flatten(x), weight(x, "w", SUNUP_SHAPE(9 * 5 * 3, 2)), NULL);
 }
 
+static sunup_value *mixes(sunup_value *x)
+{
+    return sunup_reshape(x, SUNUP_SHAPE(2, 270));
+}
+
 static sunup_value *wraps(sunup_value *x)
 {
     sunup_conv_options o = sunup_conv_defaults();
@@ -557,10 +656,12 @@ static void mistakes_are_named(void **state)
 {
     (void)state;
     const sunup_shape x = SUNUP_SHAPE(1, 9, 5, 3);
-    refused(&(struct net){"", x, 0, false, folds}, 4, "folds the axis that is split");
+    refused(&(struct net){"", x, 0, false, folds}, 4, "in 4 parts: it works along");
+    refused(&(struct net){"", SUNUP_SHAPE(4, 9, 5, 3), 'N', false, mixes}, 4,
+            "folds the axis that is split");
     refused(&(struct net){"", x, 0, false, wraps}, 4, "circular padding along the axis");
     refused(&(struct net){"", x, 0, false, largest}, 4, "works along the axis that is split");
-    refused(&(struct net){"", x, 0, false, multiplies}, 4, "matmul");
+    refused(&(struct net){"", SUNUP_SHAPE(1, 5, 9, 3), 'W', false, multiplies}, 4, "matmul");
     refused(&(struct net){"", x, 0, false, as_it_is}, 16, "16 parts of an axis of 9 rows");
     refused(&(struct net){"", x, 'D', false, as_it_is}, 2, "split D: the input has 2 space axes");
     refused(&(struct net){"", x, 0, false, as_it_is}, 3, "a power of two would fit");

@@ -139,9 +139,9 @@ class Spatial(common.Case):
             done = self.sunup("train", "run.yaml", ranks=3, status=1)
             self.assertEqual(done.stderr.count("3 ranks cannot share 2 shards of 4 parts"), 1, done.stderr)
         self.volumes("8, 8, 6")
-        turned = "permute: {name: top, order: [0, 2, 1, 3, 4]}"
-        self.write("net.yaml", (NET % "8, 8, 6").replace("relu: {name: top}", turned))
-        self.assertIn("permute 'top' in 4 parts", self.sunup("train", "run.yaml", status=1).stderr)
+        rolled = "roll: {name: top, axis: 1, shift: 1}"
+        self.write("net.yaml", (NET % "8, 8, 6").replace("relu: {name: top}", rolled))
+        self.assertIn("slice 'top' in 4 parts", self.sunup("train", "run.yaml", status=1).stderr)
 
     def test_failures_are_told_to_the_group(self):
         ranks = 2 if common.MPICH else 4

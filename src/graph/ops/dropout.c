@@ -19,7 +19,7 @@ static sunup_status infer(struct node *n)
         return sunup__op_error(n, SUNUP_E_ARGUMENT, "p is %g; it must be in [0, 1]", a->p);
     if (a->position < 0) a->position = n->id;
     /* Samples are the first axis, or part of it if the network folds more axes into it. */
-    a->per_sample = elements % batch == 0 ? elements / batch : elements;
+    if (a->per_sample == 0) a->per_sample = elements % batch == 0 ? elements / batch : elements;
     sunup__set_out(n, 0, n->in[0]->dtype, n->in[0]->shape);
     return SUNUP_OK;
 }
@@ -39,7 +39,7 @@ static struct cost cost(const struct node *n)
 struct random_stream sunup__dropout_stream(const struct dropout_attr *a,
                                            const sunup_random_key *key, uint64_t *first)
 {
-    *first = (uint64_t)key->sample * (uint64_t)a->per_sample;
+    *first = (uint64_t)key->sample * (uint64_t)a->per_sample + (uint64_t)a->first;
     return (struct random_stream){key->seed, RANDOM_DROPOUT, (uint32_t)a->position, key->step};
 }
 

@@ -6,17 +6,18 @@
 
 #include "graph/split/split.h"
 
-/* What became of a value: of[own] copies, or slabs with rows [cut[s], cut[s + 1]). */
+/* What became of a value: of[own] copies, or slabs with rows [cut[s], cut[s + 1]) of an axis. */
 struct slabs {
     const int64_t *cut; /* [parts + 1]; NULL: whole */
     sunup_value **of;   /* [own]; NULL: not there (yet) */
+    int axis;
 };
 
 struct split {
     sunup_graph *whole, *graph;
     const struct parts *parts; /* in the graph's arena */
-    int axis;                  /* of every value that is cut */
-    sunup_shape volume;        /* of the first input that is cut */
+    int axis;                  /* of the inputs that are cut; 0: their samples */
+    sunup_shape volume;        /* of the first input that is cut; axis 0: the batch */
     int64_t align;             /* rows that strides make one of */
     struct slabs *slabs;       /* [values of whole] */
 };
@@ -27,6 +28,7 @@ split_rule sunup__split_rule(const struct op *op);
 void sunup__split_conv(struct split *s, const struct node *n);
 void sunup__split_conv_transpose(struct split *s, const struct node *n);
 void sunup__split_pool(struct split *s, const struct node *n);
+void sunup__split_upsample(struct split *s, const struct node *n);
 void sunup__split_sum(struct split *s, const struct node *n);
 void sunup__split_norm(struct split *s, const struct node *n); /* batch norm, group norm */
 void sunup__split_cross_entropy(struct split *s, const struct node *n);
@@ -52,8 +54,9 @@ static inline int64_t rows_of(const struct split *s, const int64_t *cut, int i)
 }
 /* Room for n pointers or numbers in the graph's arena; NULL: recorded as a mistake. */
 void *sunup__split_room(struct split *s, int64_t n, size_t width);
-/* of[own] for value v, still empty; NULL: no memory. */
-sunup_value **sunup__split_begin(struct split *s, const sunup_value *v, const int64_t *cut);
+/* of[own] for value v, cut along axis or (cut NULL) whole, still empty; NULL: no memory. */
+sunup_value **sunup__split_begin(struct split *s, const sunup_value *v, const int64_t *cut,
+                                 int axis);
 /* "conv 'c1' ...": a mistake; n's values are poison. */
 void sunup__split_refuse(struct split *s, const struct node *n, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

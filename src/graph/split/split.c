@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "graph/ops/axes.h"
 #include "graph/ops/conv.h"
 #include "graph/ops/op.h"
 #include "graph/ops/pool.h"
@@ -28,10 +29,11 @@ void *sunup__split_room(struct split *s, int64_t n, size_t width)
     return p;
 }
 
-sunup_value **sunup__split_begin(struct split *s, const sunup_value *v, const int64_t *cut)
+sunup_value **sunup__split_begin(struct split *s, const sunup_value *v, const int64_t *cut,
+                                 int axis)
 {
     sunup_value **of = sunup__split_room(s, s->parts->own, sizeof(sunup_value *));
-    *slabs_of(s, v) = (struct slabs){cut, of};
+    *slabs_of(s, v) = (struct slabs){cut, of, axis};
     return of;
 }
 
@@ -51,7 +53,7 @@ void sunup__split_recut(struct split *s, const sunup_value *v, const int64_t *cu
 {
     const struct slabs *from = slabs_of(s, v);
     const struct windows w = {from->cut, cut, cut + 1};
-    sunup__windows(s->parts, s->axis, w, from->of, out);
+    sunup__windows(s->parts, from->axis, w, from->of, out);
 }
 
 sunup_value *sunup__split_remake(struct split *s, const struct node *n, const void *attr,
@@ -65,6 +67,10 @@ sunup_value *sunup__split_remake(struct split *s, const struct node *n, const vo
 /* The first input with space; volumes and labels have its lengths behind the batch. */
 static void find_volume(struct split *s, char letter)
 {
+    if (letter == 'N') {
+        s->volume = SUNUP_SHAPE(sunup_graph_batch(s->whole));
+        return;
+    }
     for (int i = 0; i < s->whole->n_nodes && s->volume.n == 0; i++) {
         const sunup_value *v = s->whole->nodes[i]->out[0];
         const struct source_attr *source = sunup__source(v);
@@ -85,6 +91,7 @@ static void find_volume(struct split *s, char letter)
 
 static bool is_volume(const struct split *s, const sunup_shape *x)
 {
+    if (s->axis == 0) return x->n > 0 && x->d[0] == s->volume.d[0];
     bool same = x->n == s->volume.n || x->n == s->volume.n - 1;
     for (int i = 0; same && i < s->volume.n - 1; i++) same = x->d[i] == s->volume.d[i];
     return same;
@@ -94,6 +101,7 @@ static bool is_volume(const struct split *s, const sunup_shape *x)
 static int64_t coarsest(const struct split *s)
 {
     double *scale = sunup__alloc((size_t)s->whole->n_values * sizeof *scale), most = 1;
+    const int axis = 3 - (s->volume.n - 2) + s->axis - 1; /* D H W */
     for (int i = 0; scale != NULL && i < s->whole->n_nodes; i++) {
         const struct node *n = s->whole->nodes[i];
         double now = 1;
@@ -104,9 +112,11 @@ static int64_t coarsest(const struct split *s)
         if (conv || back || pool) {
             const struct window *w = pool ? &((const struct pool_attr *)n->attr)->w
                                           : &((const struct conv_attr *)n->attr)->w;
-            const double stride = (double)w->stride[3 - (s->volume.n - 2) + s->axis - 1];
+            const double stride = (double)w->stride[axis];
             now = back ? now / stride : now * stride;
         }
+        if (n->op == &sunup__op_upsample)
+            now /= (double)((const struct upsample_attr *)n->attr)->factor[axis];
         for (int o = 0; o < n->n_out; o++) scale[n->out[o]->id] = now;
         most = fmax(most, now);
     }
@@ -133,15 +143,22 @@ static const int64_t *volume_cuts(struct split *s)
     return cut;
 }
 
+/* Where an input begins: of samples it has the own ones only, of space all. */
 static void split_input(struct split *s, const sunup_value *v)
 {
-    sunup_value *x = sunup_input(s->graph, v->name, v->dtype, v->shape);
     const bool volume = is_volume(s, &v->shape);
     const int64_t *cut = volume ? volume_cuts(s) : NULL;
-    sunup_value **of = sunup__split_begin(s, v, cut);
+    const int first = s->parts->first, own = s->parts->own;
+    sunup_value **of = sunup__split_begin(s, v, cut, s->axis);
     if (of == NULL || (volume && cut == NULL)) return;
-    for (int i = 0; i < s->parts->own; i++)
-        of[i] = volume ? sunup_slice(x, s->axis, cut[s->parts->first + i], rows_of(s, cut, i)) : x;
+    sunup_shape shape = v->shape;
+    const bool few = volume && s->axis == 0;
+    if (few) shape.d[0] = cut[first + own] - cut[first];
+    sunup_value *x = sunup_input(s->graph, v->name, v->dtype, shape);
+    for (int i = 0; i < own; i++)
+        of[i] = volume ? sunup_slice(x, s->axis, cut[first + i] - (few ? cut[first] : 0),
+                                     rows_of(s, cut, i))
+                       : x;
 }
 
 static sunup_value *view_of(sunup_value *x)
@@ -174,7 +191,7 @@ static void split_source(struct split *s, const struct node *n)
         a->kind == SOURCE_PARAMETER ? sunup_parameter(s->graph, v->name, a->shape, a->init)
         : a->kind == SOURCE_STATE   ? sunup_state(s->graph, v->name, a->shape, a->init)
                                     : sunup_constant(s->graph, a->dtype, a->shape, a->data);
-    sunup_value **of = sunup__split_begin(s, v, NULL);
+    sunup_value **of = sunup__split_begin(s, v, NULL, 0);
     if (of == NULL) return;
     if (a->kind == SOURCE_PARAMETER)
         grow(x, s->parts->own, of);
@@ -196,7 +213,7 @@ static void copy_node(struct split *s, const struct node *n)
 {
     sunup_value **in = sunup__split_room(s, n->n_in + 1, sizeof(sunup_value *));
     for (int o = 0; o < n->n_out; o++)
-        if (in == NULL || sunup__split_begin(s, n->out[o], NULL) == NULL) return;
+        if (in == NULL || sunup__split_begin(s, n->out[o], NULL, 0) == NULL) return;
     for (int i = 0; i < s->parts->own; i++) {
         for (int k = 0; k < n->n_in; k++) in[k] = slab_of(s, n->in[k], i);
         sunup_value *y = sunup__split_remake(s, n, n->attr, in);
@@ -247,7 +264,7 @@ static sunup_status fill(struct split *s, const struct split_options *o)
     s->parts = parts;
     find_volume(s, o->axis);
     TRY(sunup_graph_finish(s->graph));
-    s->align = coarsest(s);
+    s->align = s->axis > 0 ? coarsest(s) : 1;
     for (int i = 0; i < s->whole->n_nodes && s->graph->status == SUNUP_OK; i++)
         split_node(s, s->whole->nodes[i]);
     TRY(sunup_graph_finish(s->graph));
@@ -304,7 +321,7 @@ sunup_value *sunup__split_share(const struct split *s, const sunup_value *v)
     if (share == NULL || is_cut(s, v))
         return sunup__graph_error(s->graph, share ? SUNUP_E_UNSUPPORTED : SUNUP_E_MEMORY,
                                   "'%s' of a network in parts: %s", v->name,
-                                  share ? "it is no sum over all of space" : "no memory");
+                                  share ? "it is no sum over all parts" : "no memory");
     for (int i = 0; i < own; i++) share[i] = sunup_scale(slab_of(s, v, i), 1.0 / s->parts->n, 0);
     return tree(share, own);
 }
@@ -313,7 +330,7 @@ sunup_value *sunup__split_own(const struct split *s, const sunup_value *v)
 {
     const struct slabs *slabs = slabs_of(s, v);
     if (slabs->cut == NULL || s->parts->own == 1) return slabs->of[0];
-    return sunup_concat(s->parts->own, slabs->of, s->axis);
+    return sunup_concat(s->parts->own, slabs->of, slabs->axis);
 }
 
 bool sunup__split_is_cut(const struct split *s, const sunup_value *v)

@@ -1,13 +1,14 @@
-/* split.h - a network's graph rewritten for slabs of its space: every op once for each own slab.
+/* split.h - a network's graph rewritten for slabs of its space or of its samples: every op once for each own slab.
  *
- * One space axis of the volumes is cut into parts. Each own slab has a program of its own, that of
+ * One space axis of the volumes, or the batch, is cut into parts. Each own slab has a program of its own, that of
  * the whole graph with shorter axes; programs meet in margins and combine only (ops/parts.h). A
  * value is either cut (each slab has its rows) or whole (each slab has a copy: weights, and what
  * has been summed over all slabs).
  *
  *   pointwise, softmax, linear ...   slab by slab
- *   conv, conv_transpose, pooling    on windows: the slab with the rows it needs of others; padding
- *                                    is left at the ends of the axis only
+ *   permute, reshape                 slab by slab; the axis that is cut moves
+ *   conv, conv_transpose, pooling    by samples, or in space on windows: the slab with the rows it
+ *                                    needs of others; padding is left at the ends of the axis only
  *   sum, mean, cross-entropy         a term of each slab, combined
  *   batch norm, group norm           moments of each slab, combined in f64, then pointwise
  *
@@ -23,7 +24,7 @@
 
 struct split_options {
     struct parts parts;
-    char axis; /* 'D', 'H' or 'W'; 0: the first that the volume has */
+    char axis; /* 'N', 'D', 'H' or 'W'; 0: the first of space that the volume has */
 };
 
 struct split;

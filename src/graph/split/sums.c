@@ -17,7 +17,7 @@
 /* Own terms to own copies of the sum, which become the whole value v. */
 static void combine(struct split *s, const sunup_value *v, sunup_value *const *term)
 {
-    sunup_value **of = sunup__split_begin(s, v, NULL);
+    sunup_value **of = sunup__split_begin(s, v, NULL, 0);
     if (of != NULL) sunup__combine(s->parts, term, of);
 }
 
@@ -41,7 +41,10 @@ void sunup__split_cross_entropy(struct split *s, const struct node *n)
     const struct cross_entropy_attr *a = n->attr;
     sunup_value **term = room(s), **label = room(s);
     if (term == NULL || label == NULL) return;
-    if (n->in[2] != NULL || !is_cut(s, n->in[0]) || !is_cut(s, n->in[1])) {
+    const bool both = is_cut(s, n->in[0]) && is_cut(s, n->in[1]);
+    const int axis = slabs_of(s, n->in[0])->axis;
+    if (n->in[2] != NULL || !both || axis != slabs_of(s, n->in[1])->axis ||
+        axis == n->in[0]->shape.n - 1) {
         sunup__split_refuse(s, n, "class weights, or labels that are not cut as logits are");
         return;
     }
@@ -112,8 +115,9 @@ void sunup__split_norm(struct split *s, const struct node *n)
     const int own = s->parts->own;
     const int64_t groups = n->op == &sunup__op_group_norm ? a->groups : 0;
     sunup_value **term = room(s), **sums = room(s), **of[MAX_OUT];
-    of[0] = sunup__split_begin(s, n->out[0], slabs_of(s, n->in[0])->cut);
-    for (int o = 1; o < n->n_out; o++) of[o] = sunup__split_begin(s, n->out[o], NULL);
+    const struct slabs *in = slabs_of(s, n->in[0]);
+    of[0] = sunup__split_begin(s, n->out[0], in->cut, in->axis);
+    for (int o = 1; o < n->n_out; o++) of[o] = sunup__split_begin(s, n->out[o], NULL, 0);
     for (int o = 0; o < n->n_out; o++)
         if (term == NULL || sums == NULL || of[o] == NULL) return;
     for (int i = 0; i < own; i++) term[i] = sums_of(slab_of(s, n->in[0], i), groups);

@@ -1,14 +1,16 @@
 /* windows.c - ops that read neighbours along the axis: convolution, its adjoint as the transposed
- * convolution, pooling.
+ * convolution, pooling, upsampling.
  *
  * A slab of outputs is computed from the window of rows that it sees, clipped to the axis; what is
  * clipped is padding, as in the whole. So each output is the same sum over the same taps, and with
  * makers that do not tile across rows it has the same bits.
  *
  *   conv, pool       output o sees rows [o stride - before, + span)
+ *   upsample         linear: its rows and one on both sides; what is made of these alone is dropped
  *   conv_transpose   output x is seen by rows o with o stride - before <= x < o stride - before + span
  */
 #include "base/integers.h"
+#include "graph/ops/axes.h"
 #include "graph/ops/conv.h"
 #include "graph/ops/op.h"
 #include "graph/ops/pool.h"
@@ -32,7 +34,7 @@ static int64_t clip(int64_t x, int64_t high)
 /* Where the window arrays keep the axis. */
 static int axis_of(const struct split *s, const sunup_value *x)
 {
-    return 3 - (x->shape.n - 2) + s->axis - 1;
+    return 3 - (x->shape.n - 2) + slabs_of(s, x)->axis - 1;
 }
 
 /* cut of the outputs; NULL: a slab would be empty. */
@@ -123,9 +125,10 @@ static bool make_windows(struct split *s, const struct node *n, const sunup_valu
                          const struct window *w, struct reading *r, sunup_value **window)
 {
     if (window == NULL || !read_windows(s, n, w, x, r)) return false;
-    sunup__windows(s->parts, s->axis, (struct windows){slabs_of(s, x)->cut, r->from, r->to},
-                   slabs_of(s, x)->of, window);
-    return sunup__split_begin(s, n->out[0], r->cut) != NULL;
+    const struct slabs *slabs = slabs_of(s, x);
+    sunup__windows(s->parts, slabs->axis, (struct windows){slabs->cut, r->from, r->to}, slabs->of,
+                   window);
+    return sunup__split_begin(s, n->out[0], r->cut, slabs->axis) != NULL;
 }
 
 static sunup_value **room_for_windows(struct split *s)
@@ -177,5 +180,33 @@ void sunup__split_pool(struct split *s, const struct node *n)
         mine.w = r.w[s->parts->first + i];
         mine.complete = true;
         slabs_of(s, n->out[0])->of[i] = sunup__split_remake(s, n, &mine, &window[i]);
+    }
+}
+
+/* Linear: what lies between the last own point and the next one is seen by points of both. */
+void sunup__split_upsample(struct split *s, const struct node *n)
+{
+    const struct upsample_attr *attr = n->attr;
+    const struct slabs *x = slabs_of(s, n->in[0]);
+    const int64_t factor = attr->factor[axis_of(s, n->in[0])], end = n->in[0]->shape.d[x->axis];
+    const int64_t margin = attr->linear && factor > 1;
+    const int parts = s->parts->n;
+    int64_t *from = sunup__split_room(s, parts, sizeof *from),
+            *to = sunup__split_room(s, parts, sizeof *to),
+            *cut = sunup__split_room(s, parts + 1, sizeof *cut);
+    sunup_value **window = room_for_windows(s);
+    if (!from || !to || !cut || !window) return;
+    for (int i = 0; i <= parts; i++) cut[i] = x->cut[i] * factor;
+    for (int i = 0; i < parts; i++) {
+        from[i] = clip(x->cut[i] - margin, end);
+        to[i] = clip(x->cut[i + 1] + margin, end);
+    }
+    sunup__windows(s->parts, x->axis, (struct windows){x->cut, from, to}, x->of, window);
+    sunup_value **of = sunup__split_begin(s, n->out[0], cut, x->axis);
+    for (int i = 0; of != NULL && i < s->parts->own; i++) {
+        const int64_t first = cut[s->parts->first + i] - from[s->parts->first + i] * factor;
+        sunup_value *y = sunup__split_remake(s, n, attr, &window[i]);
+        of[i] =
+            margin ? sunup_slice(y, slabs_of(s, n->out[0])->axis, first, rows_of(s, cut, i)) : y;
     }
 }
