@@ -657,7 +657,7 @@ typedef struct sunup_train_options {
                                where a shard's values would take more; changes no bit                  */
     int parts;              /* 1: slabs that the space of each sample is cut into, a power of two; part of the
                                run's definition. Beyond `shards` ranks, 2, 4 .. parts ranks hold one shard */
-    const char *split;      /* NULL: the first space axis; else "D", "H" or "W" is cut                 */
+    const char *split;      /* NULL: the first space axis; else "D", "H", "W", or "N", a shard's samples, is cut */
 } sunup_train_options;
 SUNUP_API sunup_train_options sunup_train_defaults(void);
 

@@ -1,8 +1,9 @@
 /* evaluate.c - loss, accuracy and confusion of a network over a data set.
  *
- * Each shard adds up its own samples over all batches in f64; one sum over the shards ends it, so the figures have
- * the same bits on any number of ranks. The last, smaller batch is spread over the shards, so up to PASS_CACHE
- * different sizes of shard occur; each has its own pass, kept for the next evaluation.
+ * Each piece of a batch (a shard; where training cuts shards by samples, a part of one) adds up its own samples over
+ * all batches in f64; one sum over the pieces ends it, so the figures have the same bits on any number of ranks. The
+ * last, smaller batch is spread over the pieces, so up to PASS_CACHE different sizes occur; each has its own pass,
+ * kept for the next evaluation.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -19,9 +20,10 @@ struct evaluation {
     sunup_data *data;
     struct stream *stream;
     struct exchange *exchange;
+    struct pieces_of_batch pieces;
     int classes;   /* 0: no labels      */
-    int64_t n;     /* terms of a shard  */
-    double *terms; /* [own shards][n]   */
+    int64_t n;     /* terms of a piece  */
+    double *terms; /* [own pieces][n]   */
     struct mistake worst[MISTAKES];
     int n_worst;
     int64_t seen; /* samples of the batches before this one */
@@ -114,6 +116,12 @@ static double scalar(const struct pass *p, sunup_value *v)
     return v->dtype == SUNUP_F64 ? *(const double *)x : (double)*(const float *)x;
 }
 
+/* Ranks that do not share a pass settle nothing. */
+static sunup_status settle(const sunup_trainer *t, sunup_status mine)
+{
+    return sunup__train_by_samples(t) ? mine : sunup__settle(t, mine);
+}
+
 static sunup_status evaluate_shard(struct evaluation *e, const struct batch *b, int own,
                                    int64_t first)
 {
@@ -124,9 +132,9 @@ static sunup_status evaluate_shard(struct evaluation *e, const struct batch *b, 
     sunup_status status = sunup__pass_load(p, b->data[own]);
     if (status == SUNUP_OK)
         status = sunup_plan_run(p->plan, (sunup_random_key){.seed = e->t->o.seed});
-    TRY(sunup__settle(e->t, status));
+    TRY(settle(e->t, status));
     double *terms = e->terms + own * e->n;
-    const bool first_of_group = e->t->member == 0;
+    const bool first_of_group = e->t->member == 0 || !p->in_parts;
     terms[SUM_LOSS] += (double)count * scalar(p, p->loss);
     if (p->weight != NULL)
         terms[SUM_WEIGHT] += (double)count * scalar(p, p->weight);
@@ -137,9 +145,9 @@ static sunup_status evaluate_shard(struct evaluation *e, const struct batch *b, 
 }
 
 /* Samples before each own shard in this batch: all shards' counts follow from the batch's size. */
-static int64_t first_of_shard(const sunup_trainer *t, int64_t in_batch, int shard)
+static int64_t first_of_shard(const struct evaluation *e, int64_t in_batch, int shard)
 {
-    const int64_t each = in_batch / t->o.shards, more = in_batch % t->o.shards;
+    const int64_t each = in_batch / e->pieces.n, more = in_batch % e->pieces.n;
     return shard * each + (shard < more ? shard : more);
 }
 
@@ -152,20 +160,20 @@ static sunup_status evaluate_batches(struct evaluation *e)
         const int64_t left = sunup_data_samples(e->data) - e->seen;
         const int64_t in_batch = left < t->o.batch ? left : t->o.batch;
         for (int own = 0; own < b->n_shards; own++) {
-            const int64_t first = e->seen + first_of_shard(t, in_batch, t->from + own);
+            const int64_t first = e->seen + first_of_shard(e, in_batch, e->pieces.from + own);
             TRY(evaluate_shard(e, b, own, first));
         }
         e->seen += in_batch;
     }
-    return status == SUNUP_E_END ? SUNUP_OK : sunup__settle(t, status);
+    return status == SUNUP_E_END ? SUNUP_OK : settle(t, status);
 }
 
 /* Sum the shards' terms over all ranks; a rank that failed says so in its terms. */
 static sunup_status finish(struct evaluation *e, sunup_status mine, const double **sum)
 {
     sunup_trainer *t = e->t;
-    for (int s = t->from; s < t->to; s++) {
-        double *terms = e->terms + (s - t->from) * e->n;
+    for (int s = e->pieces.from; s < e->pieces.to; s++) {
+        double *terms = e->terms + (s - e->pieces.from) * e->n;
         if (mine != SUNUP_OK) terms[SUM_FAILED] = 1;
         memcpy(sunup__exchange_slot(e->exchange), terms, (size_t)e->n * sizeof *terms);
         sunup__exchange_push(e->exchange);
@@ -250,18 +258,20 @@ static sunup_status prepare(struct evaluation *e)
           "the evaluation data hold no sample");
     TRY(find_classes(e));
     e->n = SUMS + (int64_t)e->classes * e->classes;
-    e->terms = sunup__alloc((size_t)((t->to - t->from) * e->n) * sizeof *e->terms);
+    e->pieces = sunup__evaluation_pieces(t);
+    e->terms = sunup__alloc((size_t)((e->pieces.to - e->pieces.from) * e->n) * sizeof *e->terms);
     CHECK(e->terms != NULL, t->ctx, E_MEMORY, "no memory for an evaluation");
-    const struct exchange_options sums = {.k = t->kernels,
-                                          .threads = t->threads,
-                                          .shards = sunup__train_terms(t),
-                                          .n = e->n,
-                                          .f64 = true};
+    const struct exchange_options sums = {
+        .k = t->kernels,
+        .threads = t->threads,
+        .shards = sunup__train_by_samples(t) ? e->pieces.n : sunup__train_terms(t),
+        .n = e->n,
+        .f64 = true};
     TRY(sunup__exchange_create(t->comm, &sums, &e->exchange));
     const struct stream_options o = {.batch = t->o.batch,
-                                     .shards = t->o.shards,
-                                     .from = t->from,
-                                     .to = t->to,
+                                     .shards = e->pieces.n,
+                                     .from = e->pieces.from,
+                                     .to = e->pieces.to,
                                      .seed = t->o.seed};
     return sunup__stream_create(e->data, &o, &e->stream);
 }

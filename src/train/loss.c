@@ -176,11 +176,9 @@ static sunup_value *one_hot(sunup_value *label, sunup_value *output, int classes
     return sunup_compare(column, numbers(output, number, classes), SUNUP_EQ);
 }
 
-/* Each row's class weight. A gather refuses labels outside the classes; it has no rule for parts. */
-static sunup_value *row_weights(const sunup_trainer *t, sunup_value *label, sunup_value *hot,
-                                sunup_value *table)
+/* Each row's class weight. A gather refuses labels outside the classes. */
+static sunup_value *row_weights(sunup_value *label, sunup_value *table)
 {
-    if (t->o.parts > 1) return last_sum(sunup_mul(hot, table));
     const int64_t classes = sunup_value_shape(table).d[0];
     sunup_value *w = sunup_gather(sunup_reshape(table, SUNUP_SHAPE(classes, 1)), label);
     return sunup_reshape(w, sunup_value_shape(label));
@@ -200,7 +198,7 @@ static sunup_value *row_losses(const sunup_trainer *t, sunup_value *output, sunu
     sunup_value *q = smooth > 0 ? sunup_scale(hot, 1 - smooth, smooth / classes) : hot;
     sunup_value *log_p = sunup_log_softmax(output, -1);
     sunup_value *loss = sunup_neg(last_sum(sunup_mul(sunup_mul(q, table), log_p)));
-    *weight = row_weights(t, label, hot, table);
+    *weight = row_weights(label, table);
     if (t->o.focal == 0) return loss;
     return sunup_mul(focus(sunup_exp(last_sum(sunup_mul(hot, log_p))), t->o.focal), loss);
 }
@@ -291,7 +289,6 @@ static sunup_status weigh(sunup_trainer *t, struct pass *p, sunup_value *target,
         shape.n--;
         TRY(check_same(t, shape, target));
         loss = row_losses(t, p->output, target, &weight);
-        if (t->o.n_class_weights == 0 && t->o.parts > 1) weight = NULL;
     } else {
         TRY(check_same(t, shape, target));
         loss = element_losses(t, p->output, target);

@@ -1,4 +1,4 @@
-/* parts.c - samples whose space is cut into parts, and the ranks that share them.
+/* parts.c - shards that are cut into parts, by the space of each sample or by samples, and the ranks that share them.
  *
  * A shard is the business of one rank, or, where there are more ranks than shards, of a group of
  * neighbours: rank q of its r holds the parts [q parts/r, (q + 1) parts/r) of every sample of the
@@ -6,7 +6,8 @@
  * them is that over shards * parts terms whose lowest levels the graph adds itself. So bits depend
  * on shards and parts, and neither on ranks nor on groups.
  *
- * Each rank reads whole samples, which are in memory anyway, and slices its own parts of them.
+ * Parts of space: each rank reads whole samples, which are in memory anyway, and slices its own parts of them. Parts
+ * of samples: a rank reads its own samples, which are shards of their own to the stream and in evaluation.
  */
 #include <string.h>
 
@@ -34,8 +35,11 @@ sunup_status sunup__train_check_parts(const sunup_trainer *t)
     const int ranks = sunup_comm_ranks(t->comm);
     CHECK(is_power_of_two(o->parts), t->ctx, E_ARGUMENT, "parts is %d; it must be 1, 2, 4, 8 ...",
           o->parts);
-    CHECK(o->split == NULL || (strlen(o->split) == 1 && strchr("DHW", o->split[0]) != NULL), t->ctx,
-          E_ARGUMENT, "split is \"%s\"; it must be D, H or W", o->split);
+    CHECK(o->split == NULL || (strlen(o->split) == 1 && strchr("NDHW", o->split[0]) != NULL),
+          t->ctx, E_ARGUMENT, "split is \"%s\"; it must be N, D, H or W", o->split);
+    CHECK(!sunup__train_by_samples(t) || o->batch / o->shards % o->parts == 0, t->ctx, E_ARGUMENT,
+          "split N: the %lld samples of a shard do not fall into %d equal parts",
+          (long long)(o->batch / o->shards), o->parts);
     CHECK(o->parts == 1 || !sunup__train_by_integers(t), t->ctx, E_ARGUMENT,
           "sum int32 rounds a rank's term to integers, but how many terms a shard of %d parts has "
           "depends on the ranks; use sum tree",
@@ -65,6 +69,22 @@ int sunup__train_terms(const sunup_trainer *t)
     return t->o.shards * t->group;
 }
 
+struct pieces_of_batch sunup__train_pieces(const sunup_trainer *t)
+{
+    if (!sunup__train_by_samples(t) || t->group == 1)
+        return (struct pieces_of_batch){t->o.shards, t->from, t->to};
+    const int first = t->from * t->group + t->member;
+    return (struct pieces_of_batch){sunup__train_terms(t), first, first + 1};
+}
+
+struct pieces_of_batch sunup__evaluation_pieces(const sunup_trainer *t)
+{
+    if (!sunup__train_by_samples(t)) return (struct pieces_of_batch){t->o.shards, t->from, t->to};
+    struct pieces_of_batch p = {.n = t->o.shards * t->o.parts};
+    sunup__shards_of(p.n, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &p.from, &p.to);
+    return p;
+}
+
 sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p)
 {
     const int own = t->o.parts / t->group;
@@ -90,7 +110,7 @@ sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p)
 
 sunup_status sunup__pass_ready(const sunup_trainer *t, const struct pass *p, sunup_status mine)
 {
-    if (t->halo == NULL) return mine;
+    if (t->halo == NULL || !p->in_parts) return mine;
     TRY(sunup__halo_agree(t->halo, mine));
     return sunup__halo_reserve(t->halo, p->graph);
 }

@@ -42,7 +42,7 @@ static sunup_status match_inputs(sunup_trainer *t, const sunup_data *data, struc
         CHECK(field >= 0, t->ctx, E_ARGUMENT,
               "the data have no field '%s', which the network takes as an input", v->name);
         const struct field *f = &data->fields[field];
-        const sunup_shape want = batch_shape(p->count, &f->shape);
+        const sunup_shape want = batch_shape(p->held, &f->shape);
         char room[2][SHAPE_TEXT];
         CHECK(sunup__elements(&want) == sunup__elements(&v->shape) && f->dtype == v->dtype, t->ctx,
               E_SHAPE, "input '%s' of the network is %s %s, but the data give %s %s", v->name,
@@ -121,7 +121,7 @@ static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct p
     TRY(sunup__train_add_loss(t, data, p));
     TRY(sunup_graph_finish(p->graph));
     p->labels = p->target;
-    if (t->o.parts > 1) TRY(sunup__pass_split(t, p));
+    if (p->in_parts) TRY(sunup__pass_split(t, p));
     TRY(match_inputs(t, data, p));
     if (p->training) TRY(add_gradients(t, p));
     return compile(t, p);
@@ -143,6 +143,8 @@ sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_
     (*pass)->count = count;
     (*pass)->training = training;
     (*pass)->again = runs_again(t, data, *pass);
+    (*pass)->in_parts = t->o.parts > 1 && (training || !sunup__train_by_samples(t));
+    (*pass)->held = (*pass)->in_parts && sunup__train_by_samples(t) ? count / t->group : count;
     const sunup_status status = sunup__pass_ready(t, *pass, fill_pass(t, data, *pass));
     if (status != SUNUP_OK) sunup__pass_destroy(pass);
     return status;
@@ -249,10 +251,11 @@ static sunup_status check_memory(sunup_trainer *t)
 
 sunup_status sunup__train_rewind(sunup_trainer *t)
 {
+    const struct pieces_of_batch pieces = sunup__train_pieces(t);
     const struct stream_options o = {.batch = t->o.batch,
-                                     .shards = t->o.shards,
-                                     .from = t->from,
-                                     .to = t->to,
+                                     .shards = pieces.n,
+                                     .from = pieces.from,
+                                     .to = pieces.to,
                                      .seed = t->o.seed,
                                      .shuffle = t->o.shuffle,
                                      .training = true,

@@ -13,6 +13,7 @@ enum extra { EXTRA_LOSS, EXTRA_WEIGHT, EXTRA_CORRECT, EXTRA_STOP, EXTRA_FAILED, 
 /* A graph of the network with its loss, ready to run on one shard of `count` samples. */
 struct pass {
     int64_t count; /* samples                                                     */
+    int64_t held;  /* of them in the inputs of this rank                          */
     bool training;
     bool again; /* it runs more than once between two updates */
     sunup_graph *graph;
@@ -27,6 +28,7 @@ struct pass {
     sunup_value **averages; /* training: what graph->averages take in                       */
     sunup_value *labels;    /* of output's rows: the target, or the own parts of it         */
     /* In parts: graph is split's. loss, weight and correct are the own share of the whole. */
+    bool in_parts;
     struct split *split;
     sunup_graph *whole;
     bool cut; /* output holds the own parts, else every rank of the group has all of it */
@@ -103,6 +105,12 @@ static inline bool sunup__train_rounds_sums(const sunup_trainer *t)
     return strcmp(t->o.wire, "bf16") == 0;
 }
 
+/* The samples of a shard are cut, not their space: then evaluation, which has no batch statistics, is not in parts. */
+static inline bool sunup__train_by_samples(const sunup_trainer *t)
+{
+    return t->o.parts > 1 && t->o.split != NULL && t->o.split[0] == 'N';
+}
+
 /* setup.c */
 sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
                                 bool training, struct pass **pass);
@@ -119,6 +127,12 @@ sunup_status sunup__train_add_loss(sunup_trainer *t, const sunup_data *data, str
 sunup_status sunup__train_check_parts(const sunup_trainer *t);
 sunup_status sunup__join_group(sunup_trainer *t); /* and the shards of this rank */
 int sunup__train_terms(const sunup_trainer *t);   /* of every sum of the run */
+/* How a batch is cut, and the pieces of it that this rank reads. */
+struct pieces_of_batch {
+    int n, from, to;
+};
+struct pieces_of_batch sunup__train_pieces(const sunup_trainer *t);
+struct pieces_of_batch sunup__evaluation_pieces(const sunup_trainer *t);
 sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p);
 /* The group agrees that its passes are made, with what they will exchange. */
 sunup_status sunup__pass_ready(const sunup_trainer *t, const struct pass *p, sunup_status mine);

@@ -119,6 +119,31 @@ class Spatial(common.Case):
         whole, parts = self.train("--set", "parts=1"), self.train()
         self.assertAlmostEqual(whole["loss"], parts["loss"], delta=2e-5)
 
+    def test_parts_of_samples(self):
+        """Batch norm over all samples of a shard, whoever holds them: `split: N`."""
+        self.write("net.yaml", common.NET)
+        self.write("run.yaml", common.RUN % self.run_dir)
+        several = (1, 2) if common.MPICH else (1, 2, 4)
+        options = ["--set", "shards=1", "--set", "parts=4", "--set", "split=N", "--set", "epochs=2"]
+        want = self.figures(*options), self.confusion()
+        for ranks in several:
+            self.assertEqual((self.figures(*options, ranks=ranks), self.confusion()), want, ranks)
+        whole = self.train("--set", "shards=1", "--set", "epochs=2")
+        self.assertAlmostEqual(whole["loss"], want[0][1], delta=1e-5)  # also dropout draws the same numbers
+        apart = self.train("--set", "shards=4", "--set", "epochs=2")
+        self.assertGreater(abs(apart["loss"] - want[0][1]), 1e-4)
+        for before, after in zip(several, several[1:] + several[:1]):
+            self.train(*options, "--set", "max_steps=13", ranks=before)
+            self.assertEqual(self.figures(*options, "--resume", ranks=after), want[0], (before, after))
+        groups = ["--set", "shards=3", "--set", "parts=2", "--set", "split=N", "--set", "epochs=2"]
+        ranks = 2 if common.MPICH else 6
+        self.assertEqual(self.figures(*groups, ranks=ranks), self.figures(*groups))
+        done = self.sunup("train", "run.yaml", *options, "--set", "parts=16", status=1)
+        self.assertIn("do not fall into 16 equal parts", done.stderr)
+        done = self.sunup("train", "run.yaml", *options, "--set", "run_dir=nan", "--set", "optimizer.lr=1.0e+30",
+                          ranks=several[-1], status=1)
+        self.assertEqual(done.stderr.count("not finite"), 1, done.stderr)
+
     def test_stopped_and_resumed_on_other_ranks(self):
         want = self.train("--set", f"run_dir={self.folder}/whole")
         for before, after in ((2, 1),) if common.MPICH else ((8, 1), (1, 4), (4, 2)):
