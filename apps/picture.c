@@ -121,7 +121,8 @@ static void ticks(struct text *t, const struct axis *a, bool horizontal)
     }
 }
 
-static const char *const colours[] = {"#1f5fa8", "#c0392b", "#2e8b57", "#8e5aa8", "#b8860b", "#555555"};
+static const char *const colours[] = {"#1f5fa8", "#c0392b", "#2e8b57", "#8e5aa8", "#b8860b",
+                                      "#555555", "#2aa5b8", "#d6679a", "#8bab1f", "#7a4a24"};
 enum { N_COLOURS = sizeof colours / sizeof colours[0] };
 
 static void draw_line(struct text *t, const struct app_series *s, const struct axis a[2])

@@ -2,10 +2,19 @@
 import json
 import pathlib
 import re
+import struct
 
 import common
 
 APPS = pathlib.Path(__file__).resolve().parents[2] / "apps"
+
+
+def npy(code, shape, values):
+    """Bytes of a .npy file; code: struct's letter."""
+    kind = {"f": "<f4", "h": "<i2", "b": "|i1"}[code]
+    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    head += b" " * ((-len(head) - 11) % 64) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + struct.pack(f"<{len(values)}{code}", *values)
 
 
 class AppCase(common.Case):

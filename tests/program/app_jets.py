@@ -1,21 +1,12 @@
 """app_jets.py - quark and gluon jets, made up here in the files' format: physics needs Pythia, the program does not."""
 import io
 import random
-import struct
 import zipfile
 
 import common
-from app_case import APPS, AppCase
+from app_case import APPS, AppCase, npy
 
 PARTICLES = 100
-
-
-def npy(code, shape, values):
-    """Bytes of a .npy file; code: struct's letter."""
-    kind = {"f": "<f4", "h": "<i2", "b": "|i1"}[code]
-    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    head += b" " * ((-len(head) - 11) % 64) + b"\n"
-    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + struct.pack(f"<{len(values)}{code}", *values)
 
 
 def jets(n, seed):
