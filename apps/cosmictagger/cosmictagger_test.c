@@ -13,6 +13,7 @@
 
 enum { ALL = PLANES * TICKS * WIRES };
 
+static const struct recipe silent = {false, 10, 0};
 static sunup_context *ctx;
 static float *x;
 static int32_t *label;
@@ -26,7 +27,7 @@ static double charge_at(int plane, int tick, int wire)
 static double look(struct deposit d, int plane, double *tick, double *wire)
 {
     struct readout *r;
-    assert_int_equal(lartpc_readout(ctx, 1, 0, &r), SUNUP_OK);
+    assert_int_equal(lartpc_readout(ctx, 1, &silent, &r), SUNUP_OK);
     struct app_random random = app_random(1, "test", 0, 0);
     const struct deposits one = {&d, 1, 1, false};
     assert_true(lartpc_image(r, &random, &one, 1, x, label));
@@ -84,7 +85,7 @@ static void test_noise(void **state)
 {
     (void)state;
     struct readout *r;
-    assert_int_equal(lartpc_readout(ctx, 3, 1, &r), SUNUP_OK);
+    assert_int_equal(lartpc_readout(ctx, 3, &lartpc_sbnd, &r), SUNUP_OK);
     struct app_random random = app_random(3, "test", 0, 0);
     const struct deposits none = {0};
     assert_true(lartpc_image(r, &random, &none, 1, x, label));
@@ -159,6 +160,39 @@ static void test_pool(void **state)
     assert_true(x[at + 2] == 0);
 }
 
+/* Pooled pixels of a recipe's events: the occupied share, and what labels the occupied ones have. */
+static double occupied(const struct recipe *how, double share[CLASSES])
+{
+    enum { EVENTS = 20, POOL = 4, PIXELS = ALL / POOL / POOL };
+    struct readout *r;
+    int n[CLASSES] = {0};
+    assert_int_equal(lartpc_readout(ctx, 1, how, &r), SUNUP_OK);
+    for (int e = 0; e < EVENTS; e++) {
+        struct app_random random = app_random(1, "test", 0, e);
+        struct deposits d = {0};
+        lartpc_event(&random, how, &d);
+        assert_true(lartpc_image(r, &random, &d, POOL, x, label));
+        free(d.d);
+        for (int i = 0; i < PIXELS; i++) n[label[i]] += x[i] > 0;
+    }
+    lartpc_readout_end(r);
+    const double all = n[NOISE] + n[COSMIC] + n[NEUTRINO];
+    for (int c = 0; c < CLASSES; c++) share[c] = n[c] / all;
+    return all / EVENTS / PIXELS;
+}
+
+/* README.md: the official events' shares, and those of the plain recipe. */
+static void test_recipes(void **state)
+{
+    (void)state;
+    double share[CLASSES];
+    assert_true(fabs(occupied(&lartpc_sbnd, share) - 0.049) < 0.006);
+    assert_true(fabs(share[NOISE] - 0.79) < 0.04 && fabs(share[COSMIC] - 0.17) < 0.04);
+    assert_true(fabs(occupied(&lartpc_plain, share) - 0.021) < 0.003);
+    assert_true(fabs(share[NOISE] - 0.58) < 0.06 && fabs(share[COSMIC] - 0.40) < 0.06);
+    assert_true(share[NEUTRINO] > 0.01 && share[NEUTRINO] < 0.05);
+}
+
 static void test_official(void **state)
 {
     (void)state;
@@ -200,7 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),    cmocka_unit_test(test_noise),
         cmocka_unit_test(test_particles), cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_official),
+        cmocka_unit_test(test_recipes),   cmocka_unit_test(test_official),
     };
     return cmocka_run_group_tests(tests, start, end);
 }

@@ -3,11 +3,14 @@
  * Muons come from above by cos^2 of the zenith angle, energies by a power law; the wires see those of a drift time
  * before and after the beam, shifted along the drift, in part. Three in ten arrive with the one before (an air shower).
  * Neutrinos have 0.3 to 2.5 GeV: muon or electron kind, one in six a neutral current; with protons, pions, photons of
- * neutral pions, and neutrons that show by recoils and photons far off. Made up to look alike, from no generator.
+ * neutral pions, and neutrons that show by recoils and photons far off. Made up to look alike, from no generator. Plain
+ * events have a part of this only.
  */
 #include <math.h>
 
 #include "lartpc.h"
+
+const struct recipe lartpc_sbnd = {false, 10, 1}, lartpc_plain = {true, 9, 1.01};
 
 static void copy(const double from[3], double to[3])
 {
@@ -68,12 +71,14 @@ static void stray(struct tracer *t)
     lartpc_follow(t, p);
 }
 
-static void cosmic(struct app_random *r, double mean, struct deposits *out)
+static void cosmic(struct app_random *r, const struct recipe *how, struct deposits *out)
 {
     struct tracer t = {r, out, 0, COSMIC};
-    const int64_t muons = app_poisson(r, mean), strays = app_poisson(r, 25);
+    const int64_t muons = app_poisson(r, how->cosmics),
+                  strays = how->plain ? 0 : app_poisson(r, 25);
+    const double most = how->plain ? 150 : HALF_X, together = how->plain ? 0 : 0.3;
     for (int64_t i = 0; i < muons; i++) {
-        if (i == 0 || any(r) > 0.3) t.shift = app_uniform(r, -HALF_X, HALF_X);
+        if (i == 0 || any(r) > together) t.shift = app_uniform(r, -most, most);
         muon(&t);
     }
     for (int64_t i = 0; i < strays; i++) {
@@ -154,8 +159,29 @@ static void neutrino(struct app_random *r, struct deposits *out)
         shoot(&t, at, PHOTON, 1 + app_exponential(r, 2.5), app_uniform(r, -1, 1));
 }
 
-void lartpc_event(struct app_random *r, double cosmics, struct deposits *out)
+/* A muon, an electron or two photons; protons; blips. The ranges of muons and protons are exponential. */
+static void plain_neutrino(struct app_random *r, struct deposits *out)
 {
-    cosmic(r, cosmics, out);
-    neutrino(r, out);
+    struct tracer t = {r, out, 0, NEUTRINO};
+    double at[3];
+    inside(r, at);
+    const int64_t kind = app_below(r, 3);
+    const double energy = 30 + app_exponential(r, 100);
+    if (kind == 0)
+        shoot(&t, at, MUON, 8 / 0.63 * pow(app_exponential(r, 120), 0.63), forward(r, 400));
+    else if (kind == 1)
+        shoot(&t, at, ELECTRON, energy, forward(r, 400));
+    else
+        neutral_pion(&t, at, energy);
+    for (int64_t n = app_poisson(r, 1.5); n > 0; n--)
+        shoot(&t, at, PROTON, 17 / 0.58 * pow(app_exponential(r, 12), 0.58),
+              app_uniform(r, -0.5, 1));
+    for (int64_t n = app_poisson(r, 1); n > 0; n--)
+        shoot(&t, at, PHOTON, 1 + app_exponential(r, 3), app_uniform(r, -1, 1));
+}
+
+void lartpc_event(struct app_random *r, const struct recipe *how, struct deposits *out)
+{
+    cosmic(r, how, out);
+    (how->plain ? plain_neutrino : neutrino)(r, out);
 }

@@ -19,6 +19,17 @@ enum label { NOISE, COSMIC, NEUTRINO };
 #define WIRE_CM   0.3
 #define THRESHOLD 5.0 /* of a hit, in units of charge */
 
+/* How events are made: the keys of the source. */
+struct recipe {
+    bool
+        plain; /* few and simple particles, charge seen where it was set free, the same little noise everywhere */
+    double cosmics; /* mean number of muons */
+    double noise;   /* factor of the noise's standard deviation */
+};
+
+/* Events like the official ones; and plain ones, on which the PyTorch reference was trained and measured. */
+extern const struct recipe lartpc_sbnd, lartpc_plain;
+
 /* ---- charge (particles.c, events.c) ---- */
 
 /* Free charge of a short step of a particle; shift: how much later than the beam it arrives, as a drift in cm. */
@@ -52,13 +63,14 @@ bool lartpc_inside(const double at[3]);
 /* A direction of polar angle acos(cosine) to `axis`, the azimuth random. */
 void lartpc_turn(struct app_random *r, const double axis[3], double cosine, double to[3]);
 
-/* A whole event: cosmic muons of the readout's time, and one neutrino. cosmics: their mean number. */
-void lartpc_event(struct app_random *r, double cosmics, struct deposits *out);
+/* A whole event: cosmic muons of the readout's time, and one neutrino. */
+void lartpc_event(struct app_random *r, const struct recipe *how, struct deposits *out);
 
 /* ---- pictures (readout.c) ---- */
 
 struct readout; /* noise that was drawn once, and room for pictures; for any number of threads */
-sunup_status lartpc_readout(sunup_context *ctx, uint64_t seed, double noise, struct readout **r);
+sunup_status lartpc_readout(sunup_context *ctx, uint64_t seed, const struct recipe *how,
+                            struct readout **r);
 void lartpc_readout_end(struct readout *r);
 
 /* Hits of one plane: charge by [wire * TICKS + tick]. */

@@ -43,7 +43,7 @@ struct work {
 struct readout {
     pthread_mutex_t lock;
     struct work *idle;
-    double noise;
+    struct recipe how;
     struct bank banks[NOISES];
     float cdf[CDF + 1]; /* of the normal distribution over -4 .. 4 */
 };
@@ -108,12 +108,18 @@ static void first_wire(int plane, int32_t *first, int32_t *n)
     *first = (WIRES - *n) / 2;
 }
 
+static int kind_of(const struct readout *r, int plane, int half)
+{
+    if (r->how.plain) return QUIET;
+    return plane == 2 ? COLLECTION : (plane == 0) == (half == 1) ? NOISY : QUIET;
+}
+
 static void add_noise(struct readout *r, struct app_random *random, int plane, struct work *w)
 {
     int32_t first, n;
     first_wire(plane, &first, &n);
     for (int half = 0; half < 2; half++) {
-        const int kind = plane == 2 ? COLLECTION : (plane == 0) == (half == 1) ? NOISY : QUIET;
+        const int kind = kind_of(r, plane, half);
         const struct bank *b = &r->banks[kind];
         for (int32_t wire = first; wire < first + n; wire++) {
             const int64_t draw = app_below(random, (int64_t)BANK * HALF);
@@ -161,11 +167,13 @@ static bool project(const struct readout *r, const struct deposit *d, int plane,
     const double side[PLANES] = {-0.866025, 0.866025, 0}, z = (double)d->z - LENGTH_Z / 2;
     const double u = (plane == 2 ? z : z / 2) + side[plane] * (double)d->y;
     const double wire = WIRES / 2 + u / WIRE_CM, along = seen / TICK_CM;
-    const double tick = d->x < 0 ? along : TICKS - along, grown = sqrt(drift / HALF_X);
+    const double tick = d->x < 0 ? along : TICKS - along,
+                 grown = r->how.plain ? 0 : sqrt(drift / HALF_X);
     const double wide = DIFFUSION_WIRES * grown + 0.05, narrow = DIFFUSION_TICKS * grown + 0.05;
+    const double shaping = r->how.plain ? 0 : SHAPING;
     c->wires = spread(r, wire, wide, &c->wire, c->along_wires);
     c->truth_ticks = spread(r, tick, narrow, &c->truth_tick, c->truth_along_ticks);
-    c->ticks = spread(r, tick, hypot(narrow, SHAPING), &c->tick, c->along_ticks);
+    c->ticks = spread(r, tick, hypot(narrow, shaping), &c->tick, c->along_ticks);
     const int32_t half = d->x < 0 ? 0 : HALF; /* no charge appears on the other side */
     return c->wire >= 0 && c->wire + c->wires <= WIRES && c->tick >= half &&
            c->tick + c->ticks <= half + HALF && c->truth_tick >= half &&
@@ -284,7 +292,7 @@ bool lartpc_image(struct readout *r, struct app_random *random, const struct dep
         for (int64_t i = 0; i < d->n; i++)
             if (project(r, &d->d[i], plane, &c)) add_cloud(w, &d->d[i], &c);
         add_noise(r, random, plane, w);
-        const int64_t n = take_hits(w, random, PIXEL_NOISE * r->noise);
+        const int64_t n = take_hits(w, random, PIXEL_NOISE * r->how.noise);
         const struct hits h = {n, w->touched, w->hit_charge, w->labels};
         lartpc_pool(&h, plane, pool, x, label);
     }
@@ -305,16 +313,17 @@ void lartpc_readout_end(struct readout *r)
     free(r);
 }
 
-sunup_status lartpc_readout(sunup_context *ctx, uint64_t seed, double noise, struct readout **out)
+sunup_status lartpc_readout(sunup_context *ctx, uint64_t seed, const struct recipe *how,
+                            struct readout **out)
 {
     struct readout *r = calloc(1, sizeof *r);
     *out = r;
     if (r == NULL) return app_error(ctx, SUNUP_E_MEMORY, "no memory for the readout of a chamber");
     (void)pthread_mutex_init(&r->lock, NULL);
-    r->noise = noise;
+    r->how = *how;
     for (int i = 0; i <= CDF; i++) r->cdf[i] = (float)(0.5 * erfc(-(i * 8.0 / CDF - 4) / M_SQRT2));
     for (int i = 0; i < NOISES; i++)
-        if (!draw_bank(&r->banks[i], seed, i, noise)) {
+        if (!draw_bank(&r->banks[i], seed, i, how->noise)) {
             lartpc_readout_end(r);
             *out = NULL;
             return app_error(ctx, SUNUP_E_MEMORY, "no memory for the noise of a chamber");
