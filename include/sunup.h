@@ -469,10 +469,12 @@ SUNUP_API int sunup_comm_ranks(const sunup_comm *comm);
 ///
 /// Order   one fixed binary tree over the shard numbers, element by element: (0+1)+(2+3), ...
 /// Errors  E_SHAPE ranks disagree on n or shards; E_PEER; E_HANG
-/// Cost    about (k+1) n/ranks * (ranks-1) elements sent a rank, k = aligned subtrees a rank owns (1 if ranks
-///         and shards are powers of two)
+/// Cost    about (k+1) n/ranks * (ranks-1) elements sent a rank (on one node: written and read in shared memory),
+///         k = aligned subtrees a rank owns (1 if ranks and shards are powers of two)
 /// Source  docs/decisions/004-same-bits.md
 SUNUP_API sunup_status sunup_comm_sum_shards(sunup_comm *comm, int shards, int64_t n, float *terms, float *sum);
+/// The same of elements [r*n/ranks, (r+1)*n/ranks) only on rank r, at part: k n/ranks * (ranks-1) elements sent a rank.
+SUNUP_API sunup_status sunup_comm_scatter_shards(sunup_comm *comm, int shards, int64_t n, float *terms, float *part);
 /// Agree on a status: the first rank's that is not SUNUP_OK wins, on all.
 SUNUP_API sunup_status sunup_comm_agree(sunup_comm *comm, sunup_status mine);
 

@@ -4,7 +4,7 @@
  * The bytes of a call are a function of who sends them to whom and of their place, so each rank
  * knows its result. Each algorithm runs with n in {0, 1, ranks - 1, ranks, ranks + 1, big}
  * elements of 1, 4 and 8 bytes, at odd addresses, between guards, and in place where the call
- * allows it: through the node's memory and by messages. Sums over shards: check_sums.c.
+ * allows it: through the node's memory and by messages. Sums: check_sums.c.
  *
  * Each rank counts its failures and says what the first ones are; the sums of all decide the exit
  * status.
@@ -18,8 +18,6 @@
 
 enum { GUARD = 64, ODD = 3, NAMED_MOST = 4, N_SIZES = 6, N_ELEMENTS = 3 };
 #define BIG_BYTES 1300007 /* more than two pieces of the node's pool, and no multiple of anything */
-
-static const char *const names[] = {"broadcast", "allgather", "alltoall", "barrier"};
 
 void check_wrong(struct comm_check *t, const char *what, int64_t n, int64_t at)
 {
@@ -160,6 +158,7 @@ static sunup_status check_barrier(struct comm_check *t)
 static sunup_status check_size(struct comm_check *t, enum collective what, int64_t n)
 {
     const int last = sunup_comm_ranks(t->comm) - 1;
+    if (check_is_sum(what)) return check_sum(t, what, n / 4);
     switch (what) {
     case COLLECTIVE_broadcast:
         TRY(check_broadcast(t, n, 0));
@@ -195,7 +194,7 @@ sunup_status check_add_up(struct comm_check *t, const char *what, const char *wh
     int64_t failed;
     TRY(sum_over_ranks(t, t->row_failed, &failed));
     if (sunup_comm_rank(t->comm) == 0 && !t->c->json)
-        (void)printf("  %-10s %-10s %-15s %5lld checked, %lld failed\n", what, t->algorithm, where,
+        (void)printf("  %-20s %-10s %-15s %5lld checked, %lld failed\n", what, t->algorithm, where,
                      (long long)t->row_checked, (long long)failed);
     (void)fflush(stdout);
     t->checked += t->row_checked;
@@ -214,9 +213,13 @@ static sunup_status check_algorithm(struct comm_check *t, enum collective what, 
             const int64_t big =
                 what == COLLECTIVE_alltoall ? BIG_BYTES / ranks : BIG_BYTES / elements[e];
             if (sizes[i] < 0 && e > 0) continue; /* bytes are bytes: big ones once */
+            if (check_is_sum(what) && elements[e] != 4 && sizes[i] >= 0) continue;
             TRY(check_size(t, what, (sizes[i] < 0 ? big : sizes[i]) * elements[e]));
         }
-    return check_add_up(t, names[what], where);
+    char name[32];
+    (void)snprintf(name, sizeof name, "%s%s%s", sunup__collective_name(what), check_is_sum(what) ? ":" : "",
+                   check_is_sum(what) ? sunup__collective_type(what) : "");
+    return check_add_up(t, name, where);
 }
 
 static sunup_status check_all(struct comm_check *t, const char *where)

@@ -20,5 +20,11 @@ void check_wrong(struct comm_check *t, const char *what, int64_t bytes, int64_t 
 /* A row is finished: the failures of all ranks, on all. */
 sunup_status check_add_up(struct comm_check *t, const char *what, const char *where);
 sunup_status check_sums(struct comm_check *t, const char *where);
+/* One of the sums of the table, of n elements, by the algorithm that is forced. */
+static inline bool check_is_sum(enum collective what)
+{
+    return what >= COLLECTIVE_allreduce && what <= COLLECTIVE_reduce_scatter_int32;
+}
+sunup_status check_sum(struct comm_check *t, enum collective what, int64_t n);
 
 #endif

@@ -2,7 +2,8 @@
  * (decision 004).
  *
  * Terms cancel at 2^60, so any other order shows. Three ways: the caller's rows
- * (sunup_comm_sum_shards), an exchange whose total all ranks need whole, and one whose ranks sum
+ * (sunup_comm_sum_shards; each of its algorithms, and those of reduce-scatters and of sums of integers, from the
+ * table of check_comm.c), an exchange whose total all ranks need whole, and one whose ranks sum
  * slices, make new data of them and share those. Each exchange runs twice, in f32 and f64.
  */
 #include <stdlib.h>
@@ -40,21 +41,64 @@ static void compare(struct comm_check *t, int shards, const void *x, struct slic
 
 /* ------------------------------------------------------------------------- the ways --- */
 
-static sunup_status check_rows(struct comm_check *t, int shards, int64_t n)
+/* The caller's own rows; all: whole sums, else a part on each rank. */
+static sunup_status check_rows(struct comm_check *t, bool all, int shards, int64_t n)
 {
     int from, to;
-    sunup__shards_of(shards, sunup_comm_ranks(t->comm), sunup_comm_rank(t->comm), &from, &to);
+    const int ranks = sunup_comm_ranks(t->comm), rank = sunup_comm_rank(t->comm);
+    const int64_t at = n * rank / ranks, part = n * (rank + 1) / ranks - at;
+    sunup__shards_of(shards, ranks, rank, &from, &to);
     float *terms = malloc((size_t)((to - from) * n + 1) * sizeof *terms);
     float *sum = malloc((size_t)(n + 1) * sizeof *sum);
     sunup_status status = terms != NULL && sum != NULL ? SUNUP_OK : SUNUP_E_MEMORY;
     status = sunup_comm_agree(t->comm, status);
     for (int s = from; status == SUNUP_OK && s < to; s++)
         fill_terms(s, n, false, terms + (s - from) * n);
-    if (status == SUNUP_OK) status = sunup_comm_sum_shards(t->comm, shards, n, terms, sum);
-    if (status == SUNUP_OK) compare(t, shards, sum, (struct slice){0, n}, false);
+    if (status == SUNUP_OK && all) status = sunup_comm_sum_shards(t->comm, shards, n, terms, sum);
+    if (status == SUNUP_OK && !all) status = sunup_comm_scatter_shards(t->comm, shards, n, terms, sum + at);
+    if (status == SUNUP_OK) compare(t, shards, sum, all ? (struct slice){0, n} : (struct slice){at, part}, false);
     free(terms);
     free(sum);
     return status;
+}
+
+/* Integers of all sizes, whose sums wrap. */
+static uint32_t integer(int rank, int64_t i)
+{
+    return (uint32_t)(((uint64_t)i + (uint64_t)rank * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u >> 32);
+}
+
+static sunup_status check_integers(struct comm_check *t, bool all, int64_t n)
+{
+    const int ranks = sunup_comm_ranks(t->comm), rank = sunup_comm_rank(t->comm);
+    const int64_t from = all ? 0 : n * rank / ranks, to = all ? n : n * (rank + 1) / ranks;
+    int32_t *x = malloc((size_t)(n + 2) * sizeof *x);
+    TRY(sunup_comm_agree(t->comm, x != NULL ? SUNUP_OK : SUNUP_E_MEMORY));
+    x[0] = x[n + 1] = 0x5a5a5a5a; /* guards */
+    for (int64_t i = 0; i < n; i++) x[1 + i] = (int32_t)integer(rank, i);
+    const sunup_status status = all ? sunup__comm_sum_integers(t->comm, x + 1, n, "check")
+                                    : sunup__comm_scatter_integers(t->comm, x + 1, n, "check");
+    t->row_checked++;
+    if (x[0] != 0x5a5a5a5a || x[n + 1] != 0x5a5a5a5a) check_wrong(t, "integers", 4 * n, -1);
+    for (int64_t i = from; status == SUNUP_OK && i < to; i++) {
+        uint32_t right = 0;
+        for (int r = 0; r < ranks; r++) right += integer(r, i);
+        if ((uint32_t)x[1 + i] == right) continue;
+        check_wrong(t, "integers", 4 * n, 4 * i);
+        break;
+    }
+    free(x);
+    return status;
+}
+
+sunup_status check_sum(struct comm_check *t, enum collective what, int64_t n)
+{
+    const int ranks = sunup_comm_ranks(t->comm);
+    const bool all = what == COLLECTIVE_allreduce || what == COLLECTIVE_allreduce_int32;
+    if (what == COLLECTIVE_allreduce_int32 || what == COLLECTIVE_reduce_scatter_int32)
+        return check_integers(t, all, n);
+    TRY(check_rows(t, all, ranks, n));
+    return n < 1000 ? check_rows(t, all, 2 * ranks + 1, n) : SUNUP_OK;
 }
 
 /* The new data of a slice are its sums. */
@@ -127,7 +171,7 @@ enum way { ROWS, WHOLE, SLICES, N_WAYS };
 
 static sunup_status check_way(struct comm_check *t, enum way way, int shards, int64_t n)
 {
-    if (way == ROWS) return check_rows(t, shards, n);
+    if (way == ROWS) return check_rows(t, true, shards, n);
     TRY(check_exchange(t, shards, n, way == SLICES ? n : 0, false));
     return check_exchange(t, shards, n, way == SLICES ? n - n / 3 : 0, true);
 }

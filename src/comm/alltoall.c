@@ -5,6 +5,7 @@
  *            so that many ranks do not all send to one
  * shared     through each rank's block of the node's pool (pool.h), which holds a piece for each
  *            rank
+ * mpi        MPI's own: mpi.c
  *
  * Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in
  * MPICH" (2005).
@@ -88,10 +89,11 @@ static void take(sunup_comm *comm, const struct transfer *t, int64_t at)
     comm->turn++;
 }
 
-void sunup__alltoall_show(sunup_comm *comm, const struct transfer *t)
+sunup_status sunup__alltoall_show(sunup_comm *comm, const struct transfer *t)
 {
     comm->light = pool_is_small(comm->ranks * t->bytes);
     put(comm, t, 0);
+    return SUNUP_OK;
 }
 
 sunup_status sunup__alltoall_shared(sunup_comm *comm, const struct transfer *t)

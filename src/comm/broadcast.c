@@ -6,6 +6,7 @@
  *            sends about twice its bytes whatever the number of ranks
  * shared     through the root's block of the node's pool (pool.c), the first piece with the
  *            meeting itself
+ * mpi        MPI's own: mpi.c
  *
  * Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in
  * MPICH" (2005).
@@ -89,11 +90,12 @@ sunup_status sunup__broadcast_scatter(sunup_comm *comm, const struct transfer *t
 
 /* --- on one node --- */
 
-void sunup__broadcast_show(sunup_comm *comm, const struct transfer *t)
+sunup_status sunup__broadcast_show(sunup_comm *comm, const struct transfer *t)
 {
     comm->light = pool_is_small(t->bytes);
     if (comm->rank == t->root)
         memcpy(pool_next(comm, t->root, t->bytes), t->to, (size_t)least(POOL_PIECE, t->bytes));
+    return SUNUP_OK;
 }
 
 sunup_status sunup__broadcast_shared(sunup_comm *comm, const struct transfer *t)

@@ -2,6 +2,7 @@
  * all ranks.
  *
  *   exchange:f32:97MiB:ranks8:nodes8 nearest:bucket16MiB
+ *   exchange:int32:97MiB:ranks8:nodes8 ring:bucket64MiB       also by an EXACT algorithm of algorithms.def
  *   allgather:u8:64KiB:ranks8:nodes8 bruck
  *   barrier:ranks8:nodes1:messages rounds          messages: within a node too (SUNUP_MESSAGES)
  *
@@ -20,17 +21,15 @@
 
 /* --- problems --- */
 
-/* "exchange:f32:", before the bytes. */
+/* "exchange:f32:", before the bytes. of: an exchange's type. */
 static void kind_text(enum collective what, const char *of, char *room)
 {
-    static const char *const names[] = {[COLLECTIVE_broadcast] = "broadcast",
-                                        [COLLECTIVE_allgather] = "allgather",
-                                        [COLLECTIVE_alltoall] = "alltoall",
-                                        [COLLECTIVES] = "exchange"};
     if (what == COLLECTIVE_barrier)
         (void)snprintf(room, PLACE_TEXT, "barrier");
+    else if (what == COLLECTIVES)
+        (void)snprintf(room, PLACE_TEXT, "exchange:%s:", of);
     else
-        (void)snprintf(room, PLACE_TEXT, "%s:%s:", names[what], of);
+        (void)snprintf(room, PLACE_TEXT, "%s:%s:", sunup__collective_name(what), sunup__collective_type(what));
 }
 
 /* What a choice was measured on, "ranks8:nodes2". */
@@ -91,6 +90,11 @@ char *sunup__way_text(const struct exchange_way *way, char *room)
     return room;
 }
 
+bool sunup__exchange_takes(const char *of, const char *name)
+{
+    return strcmp(of, "int32") == 0 && sunup__exact_scatter(name) != NULL;
+}
+
 static void look_up_way(const sunup_comm *comm, const char *of, int64_t bytes, int members,
                         struct exchange_way *way)
 {
@@ -107,7 +111,8 @@ static void look_up_way(const sunup_comm *comm, const char *of, int64_t bytes, i
         if (!reads_as(problem, kind, place, &size)) continue;
         const double apart = sunup__apart(size, bytes);
         if (apart > best) continue;
-        if (!read_way(maker, &read) || !sunup__route_named(read.route, members, &net, &r)) {
+        if (!read_way(maker, &read) || (!sunup__route_named(read.route, members, &net, &r) &&
+                                        !sunup__exchange_takes(of, read.route))) {
             warn(comm, problem, maker);
             continue;
         }
@@ -133,7 +138,7 @@ static void take(const sunup_comm *comm, enum collective what, struct tuned *t)
     char kind[PLACE_TEXT], place[PLACE_TEXT];
     const char *problem, *maker;
     int64_t bytes;
-    kind_text(what, "u8", kind);
+    kind_text(what, NULL, kind);
     place_text(comm, place);
     for (int i = 0; sunup__tuning_at(comm->ctx, i, &problem, &maker); i++) {
         if (!reads_as(problem, kind, place, &bytes) || t->n == TUNED_SIZES) continue;

@@ -1,10 +1,8 @@
-/* collectives.c - the caller's bytes to other ranks: which algorithm a call takes, and the calls
- * themselves.
+/* collectives.c - which algorithm a collective takes, and the calls that move the caller's bytes. Sums: sum_calls.c.
  *
  * Owes: a choice that depends on nothing but the ranks, the bytes and whether all ranks share a
- * node's memory, so that ranks that make the same call take the same way. collectives.def lists
- * the algorithms, each in the file of its collective; docs/adding-an-algorithm.md tells how to
- * add one.
+ * node's memory, so that ranks that make the same call take the same way. algorithms.def lists
+ * the algorithms; docs/adding-an-algorithm.md tells how to add one.
  *
  * Measured choices, if there are any (choices.c), go before the limits below; these cost no measuring.
  * On one node they were measured with two ranks (docs/collectives.md): writing results past the
@@ -13,28 +11,65 @@
  */
 #include <string.h>
 
-#include "comm/inside.h"
+#include "base/integers.h"
 #include "comm/pool.h"
 
 struct algorithm {
     enum collective what;
     const char *name;
-    enum { ANYWHERE, ONE_NODE, NODES } where;
+    enum { ANYWHERE, ONE_NODE, NODES, A_ROUTE } where;
+    enum { BYTES, ANY, EXACT } of;
     show_algorithm *show;
     run_algorithm *run;
 };
 
 enum algorithm_number {
-#define ALGORITHM(collective, name, where, show, run) collective##_##name,
-#include "comm/collectives.def"
+#define ALGORITHM(collective, name, where, of, show, run) collective##_##name,
+#define ROUTE(name)                                       allreduce_##name,
+#include "comm/algorithms.def"
     ALGORITHMS
 };
 
 static const struct algorithm algorithms[ALGORITHMS] = {
-#define ALGORITHM(collective, name, where, show, run)                                              \
-    {COLLECTIVE_##collective, #name, where, show, run},
-#include "comm/collectives.def"
+#define ALGORITHM(collective, name, where, of, show, run)                                          \
+    {COLLECTIVE_##collective, #name, where, of, show, run},
+#define ROUTE(name)                                                                                \
+    {COLLECTIVE_allreduce, #name, A_ROUTE, ANY, sunup__routed_sum_show, sunup__routed_sum},
+#include "comm/algorithms.def"
 };
+
+/* Sums of integers are collectives of their own, for each size may have another best algorithm: they take those of
+ * reals, and the EXACT ones. */
+static const struct {
+    const char *name, *type;
+    enum collective like;
+    bool exact;
+} collectives[COLLECTIVES] = {
+#define LIKE(name, type) {#name, type, COLLECTIVE_##name, false}
+    [COLLECTIVE_broadcast] = LIKE(broadcast, "u8"),
+    [COLLECTIVE_allgather] = LIKE(allgather, "u8"),
+    [COLLECTIVE_alltoall] = LIKE(alltoall, "u8"),
+    [COLLECTIVE_allreduce] = LIKE(allreduce, "f32"),
+    [COLLECTIVE_reduce_scatter] = LIKE(reduce_scatter, "f32"),
+    [COLLECTIVE_allreduce_int32] = {"allreduce", "int32", COLLECTIVE_allreduce, true},
+    [COLLECTIVE_reduce_scatter_int32] = {"reduce_scatter", "int32", COLLECTIVE_reduce_scatter, true},
+    [COLLECTIVE_barrier] = LIKE(barrier, ""),
+};
+
+const char *sunup__collective_name(enum collective what)
+{
+    return collectives[what].name;
+}
+
+const char *sunup__collective_type(enum collective what)
+{
+    return collectives[what].type;
+}
+
+static bool serves(const struct algorithm *a, enum collective what)
+{
+    return a->what == collectives[what].like && (a->of != EXACT || collectives[what].exact);
+}
 
 /* --- choice --- */
 
@@ -44,8 +79,23 @@ enum {
     SCATTERED_BYTES = 512 << 10, /* of a broadcast */
     GATHERED_BYTES = 80 << 10, /* of all ranks: above, rounds of growing messages lose to a ring */
     SHARED_BYTES =
-        4 << 20 /* of all ranks: above, MPI's one copy from process to process wins over two */
+        4 << 20, /* of all ranks: above, MPI's one copy from process to process wins over two */
+    DOUBLED_BYTES = 2 << 10 /* of an exact sum */
 };
+
+/* As if each rank had one partial sum; nothing is wrong with the first one where there is no memory to look. */
+static enum algorithm_number fit_route(const sunup_comm *comm, int64_t bytes)
+{
+    const struct network net = sunup__network_defaults();
+    struct group g;
+    struct route r;
+    if (!sunup__group_create(comm->ranks, comm->rank, comm->ranks, 1, &g)) return allreduce_direct;
+    sunup__route_choose(&net, &g, comm->ranks, least(bytes, comm->options.bucket_bytes), &r);
+    sunup__group_end(&g);
+    int i = allreduce_direct;
+    while (strcmp(algorithms[i].name, r.name) != 0) i++;
+    return (enum algorithm_number)i;
+}
 
 static enum algorithm_number fit(const sunup_comm *comm, enum collective what, int64_t bytes)
 {
@@ -64,6 +114,16 @@ static enum algorithm_number fit(const sunup_comm *comm, enum collective what, i
     case COLLECTIVE_alltoall:
         if (pool && cached) return alltoall_shared;
         return direct ? alltoall_direct : alltoall_pairwise;
+    case COLLECTIVE_allreduce_int32:
+        if (!pool && bytes <= DOUBLED_BYTES) return allreduce_doubling;
+        return pool ? allreduce_shared : fit_route(comm, bytes);
+    case COLLECTIVE_allreduce:
+        return pool ? allreduce_shared : fit_route(comm, bytes);
+    case COLLECTIVE_reduce_scatter_int32:
+        if (!pool && !direct) return reduce_scatter_ring;
+        return pool ? reduce_scatter_shared : reduce_scatter_direct;
+    case COLLECTIVE_reduce_scatter:
+        return pool ? reduce_scatter_shared : reduce_scatter_direct;
     default: /* that all share the node's memory is known when they have greeted each other */
         if (comm->hosts != NULL && sunup__one_node(comm)) return barrier_node;
         if (direct) return barrier_direct;
@@ -96,7 +156,7 @@ const struct algorithm *sunup__choose(const sunup_comm *comm, enum collective wh
 static const struct algorithm *algorithm_of(enum collective what, int i)
 {
     for (int a = 0; a < ALGORITHMS; a++)
-        if (algorithms[a].what == what && i-- == 0) return &algorithms[a];
+        if (serves(&algorithms[a], what) && i-- == 0) return &algorithms[a];
     return NULL;
 }
 
@@ -114,11 +174,15 @@ const char *sunup__comm_choice(const sunup_comm *comm, enum collective what, int
 /* What one node's ranks read they must have met over: their meeting is not to be changed. */
 static bool runs_here(const sunup_comm *comm, const struct algorithm *a)
 {
+    const struct network net = sunup__network_defaults();
+    struct route route;
     switch (a->where) {
     case ONE_NODE:
         return comm->pool.block != NULL;
     case NODES:
         return comm->nodes > 1;
+    case A_ROUTE:
+        return sunup__route_named(a->name, comm->ranks, &net, &route);
     default:
         return a->what != COLLECTIVE_barrier || !sunup__one_node(comm);
     }
@@ -127,7 +191,7 @@ static bool runs_here(const sunup_comm *comm, const struct algorithm *a)
 int sunup__algorithm_here(const sunup_comm *comm, enum collective what, const char *name)
 {
     for (int i = 0; i < ALGORITHMS; i++)
-        if (algorithms[i].what == what && strcmp(algorithms[i].name, name) == 0)
+        if (serves(&algorithms[i], what) && strcmp(algorithms[i].name, name) == 0)
             return runs_here(comm, &algorithms[i]) ? i : -1;
     return -1;
 }
@@ -137,6 +201,27 @@ bool sunup__comm_force(sunup_comm *comm, enum collective what, const char *name)
     const int number = name != NULL ? sunup__algorithm_here(comm, what, name) : -1;
     comm->forced[what] = number >= 0 ? &algorithms[number] : NULL;
     return name == NULL || number >= 0;
+}
+
+static const struct algorithm *exact_scatter(int i)
+{
+    for (int a = 0; a < ALGORITHMS; a++)
+        if (algorithms[a].what == COLLECTIVE_reduce_scatter && algorithms[a].of == EXACT && i-- == 0)
+            return &algorithms[a];
+    return NULL;
+}
+
+const char *sunup__exact_scatter_name(int i)
+{
+    const struct algorithm *a = exact_scatter(i);
+    return a != NULL ? a->name : NULL;
+}
+
+run_algorithm *sunup__exact_scatter(const char *name)
+{
+    int i = 0;
+    while (exact_scatter(i) != NULL && strcmp(exact_scatter(i)->name, name) != 0) i++;
+    return exact_scatter(i) != NULL ? exact_scatter(i)->run : NULL;
 }
 
 /* --- the calls --- */
@@ -155,11 +240,11 @@ sunup_status sunup__pool_create(sunup_comm *comm)
 static void keep_own(const sunup_comm *comm, enum collective what, const struct transfer *t)
 {
     const int64_t own = comm->rank * t->bytes;
-    if (what == COLLECTIVE_broadcast || t->bytes == 0) return;
+    if (what == COLLECTIVE_broadcast || t->sum != NULL || t->bytes == 0) return;
     memmove(t->to + own, what == COLLECTIVE_alltoall ? t->from + own : t->from, (size_t)t->bytes);
 }
 
-static sunup_status move(sunup_comm *comm, enum collective what, const struct call *call,
+sunup_status sunup__move(sunup_comm *comm, enum collective what, const struct call *call,
                          sunup_status mine, const struct transfer *t)
 {
     if (mine == SUNUP_OK && t->bytes < 0)
@@ -168,7 +253,7 @@ static sunup_status move(sunup_comm *comm, enum collective what, const struct ca
     const struct algorithm *a =
         comm->ranks > 1 && t->bytes > 0 ? sunup__choose(comm, what, t->bytes) : NULL;
     if (a != NULL && a->show != NULL && mine == SUNUP_OK && comm->broken == SUNUP_OK)
-        a->show(comm, t);
+        mine = a->show(comm, t);
     TRY(sunup__meet(comm, call, mine, 0));
     keep_own(comm, what, t);
     const sunup_status status = a != NULL ? a->run(comm, t) : SUNUP_OK;
@@ -183,14 +268,14 @@ sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, 
     if (root < 0 || root >= comm->ranks)
         mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "broadcast from rank %d of %d", root,
                             comm->ranks);
-    return move(comm, COLLECTIVE_broadcast, &(struct call){CALL_BROADCAST, bytes, root, site}, mine,
+    return sunup__move(comm, COLLECTIVE_broadcast, &(struct call){CALL_BROADCAST, bytes, root, site}, mine,
                 &(struct transfer){.to = data, .bytes = bytes, .root = root});
 }
 
 sunup_status sunup__comm_gather(sunup_comm *comm, const void *mine, int64_t bytes, void *all,
                                 const char *site)
 {
-    return move(comm, COLLECTIVE_allgather, &(struct call){CALL_GATHER, bytes, 0, site}, SUNUP_OK,
+    return sunup__move(comm, COLLECTIVE_allgather, &(struct call){CALL_GATHER, bytes, 0, site}, SUNUP_OK,
                 &(struct transfer){.from = mine, .to = all, .bytes = bytes});
 }
 
@@ -205,12 +290,12 @@ sunup_status sunup__comm_alltoall(sunup_comm *comm, const void *from, int64_t by
                             "an all-to-all of %lld bytes a pair writes what it still has to send: "
                             "from and to must not overlap",
                             (long long)bytes);
-    return move(comm, COLLECTIVE_alltoall, &(struct call){CALL_ALLTOALL, bytes, 0, site}, mine,
+    return sunup__move(comm, COLLECTIVE_alltoall, &(struct call){CALL_ALLTOALL, bytes, 0, site}, mine,
                 &(struct transfer){.from = from, .to = to, .bytes = bytes});
 }
 
 sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site)
 {
-    return move(comm, COLLECTIVE_barrier, &(struct call){CALL_BARRIER, 0, 0, site}, SUNUP_OK,
+    return sunup__move(comm, COLLECTIVE_barrier, &(struct call){CALL_BARRIER, 0, 0, site}, SUNUP_OK,
                 &(struct transfer){.bytes = 0});
 }

@@ -190,7 +190,9 @@ static void release(sunup_comm **comm)
     if (c->flight.left == 0) {
         sunup__flight_end(&c->flight);
         sunup__free(c->cards);
+        sunup__free(c->room);
     }
+    sunup__node_sum_destroy(&c->tree);
     sunup__free(c->hosts);
     sunup__free(c->leaders);
     sunup__free(c);

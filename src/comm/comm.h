@@ -173,14 +173,25 @@ sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site);
 sunup_status sunup__comm_compare(sunup_comm *comm, uint64_t value, const char *what);
 /* Ranks on this node and this rank's number there: for thread counts and binding. */
 void sunup__comm_node(const sunup_comm *comm, int *node_rank, int *node_ranks);
-/* Their algorithms (collectives.def) are chosen by ranks, bytes and place; checks and benches name them. */
+/* x [n] summed over the ranks, in place on all of them: integers, which wrap, so in any order. */
+sunup_status sunup__comm_sum_integers(sunup_comm *comm, int32_t *x, int64_t n, const char *site);
+/* The same of elements [r n / ranks, (r + 1) n / ranks) only on rank r; the others are overwritten. */
+sunup_status sunup__comm_scatter_integers(sunup_comm *comm, int32_t *x, int64_t n, const char *site);
+/* Algorithms (algorithms.def) are chosen by ranks, bytes and place; checks and benches name them. Sums: those of reals
+ * are sunup_comm_sum_shards and sunup_comm_scatter_shards. */
 enum collective {
     COLLECTIVE_broadcast,
     COLLECTIVE_allgather,
     COLLECTIVE_alltoall,
+    COLLECTIVE_allreduce,
+    COLLECTIVE_reduce_scatter,
+    COLLECTIVE_allreduce_int32,
+    COLLECTIVE_reduce_scatter_int32,
     COLLECTIVE_barrier,
     COLLECTIVES
 };
+const char *sunup__collective_name(enum collective what); /* "allreduce" */
+const char *sunup__collective_type(enum collective what); /* "int32" */
 const char *sunup__collective_algorithm(enum collective what, int i); /* NULL: there are no more */
 const char *sunup__comm_choice(const sunup_comm *comm, enum collective what, int64_t bytes);
 /* All ranks alike, from the next call on; name NULL: the choice again. False: it does not run here. */
@@ -193,7 +204,8 @@ sunup_status sunup__comm_consult(sunup_comm *comm);
  * they are equal on all ranks. */
 sunup_status sunup__exchange_tune(struct exchange *x, struct text *table);
 sunup_status sunup__comm_tune(sunup_comm *comm, struct text *table);
-/* MPI's own call for the same, for comparison only. It waits for a lost rank without a word. */
+/* MPI's own call for the same, for comparison only. It waits for a lost rank without a word. Of sums `bytes` are those
+ * of the vector, `from` may be `to`. */
 sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from,
                              int64_t bytes, void *to);
 /* The last meeting before destroy, which makes it unless this was called: all ranks; E_HANG if one

@@ -29,6 +29,7 @@ struct exchange {
     char way_text[WAY_TEXT + 8];
     struct stages *head, *tail; /* add what no node holds; NULL: all ranks are here */
     struct stages *sizes;       /* of integers, likewise */
+    run_algorithm *exact;       /* adds the head's integers instead of stages; NULL: they do */
     struct sum tail_sum;
     char *tail_row[TREE_DEPTH]; /* of the rows that stages take */
     struct slice *bucket, *part; /* [buckets] of the head, and what of each is this rank's to pass on */

@@ -188,11 +188,17 @@ static sunup_status make_head(struct exchange *x)
     const bool integers = sunup__exchange_has_integers(&x->o);
     const struct sum sum = integers ? sunup__integers_sum(&x->o, members) : x->sum;
     const struct cuts c = sunup__exchange_cuts(x);
-    struct route route = {.name = x->way.route}, model = {.name = ""};
     struct stages_options o = {
         .cut = c.at, .cut_arg = c.arg, .ranges = x->buckets, .range = x->part};
+    /* Members own the same slices as in one stage, by which data come back. */
+    const bool exact = sunup__exchange_takes(sunup__exchange_of(x), x->way.route);
+    char name[sizeof x->way.route];
+    (void)snprintf(name, sizeof name, "%s", x->way.route);
+    struct route route = {.name = exact ? "direct" : name}, model = {.name = ""};
+    if (exact) x->exact = sunup__exact_scatter(name);
+    if (exact) TRY(sunup__exact_room(x->comm));
     TRY(make_stages(x, &sum, o, &route, &x->head));
-    note_way(x, route.name);
+    note_way(x, exact ? name : route.name);
     if (!integers) return SUNUP_OK;
     const struct sum sizes = sunup__integers_sizes(&x->o, members);
     const struct slice all = {0, sizes.n};
@@ -236,6 +242,7 @@ static void end_layout(struct exchange *x)
     sunup__stages_destroy(&x->sizes);
     sunup__free(x->bucket);
     x->bucket = NULL;
+    x->exact = NULL;
 }
 
 sunup_status sunup__exchange_lay(struct exchange *x, const struct exchange_way *way)

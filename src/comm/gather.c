@@ -8,6 +8,7 @@
  *          large parts
  * shared   through each rank's block of the node's pool (pool.h), the first piece with the
  *          meeting itself
+ * mpi      MPI's own: mpi.c
  *
  * Source: Bruck et al., "Efficient algorithms for all-to-all communications in multiport
  * message-passing systems" (1997); Thakur, Rabenseifner, Gropp (2005).
@@ -110,10 +111,11 @@ sunup_status sunup__gather_bruck(sunup_comm *comm, const struct transfer *t)
 
 /* --- on one node --- */
 
-void sunup__gather_show(sunup_comm *comm, const struct transfer *t)
+sunup_status sunup__gather_show(sunup_comm *comm, const struct transfer *t)
 {
     comm->light = pool_is_small(t->bytes);
     memcpy(pool_next(comm, comm->rank, t->bytes), t->from, (size_t)least(POOL_PIECE, t->bytes));
+    return SUNUP_OK;
 }
 
 static void take(sunup_comm *comm, const struct transfer *t, int64_t at, int64_t n)

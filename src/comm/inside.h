@@ -1,13 +1,14 @@
 /* inside.h - what the files of comm share and nobody else sees.
  *
  * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c and
- * messages.c (the only files that know MPI), watchdog.c (waiting, and the report when it is in vain), small.c
- * (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
- * caller's bytes), collectives.c (which of their algorithms), shared.c (memory that a node's ranks
- * share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the wire: which
- * way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of integers; no messages),
- * exchange_layout.c, integers.c and exchange.c (sums and what is made of them), sum_shards.c (the public
- * sum), choices.c and tune.c (measured choices), comm.c (create and destroy).
+ * messages.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it is in vain),
+ * small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
+ * caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm), shared.c (memory
+ * that a node's ranks share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the
+ * wire: which way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of integers; no messages),
+ * exchange_layout.c, integers.c and exchange.c (sums and what is made of them), sum_calls.c (sums of the caller's
+ * buffers, by stages), sum_shared.c and sum_exact.c (the other algorithms of these), choices.c and tune.c
+ * (measured choices), comm.c (create and destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -77,6 +78,7 @@ void sunup__flight_end(struct flight *f);
 sunup_status sunup__send(struct flight *f, int number, const struct message *m);
 sunup_status sunup__receive(struct flight *f, int number, const struct message *m);
 sunup_status sunup__poll(struct flight *f, int *landed); /* no waiting; may see none */
+void sunup__under_way(struct flight *f, int number, int peer); /* a request of that number has begun */
 
 /* --- watchdog.c --- */
 enum { SITE_TEXT = 88, HOST_TEXT = 64, SHOWN_BYTES = 2048, LOST_MOST = 8 };
@@ -132,6 +134,9 @@ enum call_kind {
     CALL_SUM_F32,
     CALL_SUM_F64,
     CALL_SUM_INT32,
+    CALL_SUM_INTEGERS,
+    CALL_SCATTER_F32,
+    CALL_SCATTER_INTEGERS,
     CALL_COMBINE,
     CALL_SHARE,
     CALL_COLLECT,
@@ -162,19 +167,27 @@ struct shared {
 sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s);
 void sunup__shared_end(struct shared *s); /* of the own mapping only: others may go on */
 
-/* --- collectives.c: the caller's bytes --- */
+/* --- collectives.c: the caller's bytes and sums --- */
+struct addends;
 struct transfer {
     const char *from; /* of an all-to-all: [ranks][bytes] */
     char *to;         /* broadcast: [bytes], in and out; else [ranks][bytes] */
-    int64_t bytes;
+    int64_t bytes;    /* of a sum: of its vector */
     int root;
+    struct addends *sum; /* NULL: bytes are bytes */
 };
-typedef sunup_status run_algorithm(sunup_comm *comm, const struct transfer *t); /* between meet and leave */
-typedef void show_algorithm(sunup_comm *comm, const struct transfer *t);        /* before: what others read */
-#define ALGORITHM(collective, name, where, show, run) run_algorithm run;
+typedef sunup_status run_algorithm(sunup_comm *comm, const struct transfer *t);  /* between meet and leave */
+typedef sunup_status show_algorithm(sunup_comm *comm, const struct transfer *t); /* before */
+#define ALGORITHM(collective, name, where, of, show, run) run_algorithm run;
 #define SHOW(function) show_algorithm function;
-#include "comm/collectives.def"
+#include "comm/algorithms.def"
 struct algorithm;
+/* A collective: meet, and run the algorithm that is chosen for it. mine: not OK if this rank cannot take part. */
+sunup_status sunup__move(sunup_comm *comm, enum collective what, const struct call *call, sunup_status mine,
+                         const struct transfer *t);
+/* Of a reduce-scatter of exact sums; NULL: there is no such algorithm, or it needs one node. */
+run_algorithm *sunup__exact_scatter(const char *name);
+const char *sunup__exact_scatter_name(int i); /* the i-th of them; NULL: there are no more */
 /* Measured choices of a collective: sizes in any order, numbers of algorithms. */
 enum { TUNED_SIZES = 16 };
 struct tuned {
@@ -284,6 +297,14 @@ void sunup__node_sum_destroy(struct node_sum **s);
 /* The subtrees that the node's partial sums add up to (one if all ranks are here) and where their sums will be:
  * row[i] [n], ascending; returns their number. Row 0 is this rank's first unless nothing is added there. */
 int sunup__node_sum_rows(const struct node_sum *s, char *const **row);
+/* Of partial sums that lie elsewhere, all ranks on one node: most of a rank; and the sum of n elements of all of them,
+ * to `to` (which may be one of them), by a thread < threads. Row i of rank r is found at `at`. */
+int sunup__node_sum_most(const struct node_sum *s);
+struct places {
+    const char *(*at)(const void *arg, int rank, int row);
+    const void *arg;
+};
+void sunup__node_sum_of(const struct node_sum *s, int thread, const struct places *p, int64_t n, char *to);
 /* One node: the total fits beside the cards of a meeting. Before it, show; after it, run, on every rank. */
 bool sunup__node_sum_is_small(const struct node_sum *s);
 void sunup__node_sum_show(const struct node_sum *s);
@@ -315,9 +336,32 @@ void sunup__rows_merge(const struct sum *sum, const struct rows *r, int shard, s
 void sunup__rows_push(const struct sum *sum, struct rows *r, int shard);
 int sunup__rows_needed(int shards, int from, int to); /* to accumulate [from, to) */
 
-/* --- sum_shards.c --- */
+/* --- sum_calls.c --- */
 sunup_status sunup__check_sum(sunup_comm *comm, int shards, int64_t n);
 struct call sunup__sum_call(const struct sum *s, const char *site);
+
+/* --- sums of the caller's buffers --- */
+/* Of elements `range` of rows. Member i owns part i of them. Members are all ranks, or each `each`-th one: those of
+ * the same place in their nodes. */
+struct addends {
+    enum collective what;
+    struct sum sum;
+    int rows;         /* own partial sums, */
+    char *const *row; /* [rows], ascending; overwritten. Of an exact sum there is one */
+    bool all;         /* the sum of all elements is wanted at `to`, else that of the own part */
+    char *to;         /* of an exact sum: within its row, in place */
+    struct slice range;
+    struct cuts cuts; /* where parts may end */
+    int each;         /* 1, but for exact parts */
+    struct stages *stages; /* of algorithms that need them, between show and the end of the call */
+};
+static inline struct slice sunup__own_part(const struct addends *a, int member, int members)
+{
+    return sunup__part(&a->cuts, a->range, member, members);
+}
+/* Memory in which exact sums land; before a collective that is one. */
+enum { SUM_ROOM = 512 << 10 };
+sunup_status sunup__exact_room(sunup_comm *comm);
 
 /* --- routes.c --- */
 /* Members [members] of an exchange: ranks of the communicator, ascending in the shards that they
@@ -339,7 +383,7 @@ struct route {
  * its place, for all of them; at least one shard a member. False without memory. */
 bool sunup__group_create(int ranks, int me, int shards, int each, struct group *g);
 void sunup__group_end(struct group *g);
-int sunup__routes(void); /* how many there are, in the order of algorithms.def */
+int sunup__routes(void); /* how many there are, in the order of algorithms.def; "direct" is the first */
 /* False if that route does not exist for so many members; the first always does. */
 bool sunup__route(int number, int members, const struct network *net, struct route *r);
 bool sunup__route_named(const char *name, int members, const struct network *net, struct route *r);
@@ -423,9 +467,11 @@ static inline double sunup__apart(int64_t a, int64_t b)
     const double x = a > 0 ? (double)a : 1, y = b > 0 ? (double)b : 1;
     return x > y ? x / y : y / x;
 }
-/* COLLECTIVES: an exchange. of: the type, such as "f32". Into room (CHOICE_TEXT). */
+/* COLLECTIVES: an exchange. of: its type, such as "f32". Into room (CHOICE_TEXT). */
 char *sunup__choice_problem(const sunup_comm *comm, enum collective what, const char *of,
                             int64_t bytes, char *room);
+/* An exchange of that type can take an EXACT algorithm of this name for its route. */
+bool sunup__exchange_takes(const char *of, const char *name);
 /* A collective: the way of an exchange of `bytes` among `members`. */
 sunup_status sunup__exchange_consult(sunup_comm *comm, const char *of, int64_t bytes, int members,
                                      struct exchange_way *way);
@@ -464,6 +510,9 @@ struct sunup_comm {
     const struct algorithm *forced[COLLECTIVES]; /* NULL: chosen by ranks and bytes */
     struct tuned tuned[COLLECTIVES]; /* n = 0: nothing was measured */
     struct flight flight;     /* of the small collectives */
+    struct node_sum *tree;    /* of sums of the caller's buffers on one node: the last number of shards */
+    int tree_shards;
+    char *room;               /* [SUM_ROOM] of exact sums, NULL until there is one */
     struct record *records;   /* [node_ranks] shared with the node, NULL on one rank */
     char (*hosts)[HOST_TEXT]; /* [ranks], NULL until known */
     struct wire *wire;        /* NULL: one rank, MPI untouched */

@@ -7,7 +7,8 @@
  *
  *   one rank, one node   a rank reads its slice of all rows of integers and writes the total over its own
  *   messages, nodes      a node's ranks add their integers up, each its parts of the buckets; the sums go on
- *                        the head's stages, where members have one row each, whatever their shards
+ *                        the head's stages, where members have one row each, whatever their shards, or by an
+ *                        EXACT algorithm of algorithms.def
  *
  * Owes: the verdict before a number is added up. Leaves buckets, slices and stages to exchange_layout.c.
  * Others of the node read this rank's row and sizes until they meet again: at the end of a reduce that says
@@ -162,17 +163,40 @@ static void add_node_chunk(void *arg, int64_t i)
         if (r != e->me) w->x->o.k->f32.fixed_sum(n, e->row[r] + at, e->row[e->me] + at);
 }
 
-/* Bucket by bucket: what the node has of this rank's part, into its row and on its way. */
-static sunup_status exchange_rows(struct exchange *x)
+/* What the node has of this rank's part of a bucket, into its row. */
+static void add_node(struct exchange *x, int bucket)
+{
+    struct node_work w = {x, x->part[bucket]};
+    if (x->integers->ranks > 1)
+        sunup__parallel(x->o.threads, sunup__sum_chunks(w.s.n), add_node_chunk, &w);
+}
+
+static sunup_status exchange_by_stages(struct exchange *x)
 {
     sunup__stages_begin(x->head, STAGES_REDUCE, &x->integers->mine, x->total);
     for (int b = 0; b < x->buckets; b++) {
-        struct node_work w = {x, x->part[b]};
-        if (x->integers->ranks > 1)
-            sunup__parallel(x->o.threads, sunup__sum_chunks(w.s.n), add_node_chunk, &w);
+        add_node(x, b);
         TRY(sunup__stages_start(x->head, b));
     }
     return sunup__stages_finish(x->head);
+}
+
+static sunup_status exchange_exactly(struct exchange *x)
+{
+    const int each = x->node != NULL ? x->comm->node_ranks : 1;
+    for (int b = 0; b < x->buckets; b++) {
+        struct addends a = {.what = COLLECTIVE_reduce_scatter_int32,
+                            .sum = sunup__integers_sum(&x->o, sunup__exchange_members(x)),
+                            .rows = 1,
+                            .row = &x->integers->mine,
+                            .to = x->integers->mine + x->own[b].at * (int64_t)sizeof(int32_t),
+                            .range = x->part[b],
+                            .cuts = sunup__exchange_cuts(x),
+                            .each = each};
+        add_node(x, b);
+        TRY(x->exact(x->comm, &(struct transfer){.bytes = a.range.n * (int64_t)sizeof(int32_t), .sum = &a}));
+    }
+    return SUNUP_OK;
 }
 
 sunup_status sunup__integers_total(struct exchange *x)
@@ -181,7 +205,7 @@ sunup_status sunup__integers_total(struct exchange *x)
     const int32_t *total = e->row[e->me];
     struct fixed_rows rows = {(const int32_t *const *)e->row, e->ranks};
     if (x->head != NULL) {
-        TRY(exchange_rows(x));
+        TRY(x->exact != NULL ? exchange_exactly(x) : exchange_by_stages(x));
         rows = (struct fixed_rows){&total, 1};
     }
     for (int b = 0; b < x->buckets; b++)

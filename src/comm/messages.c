@@ -43,7 +43,7 @@ void sunup__flight_end(struct flight *f)
     *f = (struct flight){0};
 }
 
-static void under_way(struct flight *f, int number, int peer)
+void sunup__under_way(struct flight *f, int number, int peer)
 {
     f->peer[number] = peer;
     f->left++;
@@ -59,7 +59,7 @@ sunup_status sunup__send(struct flight *f, int number, const struct message *m)
             "MPI_Isend");
     sunup__count(COUNT_MESSAGES, 1);
     sunup__count(COUNT_SENT_BYTES, m->bytes);
-    under_way(f, number, m->peer);
+    sunup__under_way(f, number, m->peer);
     return SUNUP_OK;
 }
 
@@ -70,7 +70,7 @@ sunup_status sunup__receive(struct flight *f, int number, const struct message *
             MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, m->tag, f->comm->wire->all,
                       &r[number]),
             "MPI_Irecv");
-    under_way(f, number, m->peer);
+    sunup__under_way(f, number, m->peer);
     return SUNUP_OK;
 }
 

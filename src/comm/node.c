@@ -37,6 +37,10 @@ struct node_sum {
     struct sum sum;
     int64_t row_bytes;
     int parts, rows, slots, folds;
+    int most;           /* parts of a rank at most */
+    struct origin {
+        int rank, row;
+    } *origin;          /* [parts] of the node's ranks */
     char **part;        /* [parts] partial sums of the node's ranks, as mapped here */
     char **row;         /* [rows] the node's sums */
     char *more;         /* those that do not fit into a row of this rank */
@@ -45,6 +49,7 @@ struct node_sum {
     int own_first, own; /* partial sums of this rank */
     struct fold *fold;  /* [folds] */
     char *room;         /* [threads][slots + 1][PIECE] */
+    char **place;       /* [threads][parts] */
     struct listener listener;
 };
 
@@ -65,8 +70,10 @@ static void add_parts(struct node_sum *s, int i, int own, char *first)
         s->own = own;
     }
     s->small = s->small && own * bytes <= SHOWN_BYTES;
+    s->most = own > s->most ? own : s->most;
     for (int p = 0; p < own; p++) {
         char *part = first + p * s->row_bytes;
+        s->origin[s->parts] = (struct origin){i, p};
         for (int side = 0; side < 2 && s->small; side++)
             s->shown[side][s->parts] =
                 i == s->comm->node_rank
@@ -149,10 +156,13 @@ static sunup_status lay_out(struct node_sum *s, const struct shared *rows)
     struct addition *add = sunup__alloc((size_t)shards * sizeof *add);
     s->part = sunup__alloc(pointers);
     s->row = sunup__alloc(pointers);
+    s->place = sunup__alloc((size_t)s->sum.threads * pointers);
+    s->origin = sunup__alloc((size_t)shards * sizeof *s->origin);
     for (int side = 0; side < 2; side++) s->shown[side] = sunup__alloc(pointers);
     s->fold = sunup__alloc((size_t)shards * sizeof *s->fold);
     s->small = sunup__one_node(comm);
-    const bool room = node && s->part && s->row && s->shown[0] && s->shown[1] && add && s->fold;
+    const bool tables = s->part && s->row && s->place && s->origin && s->shown[0] && s->shown[1] && s->fold;
+    const bool room = tables && node && add;
     for (int i = 0; room && i < comm->node_ranks; i++) {
         int from, to, start[TREE_DEPTH], level[TREE_DEPTH];
         sunup__shards_of(shards, comm->ranks, sunup__node_peer(comm, i), &from, &to);
@@ -202,6 +212,8 @@ void sunup__node_sum_destroy(struct node_sum **s)
     sunup__free(x->shown[1]);
     sunup__free(x->fold);
     sunup__free(x->room);
+    sunup__free(x->place);
+    sunup__free(x->origin);
     sunup__free(x);
 }
 
@@ -287,6 +299,23 @@ void sunup__node_sum_run(struct node_sum *s, struct slice mine)
 void sunup__node_sum_listen(struct node_sum *s, const struct listener *l)
 {
     s->listener = *l;
+}
+
+/* --- partial sums that lie elsewhere --- */
+
+int sunup__node_sum_most(const struct node_sum *s)
+{
+    return s->most;
+}
+
+void sunup__node_sum_of(const struct node_sum *s, int thread, const struct places *p, int64_t n, char *to)
+{
+    const int64_t element = sunup__sum_element(&s->sum);
+    char **part = s->place + thread * s->sum.shards;
+    for (int i = 0; i < s->parts; i++) /* they are only read */
+        part[i] = (char *)(uintptr_t)p->at(p->arg, s->origin[i].rank, s->origin[i].row);
+    for (int64_t at = 0; at < n; at += PIECE)
+        fold(s, part, (struct slice){at, least(PIECE, n - at)}, s->room + thread * room_bytes(s), to + at * element);
 }
 
 /* --- a second look --- */

@@ -117,7 +117,6 @@ static const struct {
 } routes[] = {
 #define ROUTE(name) {#name, name},
 #include "comm/algorithms.def"
-#undef ROUTE
 };
 
 int sunup__routes(void)

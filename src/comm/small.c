@@ -41,6 +41,13 @@ static const char *call_text(const struct card *c, char *room)
     case CALL_GATHER:
         snprintf(room, CALL_TEXT, "a gather of %" PRId64 " bytes a rank", c->n);
         break;
+    case CALL_SCATTER_F32:
+        snprintf(room, CALL_TEXT, "a reduce-scatter of %" PRId64 " f32 over %" PRId64 " shards", c->n, c->detail);
+        break;
+    case CALL_SCATTER_INTEGERS:
+        snprintf(room, CALL_TEXT, "a reduce-scatter of %" PRId64 " integers", c->n);
+        break;
+    case CALL_SUM_INTEGERS:
     case CALL_COMBINE:
         snprintf(room, CALL_TEXT, "a sum of %" PRId64 " integers", c->n);
         break;

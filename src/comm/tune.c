@@ -22,7 +22,7 @@
 #include "comm/exchange.h"
 #include "plan/plan.h"
 
-enum { WAYS = 32, ROUNDS_LEAST = 5, ROUNDS_MOST = 9 };
+enum { EXACT_MOST = 4, WAYS = 32, ROUNDS_LEAST = 5, ROUNDS_MOST = 9 };
 /* Ratios. Equal code was seen 7 % apart. SOON: before ROUNDS_LEAST. */
 static const double MARGIN = 0.95, HOPELESS = 1.25, HOPELESS_SOON = 4;
 
@@ -170,27 +170,35 @@ static bool listed(const struct exchange_race *e, const char *route, int64_t cou
     return false;
 }
 
+/* The n-th route of these members, or EXACT algorithm if this exchange takes them; NULL: none. */
+static const char *way_name(const struct exchange *x, int n)
+{
+    const struct network net = sunup__network_defaults();
+    struct route r;
+    if (n < sunup__routes()) return sunup__route(n, sunup__exchange_members(x), &net, &r) ? r.name : NULL;
+    const char *name = sunup__exact_scatter_name(n - sunup__routes());
+    return name != NULL && sunup__exchange_takes(sunup__exchange_of(x), name) ? name : NULL;
+}
+
 /* First what is taken without a file; then each route with each size that makes another number of
  * buckets. */
 static sunup_status list_ways(struct exchange_race *e)
 {
     static const int64_t sizes[] = {4 << 20, 256 << 10, 1 << 20, 16 << 20, 64 << 20};
-    const struct network net = sunup__network_defaults();
+    const int names = sunup__routes() + EXACT_MOST;
     struct exchange *x = e->x;
-    struct route r;
     const struct exchange_way first = {.bucket_bytes = sunup_comm_defaults().bucket_bytes};
     TRY(sunup_comm_agree(x->comm, sunup__exchange_lay(x, &first)));
     e->way[0] = x->way;
     TRY(sunup__comm_broadcast(x->comm, &e->way[0], sizeof e->way[0], 0, "tuning"));
     e->ways = 1;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (int n = 0; n < sunup__routes() && e->ways < WAYS; n++) {
-            if (!sunup__route(n, sunup__exchange_members(x), &net, &r) ||
-                listed(e, r.name, sunup__exchange_count(x, sizes[i])))
-                continue;
+        for (int n = 0; n < names && e->ways < WAYS; n++) {
+            const char *name = way_name(x, n);
+            if (name == NULL || listed(e, name, sunup__exchange_count(x, sizes[i]))) continue;
             struct exchange_way *way = &e->way[e->ways++];
             *way = (struct exchange_way){.bucket_bytes = sizes[i]};
-            (void)snprintf(way->route, sizeof way->route, "%s", r.name);
+            (void)snprintf(way->route, sizeof way->route, "%s", name);
         }
     return SUNUP_OK;
 }
@@ -234,6 +242,7 @@ enum { CALLS_MOST = 16, LEAST_BYTES = 256, MOST_BYTES = 4 << 20, ALL_BYTES = 16 
 
 static sunup_status call(const struct collective_race *c)
 {
+    const int64_t n = c->bytes / 4; /* of sums */
     switch (c->what) {
     case COLLECTIVE_broadcast:
         return sunup__comm_broadcast(c->comm, c->to, c->bytes, 0, "tuning");
@@ -241,6 +250,14 @@ static sunup_status call(const struct collective_race *c)
         return sunup__comm_gather(c->comm, c->from, c->bytes, c->to, "tuning");
     case COLLECTIVE_alltoall:
         return sunup__comm_alltoall(c->comm, c->from, c->bytes, c->to, "tuning");
+    case COLLECTIVE_allreduce:
+        return sunup_comm_sum_shards(c->comm, c->comm->ranks, n, (float *)(void *)c->from, (float *)(void *)c->to);
+    case COLLECTIVE_reduce_scatter:
+        return sunup_comm_scatter_shards(c->comm, c->comm->ranks, n, (float *)(void *)c->from, (float *)(void *)c->to);
+    case COLLECTIVE_allreduce_int32:
+        return sunup__comm_sum_integers(c->comm, (int32_t *)(void *)c->from, n, "tuning");
+    case COLLECTIVE_reduce_scatter_int32:
+        return sunup__comm_scatter_integers(c->comm, (int32_t *)(void *)c->from, n, "tuning");
     default:
         return sunup__comm_barrier(c->comm, "tuning");
     }
@@ -285,14 +302,14 @@ static sunup_status race_collective(struct collective_race *c, struct text *tabl
         .comm = c->comm, .ways = c->ways, .limit_s = 0.5, .turn = collective_turn, .arg = c};
     TRY(run_race(&r));
     (void)sunup__comm_force(c->comm, c->what, NULL);
-    sunup__choice_problem(c->comm, c->what, "u8", c->bytes, problem);
+    sunup__choice_problem(c->comm, c->what, NULL, c->bytes, problem);
     return conclude(&r, problem, c->name, table);
 }
 
 static sunup_status race_sizes(struct collective_race *c, struct text *table)
 {
     for (int what = 0; what < COLLECTIVE_barrier; what++) {
-        const int64_t blocks = what == COLLECTIVE_broadcast ? 1 : c->comm->ranks;
+        const int64_t blocks = what == COLLECTIVE_allgather || what == COLLECTIVE_alltoall ? c->comm->ranks : 1;
         c->what = (enum collective)what;
         for (c->bytes = LEAST_BYTES; c->bytes <= MOST_BYTES && c->bytes * blocks <= ALL_BYTES;
              c->bytes *= 4)

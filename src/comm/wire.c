@@ -1,5 +1,5 @@
-/* wire.c - start and end of MPI; with messages.c the only file that knows it (wire_none.c stands in
- * for both where it is absent).
+/* wire.c - start and end of MPI; with messages.c and mpi.c the only file that knows it (wire_none.c stands in
+ * for all where it is absent).
  *
  * Owes: a duplicated communicator of our own, and memory shared with the ranks of this node for the
  * watchdog. MPI's own collectives are used to set up and to close only, because they wait without a
@@ -108,7 +108,7 @@ sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
     struct wire *w = sunup__alloc(sizeof *w);
     CHECK(w, comm->ctx, E_MEMORY, "no memory for a communicator");
     comm->wire = w;
-    w->all = w->node = MPI_COMM_NULL;
+    w->all = w->node = w->place = MPI_COMM_NULL;
     w->window = MPI_WIN_NULL;
     TRY(start_mpi(comm));
     const MPI_Comm source = mpi_comm_f ? MPI_Comm_f2c((MPI_Fint)*mpi_comm_f) : MPI_COMM_WORLD;
@@ -143,6 +143,7 @@ void sunup__wire_close(sunup_comm *comm)
             MPI_Win_unlock_all(w->window);
             MPI_Win_free(&w->window);
         }
+        if (w->place != MPI_COMM_NULL) MPI_Comm_free(&w->place);
         if (w->node != MPI_COMM_NULL) MPI_Comm_free(&w->node);
         if (w->all != MPI_COMM_NULL) MPI_Comm_free(&w->all);
         if (w->finalize) MPI_Finalize();
@@ -169,42 +170,6 @@ void sunup__wire_abort(sunup_comm *comm, int exit_status)
     (void)signal(SIGALRM, leave_now);
     (void)alarm(2);
     MPI_Abort(comm->wire->all, exit_status);
-}
-
-/* --- for comparison --- */
-
-sunup_status sunup__comm_mpi_sum(sunup_comm *comm, float *x, int64_t n)
-{
-    for (int64_t at = 0; at < n; at += WIRE_MAX / 4) {
-        const int64_t part = n - at < WIRE_MAX / 4 ? n - at : WIRE_MAX / 4;
-        TRY_MPI(comm,
-                MPI_Allreduce(MPI_IN_PLACE, x + at, (int)part, MPI_FLOAT, MPI_SUM, comm->wire->all),
-                "MPI_Allreduce");
-    }
-    return SUNUP_OK;
-}
-
-sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void *from,
-                             int64_t bytes, void *to)
-{
-    const MPI_Comm all = comm->wire->all;
-    const int n = (int)bytes;
-    CHECK(bytes <= WIRE_MAX, comm->ctx, E_ARGUMENT, "%lld bytes are too many for one call of MPI",
-          (long long)bytes);
-    switch (what) {
-    case COLLECTIVE_broadcast:
-        TRY_MPI(comm, MPI_Bcast(to, n, MPI_BYTE, 0, all), "MPI_Bcast");
-        break;
-    case COLLECTIVE_allgather:
-        TRY_MPI(comm, MPI_Allgather(from, n, MPI_BYTE, to, n, MPI_BYTE, all), "MPI_Allgather");
-        break;
-    case COLLECTIVE_alltoall:
-        TRY_MPI(comm, MPI_Alltoall(from, n, MPI_BYTE, to, n, MPI_BYTE, all), "MPI_Alltoall");
-        break;
-    default:
-        TRY_MPI(comm, MPI_Barrier(all), "MPI_Barrier");
-    }
-    return SUNUP_OK;
 }
 
 const char *sunup__comm_library(const sunup_comm *comm)

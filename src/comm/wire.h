@@ -1,4 +1,4 @@
-/* wire.h - MPI's handles, for the two files that know MPI: wire.c and messages.c. */
+/* wire.h - MPI's handles, for the files that know MPI: wire.c, messages.c and mpi.c. */
 #ifndef SUNUP_COMM_WIRE_H
 #define SUNUP_COMM_WIRE_H
 
@@ -8,6 +8,7 @@
 
 struct wire {
     MPI_Comm all, node;
+    MPI_Comm place; /* of the same place in their nodes; made when wanted (mpi.c) */
     MPI_Win window;
     bool finalize; /* MPI was initialised by us */
 };

@@ -65,10 +65,53 @@ sunup_status sunup__comm_mpi(sunup_comm *comm, enum collective what, const void 
     return none(comm);
 }
 
+sunup_status sunup__broadcast_mpi(sunup_comm *comm, const struct transfer *t)
+{
+    (void)t;
+    return none(comm);
+}
+
+sunup_status sunup__gather_mpi(sunup_comm *comm, const struct transfer *t)
+{
+    (void)t;
+    return none(comm);
+}
+
+sunup_status sunup__alltoall_mpi(sunup_comm *comm, const struct transfer *t)
+{
+    (void)t;
+    return none(comm);
+}
+
+sunup_status sunup__meet_mpi(sunup_comm *comm, const struct transfer *t)
+{
+    (void)t;
+    return none(comm);
+}
+
+sunup_status sunup__mpi_sum(sunup_comm *comm, const struct transfer *t)
+{
+    (void)t;
+    return none(comm);
+}
+
+sunup_status sunup__mpi_scatter(sunup_comm *comm, const struct transfer *t)
+{
+    (void)t;
+    return none(comm);
+}
+
 const char *sunup__comm_library(const sunup_comm *comm)
 {
     (void)comm;
     return "no MPI";
+}
+
+void sunup__under_way(struct flight *f, int number, int peer)
+{
+    (void)f;
+    (void)number;
+    (void)peer;
 }
 
 sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f)

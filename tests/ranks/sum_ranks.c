@@ -11,6 +11,7 @@
 #include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/exchange.h"
 #include "fixed_sum.h"
 #include "kernels/kernels.h"
 #include "ranks.h"
@@ -274,14 +275,39 @@ static void by_integers(struct problem *p, struct exchange_options o)
     sunup__exchange_destroy(&x);
 }
 
+/* By the algorithms that only integers may take, where messages are sent. */
+static void exactly(struct problem *p, struct exchange_options o)
+{
+    struct exchange *x;
+    const char *name;
+    o.k = &p->kernels;
+    o.kind = SUM_INT32;
+    o.data_n = o.head;
+    MUST(&p->job, sunup__exchange_create(p->job.comm, &o, &x) == SUNUP_OK);
+    p->factor = 1;
+    fixed_sum(o.shards, o.head, p->factor, p->fixed);
+    for (int i = 0; sunup__over_wire(x) && (name = sunup__exact_scatter_name(i)) != NULL; i++) {
+        struct exchange_way way = {.bucket_bytes = 20000};
+        (void)snprintf(way.route, sizeof way.route, "%s", name);
+        MUST(&p->job, sunup__exchange_lay(x, &way) == SUNUP_OK);
+        MUST(&p->job, o.head == 0 || strstr(sunup__exchange_text(x), name) != NULL);
+        step(p, x, &o, i > 0);
+        step(p, x, &o, true);
+        MUST(&p->job, p->repeats == 0);
+    }
+    sunup__exchange_destroy(&x);
+}
+
 static void by_integers_ways(struct problem *p, int shards, int64_t n, int threads)
 {
     struct exchange_options o = {.threads = threads, .shards = shards, .n = n, .head = n};
     by_integers(p, o);
+    exactly(p, o);
     o.head = n - n / 3;
     by_integers(p, o);
     o.cut = cut_at_odd_places;
     by_integers(p, o);
+    exactly(p, o);
 }
 
 static void in_place(struct problem *p, int shards, int64_t n)
@@ -294,6 +320,23 @@ static void in_place(struct problem *p, int shards, int64_t n)
     MUST(&p->job, sunup_comm_sum_shards(p->job.comm, shards, n, terms, p->out32 + 1) == SUNUP_OK);
     MUST(&p->job, memcmp(p->out32 + 1, p->right.f32, (size_t)n * sizeof(float)) == 0);
     free(terms);
+}
+
+/* A part of the sum on each rank, into the middle of words that stay. */
+static void in_parts(struct problem *p, int shards, int64_t n)
+{
+    int from, to;
+    const int64_t at = n * p->job.rank / p->job.ranks, part = n * (p->job.rank + 1) / p->job.ranks - at;
+    sunup__shards_of(shards, p->job.ranks, p->job.rank, &from, &to);
+    float *terms = malloc((size_t)(to - from) * (size_t)n * sizeof *terms + 1);
+    float *sum = malloc((size_t)(part + 2) * sizeof *sum);
+    for (int i = from; i < to; i++) fill_hostile(i, n, false, terms + (i - from) * n);
+    sum[0] = sum[part + 1] = 7;
+    MUST(&p->job, sunup_comm_scatter_shards(p->job.comm, shards, n, terms, sum + 1) == SUNUP_OK);
+    MUST(&p->job, memcmp(sum + 1, p->right.f32 + at, (size_t)part * sizeof(float)) == 0);
+    MUST(&p->job, sum[0] == 7 && sum[part + 1] == 7);
+    free(terms);
+    free(sum);
 }
 
 /* One communicator: all shard counts and sizes. */
@@ -315,6 +358,7 @@ static void sweep(struct problem *p)
             o.f64 = true;
             streaming_ways(p, o);
             by_integers_ways(p, shards, least(sizes[i], 20011), 1 + i % 2);
+            in_parts(p, shards, sizes[i]);
             in_place(p, shards, sizes[i]);
         }
         beyond_numbers(p, (struct exchange_options){.threads = 1, .shards = shards});
