@@ -2,8 +2,9 @@
  * there is.
  *
  * A problem is COLLECTIVE:DTYPE:BYTES, such as allreduce:f32:1MiB, or "barrier"; a plain size is
- * a sum of f32. Bytes are a sum's vector, a broadcast's data, what each rank gives to a gather,
- * what it gives to each other one in an all-to-all.
+ * an allreduce of f32, in an exchange, whose memory ranks share. Of buffers of the caller's are sum:f32, sum:int32,
+ * reduce_scatter:f32 and reduce_scatter:int32. Bytes are a sum's vector, a broadcast's data, what each rank gives to
+ * a gather, what it gives to each other one in an all-to-all.
  *
  * A loop over one buffer flatters whoever leaves the data in a cache. So the ways take turns, and
  * each call has its whole input written before and its whole result read after it: "call" is the
@@ -32,14 +33,18 @@ enum { OURS, MESSAGES, MPI, COPY };
 enum { ALLREDUCE = COLLECTIVES, UPDATE };
 
 static const struct kind {
-    const char *name, *ways[N_WAYS];
+    const char *name, *ways[N_WAYS], *dtype; /* NULL: any */
 } kinds[] = {
     [COLLECTIVE_broadcast] = {"broadcast", {"sunup", "messages", "MPI_Bcast", "copy"}},
     [COLLECTIVE_allgather] = {"allgather", {"sunup", "messages", "MPI_Allgather", "copy"}},
     [COLLECTIVE_alltoall] = {"alltoall", {"sunup", "messages", "MPI_Alltoall", "copy"}},
     [COLLECTIVE_barrier] = {"barrier", {"sunup", "messages", "MPI_Barrier", "copy"}},
-    [ALLREDUCE] = {"allreduce", {"shared", "messages", "MPI_Allreduce", "copy"}},
-    [UPDATE] = {"update", {"sunup", "unfused", "MPI+Adam", "copy"}},
+    [COLLECTIVE_allreduce] = {"sum", {"sunup", "messages", "MPI_Allreduce", "copy"}, "f32"},
+    [COLLECTIVE_reduce_scatter] = {"reduce_scatter", {"sunup", "messages", "MPI", "copy"}, "f32"},
+    [COLLECTIVE_allreduce_int32] = {"sum", {"sunup", "messages", "MPI_Allreduce", "copy"}, "int32"},
+    [COLLECTIVE_reduce_scatter_int32] = {"reduce_scatter", {"sunup", "messages", "MPI", "copy"}, "int32"},
+    [ALLREDUCE] = {"allreduce", {"shared", "messages", "MPI_Allreduce", "copy"}, "f32"},
+    [UPDATE] = {"update", {"sunup", "unfused", "MPI+Adam", "copy"}, "f32"},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -75,11 +80,26 @@ static int64_t element_bytes(const char *dtype, size_t n)
     static const struct {
         const char *name;
         int bytes;
-    } dtypes[] = {{"u8", 1}, {"f32", 4}, {"f64", 8}};
+    } dtypes[] = {{"u8", 1}, {"f32", 4}, {"int32", 4}, {"f64", 8}};
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
         if (strlen(dtypes[i].name) == n && strncmp(dtype, dtypes[i].name, n) == 0)
             return dtypes[i].bytes;
     return 0;
+}
+
+static bool is_sum(const struct comm_bench *t) /* of buffers of the caller's */
+{
+    return t->kind >= COLLECTIVE_allreduce && t->kind <= COLLECTIVE_reduce_scatter_int32;
+}
+
+static bool scatters(const struct comm_bench *t)
+{
+    return t->kind == COLLECTIVE_reduce_scatter || t->kind == COLLECTIVE_reduce_scatter_int32;
+}
+
+static bool of_integers(const struct comm_bench *t)
+{
+    return t->kind == COLLECTIVE_allreduce_int32 || t->kind == COLLECTIVE_reduce_scatter_int32;
 }
 
 /* ":f32:1MiB" */
@@ -89,7 +109,7 @@ static bool read_amount(struct comm_bench *t, const char *text)
     const int64_t element = element_bytes(text + 1, n);
     if (n == 0 || text[1 + n] != ':' || element == 0 || !read_bytes(text + n + 2, &t->bytes))
         return false;
-    return t->bytes % element == 0 && (t->kind < ALLREDUCE || element == 4);
+    return t->bytes % element == 0 && (!scatters(t) || t->bytes % (4 * sunup_comm_ranks(t->comm)) == 0);
 }
 
 static void lay_out(struct comm_bench *t)
@@ -105,8 +125,12 @@ static bool read_collective(struct comm_bench *t, const char *text)
 {
     const size_t n = strcspn(text, ":");
     t->bytes = 0;
-    for (t->kind = 0; t->kind < N_KINDS; t->kind++)
-        if (strlen(kinds[t->kind].name) == n && strncmp(text, kinds[t->kind].name, n) == 0) break;
+    for (t->kind = 0; t->kind < N_KINDS; t->kind++) {
+        const struct kind *k = &kinds[t->kind];
+        const size_t of = k->dtype != NULL ? strlen(k->dtype) : 0;
+        const bool typed = of == 0 || (text[n] == ':' && strncmp(text + n + 1, k->dtype, of) == 0);
+        if (strlen(k->name) == n && strncmp(text, k->name, n) == 0 && typed) break;
+    }
     if (t->kind == COLLECTIVE_barrier) return text[n] == '\0';
     return t->kind < N_KINDS && read_amount(t, text + n);
 }
@@ -121,7 +145,8 @@ static sunup_status read_problem(struct comm_bench *t, const char *text)
         t->bytes -= t->bytes % 4;
     } else {
         CHECK(read_collective(t, text), t->b->c->ctx, E_ARGUMENT,
-              "'%s' is no collective: allreduce:f32:BYTES, update:f32:BYTES, or broadcast, allgather, alltoall with "
+              "'%s' is no collective: allreduce:f32:BYTES, update:f32:BYTES, sum or reduce_scatter (of equal parts) "
+              "with f32 or int32, or broadcast, allgather, alltoall with "
               "u8, f32 or f64 and "
               "a multiple of it (such as broadcast:u8:64KiB), or barrier; a plain size (64K) is a "
               "sum of f32",
@@ -149,6 +174,21 @@ static sunup_status sum(struct comm_bench *t, int way, const char **result)
     return SUNUP_OK;
 }
 
+/* Integers are summed in place. */
+static sunup_status private_sum(const struct comm_bench *t, sunup_comm *comm, const struct vectors *v,
+                                const char **result)
+{
+    const int ranks = sunup_comm_ranks(comm);
+    const int64_t n = t->bytes / 4, at = scatters(t) ? n * sunup_comm_rank(comm) / ranks : 0;
+    float *in = (float *)(void *)v->in, *out = (float *)(void *)v->out;
+    int32_t *integers = (int32_t *)(void *)v->in;
+    if (of_integers(t)) *result = v->in + 4 * at;
+    if (t->kind == COLLECTIVE_allreduce_int32) return sunup__comm_sum_integers(comm, integers, n, "bench");
+    if (of_integers(t)) return sunup__comm_scatter_integers(comm, integers, n, "bench");
+    if (scatters(t)) return sunup_comm_scatter_shards(comm, ranks, n, in, out);
+    return sunup_comm_sum_shards(comm, ranks, n, in, out);
+}
+
 static sunup_status call(struct comm_bench *t, int way, const char **result)
 {
     const struct vectors *v = &t->v[way];
@@ -169,6 +209,11 @@ static sunup_status call(struct comm_bench *t, int way, const char **result)
         return sunup__comm_gather(comm, v->in, t->bytes, v->out, "bench");
     case COLLECTIVE_alltoall:
         return sunup__comm_alltoall(comm, v->in, t->bytes, v->out, "bench");
+    case COLLECTIVE_allreduce:
+    case COLLECTIVE_reduce_scatter:
+    case COLLECTIVE_allreduce_int32:
+    case COLLECTIVE_reduce_scatter_int32:
+        return private_sum(t, comm, v, result);
     default:
         return sunup__comm_barrier(comm, "bench");
     }
@@ -178,6 +223,12 @@ static sunup_status call(struct comm_bench *t, int way, const char **result)
 static float term(int rank, int64_t to, int64_t i)
 {
     return (float)(rank + 1) + (float)to + (float)(i & 7);
+}
+
+/* Read as floats these are no denormal numbers, which would take longer to read. */
+static void write_integers(char *to, int64_t n, int rank)
+{
+    for (int64_t i = 0; i < n; i++) ((int32_t *)(void *)to)[i] = ((rank + 1) << 24) + (int32_t)(i & 7);
 }
 
 /* Words, and the bytes that are left over, which are rank + 1. */
@@ -196,12 +247,16 @@ static void write_input(const struct comm_bench *t, int way)
         return;
     }
     char *to = input_of(t, way);
+    if (of_integers(t)) {
+        write_integers(to, t->bytes / 4, rank);
+        return;
+    }
     for (int64_t i = 0; i < t->in_blocks; i++) write_block(to + i * t->bytes, t->bytes, rank, i);
 }
 
 static float read_result(const struct comm_bench *t, const char *from)
 {
-    const int64_t bytes = t->out_blocks * t->bytes, n = bytes / 4;
+    const int64_t bytes = t->out_blocks * t->bytes / (scatters(t) ? sunup_comm_ranks(t->comm) : 1), n = bytes / 4;
     const float *x = (const float *)(const void *)from;
     float sum[16] = {0};
     int64_t i = 0;
@@ -244,7 +299,7 @@ static sunup_status turn(struct comm_bench *t, int way, double *call_s, double *
 static float right_word(const struct comm_bench *t, int64_t block, int64_t i)
 {
     const int ranks = sunup_comm_ranks(t->comm);
-    if (t->kind == ALLREDUCE) return (float)(ranks * (ranks + 1) / 2) + (float)(ranks * (i & 7));
+    if (t->kind == ALLREDUCE || is_sum(t)) return (float)(ranks * (ranks + 1) / 2) + (float)(ranks * (i & 7));
     const int64_t to = t->kind == COLLECTIVE_alltoall ? sunup_comm_rank(t->comm) : 0;
     return term((int)block, to, i);
 }
@@ -259,12 +314,27 @@ static sunup_status check_update(const struct comm_bench *t, int way, const char
     return SUNUP_OK;
 }
 
+static sunup_status check_sum(const struct comm_bench *t, int way, const char *result)
+{
+    const int ranks = sunup_comm_ranks(t->comm);
+    const int64_t n = t->bytes / 4, at = scatters(t) ? n * sunup_comm_rank(t->comm) / ranks : 0;
+    for (int64_t i = 0; i < (scatters(t) ? n / ranks : n) && way != COPY; i++) {
+        const int64_t right = (ranks * (ranks + 1) / 2 << 24) + ranks * ((at + i) & 7);
+        const bool same = of_integers(t) ? ((const int32_t *)(const void *)result)[i] == right
+                                         : ((const float *)(const void *)result)[i] == right_word(t, 0, at + i);
+        CHECK(same, t->b->c->ctx, E_INTERNAL, "%s by %s: word %lld is wrong", t->problem, kinds[t->kind].ways[way],
+              (long long)i);
+    }
+    return SUNUP_OK;
+}
+
 static sunup_status check(struct comm_bench *t, int way)
 {
     const char *result;
     write_input(t, way);
     TRY(call(t, way, &result));
     if (t->kind == UPDATE) return check_update(t, way, result);
+    if (is_sum(t)) return check_sum(t, way, result);
     for (int64_t b = 0; b < t->out_blocks && way != COPY; b++) {
         const float *x = (const float *)(const void *)(result + b * (t->bytes / 4 * 4));
         for (int64_t i = 0; i < t->bytes / 4 && t->bytes % 4 == 0; i++)
@@ -402,7 +472,8 @@ static double rated_bytes(const struct comm_bench *t)
 static double bus_share(const struct comm_bench *t)
 {
     const double ranks = sunup_comm_ranks(t->comm), others = (ranks - 1) / ranks;
-    return t->kind >= ALLREDUCE ? 2 * others : t->kind == COLLECTIVE_broadcast ? 1 : others;
+    if (t->kind == COLLECTIVE_broadcast) return 1;
+    return t->kind >= ALLREDUCE || (is_sum(t) && !scatters(t)) ? 2 * others : others;
 }
 
 static const char *algorithm_of(const struct comm_bench *t, int way)
