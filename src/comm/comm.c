@@ -167,9 +167,9 @@ static sunup_status greet(sunup_comm *c)
 }
 
 /* Broadcasts send to one child a level and never need more than 32 messages at a time. */
-static sunup_status connect(sunup_comm *c, const int *mpi_comm_f, int expected)
+static sunup_status connect(sunup_comm *c, const int *mpi_comm_f, const sunup_comm *left_of, int expected)
 {
-    TRY(sunup__wire_open(c, mpi_comm_f));
+    TRY(sunup__wire_open(c, mpi_comm_f, left_of));
     CHECK(mpi_comm_f || expected <= 1 || c->ranks > 1, c->ctx, E_UNSUPPORTED,
           "the launcher started %d processes but the MPI library of this build sees one: mpiexec "
           "belongs to another MPI (compare `mpiexec --version` with `sunup doctor`)",
@@ -199,8 +199,8 @@ static void release(sunup_comm **comm)
     *comm = NULL;
 }
 
-static sunup_status create(sunup_context *ctx, const sunup_comm_options *options,
-                           const int *mpi_comm_f, sunup_comm **out)
+static sunup_status create(sunup_context *ctx, const sunup_comm_options *options, const int *mpi_comm_f,
+                           const sunup_comm *left_of, sunup_comm **out)
 {
     *out = NULL;
     sunup_comm *c = sunup__alloc(sizeof *c);
@@ -211,7 +211,7 @@ static sunup_status create(sunup_context *ctx, const sunup_comm_options *options
     sunup_status status = read_options(c, options);
     const int expected = launched_ranks();
     const bool alone = !mpi_comm_f && (expected == 0 || expected == 1) && !sunup__wire_running();
-    if (status == SUNUP_OK && !alone) status = connect(c, mpi_comm_f, expected);
+    if (status == SUNUP_OK && !alone) status = connect(c, mpi_comm_f, left_of, expected);
     c->crowded = c->node_ranks > sysconf(_SC_NPROCESSORS_ONLN);
     /* Ranks that never came together must not close MPI together: that would wait for ever. */
     if (status != SUNUP_OK && c->ranks > 1 && !c->hosts) c->broken = status;
@@ -225,13 +225,18 @@ static sunup_status create(sunup_context *ctx, const sunup_comm_options *options
 sunup_status sunup_comm_create(sunup_context *ctx, const sunup_comm_options *options,
                                sunup_comm **comm)
 {
-    return create(ctx, options, NULL, comm);
+    return create(ctx, options, NULL, NULL, comm);
 }
 
 sunup_status sunup_comm_create_from(sunup_context *ctx, const sunup_comm_options *options,
                                     int mpi_comm_f, sunup_comm **comm)
 {
-    return create(ctx, options, &mpi_comm_f, comm);
+    return create(ctx, options, &mpi_comm_f, NULL, comm);
+}
+
+sunup_status sunup__comm_create_left(const sunup_comm *broken, int mpi_comm_f, sunup_comm **comm)
+{
+    return create(broken->ctx, &broken->options, &mpi_comm_f, broken, comm);
 }
 
 /* MPI's own calls wait for a rank that is lost, so all are asked for before. */
@@ -241,7 +246,7 @@ sunup_status sunup__comm_split(sunup_comm *comm, int colour, sunup_comm **part)
     *part = NULL;
     TRY(sunup__comm_barrier(comm, "split the communicator"));
     TRY(sunup__wire_split(comm, colour, &handle));
-    const sunup_status status = create(comm->ctx, &comm->options, &handle, part);
+    const sunup_status status = create(comm->ctx, &comm->options, &handle, NULL, part);
     sunup__wire_free(handle);
     TRY(status);
     (*part)->parent = comm;
@@ -251,7 +256,10 @@ sunup_status sunup__comm_split(sunup_comm *comm, int colour, sunup_comm **part)
 
 void sunup__comm_break(sunup_comm *comm, sunup_status status)
 {
-    for (; comm != NULL; comm = comm->parent) comm->broken = status;
+    for (; comm != NULL; comm = comm->parent) {
+        comm->broken = status;
+        if (comm->records) atomic_store(&comm->records[comm->node_rank].reported, 1);
+    }
 }
 
 /* --- destroy --- */

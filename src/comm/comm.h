@@ -13,7 +13,7 @@
  *
  * Every collective begins by comparing what the ranks call: if they differ all return E_SHAPE, if
  * one cannot take part all return its status and its sentence, and the communicator stays usable.
- * After E_HANG, or E_PEER of a failed message, it can only be destroyed, and memory given to that
+ * After E_HANG, or E_PEER of a failed message, it can only be destroyed (or shrunk), and memory given to that
  * call must stay until the process ends: a late message may still arrive in it. The first
  * communicator made by sunup_comm_create initialises MPI: destroy it last.
  */
@@ -218,6 +218,15 @@ struct lost {
     const char *host, *state;
 };
 int sunup__comm_lost(const sunup_comm *comm, const struct lost **lost);
+/* E_UNSUPPORTED, with a sentence: this MPI, or the way it was started, does not go on when ranks die. */
+sunup_status sunup__comm_check_shrink(const sunup_comm *comm);
+/* The communicator broke because ranks are gone, for all that is known here. */
+bool sunup__comm_died(const sunup_comm *comm);
+/* *comm broke because ranks died. It becomes a communicator of those that are left, in their order, on all of them;
+ * nothing that was made with the old one may be left. Some milliseconds; it waits without a word for a rank that is
+ * stopped. E_UNSUPPORTED, *comm unchanged: no rank is known to be gone. After another error it may be shrunk again if
+ * sunup__comm_died, else only be destroyed. MPI, which may wait for the dead at its end, is not finalised. */
+sunup_status sunup__comm_shrink(sunup_comm **comm);
 /* SUNUP_TIMEOUT if it is set, else as the options say. */
 double sunup__comm_timeout_s(const sunup_comm_options *options);
 /* The variable in which this process' launcher tells its rank; NULL without a launcher. */

@@ -301,22 +301,23 @@ sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_opti
     return status;
 }
 
-/* On a broken communicator a message may still be reading the rows: they are left to the end of the
- * process. */
+/* On a broken communicator a message may still be reading the rows, or bring words: they are left to the end of the
+ * process. Rows that travel through a node's memory are read by its ranks only, each through a mapping of its own. */
 void sunup__exchange_destroy(struct exchange **out)
 {
     struct exchange *x = *out;
     *out = NULL;
     if (!x) return;
+    const bool whole = x->comm->broken == SUNUP_OK, by_node = x->node != NULL && !sunup__over_wire(x);
     end_layout(x);
     sunup__integers_destroy(x);
-    if (x->comm->broken == SUNUP_OK) {
+    if (whole) sunup__free(x->words);
+    if (whole || by_node) {
         sunup__node_sum_destroy(&x->node);
         sunup__shared_end(&x->shared);
         sunup__shared_end(&x->news);
         sunup__free(x->memory);
     }
-    sunup__free(x->words);
     sunup__free(x);
 }
 

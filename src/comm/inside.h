@@ -1,7 +1,7 @@
 /* inside.h - what the files of comm share and nobody else sees.
  *
- * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c and
- * messages.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it is in vain),
+ * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c,
+ * messages.c and shrink.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it is in vain),
  * small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
  * caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm), shared.c (memory
  * that a node's ranks share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the
@@ -49,13 +49,18 @@ enum { TAG_BUCKETS = 8192, LANES = 2, TAG_DATA = 32766, TAG_MEET = 32767 };
 
 struct wire;                    /* MPI's handles */
 bool sunup__wire_running(void); /* MPI is initialised and not finalised */
-/* Fill rank, ranks, node_rank, node_ranks, records. mpi_comm_f NULL: all ranks of the job. */
-sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f);
+/* Fill rank, ranks, node_rank, node_ranks, records. mpi_comm_f NULL: all ranks of the job. left_of: of this broken one
+ * mpi_comm_f holds those that are left, on the same nodes; else NULL. */
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f, const sunup_comm *left_of);
 /* The handle of the ranks of one colour, to be freed. */
 sunup_status sunup__wire_split(sunup_comm *comm, int colour, int *mpi_comm_f);
 void sunup__wire_free(int mpi_comm_f);
 void sunup__wire_close(sunup_comm *comm); /* touches MPI only if the communicator is whole */
 void sunup__wire_abort(sunup_comm *comm, int exit_status);
+
+/* --- shrink.c --- */
+bool sunup__wire_died(int code); /* of MPI: a rank is gone, or another rank was told so */
+void sunup__wire_revoke(const struct wire *w); /* who waits in it for others of those that live is told */
 
 /* --- messages.c --- */
 struct message {
@@ -479,7 +484,9 @@ sunup_status sunup__exchange_consult(sunup_comm *comm, const char *of, int64_t b
 /* --- comm.c --- */
 /* The ranks of one colour, in their order. All ranks of comm call it; destroy the parts first. */
 sunup_status sunup__comm_split(sunup_comm *comm, int colour, sunup_comm **part);
-/* A rank is lost for comm, and for what it is a part of. */
+/* The ranks of mpi_comm_f, which are left of broken, with its options; E_PEER or E_HANG if they lose one meanwhile. */
+sunup_status sunup__comm_create_left(const sunup_comm *broken, int mpi_comm_f, sunup_comm **comm);
+/* A rank is lost for comm, and for what it is a part of: the others need not wait for this one any more. */
 void sunup__comm_break(sunup_comm *comm, sunup_status status);
 
 struct sunup_comm {
@@ -494,7 +501,8 @@ struct sunup_comm {
     void *tamper_arg;
     bool crowded;             /* more ranks than cores on this node */
     uint64_t meetings;        /* of the node, begun */
-    sunup_status broken;      /* not OK: a rank is lost, only destroy is left */
+    sunup_status broken;      /* not OK: a rank is lost, only destroy and shrink are left */
+    bool died;                /* because a rank is gone, as MPI says */
     bool left;                /* has met the others for the last time */
     uint64_t sequence;        /* collectives begun */
     char site[SITE_TEXT];     /* of the one under way */

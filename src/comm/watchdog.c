@@ -128,6 +128,11 @@ static const struct record *record_of(const sunup_comm *comm, int rank)
     return NULL;
 }
 
+static bool has_reported(const struct record *r)
+{
+    return atomic_load_explicit(&r->reported, memory_order_acquire) != 0;
+}
+
 /* What speaks against a rank: no message; fewest collectives begun; process stopped or gone. Only
  * the strongest verdict of this node is reported, the rest are its victims. */
 enum verdict { FINE, LATE, BEHIND, DOWN };
@@ -163,7 +168,7 @@ static enum verdict judge(const sunup_comm *comm, char *verdict)
         if (begun(&comm->records[i]) < fewest) fewest = begun(&comm->records[i]);
     for (int i = 0; comm->records && i < comm->node_ranks; i++) {
         const struct record *r = &comm->records[i];
-        const bool innocent = atomic_load_explicit(&r->reported, memory_order_acquire);
+        const bool innocent = has_reported(r);
         const enum verdict v = innocent ? FINE : verdict_of(comm, r, fewest);
         if (v > FINE || innocent) verdict[r->rank] = (char)v;
         if (v > worst) worst = v;
@@ -227,14 +232,12 @@ static void tell_parent(const sunup_comm *comm)
         p->lost[i] = comm->lost[i];
         p->lost[i].host = p->hosts ? p->hosts[p->lost[i].rank] : "";
     }
-    if (p->records) atomic_store(&p->records[p->node_rank].reported, 1);
 }
 
 static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited_s)
 {
     struct text t = {0};
     comm->n_lost = 0;
-    if (comm->records) atomic_store(&comm->records[comm->node_rank].reported, 1);
     list(comm, f, &t);
     tell_parent(comm);
     sunup__comm_break(comm, SUNUP_E_HANG);
@@ -249,6 +252,23 @@ static sunup_status hang(sunup_comm *comm, const struct flight *f, double waited
     sunup__blame(comm->ctx, comm->n_lost > 0 ? comm->lost[0].rank : -1, NULL, comm->site);
     sunup__free(t.s);
     return status;
+}
+
+/* Those that the last report named, as far as can be seen from here; nobody: others have reported. */
+static bool lost_are_gone(const sunup_comm *comm)
+{
+    bool gone = comm->n_lost == 0;
+    for (int i = 0; i < comm->n_lost; i++) {
+        const char *state = comm->lost[i].state;
+        if (strcmp(state, state_text('T')) == 0 || strcmp(state, state_text('R')) == 0) return false;
+        gone = gone || strcmp(state, state_text(0)) == 0;
+    }
+    return gone;
+}
+
+bool sunup__comm_died(const sunup_comm *comm)
+{
+    return comm->died || (comm->broken == SUNUP_E_HANG && lost_are_gone(comm));
 }
 
 int sunup__comm_lost(const sunup_comm *comm, const struct lost **lost)
@@ -276,14 +296,14 @@ static void rest(const sunup_comm *comm, double waited_s)
  * about the others. */
 #define OWN_ABSENCE_S 0.5
 
-/* A process that is gone never comes, and the launcher ends its survivors within a second: who
- * waits looks at one of those awaited every so often. Seen gone twice, so that what it sent last has
- * had time to land. */
+/* A process that is gone never comes, nor does one that has reported a lost rank; and the launcher ends
+ * the survivors within a second: who waits looks at one of those awaited every so often. Seen so twice, so that
+ * what it sent last has had time to land. */
 #define LOOK_S 0.02
 
 struct wait {
     double start_s, now_s, absent_s, look_s;
-    int seen, next; /* rank seen gone; number of a message to look at next */
+    int seen, next; /* rank that never comes, as seen once; number of a message to look at next */
 };
 
 static struct wait wait_from_now(void)
@@ -298,12 +318,12 @@ static bool never_comes(const sunup_comm *comm, struct wait *w, int rank, double
     if (waited_s < w->look_s) return false;
     w->look_s = waited_s + LOOK_S;
     const struct record *r = record_of(comm, rank);
-    const bool gone = r && is_gone(process_state(r)), again = w->seen == rank;
-    w->seen = gone ? rank : -1;
-    return gone && again;
+    const bool never = r && (is_gone(process_state(r)) || has_reported(r)), again = w->seen == rank;
+    w->seen = never ? rank : -1;
+    return never && again;
 }
 
-/* A rank whose message is under way: each in its turn, the one seen gone twice. */
+/* A rank whose message is under way: each in its turn, the one that was seen twice. */
 static int awaited(const struct flight *f, struct wait *w)
 {
     if (w->seen >= 0) return w->seen;

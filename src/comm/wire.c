@@ -1,12 +1,12 @@
-/* wire.c - start and end of MPI; with messages.c and mpi.c the only file that knows it (wire_none.c stands in
- * for all where it is absent).
+/* wire.c - start and end of MPI; with messages.c, mpi.c and shrink.c the only file that knows it (wire_none.c stands
+ * in for all where it is absent).
  *
  * Owes: a duplicated communicator of our own, and memory shared with the ranks of this node for the
  * watchdog. MPI's own collectives are used to set up and to close only, because they wait without a
  * word for a rank that is lost.
  *
  * Needs MPI 3.0 and MPI_THREAD_FUNNELED. Once the communicator is broken MPI is never called again
- * except to abort: MPI_Finalize would wait for the lost rank.
+ * except to abort, or to go on without the lost rank (shrink.c): MPI_Finalize would wait for it.
  */
 #ifdef SUNUP_HAVE_MPI
 
@@ -26,6 +26,7 @@ sunup_status sunup__wire_failed(sunup_comm *comm, int code, const char *what)
     int n;
     MPI_Error_string(code, text, &n);
     sunup__comm_break(comm, SUNUP_E_PEER);
+    comm->died = sunup__wire_died(code);
     (void)sunup__raise(comm->ctx, SUNUP_E_PEER, "rank %d of %d: %s failed in \"%s\": %s",
                        comm->rank, comm->ranks, what, comm->site, text);
     sunup__blame(comm->ctx, comm->rank, NULL, comm->site);
@@ -74,36 +75,49 @@ static sunup_status find_node(sunup_comm *comm)
     MPI_Comm_rank(machine, &rank);
     TRY_MPI(comm, MPI_Comm_split(machine, rank / lot, comm->rank, &w->node), "MPI_Comm_split");
     TRY_MPI(comm, MPI_Comm_free(&machine), "MPI_Comm_free");
-    MPI_Comm_rank(w->node, &comm->node_rank);
-    MPI_Comm_size(w->node, &comm->node_ranks);
     return SUNUP_OK;
 }
 
 /* What the ranks of a node ask for is contiguous, in their order (MPI 3.0, 11.2.3), but begins at any
  * address: the first rank asks for a line more, so that the records can begin on one. */
-static sunup_status share_records(sunup_comm *comm)
+static sunup_status allocate_records(sunup_comm *comm)
 {
     enum { LINE = _Alignof(struct record) };
     struct wire *w = comm->wire;
     char *base;
     MPI_Aint bytes = (MPI_Aint)sizeof *comm->records;
     int unit;
-    TRY(find_node(comm));
     if (comm->node_rank == 0) bytes += LINE;
     TRY_MPI(comm, MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, w->node, &base, &w->window),
             "MPI_Win_allocate_shared (is /dev/shm full?)");
     TRY_MPI(comm, MPI_Win_lock_all(MPI_MODE_NOCHECK, w->window), "MPI_Win_lock_all");
     TRY_MPI(comm, MPI_Win_shared_query(w->window, 0, &bytes, &unit, &base), "MPI_Win_shared_query");
     base += -(uintptr_t)base % LINE; /* the same everywhere: pages are mapped whole */
-    struct record *records = (struct record *)(void *)base;
-    sunup__watch_start(&records[comm->node_rank], comm->rank);
-    TRY_MPI(comm, MPI_Win_sync(w->window), "MPI_Win_sync");
-    TRY_MPI(comm, MPI_Barrier(w->node), "MPI_Barrier");
-    comm->records = records;
+    comm->records = (struct record *)(void *)base;
     return SUNUP_OK;
 }
 
-sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
+/* Those that are left of a node keep its memory: its first records, for there are fewer of them now. */
+static sunup_status share_records(sunup_comm *comm, const sunup_comm *left_of)
+{
+    struct wire *w = comm->wire;
+    if (left_of == NULL)
+        TRY(find_node(comm));
+    else
+        TRY_MPI(comm, MPI_Comm_split(w->all, left_of->node, comm->rank, &w->node), "MPI_Comm_split");
+    MPI_Comm_rank(w->node, &comm->node_rank);
+    MPI_Comm_size(w->node, &comm->node_ranks);
+    if (left_of == NULL)
+        TRY(allocate_records(comm));
+    else
+        comm->records = left_of->records;
+    sunup__watch_start(&comm->records[comm->node_rank], comm->rank);
+    if (left_of == NULL) TRY_MPI(comm, MPI_Win_sync(w->window), "MPI_Win_sync");
+    TRY_MPI(comm, MPI_Barrier(w->node), "MPI_Barrier");
+    return SUNUP_OK;
+}
+
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f, const sunup_comm *left_of)
 {
     struct wire *w = sunup__alloc(sizeof *w);
     CHECK(w, comm->ctx, E_MEMORY, "no memory for a communicator");
@@ -118,7 +132,7 @@ sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
     TRY_MPI(comm, MPI_Comm_set_errhandler(w->all, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     MPI_Comm_rank(w->all, &comm->rank);
     MPI_Comm_size(w->all, &comm->ranks);
-    return comm->ranks > 1 ? share_records(comm) : SUNUP_OK;
+    return comm->ranks > 1 ? share_records(comm, left_of) : SUNUP_OK;
 }
 
 sunup_status sunup__wire_split(sunup_comm *comm, int colour, int *mpi_comm_f)
@@ -148,6 +162,7 @@ void sunup__wire_close(sunup_comm *comm)
         if (w->all != MPI_COMM_NULL) MPI_Comm_free(&w->all);
         if (w->finalize) MPI_Finalize();
     }
+    if (w && comm->broken != SUNUP_OK) sunup__wire_revoke(w);
     sunup__free(w);
     comm->wire = NULL;
     comm->records = NULL;

@@ -1,4 +1,4 @@
-/* wire.h - MPI's handles, for the files that know MPI: wire.c, messages.c and mpi.c. */
+/* wire.h - MPI's handles, for the files that know MPI: wire.c, messages.c, mpi.c and shrink.c. */
 #ifndef SUNUP_COMM_WIRE_H
 #define SUNUP_COMM_WIRE_H
 

@@ -19,9 +19,10 @@ bool sunup__wire_running(void)
     return false;
 }
 
-sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f)
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f, const sunup_comm *left_of)
 {
     (void)mpi_comm_f;
+    (void)left_of;
     return none(comm);
 }
 
