@@ -66,6 +66,7 @@ static void print_script(const struct command *c, const char *program, const str
                  : c->pbs ? "pbs"
                           : "local",
                  (long long)c->ranks_per_node, (long long)c->restarts);
+    (void)printf("shrink=%s\n", c->shrink ? "yes" : "");
     print_variable("sunup", program);
     print_variable("run", c->operand[0]);
     print_variable("run_dir", r->o.run_dir);
@@ -78,7 +79,7 @@ static void print_script(const struct command *c, const char *program, const str
         (void)printf(" --tuning ");
         print_word(c->tuning);
     }
-    (void)printf("\n%s", job_script);
+    (void)printf("%s\n%s", c->shrink ? " --shrink" : "", job_script);
 }
 
 static sunup_status check(const struct command *c, const struct run_file *r)
@@ -90,6 +91,8 @@ static sunup_status check(const struct command *c, const struct run_file *r)
         c->slurm || c->pbs || c->nodes == 1, c->ctx, E_ARGUMENT,
         "--nodes %lld needs --slurm or --pbs: without a scheduler the script runs on this machine",
         (long long)c->nodes);
+    CHECK(!(c->slurm && c->shrink), c->ctx, E_UNSUPPORTED,
+          "--shrink with --slurm: srun ends all ranks when one dies; restarts go on without it");
     CHECK(r->o.run_dir != NULL, c->ctx, E_ARGUMENT,
           "%s sets no run_dir: a job goes on from the checkpoints there; add one, or --set "
           "run_dir=FOLDER",

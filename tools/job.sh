@@ -1,7 +1,7 @@
 
 # What follows is the same in every job: train; if a rank is lost, go on from the newest checkpoint
 # on what is left. The lines above set launcher (slurm, pbs, local), sunup, run, run_dir,
-# ranks_per_node, restarts, patience and the arguments. It stops at once on an error that would repeat
+# ranks_per_node, restarts, patience, shrink and the arguments. It stops at once on an error that would repeat
 # itself (status 1, 2) and on a stop by request (128 + HUP INT USR1 TERM), and gives up when two
 # failures have no new checkpoint between them.
 
@@ -40,6 +40,7 @@ launch() {
         case $(mpiexec --version 2>&1) in
         *"Open MPI"* | *OpenRTE*)
             [ "$launcher" = local ] || set -- --host "$(echo "$on" | sed "s/,/:$each,/g; s/\$/:$each/")" "$@"
+            [ -z "$shrink" ] || set -- --with-ft ulfm "$@"
             set -- --bind-to none "$@"
             ;;
         *HYDRA*) [ "$launcher" = local ] || set -- -hosts "$on" -ppn "$each" "$@" ;;

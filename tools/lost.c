@@ -74,6 +74,15 @@ void lost_record(const struct command *c, const char *run_dir)
     sunup__free(text.s);
 }
 
+bool lost_go_on(const struct command *c, sunup_status status, const char *run_dir)
+{
+    if (!c->shrink || (status != SUNUP_E_HANG && status != SUNUP_E_PEER)) return false;
+    if (c->comm == NULL || !sunup__comm_died(c->comm)) return false;
+    lost_record(c, run_dir);
+    (void)complain(EXIT_LOST, "%s", sunup_error(c->ctx));
+    return true;
+}
+
 /* --- signs of life --- */
 
 /* Launchers have been seen to stay when all ranks were gone. Nobody waits for this thread: it ends
@@ -91,10 +100,18 @@ static void *beat(void *path)
     return NULL;
 }
 
-sunup_status beats_begin(struct command *c, const char *run_dir)
+/* Before MPI has started only the launcher tells. */
+static bool is_first(const struct command *c)
 {
     const char *name = sunup__launcher_variable(), *rank = name != NULL ? getenv(name) : NULL;
-    if (run_dir == NULL || rank == NULL || strcmp(rank, "0") != 0) return SUNUP_OK;
+    if (c->comm != NULL) return sunup_comm_rank(c->comm) == 0;
+    return rank != NULL && strcmp(rank, "0") == 0;
+}
+
+sunup_status beats_begin(struct command *c, const char *run_dir)
+{
+    if (run_dir == NULL || !is_first(c)) return SUNUP_OK;
+    c->beats = false;
     TRY(sunup__make_folder(c->ctx, run_dir));
     struct text path = {0}; /* the thread's, to the end */
     sunup__text(&path, "%s/alive", run_dir);

@@ -12,7 +12,7 @@
 
 static const struct verb verbs[] = {
     {"train", "RUN.yaml", "train a network as a run file says, on one process or under mpiexec",
-     "set json quiet resume train-bn tuning trace", verb_train},
+     "set json quiet resume train-bn tuning trace shrink", verb_train},
     {"eval", "RUN.yaml", "loss and accuracy of trained weights on the evaluation data",
      "set json weights", verb_eval},
     {"predict", "RUN.yaml", "outputs of a network for the samples of a file, as .npy",
@@ -24,7 +24,7 @@ static const struct verb verbs[] = {
     {"config", "RUN.yaml", "the run with every default and --set filled in", "set", verb_config},
     {"job", "RUN.yaml",
      "print a script, for Slurm, PBS or this machine, that trains and goes on when ranks are lost",
-     "set tuning slurm pbs nodes ranks-per-node time account queue restarts", verb_job},
+     "set tuning slurm pbs nodes ranks-per-node time account queue restarts shrink", verb_job},
     {"tune", "RUN.yaml", "measure the kernels that a run can use; the winners go to --output",
      "set json output", verb_tune},
     {"convert", "NETWORK|WEIGHTS",

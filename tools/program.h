@@ -32,7 +32,8 @@ struct command {
     const char *set[MAX_SET]; /* --set a.b=c */
     int n_set;
     bool json, quiet, cold, slurm, pbs;
-    bool beats;              /* rank 0 gives signs of life in run_dir */
+    bool beats;              /* rank 0 is to give signs of life in run_dir */
+    bool shrink;             /* when ranks die, those that are left go on */
     struct optional resume; /* text: the checkpoint, NULL: the newest */
     struct optional trace;  /* text: "10-20", NULL: these steps */
     bool full, train_bn;
@@ -130,6 +131,9 @@ sunup_status session_ranks(struct command *c); /* only the ranks, and their core
 sunup_status session_open(struct command *c, struct session *s);  /* both of the next */
 sunup_status session_load(struct command *c, struct session *s);  /* all but the trainer */
 sunup_status session_start(struct command *c, struct session *s); /* the trainer */
+/* Ranks have died: those that are left, without network and trainer, which are made again next. */
+sunup_status session_shrink(struct command *c, struct session *s);
+sunup_status session_again(struct command *c, struct session *s);
 /* bench_profile.c: the plan steps of a trained session by their time in its trace, as share of the ceilings. */
 sunup_status profile_trace(struct command *c, struct session *s);
 sunup_status session_train(struct command *c, struct session *s); /* train.c: with progress and a summary */
@@ -139,6 +143,8 @@ void session_close(struct session *s);
 json_t *lost_list(const struct command *c);
 /* A line in run_dir about the ranks that the last E_HANG named. */
 void lost_record(const struct command *c, const char *run_dir);
+/* With --shrink: true, after a report, if `status` is that ranks died. */
+bool lost_go_on(const struct command *c, sunup_status status, const char *run_dir);
 /* Between begin and end this process ends with 124 after so many seconds. NULL without a launcher. */
 struct limit;
 /* From now on rank 0 writes another number into run_dir/alive every few seconds, until its process ends. */

@@ -33,8 +33,8 @@ sunup_status session_ranks(struct command *c)
 
 static sunup_status open_parts(struct command *c, struct session *s)
 {
-    TRY(run_file_data(c, &s->run, &s->run.train, &s->train));
-    TRY(run_file_data(c, &s->run, &s->run.eval, &s->eval));
+    if (s->train == NULL) TRY(run_file_data(c, &s->run, &s->run.train, &s->train));
+    if (s->eval == NULL) TRY(run_file_data(c, &s->run, &s->run.eval, &s->eval));
     return run_file_model(c, &s->run, &s->model);
 }
 
@@ -60,6 +60,24 @@ sunup_status session_start(struct command *c, struct session *s)
 sunup_status session_open(struct command *c, struct session *s)
 {
     TRY(session_load(c, s));
+    return session_start(c, s);
+}
+
+sunup_status session_shrink(struct command *c, struct session *s)
+{
+    sunup_trainer_destroy(&s->trainer);
+    sunup_model_destroy(&s->model);
+    /* MPI waits without a word for who is left and does not come. */
+    struct limit *limit = limit_begin(c, "the shrinking of the ranks", c->timeout_s + 1);
+    const sunup_status status = sunup__comm_shrink(&c->comm);
+    limit_end(&limit);
+    TRY(status);
+    return c->beats ? beats_begin(c, s->run.o.run_dir) : SUNUP_OK;
+}
+
+sunup_status session_again(struct command *c, struct session *s)
+{
+    TRY(sunup_comm_agree(c->comm, open_parts(c, s)));
     return session_start(c, s);
 }
 

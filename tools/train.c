@@ -9,21 +9,25 @@
 #include "program.h"
 #include "train/train.h"
 
-/* A signal handler can reach a trainer only through static memory; written before the handlers are set. */
-static sunup_trainer *running;
+/* A signal handler can reach a trainer only through static memory; NULL while there is none. */
+static sunup_trainer *volatile running;
 static volatile sig_atomic_t signal_number;
 
 /* The first signal asks for a clean end; the second one acts as if there were no handler. */
 static void on_signal(int number)
 {
     signal_number = number;
-    sunup_trainer_stop(running);
+    if (running != NULL) sunup_trainer_stop(running);
     (void)signal(number, SIG_DFL);
 }
 
 static void catch_signals(sunup_trainer *t)
 {
+    static bool caught;
     running = t;
+    if (signal_number != 0) sunup_trainer_stop(t); /* it was asked of the trainer before */
+    if (caught) return;
+    caught = true;
     const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -151,12 +155,63 @@ sunup_status session_train(struct command *c, struct session *s)
     return first && c->trace.given && !c->json ? profile_trace(c, s) : SUNUP_OK;
 }
 
+/* --- ranks that die, with --shrink --- */
+
+/* What the first rank knows and tells; it stays where it is, for its message may come late. */
+static struct standing {
+    int32_t concluded, has_checkpoint;
+} standing;
+
+static sunup_status check_shrink(struct command *c, const struct session *s)
+{
+    if (!c->shrink) return SUNUP_OK;
+    TRY(sunup__comm_check_shrink(c->comm));
+    CHECK(sunup_comm_ranks(c->comm) <= s->run.o.shards, c->ctx, E_UNSUPPORTED,
+          "--shrink: %d ranks hold parts of %d shards, which fewer could not; start at most as many ranks as shards",
+          sunup_comm_ranks(c->comm), s->run.o.shards);
+    return SUNUP_OK;
+}
+
+/* The results are complete when all have come to the end; a first rank that dies before has not shown them all. */
+static sunup_status train_to_the_end(struct command *c, struct session *s)
+{
+    TRY(session_train(c, s));
+    if (!c->shrink) return SUNUP_OK;
+    standing.concluded = sunup_comm_rank(c->comm) == 0;
+    (void)fflush(stdout);
+    return sunup__comm_leave(c->comm);
+}
+
+static sunup_status find_standing(struct command *c, const struct session *s)
+{
+    struct text newest = {0};
+    if (sunup_comm_rank(c->comm) == 0 && s->run.o.run_dir != NULL)
+        standing.has_checkpoint = sunup__checkpoint_newest(c->ctx, s->run.o.run_dir, &newest) == SUNUP_OK;
+    sunup__free(newest.s);
+    TRY(sunup__comm_broadcast(c->comm, &standing, sizeof standing, 0, "where the run stands"));
+    if (standing.has_checkpoint) c->resume = (struct optional){.given = true};
+    return SUNUP_OK;
+}
+
+/* On the ranks that are left, from the newest checkpoint; the bits do not depend on how many they are. */
+static sunup_status go_on(struct command *c, struct session *s)
+{
+    running = NULL;
+    TRY(session_shrink(c, s));
+    TRY(find_standing(c, s));
+    if (standing.concluded) return sunup__comm_leave(c->comm);
+    TRY(session_again(c, s));
+    return train_to_the_end(c, s);
+}
+
 int verb_train(struct command *c)
 {
     struct session s;
     c->beats = true;
     sunup_status status = session_open(c, &s);
-    if (status == SUNUP_OK) status = session_train(c, &s);
+    if (status == SUNUP_OK) status = check_shrink(c, &s);
+    if (status == SUNUP_OK) status = train_to_the_end(c, &s);
+    while (lost_go_on(c, status, s.run.o.run_dir)) status = go_on(c, &s);
     int result = 0;
     if (status == SUNUP_E_HANG) lost_record(c, s.run.o.run_dir);
     if (status != SUNUP_OK) result = fail(c, status);
