@@ -1,8 +1,8 @@
 /* inside.h - what the files of comm share and nobody else sees.
  *
  * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c,
- * messages.c and shrink.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it is in vain),
- * small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
+ * messages.c and shrink.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it
+ * is in vain), small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
  * caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm), shared.c (memory
  * that a node's ranks share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the
  * wire: which way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of integers; no messages),
