@@ -70,6 +70,21 @@ def ffn():
     return nn.Sequential(conv(2), nn.ReLU(), conv(32), *modules, nn.ReLU(), nn.Conv3d(32, 1, 1))
 
 
+class SmallFfn(nn.Module):
+    """The short run's network of apps/ffn: three stages of 16 channels change the seed's logits."""
+
+    def __init__(self):
+        super().__init__()
+
+        def conv(c):
+            return nn.Conv3d(c, 16, 3, padding=1)
+        stages = [Residual(nn.Sequential(nn.ReLU(), conv(16), nn.ReLU(), conv(16))) for _ in range(2)]
+        self.net = nn.Sequential(conv(2), nn.ReLU(), conv(16), *stages, nn.ReLU(), nn.Conv3d(16, 1, 1))
+
+    def forward(self, x):
+        return x[:, 1:] + self.net(x)
+
+
 class CosmicTagger(nn.Module):
     def __init__(self):
         super().__init__()
@@ -143,6 +158,22 @@ class Uno(nn.Module):
         return self.top(torch.cat([self.cell(cell), self.drug(drugs).flatten(1)], 1))
 
 
+class SmallUno(nn.Module):
+    """The short run's network of apps/uno."""
+
+    def __init__(self):
+        super().__init__()
+
+        def dense(*sizes):
+            return nn.Sequential(*(m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.ReLU(True))))
+        self.cell, self.drug = dense(942, 256, 256, 256), dense(2236, 256, 256, 256)
+        self.top = nn.Sequential(dense(512, 256), nn.Dropout(0.1), dense(256, 256), nn.Dropout(0.1), dense(256, 256),
+                                 nn.Linear(256, 1))
+
+    def forward(self, cell, drug):
+        return 2.5 + 3 * self.top(torch.cat([self.cell(cell), self.drug(drug)], 1))
+
+
 class Combo(nn.Module):
     def __init__(self):
         super().__init__()
@@ -203,6 +234,96 @@ def vision():
                          *block(32, 64), nn.Flatten(), nn.Linear(3136, 10))
 
 
+class BraggNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.leaky = nn.Conv2d(1, 64, 3), nn.LeakyReLU(0.01)
+        self.theta, self.phi, self.g = (nn.Conv2d(64, 32, 1) for _ in range(3))
+        self.out = nn.Conv2d(32, 64, 1)
+        sizes = (200, 16, 8, 4, 2)
+        self.rest = nn.Sequential(nn.Conv2d(64, 32, 3), nn.LeakyReLU(0.01), nn.Conv2d(32, 8, 3), nn.LeakyReLU(0.01),
+                                  nn.Flatten(), *(m for a, b in zip(sizes, sizes[1:])
+                                                  for m in (nn.Linear(a, b), nn.LeakyReLU(0.01))), nn.Linear(2, 2))
+
+    def forward(self, x):
+        x = self.first(x)
+        theta, phi, g = (f(x).flatten(2) for f in (self.theta, self.phi, self.g))  # [N, 32, 81]
+        looked = torch.softmax(theta.transpose(1, 2) @ phi, 2) @ g.transpose(1, 2)
+        x = x + self.out(looked.transpose(1, 2).reshape(len(x), 32, 9, 9))
+        return 0.45454545454545453 + self.rest(self.leaky(x))
+
+
+class PtychoNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+        def pair(c, k):
+            return [nn.Conv2d(c, k, 3, padding=1), nn.ReLU(), nn.Conv2d(k, k, 3, padding=1), nn.ReLU()]
+
+        def decoder():
+            return nn.Sequential(*(m for c, k in ((128, 128), (128, 64), (64, 64))
+                                   for m in (*pair(c, k), nn.Upsample(scale_factor=2, mode="bilinear"))),
+                                 nn.Conv2d(64, 1, 3, padding=1))
+        self.encoder = nn.Sequential(*(m for c, k in ((1, 32), (32, 64), (64, 128)) for m in (*pair(c, k), nn.MaxPool2d(2))))
+        self.amplitude, self.phase = decoder(), decoder()
+
+    def forward(self, x):
+        x = self.encoder(x)
+        return torch.cat([torch.sigmoid(self.amplitude(x)), math.pi * torch.tanh(self.phase(x))], 1)
+
+
+class ParticleFlow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.phi = nn.Sequential(nn.Linear(13, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 128), nn.ReLU())
+        self.jet = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.1), nn.Linear(128, 64), nn.ReLU(),
+                                 nn.Linear(64, 2))
+
+    def forward(self, particles, mask):
+        return self.jet(0.05 * (self.phi(particles) * mask).sum(1))
+
+
+class EdgeConv(nn.Module):
+    """x [N, P, C] and the places of each point's neighbours [N, P, k] to [N, P, width]."""
+
+    def __init__(self, c, width):
+        super().__init__()
+        self.edge = nn.Sequential(*(m for i in range(3)
+                                    for m in (*conv_norm(2 * c if i == 0 else width, width, 1), nn.ReLU())))
+        self.short = nn.Sequential(*conv_norm(c, width, 1))
+
+    def forward(self, x, near):
+        n, points, c = x.shape
+        rows = near + points * torch.arange(n)[:, None, None]
+        around = x.reshape(n * points, c)[rows]
+        centre = x[:, :, None].expand_as(around)
+        e = self.edge(torch.cat([centre, around - centre], 3).permute(0, 3, 1, 2)).mean(3)
+        return F.relu(e + self.short(x.transpose(1, 2)[..., None])[..., 0]).transpose(1, 2)
+
+
+class ParticleNet(nn.Module):
+    """ParticleNet-Lite of apps/jets: 7 neighbours, 32 and 64 channels."""
+
+    def __init__(self, k=7, widths=(32, 64)):
+        super().__init__()
+        self.k, self.features = k, nn.BatchNorm1d(13)
+        self.blocks = nn.ModuleList(EdgeConv(c, w) for c, w in zip((13, *widths), widths))
+        self.top = nn.Sequential(nn.Linear(widths[-1], 128), nn.ReLU(), nn.Dropout(0.1), nn.Linear(128, 2))
+
+    @torch.no_grad()
+    def neighbours(self, x, absent):
+        x = x + 1e3 * absent
+        square = x.square().sum(2)
+        far = square[:, :, None] + square[:, None] - 2 * x @ x.transpose(1, 2)
+        return (far + 1e9 * torch.eye(x.shape[1])).topk(self.k, 2, largest=False).indices
+
+    def forward(self, particles, mask, at):
+        x, absent = self.features(particles.transpose(1, 2)).transpose(1, 2), 1 - mask
+        for i, block in enumerate(self.blocks):
+            x = block(x, self.neighbours(x if i else at, absent))
+        return self.top((x * mask).sum(1) / mask.sum(1))
+
+
 class Phi4(nn.Module):
     """The flow of apps/phi4; returns log w = log p~ - log q."""
 
@@ -234,8 +355,9 @@ def classes(n, k, *shape):
 
 
 cross_entropy = F.cross_entropy
-sgd, adam, adamw = (lambda p: torch.optim.SGD(p, lr=0.01), lambda p: torch.optim.Adam(p, lr=1e-4, fused=True),
-                    lambda p: torch.optim.AdamW(p, lr=3e-4, fused=True))
+sgd, adam, adamw, adamax = (lambda p: torch.optim.SGD(p, lr=0.01), lambda p: torch.optim.Adam(p, lr=1e-4, fused=True),
+                            lambda p: torch.optim.AdamW(p, lr=3e-4, fused=True),
+                            lambda p: torch.optim.Adamax(p, lr=1e-4, foreach=True))
 # name: (network, batch maker, loss, optimizer)
 networks = {
     "mlp": (lambda: nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
@@ -250,16 +372,29 @@ networks = {
             F.binary_cross_entropy_with_logits, sgd),
     "ffn1": (ffn, lambda: ((torch.randn(1, 2, 33, 33, 33),), torch.rand(1, 1, 33, 33, 33)),
              F.binary_cross_entropy_with_logits, sgd),
+    "ffn_small": (SmallFfn, lambda: ((torch.randn(16, 2, 17, 17, 17),), torch.rand(16, 1, 17, 17, 17)),
+                  F.binary_cross_entropy_with_logits, adam),
     "cosmictagger": (CosmicTagger, lambda: ((torch.randn(3, 1, 320, 512),), classes(3, 3, 320, 512)), cross_entropy, sgd),
     "cosmictagger3": (ThreePlanes, lambda: ((torch.randn(1, 3, 320, 512),), classes(1, 3, 3, 320, 512)), cross_entropy,
                       sgd),
     "nt3": (nt3, lambda: ((torch.randn(4, 1, 60483),), classes(4, 2)), cross_entropy, sgd),
     "gw": (gw, lambda: ((torch.randn(64, 1, 2048),), classes(64, 2)), cross_entropy, adam),
     "uno": (Uno, lambda: ((torch.randn(512, 942), torch.randn(512, 2, 5270)), torch.randn(512, 1)), F.mse_loss, adam),
+    "uno_small": (SmallUno, lambda: ((torch.randn(256, 942), torch.randn(256, 2236)), torch.randn(256, 1)), F.mse_loss,
+                  adamax),
     "combo": (Combo, lambda: ((classes(256, 38, 2), classes(256, 39, 1), torch.randn(256, 942)), torch.randn(256, 1)),
               F.mse_loss, adamw),
     "transformer": (transformer, lambda: ((classes(16, 1000, 256),), classes(16, 1000, 256)),
                     lambda y, t: F.cross_entropy(y.flatten(0, 1), t.flatten()), adamw),
+    "stars": (lambda: nn.Sequential(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 128),
+                                    nn.ReLU(), nn.Linear(128, 10)),
+              lambda: ((torch.randn(256, 4),), classes(256, 10)), cross_entropy, adamw),
+    "pfn": (ParticleFlow, lambda: ((torch.randn(128, 100, 13), torch.randn(128, 100, 1)), classes(128, 2)), cross_entropy,
+            adamw),
+    "particlenet": (ParticleNet, lambda: ((torch.randn(128, 100, 13), torch.randn(128, 100, 1), torch.randn(128, 100, 2)),
+                                          classes(128, 2)), cross_entropy, adamw),
+    "braggnn": (BraggNN, lambda: ((torch.randn(512, 1, 11, 11),), torch.randn(512, 2)), F.mse_loss, adam),
+    "ptychonn": (PtychoNN, lambda: ((torch.randn(32, 1, 64, 64),), torch.randn(32, 2, 64, 64)), F.l1_loss, adam),
     "phi4": (Phi4, lambda: ((torch.randn(128, 1, 8, 8),), torch.zeros(128)), lambda log_w, _: -log_w.mean(), adam),
 }
 
