@@ -35,7 +35,13 @@ class CosmicTagger(app_case.AppCase):
     def test_all(self):
         scores = self.check_all()
         self.assertGreater(scores["official accuracy"], 0)
-        self.assertGreaterEqual(scores["simulated cosmic IoU"], 0)
+        for events in ("simulated", "plain"):
+            self.assertGreaterEqual(scores[f"{events} cosmic IoU"], 0)
+
+    def test_recipe(self):
+        run = self.apps / self.app / "run.yaml"
+        run.write_text(run.read_text().replace("pool: 16, samples: 2}", "pool: 16, samples: 2, recipe: fancy}"))
+        self.assertIn("recipe is 'fancy'", self.sunup("train", run, *self.settings(max_steps=1), status=1).stderr)
 
 
 common.main()
