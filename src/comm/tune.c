@@ -238,7 +238,7 @@ struct collective_race {
     char name[WAYS][WAY_TEXT];
 };
 
-enum { CALLS_MOST = 16, LEAST_BYTES = 256, MOST_BYTES = 4 << 20, ALL_BYTES = 16 << 20 };
+enum { CALLS_MOST = 16, LEAST_BYTES = 256, MOST_BYTES = 16 << 20, ALL_BYTES = 32 << 20 };
 
 static sunup_status call(const struct collective_race *c)
 {
