@@ -49,7 +49,8 @@ static void check_report(struct job *job, const char *meeting)
     const bool relayed = error_says(job, "absent, or waiting in turn for who is:");
     /* Who waited for a rank that has reported and ended in the meantime cannot name the lost one. */
     const bool left = error_says(job, "nobody any more");
-    const bool rounds = strcmp(meeting, "rounds") == 0, leaders = strcmp(meeting, "leaders") == 0;
+    const bool rounds = strcmp(meeting, "rounds") == 0 || strcmp(meeting, "mpi") == 0;
+    const bool leaders = strcmp(meeting, "leaders") == 0;
     MUST(job, !relayed || rounds || leaders);
     MUST(job, relayed || error_says(job, "absent: rank "));
     MUST(job, !error_says(job, ", rank ")); /* nobody else is accused */
