@@ -24,12 +24,13 @@
 #include "bench_update.h"
 #include "comm/comm.h"
 #include "device/device.h"
+#include "oneccl.h"
 
-enum { ROUNDS_LEAST = 7, ROUNDS_MOST = 200, CALLS_MOST = 256, N_WAYS = 4 };
+enum { ROUNDS_LEAST = 7, ROUNDS_MOST = 200, CALLS_MOST = 256, N_WAYS = 5 };
 #define SECONDS    1.5       /* a problem, unless --seconds says else */
 #define CALL_BYTES (8 << 20) /* of the calls of a turn, about */
 
-enum { OURS, MESSAGES, MPI, COPY };
+enum { OURS, MESSAGES, MPI, COPY, ONECCL };
 enum { ALLREDUCE = COLLECTIVES, UPDATE };
 
 static const struct kind {
@@ -43,7 +44,7 @@ static const struct kind {
     [COLLECTIVE_reduce_scatter] = {"reduce_scatter", {"sunup", "messages", "MPI", "copy"}, "f32"},
     [COLLECTIVE_allreduce_int32] = {"sum", {"sunup", "messages", "MPI_Allreduce", "copy"}, "int32"},
     [COLLECTIVE_reduce_scatter_int32] = {"reduce_scatter", {"sunup", "messages", "MPI", "copy"}, "int32"},
-    [ALLREDUCE] = {"allreduce", {"shared", "messages", "MPI_Allreduce", "copy"}, "f32"},
+    [ALLREDUCE] = {"allreduce", {"shared", "messages", "MPI_Allreduce", "copy", "oneCCL"}, "f32"},
     [UPDATE] = {"update", {"sunup", "unfused", "MPI+Adam", "copy"}, "f32"},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
@@ -57,6 +58,7 @@ struct vectors { /* of one way */
 struct comm_bench {
     struct bench *b;
     sunup_comm *comm, *messages;
+    struct oneccl *oneccl; /* NULL: there is none */
     const struct kernels *k;
     const char *problem;
     int kind;
@@ -158,6 +160,11 @@ static sunup_status read_problem(struct comm_bench *t, const char *text)
 
 /* ------------------------------------------------------------------------- one call --- */
 
+static bool has_way(const struct comm_bench *t, int way)
+{
+    return way != ONECCL || (t->oneccl != NULL && t->kind == ALLREDUCE);
+}
+
 static char *input_of(const struct comm_bench *t, int way)
 {
     if (t->v[way].u != NULL) return (char *)updater_gradient(t->v[way].u);
@@ -168,6 +175,7 @@ static sunup_status sum(struct comm_bench *t, int way, const char **result)
 {
     struct vectors *v = &t->v[way];
     if (way == MPI) return sunup__comm_mpi_sum(t->comm, (float *)(void *)v->in, t->bytes / 4);
+    if (way == ONECCL) return oneccl_sum(t->oneccl, (float *)(void *)v->in, t->bytes / 4);
     sunup__exchange_push(v->x);
     TRY(sunup__exchange_reduce(v->x, "bench"));
     *result = sunup__exchange_total(v->x);
@@ -366,13 +374,14 @@ static sunup_status open_updates(struct comm_bench *t)
 
 static bool wants_input(const struct comm_bench *t, int way)
 {
-    if (t->v[way].u != NULL) return false;
+    if (t->v[way].u != NULL || !has_way(t, way)) return false;
     return way == COPY || (t->v[way].x == NULL && t->kind != COLLECTIVE_broadcast);
 }
 
 static bool wants_output(const struct comm_bench *t, int way)
 {
-    return t->v[way].x == NULL && t->v[way].u == NULL && (way != MPI || t->kind != ALLREDUCE);
+    const bool in_place = (way == MPI || way == ONECCL) && t->kind == ALLREDUCE;
+    return has_way(t, way) && t->v[way].x == NULL && t->v[way].u == NULL && !in_place;
 }
 
 static sunup_status open_ways(struct comm_bench *t)
@@ -429,6 +438,7 @@ static sunup_status run_rounds(struct comm_bench *t, int *rounds)
     bool enough = false;
     for (*rounds = 0; !enough && *rounds < ROUNDS_MOST; ++*rounds) {
         for (int w = 0; w < N_WAYS; w++) {
+            if (!has_way(t, w)) continue;
             double *call_s = &t->call_s[w][*rounds], *total_s = &t->total_s[w][*rounds];
             TRY(turn(t, w, call_s, total_s));
             enough = *rounds + 1 >= ROUNDS_LEAST && sunup__now_s() - from_s > seconds;
@@ -486,6 +496,7 @@ static const char *algorithm_of(const struct comm_bench *t, int way)
 static void print_row(const struct comm_bench *t, const struct row *r)
 {
     for (int w = 0; w < N_WAYS; w++) {
+        if (!has_way(t, w)) continue;
         (void)printf("  %-22s %-14s %-8s call %10.2f us +-%4.1f %%  total %10.2f us", t->problem,
                      kinds[t->kind].ways[w], algorithm_of(t, w), 1e6 * r->call_s[w],
                      100 * r->spread[w], 1e6 * r->total_s[w]);
@@ -506,6 +517,7 @@ static void show(struct comm_bench *t, int rounds)
     double sorted[ROUNDS_MOST];
     json_t *ways = json_object();
     for (int w = 0; w < N_WAYS; w++) {
+        if (!has_way(t, w)) continue;
         r.total_s[w] = middle(t->total_s[w], rounds, sorted);
         r.call_s[w] = middle(t->call_s[w], rounds, sorted);
         r.spread[w] = 0.5 * (sorted[3 * rounds / 4] - sorted[rounds / 4]) / r.call_s[w];
@@ -532,7 +544,8 @@ static sunup_status time_problem(struct comm_bench *t)
                   calls = bytes > 0 ? CALL_BYTES / bytes : CALLS_MOST;
     t->calls = calls < 1 ? 1 : calls > CALLS_MOST ? CALLS_MOST : calls;
     TRY(open_ways(t));
-    for (int w = 0; w < N_WAYS; w++) TRY(check(t, w));
+    for (int w = 0; w < N_WAYS; w++)
+        if (has_way(t, w)) TRY(check(t, w));
     TRY(run_rounds(t, &rounds));
     if (sunup_comm_rank(t->comm) == 0) show(t, rounds);
     return SUNUP_OK;
@@ -562,6 +575,7 @@ static sunup_status open_messages(struct comm_bench *t)
 static sunup_status bench_all(struct comm_bench *t)
 {
     const struct command *c = t->b->c;
+    TRY(oneccl_open(t->comm, c->ctx, &t->oneccl));
     if (sunup_comm_rank(c->comm) == 0 && !c->json)
         (void)printf("  %d ranks, %d threads each; kernels %s; %s\n", sunup_comm_ranks(c->comm),
                      sunup_context_threads(c->ctx), t->k->isa, sunup__comm_library(c->comm));
@@ -589,6 +603,7 @@ static sunup_status with_ranks(struct bench *b, sunup_status (*run)(struct comm_
     if (status == SUNUP_OK) status = open_messages(t);
     if (status == SUNUP_OK) status = run(t);
     close_ways(t);
+    oneccl_close(&t->oneccl);
     sunup_comm_destroy(&t->messages);
     sunup__free(t);
     return status;
