@@ -636,7 +636,7 @@ typedef struct sunup_train_options {
     uint64_t seed;          /* 0: shuffling, dropout, augmentation                                     */
     bool shuffle;           /* true                                                                    */
     const char *loss;       /* "cross_entropy": or mse l1 bce_with_logits smooth_l1 huber; unless the model
-                               has "loss"                                                             */
+                               has "loss"; or the name of another output of the model that is one      */
     const char *target;     /* NULL: the data field that is no model input                             */
     const char *weight;     /* NULL: or a data field; the loss is sum(w l) / sum(w) over the batch     */
     double label_smoothing; /* 0                                                                       */
@@ -673,8 +673,9 @@ typedef struct sunup_metrics {
 } sunup_metrics;
 
 /// Collective over comm (NULL: one rank). BORROW model, data, comm: destroy them after it. Fails if ranks > shards
-/// beyond what parts allow, shards does not divide batch, batch > samples, the predicted memory does not fit, or the
-/// model has a trainer.
+/// beyond what parts allow, shards does not divide batch, batch > samples, or the predicted memory does not fit.
+/// A model may have several trainers, each with its loss, frozen parameters, moments and position: they step in turns,
+/// on all ranks in the same order, and each goes on from the weights that the others left, for a copy of them.
 SUNUP_API sunup_status sunup_trainer_create(sunup_model *model, sunup_data *data, sunup_comm *comm,
                                             const sunup_train_options *options, sunup_trainer **trainer);
 SUNUP_API void sunup_trainer_destroy(sunup_trainer **trainer);

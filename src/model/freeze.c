@@ -3,7 +3,7 @@
  * Owes: frozen parameters lie behind the trained ones in the flat array, with the states, so that gradients, their
  * exchange, moments, norms and weight decay, which go over its beginning, know nothing of them.
  * Invariant: tensors keep their values and their order in files and hashes.
- * Cost: a copy of the weights where what is frozen changes.
+ * Cost: a copy of the weights where what is frozen changes, or where one trainer takes over from another.
  */
 #include <string.h>
 
@@ -60,6 +60,21 @@ static void rearrange(sunup_model *m, void *to)
     }
 }
 
+static void set_frozen(sunup_model *m, int n, const char *const *patterns)
+{
+    for (int i = 0; i < m->n_parameters; i++)
+        m->tensors[i].frozen = matches_any(m->tensors[i].t.name, n, patterns);
+    sunup__model_lay_out(m);
+}
+
+void sunup__model_take(sunup_model *m, int n, const char *const *patterns, void *memory)
+{
+    set_frozen(m, n, patterns);
+    rearrange(m, memory);
+    sunup__predictor_end(&m->predictor); /* it knows the old addresses */
+    sunup__model_settle(m, memory);
+}
+
 sunup_status sunup__model_freeze(sunup_model *m, int n, const char *const *patterns)
 {
     bool changes = false;
@@ -69,9 +84,7 @@ sunup_status sunup__model_freeze(sunup_model *m, int n, const char *const *patte
     if (!changes) return SUNUP_OK;
     void *home = sunup__alloc_aligned((size_t)(m->n_flat * sunup_dtype_bytes(m->dtype)));
     CHECK(home, m->ctx, E_MEMORY, "no memory to rearrange %lld weights", (long long)m->n_flat);
-    for (int i = 0; i < m->n_parameters; i++)
-        m->tensors[i].frozen = matches_any(m->tensors[i].t.name, n, patterns);
-    sunup__model_lay_out(m);
+    set_frozen(m, n, patterns);
     rearrange(m, home);
     sunup__predictor_end(&m->predictor); /* it knows the old addresses */
     sunup__free(m->home);

@@ -4,7 +4,7 @@
  * values, and that every later graph asks for the same ones.
  * Leaves: what the network is to the build callback; files to weights.c; what is frozen to freeze.c; use to predict.c
  * and the trainer.
- * Invariant: tensors move only with sunup__model_move; what lies between them is zero.
+ * Invariant: tensors move only with sunup__model_move, _take and _freeze; what lies between them is zero.
  */
 #include "model/model.h"
 

@@ -66,9 +66,12 @@ sunup_status sunup__model_reset(sunup_model *m, uint64_t seed); /* initial weigh
 /* The weights move to memory (n_flat elements, 64-byte aligned), NULL: back home, which cannot fail. Addresses of
  * tensors are new, and home takes no room meanwhile. */
 void sunup__model_move(sunup_model *m, void *memory);
-/* From now on the parameters that match one of the patterns (sunup__matches) are not trained, all others are. Weights
- * are at home. E_ARGUMENT, and nothing is changed, where a pattern matches none or nothing is left. */
+/* From now on the parameters that match one of the patterns (sunup__matches) are not trained, all others are. If that
+ * changes anything, weights are at home afterwards. E_ARGUMENT, and nothing is changed, where a pattern matches none
+ * or nothing is left. */
 sunup_status sunup__model_freeze(sunup_model *m, int n, const char *const *patterns);
+/* Both, with patterns that were good before: how one of several trainers gets the weights from another one. */
+void sunup__model_take(sunup_model *m, int n, const char *const *patterns, void *memory);
 void sunup__model_lay_out(sunup_model *m);              /* places, by what is frozen */
 void sunup__model_settle(sunup_model *m, void *memory); /* the flat array is there from now on */
 uint64_t sunup__model_frozen(const sunup_model *m); /* which: a hash of the names, 0 if none */

@@ -166,6 +166,7 @@ sunup_status sunup_trainer_save(sunup_trainer *t, const char *path)
     struct whole_moments moments = {0};
     struct arena a = {0};
     char *states = NULL;
+    sunup__take_weights(t);
     sunup_status status = sunup__moments_collect(t, &moments);
     if (status == SUNUP_OK) status = sunup__live_collect(t, &states);
     if (status == SUNUP_OK) {
@@ -403,6 +404,7 @@ sunup_status sunup_trainer_restore(sunup_trainer *t, const char *path)
 {
     struct tensors file = {0};
     sunup_status mine = SUNUP_OK;
+    sunup__take_weights(t);
     if (sunup_comm_rank(t->comm) == 0) mine = restore_locally(t, path, &file);
     sunup_status status = sunup_comm_agree(t->comm, mine);
     if (status == SUNUP_OK) status = broadcast(t, &file);

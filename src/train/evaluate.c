@@ -279,6 +279,7 @@ static sunup_status prepare(struct evaluation *e)
 sunup_status sunup_trainer_evaluate(sunup_trainer *t, sunup_data *data, sunup_metrics *metrics)
 {
     struct evaluation e = {.t = t, .data = data};
+    sunup__take_weights(t);
     sunup_status status = prepare(&e);
     if (status == SUNUP_OK) status = run(&e, metrics);
     sunup__stream_destroy(&e.stream);

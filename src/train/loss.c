@@ -1,7 +1,8 @@
 /* loss.c - the loss that a run file names, on top of a network's output.
  *
  * Owes: `loss` and its options (label_smoothing, class_weights, pos_weight, focal, delta, weight) as a graph of ops,
- * and every mismatch between them, the output and the data, with a sentence. A network that marks a "loss" has its own.
+ * and every mismatch between them, the output and the data, with a sentence. A network that marks a "loss", or the
+ * output that `loss` names, has its own.
  *
  * A weighted mean is sum(w l) / sum(w) over the whole batch, not over a shard: a pass gives the means of w l and of w
  * (pass.loss, pass.weight) over its shard, both are summed over the shards, and the trainer divides the sums, also of
@@ -65,13 +66,6 @@ sunup_status sunup__train_check_loss(const sunup_trainer *t)
 {
     const sunup_train_options *o = &t->o;
     static const char ce[] = "cross_entropy", bce[] = "bce_with_logits";
-    char hint[HINT_TEXT];
-    int i = 0;
-    while (i < LOSSES && !is_loss(t, losses[i])) i++;
-    CHECK(i < LOSSES, t->ctx, E_ARGUMENT,
-          "there is no loss '%s'%s; known are cross_entropy, mse, l1, bce_with_logits, smooth_l1, "
-          "huber",
-          o->loss, sunup__hint(hint, o->loss, LOSSES, losses));
     CHECK(o->label_smoothing >= 0 && o->label_smoothing < 1, t->ctx, E_ARGUMENT,
           "label_smoothing is %g; it must be in [0, 1)", o->label_smoothing);
     CHECK(o->focal >= 0 && isfinite(o->focal), t->ctx, E_ARGUMENT,
@@ -336,11 +330,25 @@ static sunup_status own_loss(const sunup_trainer *t)
     return SUNUP_OK;
 }
 
+/* A loss of the run, or one that the network makes: "loss", or where it has several the one that is named. */
+static sunup_status find_loss(const sunup_trainer *t, struct pass *p)
+{
+    char hint[HINT_TEXT];
+    int i = 0;
+    while (i < LOSSES && !is_loss(t, losses[i])) i++;
+    p->loss = sunup_graph_find(p->graph, i < LOSSES ? "loss" : t->o.loss);
+    CHECK(i < LOSSES || p->loss != NULL, t->ctx, E_ARGUMENT,
+          "there is no loss '%s'%s; known are cross_entropy, mse, l1, bce_with_logits, smooth_l1, "
+          "huber, and what the network marks as an output",
+          t->o.loss, sunup__hint(hint, t->o.loss, LOSSES, losses));
+    return SUNUP_OK;
+}
+
 sunup_status sunup__train_add_loss(sunup_trainer *t, const sunup_data *data, struct pass *p)
 {
     sunup_graph *g = p->graph;
     p->output = sunup_graph_find(g, "output");
-    p->loss = sunup_graph_find(g, "loss");
+    TRY(find_loss(t, p));
     CHECK(p->output != NULL || p->loss != NULL, t->ctx, E_ARGUMENT,
           "the network marks neither an \"output\" nor a \"loss\" (sunup_graph_output)");
     if (p->loss != NULL) return own_loss(t);

@@ -81,6 +81,7 @@ static sunup_status end_run(sunup_trainer *t, sunup_data *eval, struct epoch_mea
 
 sunup_status sunup_trainer_run(sunup_trainer *t, sunup_data *eval, sunup_metrics *last)
 {
+    sunup__take_weights(t);
     TRY(sunup__checkpoint_claim(t));
     sunup_metrics m = {.step = t->step, .loss = NAN, .accuracy = NAN, .grad_norm = NAN}, e = m;
     struct epoch_mean mean = {0};

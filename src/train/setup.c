@@ -206,8 +206,6 @@ sunup_status sunup__train_check_options(sunup_trainer *t)
           (long long)(o->batch < o->shards ? o->batch : o->batch / (o->batch / o->shards)),
           (long long)((o->batch + o->shards - 1) / o->shards * o->shards));
     TRY(sunup__train_check_parts(t));
-    CHECK(t->model->flat == t->model->home, t->ctx, E_ARGUMENT,
-          "the model has a trainer already; destroy it before another one is created");
     CHECK(samples >= 1, t->ctx, E_ARGUMENT, "the data hold no sample");
     CHECK(o->batch <= samples, t->ctx, E_ARGUMENT,
           "a batch of %lld is larger than the data (%lld samples)", (long long)o->batch,

@@ -102,6 +102,13 @@ sunup_status sunup__share_weights(sunup_trainer *t)
     return SUNUP_OK;
 }
 
+/* What other ranks read or wrote here is done: since then all have met in a call of the other trainer. */
+void sunup__take_weights(sunup_trainer *t)
+{
+    void *here = sunup__exchange_data(t->exchange);
+    if (t->model->flat != here) sunup__model_take(t->model, t->o.n_freeze, t->o.freeze, here);
+}
+
 /* --- the same weights on all ranks --- */
 
 /* In the own copy, which the next step would write over: that is why it comes right before the look. */

@@ -345,6 +345,7 @@ static sunup_status blame_step(const sunup_trainer *t, int64_t step, sunup_statu
 sunup_status sunup_trainer_step(sunup_trainer *t, sunup_metrics *metrics)
 {
     if (t->step >= t->total_steps) return SUNUP_E_END;
+    sunup__take_weights(t);
     const struct counts from = sunup__counts();
     const int64_t step = t->step;
     const sunup_status status = make_step(t, metrics);

@@ -156,6 +156,8 @@ sunup_status sunup__list_parameters(sunup_trainer *t); /* what the optimizer wil
 /* Make the exchange, which holds the weights from now on, and the optimizer of this rank's slices. */
 sunup_status sunup__share_weights(sunup_trainer *t);
 void sunup__take_slices(sunup_trainer *t); /* where the exchange has them now */
+/* The weights, if another trainer of the model has them: what every public call begins with. */
+void sunup__take_weights(sunup_trainer *t);
 /* E_PEER, naming the ranks and the first tensor that differ. */
 sunup_status sunup__compare_weights(sunup_trainer *t, const char *what);
 /* overlap.c: in the last own shard of a batch, gradients leave as they are made. */
