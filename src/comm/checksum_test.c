@@ -120,6 +120,57 @@ static void any_address(void **state)
     }
 }
 
+/* --- of integers --- */
+
+enum { TERMS = 5, N_MOST = 70 };
+
+/* Terms and their sum, which wraps. */
+static void fill_terms(int32_t (*x)[N_MOST])
+{
+    uint32_t seed = 7;
+    for (int i = 0; i < N_MOST; i++) {
+        uint32_t sum = 0;
+        for (int t = 0; t < TERMS; t++) {
+            seed = seed * 1664525 + 1013904223;
+            x[t][i] = (int32_t)seed;
+            sum += seed;
+        }
+        x[TERMS][i] = (int32_t)sum;
+    }
+}
+
+static void of_a_sum(void **state)
+{
+    (void)state;
+    static int32_t x[TERMS + 1][N_MOST];
+    fill_terms(x);
+    for (int n = 0; n <= N_MOST; n++) {
+        uint64_t sum = 0;
+        for (int t = 0; t < TERMS; t++) sum = sunup__checksum_plus(sum, sunup__checksum_integers(x[t], n));
+        assert_true(sum == sunup__checksum_integers(x[TERMS], n));
+        for (int bit = 0; bit < 32 * n; bit++) {
+            x[TERMS][bit / 32] ^= (int32_t)(UINT32_C(1) << bit % 32);
+            assert_true(sum != sunup__checksum_integers(x[TERMS], n));
+            x[TERMS][bit / 32] ^= (int32_t)(UINT32_C(1) << bit % 32);
+        }
+    }
+}
+
+static void swapped_integers(void **state)
+{
+    (void)state;
+    int32_t x[20];
+    for (int i = 0; i < 20; i++) x[i] = 3 * i * i - 50;
+    const uint64_t whole = sunup__checksum_integers(x, 20);
+    for (int i = 0; i < 20; i++)
+        for (int j = 0; j < i; j++) {
+            const int32_t xi = x[i], xj = x[j];
+            x[i] = xj, x[j] = xi;
+            assert_true(sunup__checksum_integers(x, 20) != whole);
+            x[i] = xi, x[j] = xj;
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +180,8 @@ int main(void)
         cmocka_unit_test_setup(every_length, fill),
         cmocka_unit_test_setup(as_defined, fill),
         cmocka_unit_test_setup(any_address, fill),
+        cmocka_unit_test(of_a_sum),
+        cmocka_unit_test(swapped_integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
