@@ -449,6 +449,8 @@ typedef struct sunup_comm_options {
     double timeout_s;       /* 300 (SUNUP_TIMEOUT overrides): then the absent ranks are named, E_HANG    */
     int64_t bucket_bytes;   /* 4 MiB: pieces in which gradients travel                                  */
     bool messages;          /* false (SUNUP_MESSAGES=1): a node's ranks share no memory; same bits, slower */
+    const char *verify;     /* "steps": checksums of what is sent and summed, with the hash of weights and between a
+                               trainer's steps; always: in every collective; off (SUNUP_VERIFY overrides) */
 } sunup_comm_options;
 SUNUP_API sunup_comm_options sunup_comm_defaults(void);
 /// All ranks of the job if this process was started by mpiexec or srun (or MPI is initialised already), else one

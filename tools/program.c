@@ -74,7 +74,7 @@ static void help(FILE *to)
     (void)fprintf(
         to, "\nsunup VERB --help tells more; many ranks: mpiexec -n N sunup train RUN.yaml\n"
             "Environment: SUNUP_THREADS, SUNUP_ISA (ref avx2 avx512 ...), SUNUP_DEVICE (cpu memcheck), "
-            "SUNUP_TIMEOUT, SUNUP_MESSAGES, SUNUP_TUNING, SUNUP_NUMERICS (fast exact bf16)\n");
+            "SUNUP_TIMEOUT, SUNUP_MESSAGES, SUNUP_VERIFY, SUNUP_TUNING, SUNUP_NUMERICS (fast exact bf16)\n");
 }
 
 static const struct verb *find_verb(const char *name)

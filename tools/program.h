@@ -103,6 +103,7 @@ struct run_file {
     const char *numerics; /* NULL: the context's */
     const char *weights;  /* NULL: first weights are drawn */
     double timeout_s, bucket_bytes;
+    const char *verify;
 };
 sunup_status run_file_load(struct command *c, const char *path, struct run_file *r);
 /* run_open.c */

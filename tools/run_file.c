@@ -72,6 +72,7 @@ static const struct key run_keys[] = {
     RUN("numerics", TEXT, numerics),
     RUN("timeout_s", REAL, timeout_s),
     RUN("bucket_bytes", REAL, bucket_bytes),
+    RUN("verify", TEXT, verify),
     RUN("augment.flip", BOOL, o.augment.flip),
     RUN("augment.shift", INT, o.augment.shift),
     RUN("augment.crop", INT, o.augment.crop),
@@ -430,6 +431,7 @@ sunup_status run_file_load(struct command *c, const char *path, struct run_file 
     const sunup_comm_options comm = sunup_comm_defaults();
     r->timeout_s = comm.timeout_s;
     r->bucket_bytes = (double)comm.bucket_bytes;
+    r->verify = comm.verify;
     void *text;
     size_t bytes;
     TRY(sunup__file_read(c->ctx, path, &text, &bytes));

@@ -47,6 +47,7 @@ sunup_status session_load(struct command *c, struct session *s)
         sunup_comm_options o = sunup_comm_defaults();
         o.timeout_s = s->run.timeout_s;
         o.bucket_bytes = (int64_t)s->run.bucket_bytes;
+        o.verify = s->run.verify;
         TRY(open_ranks(c, &o));
     }
     return sunup_comm_agree(c->comm, open_parts(c, s));

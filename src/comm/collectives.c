@@ -244,6 +244,23 @@ static void keep_own(const sunup_comm *comm, enum collective what, const struct 
     memmove(t->to + own, what == COLLECTIVE_alltoall ? t->from + own : t->from, (size_t)t->bytes);
 }
 
+/* What the algorithm does is between the two looks: at what is sent and at what was received, or at both ends of each of
+ * a sum's messages (those of stages look by themselves). */
+static sunup_status run(sunup_comm *comm, enum collective what, const struct algorithm *a, const struct transfer *t)
+{
+    if (!comm->verified) return a->run(comm, t);
+    sunup__flight_note(&comm->flight, t->sum != NULL);
+    TRY(a->run(comm, t));
+    return t->sum != NULL ? sunup__flight_compare(&comm->flight) : sunup__verify_received(comm, what, t);
+}
+
+/* All ranks know what one of them saw; of a sum that all of them have, also that it is the same. */
+static sunup_status verified(sunup_comm *comm, const struct transfer *t, sunup_status mine, const char *site)
+{
+    if (t->sum != NULL && t->sum->all) return sunup__verify_result(comm, mine, t->sum->to, t->bytes, site);
+    return sunup_comm_agree(comm, mine);
+}
+
 sunup_status sunup__move(sunup_comm *comm, enum collective what, const struct call *call,
                          sunup_status mine, const struct transfer *t)
 {
@@ -252,13 +269,15 @@ sunup_status sunup__move(sunup_comm *comm, enum collective what, const struct ca
                             (long long)t->bytes, call->site);
     const struct algorithm *a =
         comm->ranks > 1 && t->bytes > 0 ? sunup__choose(comm, what, t->bytes) : NULL;
-    if (a != NULL && a->show != NULL && mine == SUNUP_OK && comm->broken == SUNUP_OK)
-        mine = a->show(comm, t);
-    TRY(sunup__meet(comm, call, mine, 0));
+    const bool able = a != NULL && mine == SUNUP_OK && comm->broken == SUNUP_OK;
+    const uint64_t sum =
+        able && comm->verified && t->sum == NULL ? sunup__verify_sent(comm, what, t) : 0;
+    if (able && a->show != NULL) mine = a->show(comm, t);
+    TRY(sunup__meet(comm, call, mine, sum));
     keep_own(comm, what, t);
-    const sunup_status status = a != NULL ? a->run(comm, t) : SUNUP_OK;
+    const sunup_status status = a != NULL ? run(comm, what, a, t) : SUNUP_OK;
     sunup__leave(comm);
-    return status;
+    return a != NULL && comm->verified ? verified(comm, t, status, call->site) : status;
 }
 
 sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,

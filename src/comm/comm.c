@@ -71,13 +71,27 @@ bool sunup__launched_by_mpi(void)
 sunup_comm_options sunup_comm_defaults(void)
 {
     return (sunup_comm_options){
-        .size = sizeof(sunup_comm_options), .timeout_s = 300, .bucket_bytes = (int64_t)4 << 20};
+        .size = sizeof(sunup_comm_options), .timeout_s = 300, .bucket_bytes = (int64_t)4 << 20, .verify = "steps"};
 }
 
 double sunup__comm_timeout_s(const sunup_comm_options *options)
 {
     const char *timeout = getenv("SUNUP_TIMEOUT");
     return timeout ? strtod(timeout, NULL) : options->timeout_s;
+}
+
+static sunup_status read_verify(sunup_comm *c)
+{
+    static const char *const names[] = {[VERIFY_STEPS] = "steps", [VERIFY_ALWAYS] = "always", [VERIFY_OFF] = "off"};
+    const char *set = getenv("SUNUP_VERIFY"), *name = set ? set : c->options.verify;
+    for (int i = VERIFY_STEPS; name && i <= VERIFY_OFF; i++)
+        if (strcmp(name, names[i]) == 0) {
+            c->verify = (enum verify)i;
+            c->options.verify = names[i]; /* the caller's may not last */
+            return SUNUP_OK;
+        }
+    RAISE(c->ctx, E_ARGUMENT, "verify%s is \"%s\"; it must be steps, always or off", set ? " (SUNUP_VERIFY)" : "",
+          name ? name : "");
 }
 
 static sunup_status read_options(sunup_comm *c, const sunup_comm_options *options)
@@ -99,14 +113,14 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
     CHECK(c->options.bucket_bytes > 0, c->ctx, E_ARGUMENT,
           "bucket_bytes is %" PRId64 "; it must be above 0 (default 4 MiB)",
           c->options.bucket_bytes);
-    return SUNUP_OK;
+    return read_verify(c);
 }
 
 /* What ranks tell each other first. */
 struct hello {
     char host[HOST_TEXT];
     int64_t bucket_bytes;
-    int32_t messages, node_rank, node_ranks, leader; /* leader: the first rank of its node */
+    int32_t messages, verify, node_rank, node_ranks, leader; /* leader: the first rank of its node */
 };
 
 static void list_nodes(sunup_comm *c, const struct hello *all)
@@ -132,6 +146,8 @@ static sunup_status read_hellos(sunup_comm *c, const struct hello *all)
               "messages (SUNUP_MESSAGES) is %d on rank %d and %d on rank 0; it must be equal on "
               "all ranks",
               all[r].messages, r, all[0].messages);
+        CHECK(all[r].verify == all[0].verify, c->ctx, E_SHAPE,
+              "verify (SUNUP_VERIFY) is not the same on ranks %d and 0; it must be equal on all ranks", r);
         memcpy(c->hosts[r], all[r].host, HOST_TEXT);
     }
     return SUNUP_OK;
@@ -141,6 +157,7 @@ static sunup_status greet(sunup_comm *c)
 {
     struct hello mine = {.bucket_bytes = c->options.bucket_bytes,
                          .messages = c->options.messages,
+                         .verify = (int32_t)c->verify,
                          .node_rank = c->node_rank,
                          .node_ranks = c->node_ranks,
                          .leader = c->records[0].rank};
@@ -176,10 +193,13 @@ static sunup_status connect(sunup_comm *c, const int *mpi_comm_f, const sunup_co
           expected);
     if (c->ranks == 1) return SUNUP_OK;
     c->cards = sunup__alloc((size_t)c->ranks * sizeof *c->cards);
-    CHECK(c->cards, c->ctx, E_MEMORY, "no memory for %d ranks", c->ranks);
+    c->sums = sunup__alloc(2 * (size_t)c->ranks * sizeof *c->sums);
+    CHECK(c->cards && c->sums, c->ctx, E_MEMORY, "no memory for %d ranks", c->ranks);
     TRY(sunup__flight_create(c, 2 * c->ranks > 32 ? 2 * c->ranks : 32, &c->flight));
     TRY(greet(c));
-    return sunup__pool_create(c);
+    TRY(sunup__pool_create(c));
+    sunup__comm_verify(c, false);
+    return SUNUP_OK;
 }
 
 static void release(sunup_comm **comm)
@@ -191,6 +211,7 @@ static void release(sunup_comm **comm)
         sunup__flight_end(&c->flight);
         sunup__free(c->cards);
         sunup__free(c->room);
+        sunup__free(c->sums);
     }
     sunup__node_sum_destroy(&c->tree);
     sunup__free(c->hosts);

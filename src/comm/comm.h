@@ -110,9 +110,6 @@ sunup_status sunup__exchange_restore(struct exchange *x, const float *bounds);
  * it and while it is in cache; pieces end where slices may. False if this exchange cannot: then nothing is called. */
 bool sunup__exchange_listen(struct exchange *x, void (*hear)(void *arg, struct slice piece),
                             void *arg);
-/* From the next slot on, until it is turned off: sums are added up twice and messages compared; what
- * differs is E_PEER on all ranks, naming two of them (verify.c). All ranks alike. */
-void sunup__exchange_verify(struct exchange *x, bool on);
 /* [n]: valid in the own slices after reduce, in the tail too after the first combine (without a head:
  * at once), until the next slot is filled. */
 void *sunup__exchange_total(struct exchange *x);
@@ -157,6 +154,12 @@ struct exchange_cost {
 };
 sunup_status sunup__exchange_predict(sunup_context *ctx, const struct exchange_options *o,
                                      const struct machine *m, struct exchange_cost *cost);
+
+/* --- a second look (verify.c) --- */
+/* With `verify: steps`, from the next collective or slot on, until it is turned off: what is sent and summed is
+ * looked at twice; what differs is E_PEER on all ranks, naming two of them. All ranks alike. */
+enum verify { VERIFY_STEPS, VERIFY_ALWAYS, VERIFY_OFF };
+void sunup__comm_verify(sunup_comm *comm, bool on);
 
 /* --- small collectives, all with watchdog --- */
 sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,

@@ -35,11 +35,6 @@ int sunup__exchange_slices(struct exchange *x, int rank, const struct slice **sl
     return x->buckets;
 }
 
-void sunup__exchange_verify(struct exchange *x, bool on)
-{
-    x->comm->verified = on && x->comm->ranks > 1;
-}
-
 void *sunup__exchange_data(struct exchange *x)
 {
     return x->data;
@@ -282,11 +277,19 @@ static void end_early(struct exchange *x, sunup_status status)
     x->steps++;
 }
 
+/* What all ranks do after a sum that was right on this one or not. */
+static sunup_status verify_sum(struct exchange *x, const char *site, bool looks, uint64_t next, sunup_status mine)
+{
+    TRY(sunup_comm_agree(x->comm, mine));
+    if (x->again) return SUNUP_OK;
+    if (looks) TRY(sunup__verify_after(x, site, next));
+    return x->integers != NULL && x->buckets > 0 ? sunup__integers_verify(x, site) : SUNUP_OK;
+}
+
 sunup_status sunup__exchange_reduce(struct exchange *x, const char *site)
 {
     struct call call = sunup__sum_call(&x->sum, site);
-    const bool looks = x->comm->verified && sunup__one_node(x->comm) && x->node != NULL &&
-                       x->integers == NULL;
+    const bool looks = x->comm->verified && sunup__one_node(x->comm) && x->node != NULL;
     uint64_t next = 0;
     if (x->integers != NULL) call.kind = CALL_SUM_INT32;
     if (shows(x)) sunup__node_sum_show(x->node);
@@ -297,8 +300,7 @@ sunup_status sunup__exchange_reduce(struct exchange *x, const char *site)
         sunup__leave(x->comm);
     }
     end_early(x, status);
-    if (status == SUNUP_OK && looks) status = sunup__verify_after(x, site, next);
-    return x->comm->verified ? sunup_comm_agree(x->comm, status) : status;
+    return x->comm->verified ? verify_sum(x, site, looks, next, status) : status;
 }
 
 static sunup_status room_for_words(struct exchange *x, int64_t n)
@@ -325,12 +327,16 @@ static sunup_status combine_shown(struct exchange *x, const char *site, int64_t 
 {
     sunup_comm *comm = x->comm;
     const size_t bytes = (size_t)n * sizeof *words;
+    const struct transfer t = {(const char *)words, (char *)x->words, (int64_t)bytes, 0};
+    const uint64_t sum = comm->verified ? sunup__verify_sent(comm, COLLECTIVE_allgather, &t) : 0;
     memcpy(sunup__sign(comm, comm->rank, comm->meetings + 1)->shown, words, bytes);
-    TRY(sunup__meet(comm, &(struct call){CALL_COMBINE, n, 0, site}, SUNUP_OK, 0));
+    TRY(sunup__meet(comm, &(struct call){CALL_COMBINE, n, 0, site}, SUNUP_OK, sum));
     for (int r = 0; r < comm->ranks; r++)
         memcpy(x->words + r * n, sunup__sign(comm, r, comm->meetings)->shown, bytes);
+    const sunup_status status =
+        comm->verified ? sunup__verify_received(comm, COLLECTIVE_allgather, &t) : SUNUP_OK;
     sunup__leave(comm);
-    return SUNUP_OK;
+    return comm->verified ? sunup_comm_agree(comm, status) : status;
 }
 
 sunup_status sunup__exchange_combine(struct exchange *x, const char *site, int64_t n, int64_t *words)
@@ -422,9 +428,11 @@ sunup_status sunup__exchange_collect(struct exchange *x, const char *site, int r
     const int me = x->comm->rank;
     sunup_status status = SUNUP_OK;
     TRY(sunup__meet(x->comm, &(struct call){CALL_COLLECT, x->o.head, root, site}, SUNUP_OK, 0));
+    sunup__flight_note(&x->comm->flight, x->comm->verified);
     for (int r = 0; r < x->comm->ranks && status == SUNUP_OK; r++)
         if (me == root || me == r) status = collect_from(x, r, root, (char *)mine, all);
+    if (status == SUNUP_OK) status = sunup__flight_compare(&x->comm->flight);
     sunup__leave(x->comm);
-    return status;
+    return x->comm->verified ? sunup_comm_agree(x->comm, status) : status;
 }
 

@@ -95,6 +95,8 @@ void sunup__integers_push(struct exchange *x); /* the slot, whose tail goes to t
 /* Between meet and leave: x->again; then, unless that is true, the head's totals of the own slices. */
 sunup_status sunup__integers_decide(struct exchange *x);
 sunup_status sunup__integers_total(struct exchange *x);
+/* verify.c: a collective of its own, after total was called within comm->verified. */
+sunup_status sunup__integers_verify(struct exchange *x, const char *site);
 struct fixed_sum *sunup__integers_fixed(const struct exchange *x);
 
 #endif

@@ -2,13 +2,14 @@
  *
  * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c,
  * messages.c and shrink.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it
- * is in vain), small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and alltoall.c (the
- * caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm), shared.c (memory
- * that a node's ranks share), node.c (partial sums there), routes.c, layout.c and stages.c (partial sums over the
- * wire: which way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of integers; no messages),
- * exchange_layout.c, integers.c and exchange.c (sums and what is made of them), sum_calls.c (sums of the caller's
- * buffers, by stages), sum_shared.c and sum_exact.c (the other algorithms of these), choices.c and tune.c
- * (measured choices), comm.c (create and destroy).
+ * is in vain), small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and
+ * alltoall.c (the caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm),
+ * shared.c (memory that a node's ranks share), node.c (partial sums there), routes.c, layout.c and stages.c
+ * (partial sums over the wire: which way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of
+ * integers; no messages), exchange_layout.c, integers.c and exchange.c (sums and what is made of them),
+ * sum_calls.c (sums of the caller's buffers, by stages), sum_shared.c and sum_exact.c (the other algorithms of
+ * these), verify.c (a second look at all of it), choices.c and tune.c (measured choices), comm.c (create and
+ * destroy).
  *
  * Invariant: a collective begins with sunup__meet, where every rank learns what every other one
  * calls. So a mismatch or a failed preparation is seen by all ranks alike, before any data moves,
@@ -77,6 +78,13 @@ struct flight {
     int *landed;    /* [room] numbers of those that the last wait saw */
     void *requests; /* [room] MPI_Request                             */
     void *statuses; /* [room] MPI_Status, of the last wait            */
+    struct message *in; /* [room] what comes in under a number; data NULL: something else does */
+    bool noted;         /* checksums are kept of what is sent and of what lands: */
+    struct note *notes; /* [ranks] of the messages from and to each */
+};
+struct note {
+    uint64_t sent, landed, told; /* told: what the peer says it sent */
+    bool any;                    /* there was a message */
 };
 sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f);
 void sunup__flight_end(struct flight *f);
@@ -84,6 +92,10 @@ sunup_status sunup__send(struct flight *f, int number, const struct message *m);
 sunup_status sunup__receive(struct flight *f, int number, const struct message *m);
 sunup_status sunup__poll(struct flight *f, int *landed); /* no waiting; may see none */
 void sunup__under_way(struct flight *f, int number, int peer); /* a request of that number has begun */
+/* From now on, if on, both ends of each message note its checksum, until compare: then what this rank received is what
+ * its peers sent, or E_PEER. All who sent or received call both, with nothing under way. */
+void sunup__flight_note(struct flight *f, bool on);
+sunup_status sunup__flight_compare(struct flight *f);
 
 /* --- watchdog.c --- */
 enum { SITE_TEXT = 88, HOST_TEXT = 64, SHOWN_BYTES = 2048, LOST_MOST = 8 };
@@ -214,6 +226,20 @@ struct blocks {
     int root;
 };
 sunup_status sunup__ring(sunup_comm *comm, const struct blocks *b); /* gather.c: each has its own, all get all */
+
+/* --- verify.c --- */
+/* Around what moves a caller's bytes, where comm->verified: sent, before the first byte is shown, gives what the card
+ * says; received, between run and leave, is this rank's verdict, which all learn of by an agreement after that. */
+uint64_t sunup__verify_sent(sunup_comm *comm, enum collective what, const struct transfer *t);
+sunup_status sunup__verify_received(sunup_comm *comm, enum collective what, const struct transfer *t);
+/* A result [bytes] that all ranks have, after a collective that ended so on this one: E_PEER on all if somebody's
+ * differs. A collective of its own; nothing where not comm->verified. */
+sunup_status sunup__verify_result(sunup_comm *comm, sunup_status mine, const void *result, int64_t bytes,
+                                  const char *site);
+/* Within a collective: comm->sums[r] to rank r, where it becomes comm->sums[ranks + this rank]. */
+sunup_status sunup__verify_tell(sunup_comm *comm);
+/* The last meeting's value of that rank, where cards may differ. */
+uint64_t sunup__value_of(const sunup_comm *comm, int rank);
 
 /* --- what is summed --- */
 enum addition_of {
@@ -452,8 +478,7 @@ sunup_status sunup__stages_start(struct stages *st, int bucket);
 /* done: every bucket is. */
 sunup_status sunup__stages_progress(struct stages *st, bool *done);
 sunup_status sunup__stages_finish(struct stages *st); /* waits */
-/* After a run that began with comm->verified: what this rank received is what its peers sent, or
- * E_PEER. All call it. */
+/* After a run that began with comm->verified: as sunup__flight_compare. All members call it. */
 sunup_status sunup__stages_compare(struct stages *st);
 
 /* --- choices.c --- */
@@ -495,8 +520,11 @@ struct sunup_comm {
     int rank, ranks, node_rank, node_ranks;
     int node, nodes, *leaders; /* this rank's node; [nodes] the first rank of each; known with hosts */
     bool regular;             /* nodes have equally many ranks, which are neighbours */
-    bool verified;            /* sums and messages are checked, from the next collective on */
-    /* For tests: may flip bits of what has landed ("message") or was summed ("sum"). NULL else. */
+    enum verify verify;
+    bool verified;            /* sums and what is sent are checked, from the next collective on */
+    uint64_t *sums;           /* [2][ranks] of what goes to each rank, and what each says it sent */
+    /* For tests: may flip bits of what is to be sent ("sent"), has landed ("message"), is with the caller ("received"),
+     * or was summed ("sum", of integers "integers"). NULL else. */
     void (*tamper)(void *arg, const char *what, void *data, int64_t bytes);
     void *tamper_arg;
     bool crowded;             /* more ranks than cores on this node */
@@ -534,6 +562,15 @@ static inline sunup_status sunup__differs(const sunup_comm *comm, int rank, cons
     sunup__blame(comm->ctx, rank, NULL, site);
     comm->ctx->blame.differs = true;
     return SUNUP_E_PEER;
+}
+/* What `receiver` has is not what `sender` had, in the collective of that number. */
+static inline sunup_status sunup__other_numbers(const sunup_comm *comm, int receiver, int sender, uint64_t number)
+{
+    (void)sunup__raise(comm->ctx, SUNUP_E_PEER,
+                       "rank %d received other numbers than rank %d sent in \"%s\" (collective %llu): memory or "
+                       "network of their nodes flips bits",
+                       comm->first + receiver, comm->first + sender, comm->site, (unsigned long long)number);
+    return sunup__differs(comm, comm->first + receiver, comm->site);
 }
 static inline void sunup__tamper(const sunup_comm *comm, const char *what, void *data, int64_t bytes)
 {

@@ -22,6 +22,7 @@
 #include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/checksum.h"
 #include "comm/exchange.h"
 
 struct integers {
@@ -31,6 +32,8 @@ struct integers {
     int32_t **row;       /* [ranks][head]                                      */
     char *mine;          /* the own row                                        */
     char *slot[2];       /* [n] of even and of odd own shards                  */
+    uint64_t *terms_sum; /* [ranks of all] of the own terms of each rank's slices, where they are verified, */
+    uint64_t total_sum;  /* and of the own slices' totals */
 };
 
 /* --- create and destroy --- */
@@ -71,8 +74,9 @@ static sunup_status allocate(const struct exchange *x, struct integers *e)
     const int64_t slots = x->to - x->from > 1 ? 2 : 1;
     e->sizes = sunup__alloc((size_t)e->ranks * sizeof *e->sizes);
     e->row = sunup__alloc((size_t)e->ranks * sizeof *e->row);
+    e->terms_sum = sunup__alloc((size_t)x->comm->ranks * sizeof *e->terms_sum);
     e->slot[0] = sunup__alloc_aligned((size_t)(slots * slot_bytes(&x->o)));
-    CHECK(e->sizes && e->row && e->slot[0], x->comm->ctx, E_MEMORY,
+    CHECK(e->sizes && e->row && e->terms_sum && e->slot[0], x->comm->ctx, E_MEMORY,
           "no memory for the %lld terms of a shard", (long long)x->o.n);
     e->slot[1] = e->slot[0] + (slots - 1) * slot_bytes(&x->o);
     return SUNUP_OK;
@@ -107,6 +111,7 @@ void sunup__integers_destroy(struct exchange *x)
     sunup__fixed_destroy(&e->fixed);
     sunup__free(e->sizes);
     sunup__free(e->row);
+    sunup__free(e->terms_sum);
     sunup__free(e->slot[0]);
     sunup__free(e);
 }
@@ -140,11 +145,21 @@ void sunup__integers_push(struct exchange *x)
 
 /* --- the sum --- */
 
+/* Ranks that decided differently would wait for each other. Collectives within one. */
+static sunup_status compare_sizes(struct exchange *x, const char *sizes)
+{
+    sunup_comm *comm = x->comm;
+    const sunup_status mine = x->sizes != NULL ? sunup__stages_compare(x->sizes) : SUNUP_OK;
+    return sunup__verify_result(comm, mine, sizes, sunup__fixed_blocks(x->o.head) * (int64_t)sizeof(float),
+                                "largest terms of a sum");
+}
+
 sunup_status sunup__integers_decide(struct exchange *x)
 {
     struct integers *e = x->integers;
     char *sizes = (char *)sunup__fixed_largest(e->fixed, e->sizes, e->ranks);
     if (x->sizes != NULL) TRY(sunup__stages_sum(x->sizes, &sizes, sizes));
+    TRY(compare_sizes(x, sizes));
     x->again = sunup__fixed_decide(e->fixed);
     return SUNUP_OK;
 }
@@ -163,19 +178,18 @@ static void add_node_chunk(void *arg, int64_t i)
         if (r != e->me) w->x->o.k->f32.fixed_sum(n, e->row[r] + at, e->row[e->me] + at);
 }
 
-/* What the node has of this rank's part of a bucket, into its row. */
-static void add_node(struct exchange *x, int bucket)
+static void add_on_node(const struct exchange *x, struct slice s)
 {
-    struct node_work w = {x, x->part[bucket]};
-    if (x->integers->ranks > 1)
-        sunup__parallel(x->o.threads, sunup__sum_chunks(w.s.n), add_node_chunk, &w);
+    struct node_work w = {x, s};
+    if (x->integers->ranks > 1) sunup__parallel(x->o.threads, sunup__sum_chunks(s.n), add_node_chunk, &w);
 }
 
+/* Bucket by bucket: what the node has of this rank's part, into its row and on its way. */
 static sunup_status exchange_by_stages(struct exchange *x)
 {
     sunup__stages_begin(x->head, STAGES_REDUCE, &x->integers->mine, x->total);
     for (int b = 0; b < x->buckets; b++) {
-        add_node(x, b);
+        add_on_node(x, x->part[b]);
         TRY(sunup__stages_start(x->head, b));
     }
     return sunup__stages_finish(x->head);
@@ -193,22 +207,91 @@ static sunup_status exchange_exactly(struct exchange *x)
                             .range = x->part[b],
                             .cuts = sunup__exchange_cuts(x),
                             .each = each};
-        add_node(x, b);
+        add_on_node(x, x->part[b]);
         TRY(x->exact(x->comm, &(struct transfer){.bytes = a.range.n * (int64_t)sizeof(int32_t), .sum = &a}));
     }
     return SUNUP_OK;
 }
 
+static uint64_t sum_slices(const int32_t *row, const struct slice *s, int n)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum = sunup__checksum_plus(sum, sunup__checksum_integers(row + s[i].at, s[i].n));
+    return sum;
+}
+
+/* Of the own terms, slice by slice of all ranks, before anybody adds to this row. */
+static void look_at_terms(struct exchange *x)
+{
+    const struct integers *e = x->integers;
+    for (int r = 0; r < x->comm->ranks; r++) {
+        const struct slice *s;
+        const int n = sunup__exchange_slices(x, r, &s);
+        e->terms_sum[r] = sum_slices(e->row[e->me], s, n);
+    }
+}
+
+/* Of the own slices' totals, which are still integers. */
+static void look_at_totals(struct exchange *x)
+{
+    struct integers *e = x->integers;
+    int32_t *total = e->row[e->me];
+    sunup__tamper(x->comm, "integers", total + x->own[0].at, x->own[0].n * (int64_t)sizeof *total);
+    e->total_sum = sum_slices(total, x->own, x->buckets);
+}
+
+/* On one node the rows are added up as they are read, unless the integers themselves are to be seen. */
 sunup_status sunup__integers_total(struct exchange *x)
 {
     const struct integers *e = x->integers;
     const int32_t *total = e->row[e->me];
-    struct fixed_rows rows = {(const int32_t *const *)e->row, e->ranks};
-    if (x->head != NULL) {
-        TRY(x->exact != NULL ? exchange_exactly(x) : exchange_by_stages(x));
-        rows = (struct fixed_rows){&total, 1};
-    }
+    const bool verified = x->comm->verified, here = x->head == NULL;
+    struct fixed_rows rows = {(const int32_t *const *)e->row, here && !verified ? e->ranks : 1};
+    if (rows.n == 1) rows.row = &total;
+    if (verified) look_at_terms(x);
+    if (!here) TRY(x->exact != NULL ? exchange_exactly(x) : exchange_by_stages(x));
+    for (int b = 0; here && verified && b < x->buckets; b++) add_on_node(x, x->own[b]);
+    if (verified) look_at_totals(x);
     for (int b = 0; b < x->buckets; b++)
         sunup__fixed_value(e->fixed, &rows, x->own[b], (float *)(void *)x->total);
     return SUNUP_OK;
+}
+
+/* --- a second look: terms and totals have linear checksums --- */
+
+static uint64_t told_by_all(const sunup_comm *comm, const uint64_t *told)
+{
+    uint64_t sum = 0;
+    for (int r = 0; r < comm->ranks; r++) sum = sunup__checksum_plus(sum, told[r]);
+    return sum;
+}
+
+/* The others of the node still have their terms of the own slices. */
+static sunup_status name_adder(const struct exchange *x, const uint64_t *told)
+{
+    const struct integers *e = x->integers;
+    const sunup_comm *comm = x->comm;
+    for (int i = 0; i < e->ranks && sunup__one_node(comm); i++)
+        if (i != e->me && sum_slices(e->row[i], x->own, x->buckets) != told[i])
+            return sunup__other_numbers(comm, comm->rank, i, comm->sequence);
+    (void)sunup__raise(comm->ctx, SUNUP_E_PEER,
+                       "the sum of rank %d is not that of all ranks' terms in \"%s\": a processor adds wrong or "
+                       "memory flips bits there, or on its way",
+                       comm->first + comm->rank, comm->site);
+    return sunup__differs(comm, comm->first + comm->rank, comm->site);
+}
+
+sunup_status sunup__integers_verify(struct exchange *x, const char *site)
+{
+    sunup_comm *comm = x->comm;
+    uint64_t *told = comm->sums + comm->ranks;
+    const int64_t bytes = sizeof *told;
+    TRY(sunup__meet(comm, &(struct call){CALL_ALLTOALL, bytes, 0, site}, SUNUP_OK, 0));
+    memcpy(comm->sums, x->integers->terms_sum, (size_t)comm->ranks * sizeof *told);
+    told[comm->rank] = comm->sums[comm->rank];
+    sunup_status status = sunup__verify_tell(comm);
+    if (status == SUNUP_OK && told_by_all(comm, told) != x->integers->total_sum) status = name_adder(x, told);
+    sunup__leave(comm);
+    return sunup_comm_agree(comm, status);
 }

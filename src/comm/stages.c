@@ -29,7 +29,6 @@
 
 #include "base/system.h"
 #include "base/trace.h"
-#include "comm/checksum.h"
 
 /* Turns that have tags of their own. One begins when that of the same tag before it has ended, so
  * the order in which MPI keeps messages tells the two apart. */
@@ -68,10 +67,7 @@ struct stages {
     enum stages_work work; /* of this run, and its arguments: */
     char *const *mine;
     char *data;
-    bool verified;           /* this run's messages are compared afterwards: */
-    struct parcel *awaited;  /* [slots][numbers] where what comes in will lie */
-    uint64_t *sent, *landed; /* [ranks] sums over the messages to and from each */
-    uint64_t *told;          /* [ranks] what each says it sent */
+    struct parcel *awaited; /* [slots][numbers] where what comes in will lie */
 };
 
 /* --- create and destroy --- */
@@ -83,8 +79,7 @@ static sunup_status allocate(struct stages *st)
     st->part = sunup__arena_alloc(&l->memory, (size_t)l->most_rows * sizeof *st->part);
     st->queue = sunup__arena_alloc(&l->memory, (size_t)l->buckets * sizeof *st->queue);
     st->awaited = sunup__arena_alloc(&l->memory, (size_t)(l->slots * l->numbers + 1) * sizeof *st->awaited);
-    st->sent = sunup__arena_alloc(&l->memory, 3 * (size_t)st->comm->ranks * sizeof *st->sent);
-    bool whole = st->landing && st->part && st->queue && st->awaited && st->sent;
+    bool whole = st->landing && st->part && st->queue && st->awaited;
     for (int i = 0; i < l->slots; i++) {
         struct slot *s = &st->slot[i];
         s->bucket = -1;
@@ -92,8 +87,6 @@ static sunup_status allocate(struct stages *st)
         s->row = sunup__arena_alloc(&l->memory, (size_t)l->most_kept * sizeof *s->row);
         whole = whole && s->row;
     }
-    if (whole) st->landed = st->sent + st->comm->ranks;
-    if (whole) st->told = st->landed + st->comm->ranks;
     CHECK(whole, st->comm->ctx, E_MEMORY,
           "no memory for %d buckets of %lld bytes that land; try a smaller bucket_bytes (%lld now)",
           l->slots, (long long)l->slot_bytes, (long long)l->bucket_bytes);
@@ -191,18 +184,10 @@ static int first_number(const struct stages *st, const struct slot *k)
     return (int)(k - st->slot) * st->layout.numbers;
 }
 
-/* Sums of both sides agree in any order of arrival; a message in another bucket's place changes them. */
-static void note(const struct stages *st, const struct slot *k, const struct parcel *p, uint64_t *sum)
-{
-    const uint64_t what = 2 * (uint64_t)k->bucket + (k->sharing ? 1 : 0);
-    sum[p->peer] += sunup__checksum(p->data, bytes_of(st, k, p)) * (2 * what + 1);
-}
-
 static sunup_status send(struct stages *st, struct slot *k, struct parcel p)
 {
     if (p.n == 0) return SUNUP_OK;
     const struct message m = message_of(st, k, p);
-    if (st->verified) note(st, k, &p, st->sent);
     const struct layout *l = &st->layout;
     const int before = k->sharing ? l->share_numbers : l->reduce_numbers;
     k->left++;
@@ -471,8 +456,6 @@ static sunup_status land(struct stages *st, int number)
     k->left--;
     if (in_slot >= (k->sharing ? l->share_numbers : l->reduce_numbers)) return SUNUP_OK;
     const struct parcel *p = &st->awaited[number];
-    sunup__tamper(st->comm, "message", p->data, bytes_of(st, k, p));
-    if (st->verified) note(st, k, p, st->landed);
     const int j = stage_of(l, k->sharing, in_slot);
     if (sunup__layout_packs(l) && !k->sharing)
         sunup__bf16_unpack(p->n, p->data, p->data - landing_offset(l, &l->stage[j]));
@@ -499,8 +482,7 @@ void sunup__stages_begin(struct stages *st, enum stages_work work, char *const *
     st->mine = rows;
     st->data = data;
     st->queued = st->taken = st->done = 0;
-    st->verified = st->comm->verified;
-    if (st->verified) memset(st->sent, 0, 2 * (size_t)st->comm->ranks * sizeof *st->sent);
+    sunup__flight_note(&st->flight, st->comm->verified);
 }
 
 sunup_status sunup__stages_start(struct stages *st, int bucket)
@@ -556,42 +538,7 @@ sunup_status sunup__stages_sum(struct stages *st, char *const *rows, char *total
     return run(st, STAGES_SUM, rows, total);
 }
 
-/* --- what arrived is what was sent --- */
-
-static sunup_status tell_sums(struct stages *st)
-{
-    const struct layout *l = &st->layout;
-    int number = 0;
-    for (const struct stage *s = l->stage; s < l->stage + l->stages; s++)
-        for (int i = 0; i < s->radix; i++) {
-            const int peer = s->peer[i];
-            if (i == s->digit) continue;
-            const struct message in = {peer, TAG_DATA, &st->told[peer], sizeof *st->told},
-                                 out = {peer, TAG_DATA, &st->sent[peer], sizeof *st->sent};
-            TRY(sunup__receive(&st->flight, number++, &in));
-            TRY(sunup__send(&st->flight, number++, &out));
-        }
-    return sunup__wait_all(&st->flight);
-}
-
-static sunup_status other_numbers(const struct stages *st, int peer)
-{
-    sunup_comm *comm = st->comm;
-    (void)sunup__raise(comm->ctx, SUNUP_E_PEER,
-                       "rank %d received other numbers than rank %d sent in \"%s\": memory or "
-                       "network of their nodes flips bits",
-                       comm->rank, peer, comm->site);
-    return sunup__differs(comm, comm->rank, comm->site);
-}
-
 sunup_status sunup__stages_compare(struct stages *st)
 {
-    const struct layout *l = &st->layout;
-    if (!st->verified) return SUNUP_OK;
-    TRY(tell_sums(st));
-    for (const struct stage *s = l->stage; s < l->stage + l->stages; s++)
-        for (int i = 0; i < s->radix; i++)
-            if (i != s->digit && st->told[s->peer[i]] != st->landed[s->peer[i]])
-                return other_numbers(st, s->peer[i]);
-    return SUNUP_OK;
+    return sunup__flight_compare(&st->flight);
 }

@@ -57,9 +57,13 @@ sunup_status sunup__routed_sum_show(sunup_comm *comm, const struct transfer *t)
 sunup_status sunup__routed_sum(sunup_comm *comm, const struct transfer *t)
 {
     const struct addends *a = t->sum;
-    if (a->all) return sunup__stages_sum(a->stages, a->row, a->to);
+    if (a->all) {
+        TRY(sunup__stages_sum(a->stages, a->row, a->to));
+        return sunup__stages_compare(a->stages);
+    }
     const struct slice own = sunup__own_part(a, comm->rank, comm->ranks);
     TRY(sunup__stages_reduce(a->stages, a->row, a->row[0]));
+    TRY(sunup__stages_compare(a->stages));
     sunup__sum_copy(&a->sum, own.n, a->row[0] + own.at * sunup__sum_element(&a->sum), a->to);
     return SUNUP_OK;
 }

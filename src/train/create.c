@@ -85,6 +85,7 @@ static sunup_status fill(sunup_trainer *t, const sunup_train_options *options)
     TRY(sunup__comm_consult(t->comm));
     TRY(sunup__train_setup(t));
     if (sunup_comm_rank(t->comm) == 0) mine = sunup__recorder_create(t, &t->recorder);
+    sunup__comm_verify(t->comm, t->o.hash_steps > 0); /* whatever is no step is rare */
     return sunup_comm_agree(t->comm, mine);
 }
 
@@ -114,6 +115,7 @@ void sunup_trainer_destroy(sunup_trainer **trainer)
     if (trainer == NULL || *trainer == NULL) return;
     sunup_trainer *t = *trainer;
     sunup__recorder_destroy(&t->recorder);
+    if (t->comm != NULL) sunup__comm_verify(t->comm, false);
     sunup__evaluation_end(t);
     sunup__stream_destroy(&t->stream);
     sunup__live_destroy(&t->live);

@@ -301,7 +301,7 @@ static sunup_status make_step(sunup_trainer *t, sunup_metrics *metrics)
     const double start = sunup__now_s(), waited_s = waited(t), traced_s = sunup__trace_now(t->ctx);
     struct step_work s = {.t = t};
     const bool checked = t->o.hash_steps > 0 && (t->step + 1) % t->o.hash_steps == 0;
-    sunup__exchange_verify(t->exchange, checked);
+    sunup__comm_verify(t->comm, checked);
     sunup__plan_weights_changed(t->pass->plan); /* by the last step, or by who read a checkpoint */
     TRY(sum_batches(&s));
     const double lr = sunup__schedule_lr(&t->schedule, t->step);
@@ -313,6 +313,7 @@ static sunup_status make_step(sunup_trainer *t, sunup_metrics *metrics)
     TRY(share_weights(&s));
     sunup__trace_add(t->ctx, TRACE_STEP, "step", t->step, traced_s);
     t->step++;
+    sunup__comm_verify(t->comm, t->o.hash_steps > 0);
     if (checked) TRY(sunup__compare_weights(t, "weights"));
     if (s.stop) t->stopping = true;
     if (metrics != NULL)
@@ -393,6 +394,7 @@ static sunup_status tune_pass(sunup_trainer *t)
 sunup_status sunup__trainer_tune(sunup_trainer *t, const char *path, struct text *table)
 {
     TRY(sunup_comm_agree(t->comm, tune_pass(t)));
+    sunup__comm_verify(t->comm, false); /* as most steps go */
     TRY(sunup__exchange_tune(t->exchange, table));
     sunup__take_slices(t);
     TRY(sunup__comm_tune(t->comm, table));
