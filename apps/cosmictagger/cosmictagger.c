@@ -288,7 +288,7 @@ static sunup_status score_official(struct app_run *r, int pool, int64_t pixels, 
     if (t.kept == NULL) status = app_error(r->ctx, SUNUP_E_MEMORY, "no memory for predictions");
     if (status == SUNUP_OK) status = app_visit(r, data, count, &t);
     if (status == SUNUP_OK) {
-        report(r, "official", &t, (struct goals){0, 0.70});
+        report(r, "official", &t, (struct goals){0, 0.75});
         beside(r, "official", "all background", above(&t, LEVELS));
         beside(r, "official", "cosmic above a charge", above(&t, level));
         beside(r, "official", "PyTorch reference, trained on plain events",
@@ -331,7 +331,7 @@ static sunup_status score(struct app_run *r)
     sunup_status status = app_visit(r, r->eval, count, &t);
     if (status == SUNUP_OK) status = best_level(r, pool, pixels, &level);
     if (status != SUNUP_OK) return status;
-    report(r, "simulated", &t, (struct goals){0.80, 0.75});
+    report(r, "simulated", &t, (struct goals){0.83, 0.80});
     beside(r, "simulated", "all background", above(&t, LEVELS));
     beside(r, "simulated", "cosmic above a charge", above(&t, level));
     status = score_plain(r, pool, pixels);
