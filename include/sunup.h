@@ -449,8 +449,7 @@ typedef struct sunup_comm_options {
     double timeout_s;       /* 300 (SUNUP_TIMEOUT overrides): then the absent ranks are named, E_HANG    */
     int64_t bucket_bytes;   /* 4 MiB: pieces in which gradients travel                                  */
     bool messages;          /* false (SUNUP_MESSAGES=1): a node's ranks share no memory; same bits, slower */
-    const char *verify;     /* "steps": checksums of what is sent and summed, with the hash of weights and between a
-                               trainer's steps; always: in every collective; off (SUNUP_VERIFY overrides) */
+    const char *verify;     /* "steps" (SUNUP_VERIFY overrides): when checksums are compared, or always, or off */
 } sunup_comm_options;
 SUNUP_API sunup_comm_options sunup_comm_defaults(void);
 /// All ranks of the job if this process was started by mpiexec or srun (or MPI is initialised already), else one
@@ -471,8 +470,7 @@ SUNUP_API int sunup_comm_ranks(const sunup_comm *comm);
 ///
 /// Order   one fixed binary tree over the shard numbers, element by element: (0+1)+(2+3), ...
 /// Errors  E_SHAPE ranks disagree on n or shards; E_PEER; E_HANG
-/// Cost    about (k+1) n/ranks * (ranks-1) elements sent a rank (on one node: written and read in shared memory),
-///         k = aligned subtrees a rank owns (1 if ranks and shards are powers of two)
+/// Cost    about (k+1) n/ranks * (ranks-1) elements sent a rank, k = aligned subtrees a rank owns
 /// Source  docs/decisions/004-same-bits.md
 SUNUP_API sunup_status sunup_comm_sum_shards(sunup_comm *comm, int shards, int64_t n, float *terms, float *sum);
 /// The same of elements [r*n/ranks, (r+1)*n/ranks) only on rank r, at part: k n/ranks * (ranks-1) elements sent a rank.
@@ -676,8 +674,7 @@ typedef struct sunup_metrics {
 
 /// Collective over comm (NULL: one rank). BORROW model, data, comm: destroy them after it. Fails if ranks > shards
 /// beyond what parts allow, shards does not divide batch, batch > samples, or the predicted memory does not fit.
-/// A model may have several trainers, each with its loss, frozen parameters, moments and position: they step in turns,
-/// on all ranks in the same order, and each goes on from the weights that the others left, for a copy of them.
+/// Several trainers of a model step in turns, in one order on all ranks; each goes on from the others' weights.
 SUNUP_API sunup_status sunup_trainer_create(sunup_model *model, sunup_data *data, sunup_comm *comm,
                                             const sunup_train_options *options, sunup_trainer **trainer);
 SUNUP_API void sunup_trainer_destroy(sunup_trainer **trainer);

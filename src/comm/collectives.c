@@ -244,8 +244,8 @@ static void keep_own(const sunup_comm *comm, enum collective what, const struct 
     memmove(t->to + own, what == COLLECTIVE_alltoall ? t->from + own : t->from, (size_t)t->bytes);
 }
 
-/* What the algorithm does is between the two looks: at what is sent and at what was received, or at both ends of each of
- * a sum's messages (those of stages look by themselves). */
+/* What the algorithm does is between the two looks: at what is sent and at what was received, or at both ends of
+ * each of a sum's messages (those of stages look by themselves). */
 static sunup_status run(sunup_comm *comm, enum collective what, const struct algorithm *a, const struct transfer *t)
 {
     if (!comm->verified) return a->run(comm, t);

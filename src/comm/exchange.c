@@ -327,7 +327,7 @@ static sunup_status combine_shown(struct exchange *x, const char *site, int64_t 
 {
     sunup_comm *comm = x->comm;
     const size_t bytes = (size_t)n * sizeof *words;
-    const struct transfer t = {(const char *)words, (char *)x->words, (int64_t)bytes, 0};
+    const struct transfer t = {.from = (const char *)words, .to = (char *)x->words, .bytes = (int64_t)bytes};
     const uint64_t sum = comm->verified ? sunup__verify_sent(comm, COLLECTIVE_allgather, &t) : 0;
     memcpy(sunup__sign(comm, comm->rank, comm->meetings + 1)->shown, words, bytes);
     TRY(sunup__meet(comm, &(struct call){CALL_COMBINE, n, 0, site}, SUNUP_OK, sum));
