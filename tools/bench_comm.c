@@ -36,10 +36,10 @@ enum { ALLREDUCE = COLLECTIVES, UPDATE };
 static const struct kind {
     const char *name, *ways[N_WAYS], *dtype; /* NULL: any */
 } kinds[] = {
-    [COLLECTIVE_broadcast] = {"broadcast", {"sunup", "messages", "MPI_Bcast", "copy"}},
-    [COLLECTIVE_allgather] = {"allgather", {"sunup", "messages", "MPI_Allgather", "copy"}},
-    [COLLECTIVE_alltoall] = {"alltoall", {"sunup", "messages", "MPI_Alltoall", "copy"}},
-    [COLLECTIVE_barrier] = {"barrier", {"sunup", "messages", "MPI_Barrier", "copy"}},
+    [COLLECTIVE_broadcast] = {"broadcast", {"sunup", "messages", "MPI_Bcast", "copy"}, NULL},
+    [COLLECTIVE_allgather] = {"allgather", {"sunup", "messages", "MPI_Allgather", "copy"}, NULL},
+    [COLLECTIVE_alltoall] = {"alltoall", {"sunup", "messages", "MPI_Alltoall", "copy"}, NULL},
+    [COLLECTIVE_barrier] = {"barrier", {"sunup", "messages", "MPI_Barrier", "copy"}, NULL},
     [COLLECTIVE_allreduce] = {"sum", {"sunup", "messages", "MPI_Allreduce", "copy"}, "f32"},
     [COLLECTIVE_reduce_scatter] = {"reduce_scatter", {"sunup", "messages", "MPI", "copy"}, "f32"},
     [COLLECTIVE_allreduce_int32] = {"sum", {"sunup", "messages", "MPI_Allreduce", "copy"}, "int32"},
