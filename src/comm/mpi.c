@@ -122,6 +122,18 @@ static sunup_status find_members(sunup_comm *comm, int each, MPI_Comm *members)
     return SUNUP_OK;
 }
 
+/* In place, MPICH 4.0 copies a part to where the first one was as if they did not overlap. */
+static bool overlaps_first(const struct addends *a, int members)
+{
+    int64_t before = sunup__own_part(a, 0, members).n;
+    for (int i = 1; i < members; i++) {
+        const int64_t n = sunup__own_part(a, i, members).n;
+        if (n > before) return true;
+        before += n;
+    }
+    return false;
+}
+
 /* MPI leaves the own part's sum where the first part was. */
 sunup_status sunup__mpi_scatter(sunup_comm *comm, const struct transfer *t)
 {
@@ -131,7 +143,8 @@ sunup_status sunup__mpi_scatter(sunup_comm *comm, const struct transfer *t)
     uint32_t *x = (uint32_t *)(void *)a->row[0];
     MPI_Comm of;
     int *counts = (int *)(void *)comm->room;
-    if (a->range.n > WIRE_MAX / (int64_t)sizeof *x || members > SUM_ROOM / (int)sizeof *counts)
+    if (a->range.n > WIRE_MAX / (int64_t)sizeof *x || members > SUM_ROOM / (int)sizeof *counts ||
+        overlaps_first(a, members))
         return sunup__ring_scatter(comm, t);
     TRY(find_members(comm, a->each, &of));
     for (int i = 0; i < members; i++) counts[i] = (int)sunup__own_part(a, i, members).n;
