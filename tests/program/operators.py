@@ -43,7 +43,7 @@ class Operators(common.Case):
     def test_parts(self):
         self.write("net.yaml", NET)
         done = self.sunup("train", "run.yaml", "--set", "parts=2", status=1)
-        self.assertIn("upsample 'upsample1' in 2 parts: it has no form for slabs", done.stderr)
+        self.assertIn("slice 'roll1' in 2 parts: it works along the axis that is split", done.stderr)
 
 
 if __name__ == "__main__":

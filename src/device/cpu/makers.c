@@ -1,10 +1,19 @@
 /* makers.c - the list of fast makers, and what they can do. */
 #include "device/cpu/makers.h"
+#include "graph/ops/matmul.h"
 
 static bool is_f32(const struct device *d, const struct node *n)
 {
     (void)d;
     return n->out[0]->dtype == SUNUP_F32 && sunup__elements(&n->out[0]->shape) > 0;
+}
+
+/* Of one term each, as the data gradient of a layer with one column: nothing is added, and the plain way writes C at a
+ * higher rate (Emerald Rapids, 512 x 1000: 50 against 92 us). */
+static bool has_terms(const struct device *d, const struct node *n)
+{
+    const struct matmul_attr *a = n->attr;
+    return is_f32(d, n) && a->k != 1;
 }
 
 const struct maker sunup__cpu_makers[] = {
@@ -16,7 +25,7 @@ const struct maker sunup__cpu_makers[] = {
     {"matmul_dots", "matmul", sunup__product_dots_can, sunup__make_product_dots},
     {"matmul_turned", "matmul", sunup__matmul_turned_can, sunup__make_matmul_turned},
     {"matmul_chunks", "matmul", sunup__product_chunks_can, sunup__make_product_chunks},
-    {"matmul_brgemm", "matmul", is_f32, sunup__make_product_brgemm},
+    {"matmul_brgemm", "matmul", has_terms, sunup__make_product_brgemm},
     {"conv_bf16", "conv", sunup__conv_bf16_can, sunup__make_conv_bf16},
     {"conv_data_grad_bf16", "conv_data_grad", sunup__conv_data_grad_bf16_can,
      sunup__make_conv_data_grad_bf16},

@@ -31,7 +31,7 @@ struct sizes {
     int flags; /* TA, TB, LINEAR: with bias, A [m][k] */
 };
 
-static const struct sizes problems[] = {{1, 1, 1, 1, 0},
+static const struct sizes problems[] = {{1, 1, 2, 1, 0},
                                         {1, 97, 64, 33, 0},
                                         {1, 131, 1050, 523, 0},
                                         {1, 131, 700, 523, TB},
@@ -53,7 +53,7 @@ static const struct sizes problems[] = {{1, 1, 1, 1, 0},
                                         {1, 517, 1003, 1, 0},
                                         {1, 517, 1003, 1, TB},
                                         {1, 1003, 517, 1, TA}, /* a column */
-                                        {1, 517, 1, 1003, TB},
+                                        {1, 517, 2, 1003, TB},
                                         {7, 33, 50, 1, 0},
                                         {5, 130, 64, 131, TB},
                                         {300, 16, 16, 16, 0},
