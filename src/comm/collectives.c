@@ -288,14 +288,14 @@ sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, 
         mine = sunup__raise(comm->ctx, SUNUP_E_ARGUMENT, "broadcast from rank %d of %d", root,
                             comm->ranks);
     return sunup__move(comm, COLLECTIVE_broadcast, &(struct call){CALL_BROADCAST, bytes, root, site}, mine,
-                &(struct transfer){.to = data, .bytes = bytes, .root = root});
+                       &(struct transfer){.to = data, .bytes = bytes, .root = root});
 }
 
 sunup_status sunup__comm_gather(sunup_comm *comm, const void *mine, int64_t bytes, void *all,
                                 const char *site)
 {
     return sunup__move(comm, COLLECTIVE_allgather, &(struct call){CALL_GATHER, bytes, 0, site}, SUNUP_OK,
-                &(struct transfer){.from = mine, .to = all, .bytes = bytes});
+                       &(struct transfer){.from = mine, .to = all, .bytes = bytes});
 }
 
 sunup_status sunup__comm_alltoall(sunup_comm *comm, const void *from, int64_t bytes, void *to,
@@ -310,11 +310,11 @@ sunup_status sunup__comm_alltoall(sunup_comm *comm, const void *from, int64_t by
                             "from and to must not overlap",
                             (long long)bytes);
     return sunup__move(comm, COLLECTIVE_alltoall, &(struct call){CALL_ALLTOALL, bytes, 0, site}, mine,
-                &(struct transfer){.from = from, .to = to, .bytes = bytes});
+                       &(struct transfer){.from = from, .to = to, .bytes = bytes});
 }
 
 sunup_status sunup__comm_barrier(sunup_comm *comm, const char *site)
 {
     return sunup__move(comm, COLLECTIVE_barrier, &(struct call){CALL_BARRIER, 0, 0, site}, SUNUP_OK,
-                &(struct transfer){.bytes = 0});
+                       &(struct transfer){.bytes = 0});
 }

@@ -302,11 +302,12 @@ static void by_integers_ways(struct problem *p, int shards, int64_t n, int threa
 {
     struct exchange_options o = {.threads = threads, .shards = shards, .n = n, .head = n};
     by_integers(p, o);
+    if (shards == SHARDS_MOST) exactly(p, o); /* a rank's row is one, whatever its shards */
     o.head = n - n / 3;
     by_integers(p, o);
     o.cut = cut_at_odd_places;
     by_integers(p, o);
-    if (shards == SHARDS_MOST) exactly(p, o); /* a rank's row is one, whatever its shards */
+    if (shards == SHARDS_MOST) exactly(p, o);
 }
 
 static void in_place(struct problem *p, int shards, int64_t n)

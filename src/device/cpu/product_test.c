@@ -67,6 +67,7 @@ static const struct sizes problems[] = {{1, 1, 2, 1, 0},
                                         {1, 300, 611, 1, LINEAR},
                                         {1, 66, 1601, 97, LINEAR},
                                         {1, 3, 1030, 2100, LINEAR},
+                                        {1, 517, 1, 1003, LINEAR},
                                         {1, 5, 0, 7, LINEAR}};
 
 /* A matrix times a vector, both with the terms of the sums side by side. */
