@@ -127,11 +127,16 @@ static sunup_status fill_pass(sunup_trainer *t, const sunup_data *data, struct p
     return compile(t, p);
 }
 
+bool sunup__train_repeats(const sunup_trainer *t, int64_t own_shards)
+{
+    return own_shards * t->o.accumulate > 1;
+}
+
 /* Whether passes of one size run more than once with the same weights. */
 static bool runs_again(const sunup_trainer *t, const sunup_data *data, const struct pass *p)
 {
     const int64_t own = t->to - t->from;
-    if (p->training) return own * t->o.accumulate > 1;
+    if (p->training) return sunup__train_repeats(t, own);
     return p->count == t->o.batch / t->o.shards && own * (sunup_data_samples(data) / t->o.batch) > 1;
 }
 

@@ -65,7 +65,7 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)
     const int64_t halo = t->halo != NULL ? sunup__halo_bytes(t->halo) : 0;
     const int64_t live = t->live != NULL ? sunup__live_bytes(t->live) : 0;
     const sunup_plan_info plan = sunup_plan_describe(t->pass->plan);
-    const bool again = ceil_div(t->o.shards, ranks) * t->o.accumulate > 1; /* as in setup.c */
+    const bool again = sunup__train_repeats(t, ceil_div(t->o.shards, ranks));
     return plan.arena_bytes + (again ? plan.prepared_bytes : 0) + halo + live +
            sunup__exchange_bytes(&o, ranks) + elements * sunup_dtype_bytes(t->model->dtype);
 }

@@ -112,6 +112,8 @@ static inline bool sunup__train_by_samples(const sunup_trainer *t)
 }
 
 /* setup.c */
+/* Whether a rank with so many shards computes more than one with the same weights. */
+bool sunup__train_repeats(const sunup_trainer *t, int64_t own_shards);
 sunup_status sunup__pass_create(sunup_trainer *t, const sunup_data *data, int64_t count,
                                 bool training, struct pass **pass);
 void sunup__pass_destroy(struct pass **pass);
