@@ -143,10 +143,10 @@ sunup_status sunup__mpi_scatter(sunup_comm *comm, const struct transfer *t)
     uint32_t *x = (uint32_t *)(void *)a->row[0];
     MPI_Comm of;
     int *counts = (int *)(void *)comm->room;
+    TRY(find_members(comm, a->each, &of)); /* with all ranks, whatever those of another place do then */
     if (a->range.n > WIRE_MAX / (int64_t)sizeof *x || members > SUM_ROOM / (int)sizeof *counts ||
         overlaps_first(a, members))
         return sunup__ring_scatter(comm, t);
-    TRY(find_members(comm, a->each, &of));
     for (int i = 0; i < members; i++) counts[i] = (int)sunup__own_part(a, i, members).n;
     TRY_MPI(comm,
             MPI_Ireduce_scatter(MPI_IN_PLACE, x + a->range.at, counts, MPI_UINT32_T, op_of(a), of, request_of(comm)),

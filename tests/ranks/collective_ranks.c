@@ -91,7 +91,7 @@ static void all_ways(struct job *job, bool messages, const char *meeting)
 {
     sunup_comm *first = job->comm;
     sunup_comm_options options = sunup_comm_defaults();
-    options.timeout_s = 60;
+    options.timeout_s = 30;
     options.messages = messages;
     MUST(job, sunup_comm_create(job->ctx, &options, &job->comm) == SUNUP_OK);
     MUST(job, sunup__comm_force(job->comm, COLLECTIVE_barrier, meeting));

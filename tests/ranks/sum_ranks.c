@@ -372,7 +372,7 @@ static void sweep_with_buckets(struct problem *p, int64_t bucket_bytes)
 {
     sunup_comm *first = p->job.comm;
     sunup_comm_options options = sunup_comm_defaults();
-    options.timeout_s = 60;
+    options.timeout_s = 30; /* before ctest gives up, so that who is missing is told */
     options.bucket_bytes = bucket_bytes;
     options.messages = true;
     MUST(&p->job, sunup_comm_create(p->job.ctx, &options, &p->job.comm) == SUNUP_OK);
