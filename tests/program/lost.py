@@ -21,7 +21,7 @@ import time
 
 import common
 
-RUNS = int(os.environ.get("SUNUP_LOST_RUNS", "6"))
+RUNS = int(os.environ.get("SUNUP_LOST_RUNS", "4"))
 SEED = int(os.environ.get("SUNUP_LOST_SEED", "1"))
 TIMEOUT_S = 2
 LIMIT_S = 2 * TIMEOUT_S + 12  # the end of MPI may take two timeouts; the launcher, seconds more; cores are shared

@@ -38,7 +38,7 @@ matmul:m256n32k256
 class Speed(common.Case):
     def slow(self, numerics, problems):
         self.write("list.txt", "\n".join(problems) + "\n")
-        out = self.sunup("bench", "kernel", "list.txt", "--json", "--seconds", "0.15",
+        out = self.sunup("bench", "kernel", "list.txt", "--json", "--seconds", "0.1",
                          env={"SUNUP_NUMERICS": numerics}).stdout
         found = []
         for row in json.loads(out)["rows"]:
