@@ -7,12 +7,12 @@
  * where x, r and dy are tensors and the rest numbers of their channels (the last axis). These are
  * most of what training a residual network does besides products. The leaves round as the steps do,
  * so the bits are those of the chain. Bound by memory: a tensor is read or written once. A large
- * result, unless it takes an operand's place, goes past the caches from a buffer, as in chain.c.
+ * result, unless it takes an operand's place, goes past the caches, as in chain.c.
  */
 #include "base/system.h"
 #include "device/cpu/makers.h"
 
-enum { TASK_ELEMENTS = 65536, BUFFER = 8192, STREAM_BYTES = 12 << 20 };
+enum { TASK_ELEMENTS = 65536, STREAM_BYTES = 12 << 20 };
 
 /* Operands of the chain, -1: none. */
 struct form {
@@ -151,10 +151,12 @@ static void run_rows(const struct work *w, int64_t row, int64_t rows, float *y)
                 *shift = operand(w, f->shift, 0);
     if (f->back)
         k->f32.channel_grad(rows, w->c, x, operand(w, f->dy, first), scale, shift,
-                            operand(w, f->a, 0), operand(w, f->b, 0), operand(w, f->d, 0), y);
+                            operand(w, f->a, 0), operand(w, f->b, 0), operand(w, f->d, 0),
+                            w->stream, y);
     else
         k->f32.channel_affine(rows, w->c, x, scale, shift, operand(w, f->r, first),
-                              operand(w, f->r_scale, 0), operand(w, f->r_shift, 0), f->relu, y);
+                              operand(w, f->r_scale, 0), operand(w, f->r_shift, 0), f->relu,
+                              w->stream, y);
 }
 
 /* Rows of about n elements: whole cache lines, however many channels. */
@@ -169,24 +171,14 @@ static void run_task(void *arg, int64_t task)
 {
     const struct work *w = arg;
     const int64_t from = task * w->task_rows, left = w->rows - from;
-    const int64_t rows = left < w->task_rows ? left : w->task_rows, some = rows_of(BUFFER, w->c);
-    float *y = (float *)w->s->out[0] + from * w->c;
-    if (!w->stream) {
-        run_rows(w, from, rows, y);
-        return;
-    }
-    _Alignas(64) float buffer[BUFFER];
-    for (int64_t r = 0; r < rows; r += some) {
-        const int64_t now = rows - r < some ? rows - r : some;
-        run_rows(w, from + r, now, buffer);
-        w->s->device->kernels->f32.stream_rows(1, now * w->c, buffer, 0, y + r * w->c, 0);
-    }
+    run_rows(w, from, left < w->task_rows ? left : w->task_rows,
+             (float *)w->s->out[0] + from * w->c);
 }
 
 /* What lies in an operand's place is in the cache already. */
-static bool streamed(const struct step *s, int64_t n, int64_t c)
+static bool streamed(const struct step *s, int64_t n)
 {
-    if (n * (int64_t)sizeof(float) < STREAM_BYTES || c > BUFFER) return false;
+    if (n * (int64_t)sizeof(float) < STREAM_BYTES) return false;
     for (int i = 0; i < s->node->n_in; i++)
         if (s->in[i] == s->out[0]) return false;
     return true;
@@ -198,7 +190,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     const sunup_shape *y = &s->node->out[0]->shape;
     struct work w = {.f = s->data, .s = s, .c = y->d[y->n - 1]};
     w.rows = sunup__elements(y) / w.c;
-    w.stream = streamed(s, w.rows * w.c, w.c);
+    w.stream = streamed(s, w.rows * w.c);
     w.task_rows = rows_of(TASK_ELEMENTS, w.c);
     sunup__parallel(s->device->threads, (w.rows + w.task_rows - 1) / w.task_rows, run_task, &w);
     return SUNUP_OK;

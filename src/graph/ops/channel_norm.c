@@ -21,7 +21,7 @@
 
 #include "graph/ops/channel_pass.h"
 
-enum { PIECE_ELEMENTS = 32768, MOST_PIECES = 64, PIVOT_SHARE = 16 };
+enum { PIECE_ELEMENTS = 32768, MOST_PIECES = 64, PIVOT_SHARE = 16, STREAM_BYTES = 12 << 20 };
 
 /* ------------------------------------------------------------------------- passes --- */
 
@@ -51,6 +51,12 @@ void sunup__channel_part(const struct pass *p, const void *parts, int64_t i, int
         memcpy(to, part, (size_t)n * sizeof *to);
     else
         for (int64_t j = 0; j < n; ++j) to[j] = (double)((const float *)part)[j];
+}
+
+bool sunup__channel_streams(const struct pass *p)
+{
+    const struct channel_norm_attr *a = p->a;
+    return a->samples * a->rows * a->c * sunup_dtype_bytes(p->dtype) >= STREAM_BYTES;
 }
 
 void sunup__for_pieces(const struct pass *p, parallel_fn task, void *arg)
@@ -214,7 +220,7 @@ static void affine_piece(void *arg, int64_t i)
     CALL(p->e, p->dtype, channel_affine, s.rows, p->a->c, element_at(w->x, p->dtype, s.first),
          element_at(w->scale_c, p->dtype, s.sample * p->a->c),
          element_at(w->shift_c, p->dtype, s.sample * p->a->c), NULL, NULL, NULL, 0,
-         element_at(p->e->out[0], p->dtype, s.first));
+         sunup__channel_streams(p), element_at(p->e->out[0], p->dtype, s.first));
 }
 
 static void lay_out_affine(struct work *w)

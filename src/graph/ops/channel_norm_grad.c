@@ -245,7 +245,7 @@ static void grad_piece(void *arg, int64_t i)
     CALL(p->e, p->dtype, channel_grad, s.rows, p->a->c, element_at(w->x, p->dtype, s.first),
          element_at(w->dy, p->dtype, s.first), NULL, NULL, element_at(w->a_c, p->dtype, c),
          element_at(w->b_c, p->dtype, c), element_at(w->d_c, p->dtype, c),
-         element_at(p->e->out[0], p->dtype, s.first));
+         sunup__channel_streams(p), element_at(p->e->out[0], p->dtype, s.first));
 }
 
 sunup_status sunup__channel_norm_grad_run(const struct node *n, const struct exec *e)

@@ -57,6 +57,8 @@ static inline double group_size(const struct channel_norm_attr *a)
 /* to[n] = parts [samples * pieces][c] at piece i and channel `from`. */
 void sunup__channel_part(const struct pass *p, const void *parts, int64_t i, int64_t from,
                          int64_t n, double *to);
+/* A result like x is too large to be found in a cache by who reads it. */
+bool sunup__channel_streams(const struct pass *p);
 /* Tasks for each piece, and for each slice. */
 void sunup__for_pieces(const struct pass *p, parallel_fn task, void *arg);
 void sunup__for_slices(const struct pass *p, parallel_fn task, void *arg);

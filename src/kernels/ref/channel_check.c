@@ -1,5 +1,5 @@
 /* channel_check.c - problems of the batch-norm passes: rows, c; inplace: the output is an input,
- * as leaves.def allows; masked, relu, plus, scaled: with the operands that may be NULL. */
+ * as leaves.def allows; masked, relu, plus, scaled: with the operands that may be NULL; stream: past the caches. */
 #include <math.h>
 
 #include "kernels/check.h"
@@ -46,6 +46,7 @@ static void run_affine(struct check *c)
     struct shape s = read_shape(c, 2);
     s.inplace = sunup__check_number(c, "inplace", 0) != 0;
     const int relu = sunup__check_number(c, "relu", 0) != 0;
+    const bool stream = sunup__check_number(c, "stream", 0) != 0;
     const bool plus = sunup__check_number(c, "plus", 0) != 0, /* r, as it is or scaled */
         scaled = sunup__check_number(c, "scaled", 0) != 0;
     const struct operand x = s.inplace ? sunup__check_out(c, "x", s.all, FILL_ANY)
@@ -65,10 +66,12 @@ static void run_affine(struct check *c)
     }
     CHECK_RUN(c)
     c->f32->channel_affine(s.rows, s.c, x.f32, scale.f32, shift.f32, plus || scaled ? r.f32 : NULL,
-                           scaled ? r_scale.f32 : NULL, scaled ? r_shift.f32 : NULL, relu, y.f32);
+                           scaled ? r_scale.f32 : NULL, scaled ? r_shift.f32 : NULL, relu, stream,
+                           y.f32);
     if (!sunup__check_wanted(c)) return;
     c->f64->channel_affine(s.rows, s.c, x.f64, scale.f64, shift.f64, plus || scaled ? r.f64 : NULL,
-                           scaled ? r_scale.f64 : NULL, scaled ? r_shift.f64 : NULL, relu, y.f64);
+                           scaled ? r_scale.f64 : NULL, scaled ? r_shift.f64 : NULL, relu, stream,
+                           y.f64);
     sunup__check_close(c, &y, size, 4);
 }
 
@@ -118,6 +121,7 @@ static void run_grad_sums(struct check *c)
 static void run_grad(struct check *c)
 {
     struct shape s = read_shape(c, 3);
+    const bool stream = sunup__check_number(c, "stream", 0) != 0;
     s.inplace = sunup__check_number(c, "inplace", 0) != 0;
     const struct operand x = sunup__check_in(c, "x", s.all, FILL_ANY);
     const struct operand dy = s.inplace ? sunup__check_out(c, "dy", s.all, FILL_ANY)
@@ -134,10 +138,10 @@ static void run_grad(struct check *c)
     }
     CHECK_RUN(c)
     c->f32->channel_grad(s.rows, s.c, x.f32, dy.f32, m.there ? m.scale.f32 : NULL,
-                         m.there ? m.shift.f32 : NULL, a.f32, b.f32, d.f32, dx.f32);
+                         m.there ? m.shift.f32 : NULL, a.f32, b.f32, d.f32, stream, dx.f32);
     if (!sunup__check_wanted(c)) return;
     c->f64->channel_grad(s.rows, s.c, x.f64, dy.f64, m.there ? m.scale.f64 : NULL,
-                         m.there ? m.shift.f64 : NULL, a.f64, b.f64, d.f64, dx.f64);
+                         m.there ? m.shift.f64 : NULL, a.f64, b.f64, d.f64, stream, dx.f64);
     sunup__check_close(c, &dx, size, 4);
 }
 
@@ -156,11 +160,22 @@ static const char *const affine[] = {PROBLEMS,
                                      "rows77c6plus",
                                      "rows65c33plus,relu",
                                      "rows1003c1scaled",
+                                     "rows77c6stream",
+                                     "rows100c16plus,stream",
+                                     "rows5c512scaled,relu,stream",
+                                     "rows100c64stream",
                                      "rows33c1100scaled,relu",
                                      "rows19c513plus,relu,inplace",
                                      NULL};
 static const char *const sums[] = {PROBLEMS, MASKED, NULL};
-static const char *const grads[] = {PROBLEMS, IN_PLACE, MASKED, "rows77c6masked,inplace", NULL};
+static const char *const grads[] = {PROBLEMS,
+                                    IN_PLACE,
+                                    MASKED,
+                                    "rows77c6masked,inplace",
+                                    "rows100c16masked,stream",
+                                    "rows77c6stream",
+                                    "rows5c512stream",
+                                    NULL};
 const struct leaf_check sunup__check_channel_moments = {"channel_moments", moments, run_moments};
 const struct leaf_check sunup__check_channel_affine = {"channel_affine", affine, run_affine};
 const struct leaf_check sunup__check_channel_grad_sums = {"channel_grad_sums", sums, run_grad_sums};

@@ -21,8 +21,9 @@ void NAME(ref_channel_moments)(int64_t rows, int64_t c, const REAL *x, const REA
 
 void NAME(ref_channel_affine)(int64_t rows, int64_t c, const REAL *x, const REAL *scale,
                               const REAL *shift, const REAL *r, const REAL *r_scale,
-                              const REAL *r_shift, int relu, REAL *y)
+                              const REAL *r_shift, int relu, bool stream, REAL *y)
 {
+    (void)stream;
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < c; j++) {
             const int64_t e = i * c + j;
@@ -57,8 +58,9 @@ void NAME(ref_channel_grad_sums)(int64_t rows, int64_t c, const REAL *x, const R
 
 void NAME(ref_channel_grad)(int64_t rows, int64_t c, const REAL *x, const REAL *dy,
                             const REAL *scale, const REAL *shift, const REAL *a, const REAL *b,
-                            const REAL *d, REAL *dx)
+                            const REAL *d, bool stream, REAL *dx)
 {
+    (void)stream;
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < c; j++) {
             const int64_t k = i * c + j;

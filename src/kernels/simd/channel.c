@@ -2,6 +2,7 @@
  * columns.h. */
 #include "base/integers.h"
 #include "kernels/simd/columns.h"
+#include "kernels/simd/rows.h"
 
 static void channel_moments(int64_t rows, int64_t c, const float *x, const float *pivot, float *sum,
                             float *square)
@@ -39,55 +40,117 @@ static void channel_grad_sums(int64_t rows, int64_t c, const float *x, const flo
     }
 }
 
-/* Runs `body` over rows taken together, with the vectors named; j is the column, e the element. */
-#define MAP(body)                                                                                  \
+/* Runs `body` over rows taken together, a vector at a time: j is the column, e the element, and
+ * `left` how many there are, a constant in all but the last. PUT(v) stores element e. */
+#define MAP(stream, to, body)                                                                      \
     for (int64_t at = 0; at < n; at += width) {                                                    \
         const int64_t m = least(n - at, width);                                                    \
-        _Pragma("omp simd") for (int64_t j = 0; j < m; j++)                                        \
-        {                                                                                          \
-            const int64_t e = at + j;                                                              \
-            body;                                                                                  \
-        }                                                                                          \
+        ALONG(m, const int64_t e = at + j; const vec v = (body);                                   \
+              if ((stream) && left == (int)VEC_LANES) vec_stream((to) + e, v);                     \
+              else vec_store_part((to) + e, v, left););                                            \
     }
+#define AT(p)     vec_load_part((p) + e, left)
+#define COLUMN(p) vec_load_part((p) + j, left)
+
+/* Whole lines only, so that none is written in two ways. */
+static bool streams(bool stream, int64_t width, const float *to)
+{
+    return stream && width % VEC_LANES == 0 && (uintptr_t)to % sizeof(vec) == 0;
+}
+
+/* x scale + shift + r: summands, what is added; r or r_scale and r_shift as there are. */
+struct affine {
+    int64_t n, width;
+    const float *x, *a, *b, *r, *p, *q;
+    float low, *y;
+};
+INLINE void affine(const struct affine *g, const bool stream, const int summands)
+{
+    const int64_t n = g->n, width = g->width;
+    const vec low = vec_set(g->low);
+    if (summands == 0)
+        MAP(stream, g->y, vec_max(low, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b))))
+    if (summands == 1)
+        MAP(stream, g->y, vec_max(low, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b)) + AT(g->r)))
+    if (summands == 2)
+        MAP(stream, g->y,
+            vec_max(low, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b)) +
+                             vec_fma(AT(g->r), COLUMN(g->p), COLUMN(g->q))))
+}
 
 static void channel_affine(int64_t rows, int64_t c, const float *x, const float *scale,
                            const float *shift, const float *r, const float *r_scale,
-                           const float *r_shift, int relu, float *y)
+                           const float *r_shift, int relu, bool stream, float *y)
 {
     float room[4][COLUMN_TILE];
-    const int64_t repeat = column_repeat(c, rows), n = rows * c, width = repeat * c;
-    const float *a = column_spread(room[0], scale, c, repeat);
-    const float *b = column_spread(room[1], shift, c, repeat);
-    const float *p = column_spread(room[2], r_scale, c, repeat);
-    const float *q = column_spread(room[3], r_shift, c, repeat);
-    const float low = relu ? 0.0F : -INFINITY;
-#define RELU(t) y[e] = (t) < low ? low : (t)
-    if (!r)
-        MAP(const float t = FMA(x[e], a[j], b[j]); RELU(t))
-    else if (!r_scale)
-        MAP(const float t = FMA(x[e], a[j], b[j]) + r[e]; RELU(t))
+    const int64_t repeat = column_repeat(c, rows);
+    const struct affine g = {.n = rows * c,
+                             .width = repeat * c,
+                             .x = x,
+                             .a = column_spread(room[0], scale, c, repeat),
+                             .b = column_spread(room[1], shift, c, repeat),
+                             .r = r,
+                             .p = column_spread(room[2], r_scale, c, repeat),
+                             .q = column_spread(room[3], r_shift, c, repeat),
+                             .low = relu ? 0.0F : -INFINITY,
+                             .y = y};
+    const int summands = !r ? 0 : !r_scale ? 1 : 2;
+    if (streams(stream, g.width, y)) {
+        if (summands == 0) affine(&g, true, 0);
+        if (summands == 1) affine(&g, true, 1);
+        if (summands == 2) affine(&g, true, 2);
+    } else {
+        if (summands == 0) affine(&g, false, 0);
+        if (summands == 1) affine(&g, false, 1);
+        if (summands == 2) affine(&g, false, 2);
+    }
+}
+
+/* a dy + (b x + d), dy where x p + q > 0 only, if these are there */
+struct grad {
+    int64_t n, width;
+    const float *x, *dy, *a, *b, *d, *p, *q;
+    float *dx;
+};
+INLINE void grad(const struct grad *g, const bool stream, const bool masked)
+{
+    const int64_t n = g->n, width = g->width;
+    if (masked)
+        MAP(stream, g->dx,
+            vec_fma(COLUMN(g->a),
+                    vec_where_positive(vec_fma(AT(g->x), COLUMN(g->p), COLUMN(g->q)),
+                                       vec_whole(AT(g->dy))),
+                    vec_fma(COLUMN(g->b), AT(g->x), COLUMN(g->d))))
     else
-        MAP(const float t = FMA(x[e], a[j], b[j]) + FMA(r[e], p[j], q[j]); RELU(t))
-#undef RELU
+        MAP(stream, g->dx,
+            vec_fma(COLUMN(g->a), AT(g->dy), vec_fma(COLUMN(g->b), AT(g->x), COLUMN(g->d))))
 }
 
 static void channel_grad(int64_t rows, int64_t c, const float *x, const float *dy,
                          const float *scale, const float *shift, const float *a, const float *b,
-                         const float *d, float *dx)
+                         const float *d, bool stream, float *dx)
 {
     float room[5][COLUMN_TILE];
-    const int64_t repeat = column_repeat(c, rows), n = rows * c, width = repeat * c;
-    a = column_spread(room[0], a, c, repeat);
-    b = column_spread(room[1], b, c, repeat);
-    d = column_spread(room[2], d, c, repeat);
-    const float *p = column_spread(room[3], scale, c, repeat);
-    const float *q = column_spread(room[4], shift, c, repeat);
-#define DX(t) dx[e] = FMA(a[j], t, FMA(b[j], x[e], d[j]))
-    if (!scale)
-        MAP(DX(dy[e]))
+    const int64_t repeat = column_repeat(c, rows);
+    const struct grad g = {.n = rows * c,
+                           .width = repeat * c,
+                           .x = x,
+                           .dy = dy,
+                           .a = column_spread(room[0], a, c, repeat),
+                           .b = column_spread(room[1], b, c, repeat),
+                           .d = column_spread(room[2], d, c, repeat),
+                           .p = column_spread(room[3], scale, c, repeat),
+                           .q = column_spread(room[4], shift, c, repeat),
+                           .dx = dx};
+    if (streams(stream, g.width, dx)) {
+        if (scale)
+            grad(&g, true, true);
+        else
+            grad(&g, true, false);
+    } else if (scale)
+        grad(&g, false, true);
     else
-        MAP(const float t = FMA(x[e], p[j], q[j]) > 0 ? dy[e] : 0.0F; DX(t))
-#undef DX
+        grad(&g, false, false);
 }
 
 void FILL(channel)(struct kernels *k)

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/simd/simd.h"
+#include "kernels/simd/vec.h"
 
 enum { COLUMN_TILE = 512, COLUMN_CHUNK = 256 };
 
@@ -32,7 +32,8 @@ static inline const float *column_spread(float *to, const float *from, int64_t c
     if (repeat <= 1 || !from) return from;
     const int64_t all = repeat * c;
     memcpy(to, from, (size_t)c * sizeof *to);
-    for (int64_t have = c; have < all; have *= 2) /* a call for each repetition took longer than the sums */
+    for (int64_t have = c; have < all;
+         have *= 2) /* a call for each repetition took longer than the sums */
         memcpy(to + have, to, (size_t)(all - have < have ? all - have : have) * sizeof *to);
     return to;
 }
@@ -111,47 +112,51 @@ static inline void columns_moments(int64_t rows, int64_t stride, int64_t width, 
 #undef TERM
 }
 
-#define COLUMNS_GRAD(name, DY, MASK)                                                               \
-    static inline void name(int64_t rows, int64_t stride, int64_t width,                           \
-                            const struct column_in *in, float *restrict sum, float *restrict dot)  \
-    {                                                                                              \
-        const float *x = in->x, *dy = in->dy, *mean = in->mean;                                    \
-        const int64_t step = COLUMN_ROWS * stride;                                                 \
-        for (; rows >= COLUMN_ROWS; rows -= COLUMN_ROWS, x += step, dy += step) {                  \
-            for (int64_t from = 0; from < width; from += COLUMN_STEP) {                            \
-                const int64_t to = column_end(from, width);                                        \
-                columns_ahead(x, stride, from, to);                                                \
-                columns_ahead(dy, stride, from, to);                                               \
-                _Pragma("omp simd") for (int64_t j = from; j < to; j++)                            \
-                {                                                                                  \
-                    const float m = mean[j];                                                       \
-                    MASK;                                                                          \
-                    sum[j] += COLUMN_TREE(DY);                                                     \
-                    dot[j] += COLUMN_TREE(DY##_DOT);                                               \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-        for (; rows > 0; rows--, x += stride, dy += stride) {                                      \
-            _Pragma("omp simd") for (int64_t j = 0; j < width; j++)                                \
-            {                                                                                      \
-                const float m = mean[j];                                                           \
-                MASK;                                                                              \
-                sum[j] += DY(0);                                                                   \
-                dot[j] += DY##_DOT(0);                                                             \
-            }                                                                                      \
-        }                                                                                          \
+/* What 4 rows, or one, add to the sums of VEC_LANES columns from j on. */
+INLINE void columns_grad_at(const int rows, const bool masked, int64_t stride, int64_t j,
+                            int64_t left, const struct column_in *in, float *sum, float *dot)
+{
+    const vec mean = vec_load_part(in->mean + j, left);
+    vec e[COLUMN_ROWS], d[COLUMN_ROWS];
+    for (int i = 0; i < rows; i++) {
+        const vec x = vec_load_part(in->x + i * stride + j, left);
+        e[i] = vec_load_part(in->dy + i * stride + j, left);
+        if (masked) {
+            const vec y =
+                vec_fma(x, vec_load_part(in->scale + j, left), vec_load_part(in->shift + j, left));
+            e[i] = vec_where_positive(y, vec_whole(e[i]));
+        }
+        d[i] = e[i] * (x - mean);
     }
-#define ALL(i)        COLUMN_AT(dy, i)
-#define ALL_DOT(i)    ALL(i) * (COLUMN_AT(x, i) - m)
-#define MASKED(i)     (FMA(COLUMN_AT(x, i), a, b) > 0 ? COLUMN_AT(dy, i) : 0.0F)
-#define MASKED_DOT(i) MASKED(i) * (COLUMN_AT(x, i) - m)
-COLUMNS_GRAD(columns_grad, ALL, )
-COLUMNS_GRAD(columns_masked, MASKED, const float a = in->scale[j]; const float b = in->shift[j])
-#undef COLUMNS_GRAD
-#undef ALL
-#undef ALL_DOT
-#undef MASKED
-#undef MASKED_DOT
+    if (rows == COLUMN_ROWS) {
+        e[0] = (e[0] + e[1]) + (e[2] + e[3]);
+        d[0] = (d[0] + d[1]) + (d[2] + d[3]);
+    }
+    vec_store_part(sum + j, vec_load_part(sum + j, left) + e[0], left);
+    vec_store_part(dot + j, vec_load_part(dot + j, left) + d[0], left);
+}
+
+INLINE void columns_grad(const bool masked, int64_t rows, int64_t stride, int64_t width,
+                         struct column_in in, float *restrict sum, float *restrict dot)
+{
+    for (; rows >= COLUMN_ROWS; rows -= COLUMN_ROWS) {
+        for (int64_t from = 0; from < width; from += COLUMN_STEP) {
+            const int64_t to = column_end(from, width);
+            columns_ahead(in.x, stride, from, to);
+            columns_ahead(in.dy, stride, from, to);
+            int64_t j = from;
+            for (; j + VEC_LANES <= to; j += VEC_LANES)
+                columns_grad_at(COLUMN_ROWS, masked, stride, j, VEC_LANES, &in, sum, dot);
+            if (j < to) columns_grad_at(COLUMN_ROWS, masked, stride, j, to - j, &in, sum, dot);
+        }
+        in.x += COLUMN_ROWS * stride;
+        in.dy += COLUMN_ROWS * stride;
+    }
+    for (; rows > 0; rows--, in.x += stride, in.dy += stride) {
+        for (int64_t j = 0; j < width; j += VEC_LANES)
+            columns_grad_at(1, masked, stride, j, width - j, &in, sum, dot);
+    }
+}
 
 static inline void columns_add(const struct column_in *in, int64_t rows, int64_t stride,
                                int64_t width, float sum[2][COLUMN_TILE])
@@ -164,10 +169,10 @@ static inline void columns_add(const struct column_in *in, int64_t rows, int64_t
         columns_moments(rows, stride, width, in->x, in->mean, sum[0], sum[1]);
         return;
     case COLUMN_GRAD:
-        columns_grad(rows, stride, width, in, sum[0], sum[1]);
+        columns_grad(false, rows, stride, width, *in, sum[0], sum[1]);
         return;
     case COLUMN_MASKED:
-        columns_masked(rows, stride, width, in, sum[0], sum[1]);
+        columns_grad(true, rows, stride, width, *in, sum[0], sum[1]);
         return;
     }
 }

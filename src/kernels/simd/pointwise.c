@@ -6,6 +6,7 @@
  * does.
  */
 #include "kernels/simd/math.h"
+#include "kernels/simd/rows.h"
 
 typedef void map_fn(int64_t n, float *y, const float *const x[3], float i, float j);
 
@@ -59,7 +60,6 @@ MAP1(affine, (i * a + j))
 MAP1(clamp, clamp(a, i, j))
 MAP2(clamp_grad, ((a >= i) & (a <= j)) ? b : 0.0F)
 MAP1(relu, a < 0 ? 0.0F : a)
-MAP2(relu_grad, a > 0 ? b : 0.0F)
 MAP1(leaky_relu, a > 0 ? a : i * a)
 MAP2(leaky_relu_grad, a > 0 ? b : i * b)
 MAP1(elu, a > 0 ? a : i * fast_expm1_negative(a))
@@ -85,6 +85,15 @@ MAP1(erf, (2.0F * normal_share(a * 1.41421356F)))
 MAP2(atan2, fast_atan2(a, b))
 MAP2(minimum, ((a < b) | (a != a)) ? a : b)
 MAP2(maximum, ((a > b) | (a != a)) ? a : b)
+
+/* In vectors of our own: the compiler's would load b by a mask that waits for a (vec_whole). */
+static void map_relu_grad(int64_t n, float *y, const float *const x[3], float low, float high)
+{
+    const float *const a = x[0], *const b = x[1];
+    (void)low, (void)high;
+    ALONG(n, const vec dy = vec_whole(vec_load_part(b + j, left));
+          vec_store_part(y + j, vec_where_positive(vec_load_part(a + j, left), dy), left););
+}
 
 static void map_fma(int64_t n, float *y, const float *const x[3], float i, float j)
 {

@@ -36,6 +36,10 @@ INLINE void vec_store(float *p, vec x)
 {
     _mm512_storeu_ps(p, x);
 }
+INLINE void vec_stream(float *p, vec x) /* p: at a whole vector; past the caches */
+{
+    _mm512_stream_ps(p, x);
+}
 INLINE __mmask16 vec_mask(int64_t left) /* left < VEC_LANES */
 {
     return (__mmask16)((1U << left) - 1);
@@ -78,6 +82,11 @@ INLINE vec vec_larger(vec best, vec x)
 INLINE vec vec_zero_where(vec w, vec x)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(w, vec_set(0), _CMP_NEQ_UQ), x);
+}
+/* x where w > 0, else 0 */
+INLINE vec vec_where_positive(vec w, vec x)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(w, vec_set(0), _CMP_GT_OQ), x);
 }
 /* x, 0 where it is `low` */
 INLINE vec vec_zero_at(vec x, float low)
@@ -130,6 +139,10 @@ INLINE void vec_store(float *p, vec x)
 {
     _mm256_storeu_ps(p, x);
 }
+INLINE void vec_stream(float *p, vec x)
+{
+    _mm256_stream_ps(p, x);
+}
 INLINE __m256i vec_mask(int64_t left)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -170,6 +183,10 @@ INLINE vec vec_zero_where(vec w, vec x)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(w, vec_set(0), _CMP_NEQ_UQ));
 }
+INLINE vec vec_where_positive(vec w, vec x)
+{
+    return _mm256_and_ps(x, _mm256_cmp_ps(w, vec_set(0), _CMP_GT_OQ));
+}
 INLINE vec vec_zero_at(vec x, float low)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(x, vec_set(low), _CMP_NEQ_UQ));
@@ -204,6 +221,15 @@ INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
     return op(_mm256_shuffle_ps(t[0], t[1], 0x88), _mm256_shuffle_ps(t[0], t[1], 0xdd))
 
 #endif
+
+/* x, loaded before anybody asks which lanes of it are wanted: compilers make one masked load of a
+ * load and a choice, and it waits for the numbers that the mask comes from. Zen 5, two threads: dy
+ * where x > 0 from memory, 51 MB each, 3.0 -> 1.3 ms. */
+INLINE vec vec_whole(vec x)
+{
+    __asm__("" : "+v"(x));
+    return x;
+}
 
 INLINE vec vec_add(vec a, vec b)
 {
