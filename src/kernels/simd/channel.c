@@ -41,7 +41,7 @@ static void channel_grad_sums(int64_t rows, int64_t c, const float *x, const flo
 }
 
 /* Runs `body` over rows taken together, a vector at a time: j is the column, e the element, and
- * `left` how many there are, a constant in all but the last. PUT(v) stores element e. */
+ * `left` how many there are, a constant in all but the last. */
 #define MAP(stream, to, body)                                                                      \
     for (int64_t at = 0; at < n; at += width) {                                                    \
         const int64_t m = least(n - at, width);                                                    \
