@@ -12,10 +12,11 @@
  * Rows are cut at a tile of the leaf, or a few if sums are short, and each product first asks for
  * the memory it will write and a share of what the next rows read: the access pattern of a tile,
  * many short stretches, is none that a processor foresees (1x1 with 64 to 256 channels gains 15 to
- * 25 %, 2x2 with stride 2 of 16 channels 40 %). Some tiles meet a panel while the first level holds
- * it. Large results leave past the caches. Tasks are shares of the targets, or of the panels where
- * weights are more than what they are applied to. All that decides no bit: an element's sum runs
- * over passes, then (t, r, s, channel).
+ * 25 %, 2x2 with stride 2 of 16 channels 40 %). With a close third level the leaf asks instead, a
+ * line each step (Zen 5: another 5 to 20 % of 1x1 with 64 to 256 channels). Some tiles meet a panel
+ * while the first level holds it. Large results leave past the caches. Tasks are shares of the
+ * targets, or of the panels where weights are more than what they are applied to. All that decides
+ * no bit: an element's sum runs over passes, then (t, r, s, channel).
  *
  * Sums of few terms to whole vectors of columns go a row of targets at a time to gemm_terms, which
  * stores from registers and so needs no tiles, asking or copies here.
@@ -28,6 +29,7 @@
 #include "base/integers.h"
 
 #include "base/system.h"
+#include "device/cpu/ahead.h"
 
 enum {
     ROWS = 14,
@@ -106,8 +108,8 @@ void sunup__conv_sweep_space(struct conv_sweep *w)
     w->brief = brief_pays(w);
 }
 
-/* The weights of 16 columns are more likely to stay in the L1 through the passes, unless the 28 rows
- * that go with them do not. */
+/* Behind a far L3, weights of 16 columns are more likely to stay in the L1 through the passes, unless
+ * their 28 rows do not. Else a tile of one vector loads too much (Zen 5: 32 are 5 to 15 % faster). */
 int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
 {
     const struct conv_space *s = &w->space;
@@ -115,7 +117,8 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
     const int64_t rows = sunup__conv_rows(s, &part, w->c_pitch).m;
     if (w->brief) return w->n;
     if (rows <= SHORT_ROWS) return 2 * WIDTH;
-    return s->skip && rows > LINE && s->stride[2] * s->channels <= NEAR ? LINE : WIDTH;
+    const bool narrow = s->skip && rows > LINE && s->stride[2] * s->channels <= NEAR;
+    return narrow && sunup__level3_far() ? LINE : WIDTH;
 }
 
 /* Stores past the caches are not overlapped with products: they pay where sums are so short that
@@ -146,7 +149,10 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
     w->tile = least(ROWS_MOST, tile * ceil_div(TERMS, terms));
     const bool scattered = w->c_pitch[3] > least(w->n, w->b.width);
     w->stream = stream_pays(w, terms, scattered);
-    w->ask = w->far && !w->stream && (scattered || terms < TERMS);
+    w->asks = w->far && !sunup__level3_far() && w->space.stride[1] == 1 &&
+              least(w->n, w->b.width) == WIDTH;
+    w->asks_targets = w->asks && !w->stream && w->c_pitch[3] == w->n && w->b.n <= w->block;
+    w->ask = w->far && !w->stream && !w->asks_targets && (scattered || terms < TERMS);
     if (w->stream) w->tile = terms < TERMS / 2 ? 2 * tile : tile;
     const bool alone = w->stream || terms < 2 * TERMS; /* scattered targets like that better */
     w->rows = w->tile * (alone ? 1 : most(1, least(TILES, TILES_TERMS / (w->tile * terms))));
@@ -319,7 +325,7 @@ static int64_t ahead_of(const struct walk *k, const struct gemm_f32 *g)
 /* Asks for share i of n of what the next block reads first: the last tap's row, or as many taps
  * along H as the stride leads on. */
 static inline __attribute__((always_inline)) void
-ask_ahead(const struct walk *k, const struct gemm_f32 *block, int64_t ahead, int64_t i, int64_t n)
+ask_share(const struct walk *k, const struct gemm_f32 *block, int64_t ahead, int64_t i, int64_t n)
 {
     const struct conv_sweep *w = k->w;
     const struct stretch taps = k->listed[2];
@@ -330,10 +336,27 @@ ask_ahead(const struct walk *k, const struct gemm_f32 *block, int64_t ahead, int
                  block->m * block->a_row, i, n);
 }
 
+/* What the leaf asks for: what the next block reads, and targets after those that it fetches itself. */
+static struct ahead next_block(const struct walk *k, const struct gemm_f32 *g, const float *c,
+                               int64_t ahead)
+{
+    const struct conv_sweep *w = k->w;
+    struct ahead next = {.n = {0}};
+    if (!w->asks || g->accumulate) return next;
+    if (w->asks_targets) {
+        next.x[0] = c + 2 * g->m * g->c_row;
+        next.n[0] = g->m * g->c_row;
+    }
+    if (ahead == 0) return next;
+    next.x[1] = g->a + ahead + g->a_at[g->batch - 1];
+    next.n[1] = g->m * g->a_row;
+    return next;
+}
+
 /* A block against one panel, in tiles: with each goes a share of the asking, since of many lines
  * asked for at once most are waited for. */
 static void multiply_tiles(const struct walk *k, const struct gemm_f32 *block, int64_t panel,
-                           int64_t ahead)
+                           int64_t ahead, struct ahead *next)
 {
     const struct conv_sweep *w = k->w;
     const int64_t tiles = ceil_div(block->m, w->tile), panels = k->panels.to - k->panels.from;
@@ -345,7 +368,10 @@ static void multiply_tiles(const struct walk *k, const struct gemm_f32 *block, i
         g.m = (i + 1) * block->m / tiles - from;
         g.a = block->a + from * block->a_row;
         g.c = w->stream ? k->streamed : c;
-        if (ahead != 0) ask_ahead(k, block, ahead, panel * tiles + i, panels * tiles);
+        if (w->asks)
+            ask_ahead(next, &g);
+        else if (ahead != 0)
+            ask_share(k, block, ahead, panel * tiles + i, panels * tiles);
         if (w->ask) ask_for_target(&g);
         k->r->leaves->gemm(&g);
         if (w->stream) k->r->leaves->stream_rows(g.m, g.n, g.c, g.c_row, c, block->c_row);
@@ -359,13 +385,14 @@ static void multiply_panels(const struct walk *k, struct gemm_f32 *g, const floa
     const struct conv_sweep *w = k->w;
     const int64_t columns = least(w->n, k->panels.to * w->b.width) - k->panels.from * w->b.width;
     const int64_t ahead = ahead_of(k, g);
+    struct ahead next = next_block(k, g, c, ahead);
     for (int64_t j = k->panels.from; j < k->panels.to; j++) {
         const int64_t column = (j - k->panels.from) * w->b.width;
         g->n = least(w->b.width, columns - column);
         g->b = b + j * w->b.panel;
         g->c = c + column;
         g->bias = bias ? bias + column : NULL;
-        multiply_tiles(k, g, j - k->panels.from, ahead);
+        multiply_tiles(k, g, j - k->panels.from, ahead, &next);
     }
 }
 

@@ -49,6 +49,8 @@ struct conv_sweep {
     bool far;      /* source and target are in memory, not in a cache     */
     bool stream;   /* targets go around the caches                        */
     bool ask;      /* targets are asked for before they are written       */
+    bool asks;     /* the leaf asks for what the next block reads ...     */
+    bool asks_targets; /* and for its targets                             */
     int64_t block; /* panels that stay in the cache together              */
     int64_t rows;  /* of a block at most, in tiles that meet a panel      */
     int64_t tile;  /* rows of a product at most                           */
