@@ -92,10 +92,12 @@ static void run_weight_grad(struct check *c)
         "h9w1groups33r2s2", "h3w7groups7r5s5", "h2w9groups16r3s3stride2", "h2w9groups5s3step3",    \
         "h2w11groups8c2k2r3s3", "h3w7groups9c4k4r3s3", "h2w13groups32c4k4r3s3",                    \
         "h2w5groups5c8k8r3s3", "h2w6groups7c3k3r3s3", "h2w6groups2c5k7s3", "h2w6groups9c1k2r3s3",  \
-        "h2w4groups17c2k1r3s3", "h2w4groups3c1k8s2stride3step2", "h1w5groups3c6k2s3"
+        "h2w4groups17c2k1r3s3", "h2w4groups3c1k8s2stride3step2", "h1w5groups3c6k2s3",                \
+        "h5w13groups32r3s3", "h2w6groups16r3s3step2"
 static const char *const problems[] = {PROBLEMS, NULL};
 static const char *const forward_problems[] = {
-    PROBLEMS, "h3w5groups19r3s3:bias", "h3w5groups9c4k4s3:bias", "h1w3groups4c2k3s2:bias", NULL};
+    PROBLEMS, "h3w5groups19r3s3:bias", "h4w9groups48r3s3:bias",
+    "h3w5groups9c4k4s3:bias", "h1w3groups4c2k3s2:bias", NULL};
 const struct leaf_check sunup__check_conv_box = {"conv_box", forward_problems, run_conv};
 const struct leaf_check sunup__check_conv_box_weight_grad = {"conv_box_weight_grad", problems,
                                                              run_weight_grad};
