@@ -11,14 +11,18 @@
  *   where rows in place, or a transposed B's columns, are many to be fetched at a time (20 to 35 % on Sapphire Rapids).
  * - A is read in place, by broadcasts: the out-of-order window hides the second level's latency.
  *   Rows a multiple of 4 KB apart, which meet in one set of the first level, are copied (15 %), and
- *   so is a transposed A, of which each step of the sum would use another page and half a line (20
- *   to 25 % on Sapphire Rapids), if there are panels enough to repay it.
+ *   so is, with a far L3, a transposed A, of which each step of the sum would use another page and half
+ *   a line (20 to 25 % on Sapphire Rapids), if there are panels enough to repay it. With a close one,
+ *   the steps of a transposed A and of its B run in place (Zen 5: 5 to 9 % against both copied).
+ * - A panel of B passes through the second level once for each strip of A. With a close L3 a strip is
+ *   as tall as half of that level holds, and nothing need be fetched ahead (Zen 5: 3 to 6 % against
+ *   strips of 28 rows and their fetching).
  * - C is loaded and stored once a step, so deep steps cost least: 1024 instead of 512 is worth 1 %
  *   on 512 x 1000 x 1000, 3 % on 2048 cubed. With a close L3, blocks of B of 2 MB are no worse than
  *   smaller ones; with a far one they must stay in L2: half of it, any shape (10 % on 2048 cubed).
- * - Latency of memory is what remains (packing read it at a fifth of the stream's speed), so on
- *   Zen 4 the next rows of A, B and C are fetched a few lines at a time before each call: up to 6 %
- *   on large sizes, 2 times on skinny ones; on operands that stay in the caches it costs 3-5 %.
+ * - Latency of memory is what remains (packing read it at a fifth of the stream's speed), so with a
+ *   close L3 few rows fetch the next rows of A, B and C a few lines at a time before each call (Zen 4:
+ *   2 times on skinny sizes; on operands that stay in the caches it costs 3-5 %).
  *   Sapphire Rapids' own prefetcher does better (5-10 %, skinny 15 %): requests wait for one of 16
  *   buffers.
  */
@@ -27,7 +31,8 @@
 #include "base/system.h"
 
 enum {
-    STRIP = 28,          /* rows of A a call: two of the leaf's tallest two-vector tiles */
+    TILE = 14,           /* rows of the leaf's tallest two-vector tile */
+    STRIP = 2 * TILE,    /* rows of A a call, at least */
     WIDEST = 512,        /* columns of a packed block */
     DEEPEST = 1024,      /* its rows: of a step */
     FEW_ROWS = 48,       /* fewer do not pay for packing B */
@@ -174,12 +179,31 @@ static int64_t depth(const struct product *p, bool streamed, int threads)
     return p->k > 0 ? round_up(ceil_div(p->k, ceil_div(p->k, deepest)), 8) : 8;
 }
 
+/* A transposed A and its B, both used where they are: if the sum is one step, else C would have to be near, too. */
+static bool in_place(const struct product *p)
+{
+    return p->a_col != 1 && p->b_col == 1 && p->k <= DEEPEST && !sunup__level3_far();
+}
+
+/* With a close L3, B that it holds is packed beforehand for few rows, too (32 of 1024 x 1024 on Zen 5: 137 us, in
+ * place 255). */
 static bool packing_pays(const struct product *p)
 {
     if (p->b_col != 1) return true;
-    if (!p->stays) return p->m >= FEW_ROWS && p->k * p->n >= NEAR;
+    if (!p->stays) return p->m >= FEW_ROWS && p->k * p->n >= NEAR && !in_place(p);
     const bool split = p->n % LINE != 0 && p->k * p->n <= CACHED; /* rows of B that begin within a line */
-    return p->m >= FEW_ROWS || (p->m >= HARDLY_ROWS && (split || p->k * p->n <= NEAR));
+    const int64_t held = sunup__level3_far() ? NEAR : machine()->streamed - 1;
+    return p->m >= FEW_ROWS || (p->m >= HARDLY_ROWS && (split || p->k * p->n <= held));
+}
+
+/* Rows of A a call, whole tiles of them with a close L3. */
+static int64_t strip(const struct product *p)
+{
+    if (!p->pack_b && p->m < FEW_ROWS) return p->rows;
+    if (sunup__level3_far()) return ceil_div(p->rows, ceil_div(p->rows, STRIP));
+    const int64_t half = sunup__cache_bytes(2) / 2 / (int64_t)sizeof(float);
+    const int64_t room = half / p->depth / TILE * TILE, most = room < STRIP ? STRIP : room;
+    return least(p->rows, round_up(ceil_div(p->rows, ceil_div(p->rows, most)), TILE));
 }
 
 void sunup__product_cut(struct product *p, int threads)
@@ -188,9 +212,10 @@ void sunup__product_cut(struct product *p, int threads)
     const bool streamed = p->k * p->n >= machine()->streamed;
     p->pack_b = packing_pays(p);
     p->prepared = p->pack_b && p->stays && (p->b_col == 1 || p->m > ONE_STRIP || !streamed);
-    p->pack_a = p->m >= 8 && ((p->n >= 4 * PANEL && meet_in_one_set(p->a_row * p->a_col)) ||
-                              (p->n >= 8 * PANEL && p->a_col != 1));
-    p->ahead = machine()->ahead && !cached && p->k > 0 && (p->m >= FEW_ROWS || streamed);
+    p->pack_a = p->m >= 8 && !in_place(p) &&
+                ((p->n >= 4 * PANEL && meet_in_one_set(p->a_row * p->a_col)) ||
+                 (p->n >= 8 * PANEL && p->a_col != 1));
+    p->ahead = machine()->ahead && !cached && p->k > 0 && p->m < FEW_ROWS && streamed;
     p->depth = depth(p, streamed, threads);
     if (p->b_col != 1 && p->m <= ONE_STRIP) {
         (void)total_cycles(p, threads, 1, ceil_div(p->n, PANEL));
@@ -198,8 +223,7 @@ void sunup__product_cut(struct product *p, int threads)
         cut_evenly(p, threads);
     }
     group_items(p, threads);
-    p->strip =
-        !p->pack_b && p->m < FEW_ROWS ? p->rows : ceil_div(p->rows, ceil_div(p->rows, STRIP));
+    p->strip = strip(p);
     /* An odd number of lines: panels meet in no set. */
     p->panel = PANEL * (p->prepared ? p->k : p->depth) + LINE;
     p->slot = (p->pack_b && !p->prepared ? ceil_div(p->columns, PANEL) * p->panel : 0) +
