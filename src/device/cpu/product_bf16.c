@@ -4,8 +4,11 @@
  * along the sum (leaves.def), ends of sums filled with zeros to whole tiles of 16: A in rows,
  * `depth` words of each beside those of the next, an odd number of cache lines apart, since tiles
  * load 16 rows at once and rows a power of two apart meet in few sets of the first cache; B in
- * panels of 32 columns. What comes turned is turned in pieces that stay in the first cache. Then
- * blocks of C, each a chain of gemm_bf16 calls over steps of the sum that go on in C's own value,
+ * panels of 32 columns. What comes turned is turned in pieces that stay in the first cache; but
+ * without tiles, which broadcast words of A wherever they lie, a turned A is left in strips of 112
+ * rows, [words][112]: 7 lines, whose multiples meet all sets, and 8 tiles of the leaf. Then
+ * blocks of C, each a chain of gemm_bf16 calls over steps of the sum that go on in C's own
+ * value,
  * so no bit depends on threads.
  *
  * Ceiling: 2 m n k flops at twice the rate of f32 (Zen 4 and 5), eight times with tiles (Sapphire
@@ -35,7 +38,8 @@ enum {
     ROWS_FEWEST = 32, /* rather than a thread without a block */
     CHUNK = 64,
     CHUNK_WORDS = CHUNK / 2, /* terms of the sum that are packed at once */
-    WIDE = 128               /* rows of a turned A at once */
+    WIDE = 128,              /* rows of a turned A at once */
+    STRIP = 112
 };
 
 struct run {
@@ -47,6 +51,7 @@ struct run {
     int64_t k2, depth;    /* words of a sum, whole tiles; of a step */
     int64_t pitch;        /* from one row of A to the next */
     int64_t rows, panels; /* of a block */
+    int64_t strip;        /* rows of A that lie in a strip; 0: each by itself */
     int64_t a_items;      /* of packing A; 0 while B alone is packed */
 };
 
@@ -84,10 +89,12 @@ static int64_t a_matrix(const struct product *p)
     return p->m * ceil_div(words(p), depth(p)) * pitch(p);
 }
 
-/* Word q of row i of a matrix of A. */
+/* Word q of row i of a matrix of A, the first of its strip. */
 static uint32_t *a_at(const struct run *r, int64_t s, int64_t i, int64_t q)
 {
-    return r->a_words + s * a_matrix(r->p) + (q / r->depth * r->p->m + i) * r->pitch + q % r->depth;
+    uint32_t *matrix = r->a_words + s * a_matrix(r->p);
+    if (r->strip > 0) return matrix + i * r->k2 + q * least(r->strip, r->p->m - i);
+    return matrix + (q / r->depth * r->p->m + i) * r->pitch + q % r->depth;
 }
 
 static uint32_t *b_at(const struct run *r, int64_t s, int64_t panel, int64_t q, int64_t width)
@@ -133,15 +140,18 @@ static void pack_a_turned(const struct run *r, int64_t s, int64_t k)
 {
     const struct product *p = r->p;
     const int64_t n = least(CHUNK, p->k - k), n2 = chunk_words(r, k);
+    const int64_t most_wide = r->strip > 0 ? r->strip : WIDE;
     _Alignas(64) uint32_t piece[CHUNK_WORDS * WIDE];
-    for (int64_t i = 0; i < p->m; i += WIDE) {
-        const int64_t wide = least(WIDE, p->m - i);
+    for (int64_t i = 0; i < p->m; i += most_wide) {
+        const int64_t wide = least(most_wide, p->m - i);
         const float *from = r->a + s * p->a_step + k * p->a_col + i;
-        ask(from + WIDE, n, p->a_col, least(WIDE, p->m - i - WIDE));
-        r->leaves->bf16_rows(n, wide, from, p->a_col, piece);
-        zero(piece + ceil_div(n, 2) * wide, (n2 - ceil_div(n, 2)) * wide);
-        r->leaves->transpose(n2, wide, (const float *)(const void *)piece, wide,
-                             (float *)(void *)a_at(r, s, i, k / 2), r->pitch);
+        uint32_t *rows = a_at(r, s, i, k / 2), *to = r->strip > 0 ? rows : piece;
+        ask(from + wide, n, p->a_col, least(wide, p->m - i - wide));
+        r->leaves->bf16_rows(n, wide, from, p->a_col, to);
+        zero(to + ceil_div(n, 2) * wide, (n2 - ceil_div(n, 2)) * wide);
+        if (r->strip == 0)
+            r->leaves->transpose(n2, wide, (const float *)(const void *)piece, wide,
+                                 (float *)(void *)rows, r->pitch);
     }
 }
 
@@ -208,32 +218,42 @@ static void pack(void *arg, int64_t i)
         pack_b_turned(r, s, piece);
 }
 
+/* Rows [row, row + rows) of C, a whole strip if there are any; panel j, the step from word q on. */
+static void multiply(const struct run *r, int64_t s, int64_t row, int64_t rows, int64_t j,
+                     int64_t q)
+{
+    const struct product *p = r->p;
+    const int64_t width = least(PANEL, p->n - j * PANEL);
+    const uint32_t *a = a_at(r, p->a_step ? s : 0, row, q),
+                   *b = b_at(r, p->b_step ? s : 0, j, q, width);
+    r->leaves->gemm_bf16(
+        &(struct gemm_f32){.m = rows,
+                           .n = width,
+                           .k = least(r->depth, r->k2 - q),
+                           .batch = 1,
+                           .a = (const float *)(const void *)a,
+                           .a_row = r->strip > 0 ? 1 : r->pitch,
+                           .a_col = r->strip > 0 ? rows : 1,
+                           .b = (const float *)(const void *)b,
+                           .b_row = width,
+                           .c = r->c + (s * p->m + row) * p->n + j * PANEL,
+                           .c_row = p->n,
+                           .accumulate = q > 0,
+                           .bias = r->bias && q + r->depth >= r->k2 ? r->bias + j * PANEL : NULL});
+}
+
 static void block(void *arg, int64_t i)
 {
     const struct run *r = arg;
     const struct product *p = r->p;
     const int64_t across = ceil_div(panels(p), r->panels), down = ceil_div(p->m, r->rows);
-    const int64_t s = i / across / down, row = i / across % down * r->rows,
-                  first = i % across * r->panels;
+    const int64_t s = i / across / down, first = i % across * r->panels,
+                  row = i / across % down * r->rows, end = least(p->m, row + r->rows),
+                  rows = r->strip > 0 ? r->strip : r->rows;
     for (int64_t q = 0; q < r->k2; q += r->depth) {
         for (int64_t j = first; j < least(panels(p), first + r->panels); j++) {
-            const int64_t width = least(PANEL, p->n - j * PANEL);
-            const uint32_t *a = a_at(r, p->a_step ? s : 0, row, q);
-            const uint32_t *b = b_at(r, p->b_step ? s : 0, j, q, width);
-            r->leaves->gemm_bf16(&(struct gemm_f32){
-                .m = least(r->rows, p->m - row),
-                .n = width,
-                .k = least(r->depth, r->k2 - q),
-                .batch = 1,
-                .a = (const float *)(const void *)a,
-                .a_row = r->pitch,
-                .a_col = 1,
-                .b = (const float *)(const void *)b,
-                .b_row = width,
-                .c = r->c + (s * p->m + row) * p->n + j * PANEL,
-                .c_row = p->n,
-                .accumulate = q > 0,
-                .bias = r->bias && q + r->depth >= r->k2 ? r->bias + j * PANEL : NULL});
+            for (int64_t at = row; at < end; at += rows)
+                multiply(r, s, at, least(rows, end - at), j, q);
         }
     }
 }
@@ -315,6 +335,10 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     r.a_words = (uint32_t *)s->workspace + (s->prepared != NULL ? 0 : b_elements(p));
     r.a_items = matrices(p, p->a_step) * a_pieces(p);
     choose_blocks(&r, threads);
+    if (p->a_col != 1 && !s->device->kernels->tiles_bf16) {
+        r.strip = least(STRIP, r.rows / 8 * 7);
+        r.rows = r.rows / 8 * 7;
+    }
     sunup__parallel(threads, r.a_items + (s->prepared != NULL ? 0 : b_items(p)), pack, &r);
     sunup__parallel(threads, blocks(&r), block, &r);
     return SUNUP_OK;
