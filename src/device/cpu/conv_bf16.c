@@ -8,19 +8,23 @@
  * there at once. The gradient is a sweep for each phase of the stride over the grid of dy.
  *
  * If all weights stay in a second cache, a task makes a box's grid for itself, uses it for all
- * panels and sweeps, and it never leaves the cache. Else grids of all samples are made first, and
+ * panels and sweeps, and it never leaves the cache; without tiles the leaf meanwhile asks for the
+ * source of the next box, which is small where boxes share no halo (256 to 64 channels at 56x56 on
+ * Zen 5: 2.2 instead of 2.7 ms). Else grids of all samples are made first, and
  * tasks take as many panels as the cache holds through all points. An element is one chain over
  * taps and channels whatever is cut, so no bit depends on threads.
  *
  * Ceiling: the leaf's, of which small maps lose the points between their rows (2 of 9 for 7x7 with
  * 3x3 taps, 2 of 58 for 56x56); and memory: source read, targets written. Under tiles this is 1.3
- * (64 channels) to 3.5 times (256) as fast as Winograd in f32; with vdpbf16ps alone it would not
- * be, so that only tiles have it.
+ * (64 channels) to 3.5 times (256) as fast as Winograd in f32. With vdpbf16ps, twice the rate of
+ * f32, Winograd's 2.1 to 3.5 times are more, so that it serves the rest alone: 1x1 and strided ones,
+ * 1.3 to 2 times as fast as in f32 (Zen 5, ResNet-50).
  */
 #include <string.h>
 
 #include "base/integers.h"
 #include "base/system.h"
+#include "device/cpu/ahead.h"
 #include "device/cpu/conv_bf16.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/makers.h"
@@ -28,10 +32,10 @@
 #include "graph/ops/conv.h"
 
 enum {
-    WIDTH = 32,               /* of a panel                                     */
-    ROWS = 128,               /* of a product, about                            */
-    PANELS_WORDS = 128 << 10, /* of weights at work                            */
-    BOX_WORDS = 160 << 10,    /* of the grid of a box that stays in the cache: 2 MB */
+    WIDTH = 32, /* of a panel                                     */
+    ROWS = 128, /* of a product, about                            */
+    ROWS_LEAST = 32,
+    STREAM_BLOCK = 8 << 10, /* elements of rows that are streamed, all columns */
     BOX_LEAST = 8 << 10,
     BOXES_PER_THREAD = 3,
     STREAM = 2 << 20, /* elements that no near cache holds until they are read */
@@ -53,6 +57,8 @@ struct conv {
     bool turned;        /* weights are [tap][n][k]                    */
     int64_t panels, tap_words, panel_words;
     bool stream, fused; /* fused: a task makes its own grids        */
+    bool asks;          /* and the leaf asks for the next one's source */
+    int64_t rows;       /* of a product, about                      */
 };
 
 struct run {
@@ -74,7 +80,19 @@ struct work {
     struct conv_place box;
     const uint32_t *grid;
     int64_t first, last; /* panels */
+    struct ahead *next;
 };
+
+/* Words of weights at work, a quarter of the second cache; of the grid of a box that stays in it. */
+static int64_t weights_most(void)
+{
+    return sunup__cache_bytes(2) / 16;
+}
+
+static int64_t box_most(void)
+{
+    return sunup__cache_bytes(2) / 64 * 5;
+}
 
 static int64_t lines(int64_t words)
 {
@@ -177,6 +195,7 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
         g.b = (const float *)(const void *)(r->weights + j * c->panel_words);
         g.bias = r->bias ? r->bias + j * WIDTH : NULL;
         if (direct) g.c = plane + from * s->pitch[3] + j * WIDTH;
+        ask_ahead(k->next, &g);
         r->leaves->gemm_bf16(&g);
         if (!direct) deliver(k, memory, from, to, g.n, plane + j * WIDTH);
     }
@@ -189,13 +208,25 @@ static void run_sweep(struct work *k)
     for (int a = 0; a < 3; a++) k->box.n[a] = least(k->box.n[a], s->targets[a] - k->box.first[a]);
     if (k->box.n[0] <= 0 || k->box.n[1] <= 0 || k->box.n[2] <= 0) return;
     const int64_t points = (k->box.n[1] - 1) * k->r->c->grid.points[2] + k->box.n[2];
-    const int64_t size = ceil_div(ceil_div(points, ceil_div(points, ROWS)), WIDTH) * WIDTH;
+    const int64_t rows = k->r->c->rows;
+    const int64_t size = ceil_div(ceil_div(points, ceil_div(points, rows)), WIDTH) * WIDTH;
     float *target = k->r->target + s->first + k->box.sample * s->pitch[0];
     for (int a = 0; a < 3; a++) target += k->box.first[a] * s->pitch[a + 1];
     for (int64_t d = 0; d < k->box.n[0]; d++) {
         for (int64_t from = 0; from < points; from += size)
             multiply(k, d, from, least(points, from + size), target + d * s->pitch[1]);
     }
+}
+
+/* What box u reads, but its halo; nothing if boxes do not follow one another. */
+static struct ahead ahead(const struct run *r, int64_t u)
+{
+    const struct conv_grid *g = &r->c->grid;
+    if (!r->c->asks || u >= sunup__conv_grid_boxes(g)) return (struct ahead){{NULL, NULL}, {0, 0}};
+    const struct conv_place a = sunup__conv_grid_box(g, u), b = sunup__conv_grid_box(g, u + 1);
+    const int64_t x = sunup__conv_grid_source(g, a.sample, a.first),
+                  end = sunup__conv_grid_source(g, b.sample, b.first);
+    return (struct ahead){{r->source + x, NULL}, {end - x, 0}};
 }
 
 /* Share i % shares of the boxes, group i / shares of the panels. */
@@ -210,9 +241,10 @@ static void task(void *arg, int64_t i)
         const struct conv_place box = sunup__conv_grid_box(&c->grid, u);
         uint32_t *grid = r->grid + (c->fused ? slot : u) * lines(c->grid.all);
         if (c->fused) sunup__conv_grid_fill(&c->grid, r->leaves, &box, r->source, grid);
+        struct ahead next = ahead(r, u + 1);
         for (int64_t n = 0; n < c->n_sweeps; n++)
-            run_sweep(
-                &(struct work){r, &c->sweeps[n], r->b_at + n * c->taps, box, grid, first, last});
+            run_sweep(&(struct work){r, &c->sweeps[n], r->b_at + n * c->taps, box, grid, first,
+                                     last, &next});
     }
     if (c->fused) conv_slot_give(&r->slots, slot);
 }
@@ -265,7 +297,7 @@ static sunup_status run_conv(const struct step *s, const float *source, const fl
         for (int64_t t = 0; t < sweep->taps; t++)
             r.b_at[n * c->taps + t] = sweep->weight[t] * c->tap_words;
     }
-    r.group = c->fused ? c->panels : most(1, least(c->panels, PANELS_WORDS / c->panel_words));
+    r.group = c->fused ? c->panels : most(1, least(c->panels, weights_most() / c->panel_words));
     r.groups = ceil_div(c->panels, r.group);
     r.shares = least(boxes, most(1, ceil_div((int64_t)TASKS_PER_THREAD * threads, r.groups)));
     if (!c->fused) sunup__parallel(threads, boxes, fill_box, &r);
@@ -306,17 +338,26 @@ static struct conv *room_for(int64_t sweeps, int64_t taps)
     return c;
 }
 
-/* Cuts boxes, as large as leave each thread a few, since a box's halo is made twice; sweeps are made
- * next. */
-static void plan(struct conv *c, int threads)
+/* Cuts boxes, as large as leave each thread a few, since a box's halo is made twice; what has none
+ * and asks ahead leaves the cache room for the next one's source. Sweeps are made next. */
+static void plan(struct conv *c, const struct device *d)
 {
+    const int threads = d->threads;
+    bool dense = true, halo = false;
+    for (int a = 0; a < 3; a++) {
+        dense = dense && c->grid.phases[a] == c->grid.stride[a];
+        halo = halo || c->grid.reach[a] > 0;
+    }
+    const int64_t largest = halo || d->kernels->tiles_bf16 ? box_most() : box_most() / 5;
     const int64_t words = c->taps * sunup__conv_words(c->k) * WIDTH;
     c->panels = ceil_div(c->n, WIDTH);
-    c->fused = c->panels * words <= PANELS_WORDS;
-    for (int64_t most = BOX_WORDS; most >= BOX_LEAST; most /= 2) {
+    c->fused = c->panels * words <= weights_most();
+    for (int64_t most = largest; most >= BOX_LEAST; most /= 2) {
         sunup__conv_grid_plan(&c->grid, most);
         if (sunup__conv_grid_boxes(&c->grid) >= (int64_t)BOXES_PER_THREAD * threads) break;
     }
+    c->asks = c->fused && !d->kernels->tiles_bf16 && dense &&
+              sunup__conv_boxes_follow(c->grid.targets, c->grid.boxes);
     c->tap_words = c->grid.words * WIDTH;
     c->panel_words = c->taps * c->tap_words;
 }
@@ -324,6 +365,9 @@ static void plan(struct conv *c, int threads)
 static void finish(struct conv *c, const struct device *d, struct step *s, int64_t elements)
 {
     c->stream = elements >= STREAM;
+    c->rows = c->stream && !d->kernels->tiles_bf16
+                  ? most(ROWS_LEAST, least(ROWS, STREAM_BLOCK / c->n))
+                  : ROWS;
     s->data = c;
     s->end = end;
     s->workspace_bytes =
@@ -334,7 +378,8 @@ static void finish(struct conv *c, const struct device *d, struct step *s, int64
 
 bool sunup__conv_bf16_can(const struct device *d, const struct node *n)
 {
-    return sunup__conv_bf16_pays(d, n);
+    return sunup__conv_bf16_pays(
+        d, n, sunup__conv_winograd_can(d, n) || sunup__conv_winograd_row_can(d, n));
 }
 
 sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struct step *step)
@@ -350,7 +395,7 @@ sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struc
     c->k = w->c;
     c->n_sweeps = 1;
     sunup__conv_grid_of(&c->grid, w, samples);
-    plan(c, d->threads);
+    plan(c, d);
     struct sweep *s = c->sweeps;
     s->pitch[3] = w->k;
     for (int a = 2; a >= 0; a--) s->pitch[a] = s->pitch[a + 1] * w->out[a];
@@ -366,7 +411,10 @@ sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struc
 
 bool sunup__conv_data_grad_bf16_can(const struct device *d, const struct node *n)
 {
-    return sunup__conv_bf16_pays(d, n) && !((const struct conv_attr *)n->attr)->w.circular;
+    const bool winograd =
+        sunup__conv_data_grad_winograd_can(d, n) || sunup__conv_data_grad_winograd_row_can(d, n);
+    return sunup__conv_bf16_pays(d, n, winograd) &&
+           !((const struct conv_attr *)n->attr)->w.circular;
 }
 
 /* Targets of a phase along an axis, which are first + i stride, and the output that tap t of
@@ -452,7 +500,7 @@ sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node
     c->turned = true;
     c->grid = (struct conv_grid){.samples = samples, .channels = w->k};
     for (int a = 0; a < 3; a++) plan_grid_axis(&c->grid, w, a);
-    plan(c, d->threads);
+    plan(c, d);
     for (int64_t i = 0; i < sweeps; i++)
         plan_phase(c, w,
                    (const int64_t[3]){i / stride[2] / stride[1], i / stride[2] % stride[1],

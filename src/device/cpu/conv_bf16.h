@@ -43,6 +43,11 @@ void sunup__conv_grid_plan(struct conv_grid *g, int64_t most);
 int64_t sunup__conv_grid_boxes(const struct conv_grid *g);
 struct conv_place sunup__conv_grid_box(const struct conv_grid *g, int64_t i);
 
+/* Whether boxes lie one behind the other in memory, and the element of the source where a box's
+ * first target is read: what asks ahead for the next box goes from one to the next. */
+bool sunup__conv_boxes_follow(const int64_t targets[3], const int64_t boxes[3]);
+int64_t sunup__conv_grid_source(const struct conv_grid *g, int64_t sample, const int64_t first[3]);
+
 /* Words of n channels, the sum of one tap: equal steps of 16 or a little less. */
 int64_t sunup__conv_words(int64_t channels);
 /* Source point of point q of a phase along an axis, q counted from target 0; -1: zeros. */
@@ -53,7 +58,8 @@ int64_t sunup__conv_grid_tap(const struct conv_grid *g, const struct window *w, 
 void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *leaves,
                            const struct conv_place *box, const float *source, uint32_t *grid);
 
-/* Only where numerics are bf16 and the leaf works on tiles: the makers serve it then. */
-bool sunup__conv_bf16_pays(const struct device *d, const struct node *n);
+/* Only where numerics are bf16 and the leaf is faster than f32's; `winograd`: Winograd's way in f32
+ * is there as well, which only tiles beat. */
+bool sunup__conv_bf16_pays(const struct device *d, const struct node *n, bool winograd);
 
 #endif

@@ -9,8 +9,9 @@
 enum {
     STEP = 16,    /* words that the leaf sums at once */
     PERIOD = 256, /* points a multiple of this many words apart meet in few sets of a first cache */
-    ROW_LEAST = 32, /* targets of a box along W, if there are so many */
-    CHANNELS_LEAST = 16
+    ROW_LEAST = 32,   /* targets of a box along W, if there are so many */
+    TILES_LEAST = 16, /* channels */
+    CHANNELS_LEAST = 32
 };
 
 int64_t sunup__conv_words(int64_t channels)
@@ -58,6 +59,19 @@ struct conv_place sunup__conv_grid_box(const struct conv_grid *g, int64_t i)
                                      i / n[2] % n[1] * g->box[1], i % n[2] * g->box[2]}};
     for (int a = 0; a < 3; a++) p.n[a] = least(g->box[a], g->targets[a] - p.first[a]);
     return p;
+}
+
+bool sunup__conv_boxes_follow(const int64_t targets[3], const int64_t boxes[3])
+{
+    if (boxes[2] > 1) return targets[0] == 1 && targets[1] == 1;
+    return boxes[1] == 1 || targets[0] == 1;
+}
+
+int64_t sunup__conv_grid_source(const struct conv_grid *g, int64_t sample, const int64_t first[3])
+{
+    int64_t at = sample;
+    for (int a = 0; a < 3; a++) at = at * g->source[a] + first[a] * g->stride[a];
+    return at * g->channels;
 }
 
 int64_t sunup__conv_grid_at(const struct conv_grid *g, const int64_t phase[3], const int64_t at[3])
@@ -174,13 +188,15 @@ void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *l
     }
 }
 
-bool sunup__conv_bf16_pays(const struct device *d, const struct node *n)
+bool sunup__conv_bf16_pays(const struct device *d, const struct node *n, bool winograd)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
-    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_BF16 || !d->kernels->tiles_bf16)
+    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_BF16 || !d->kernels->fast_bf16)
         return false;
+    if (winograd && !d->kernels->tiles_bf16) return false;
     if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->out[0]->shape) == 0) return false;
     if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0)
         return false;
-    return w->groups == 1 && w->c >= CHANNELS_LEAST && w->k >= CHANNELS_LEAST;
+    const int64_t channels = d->kernels->tiles_bf16 ? TILES_LEAST : CHANNELS_LEAST;
+    return w->groups == 1 && w->c >= channels && w->k >= channels;
 }

@@ -3,18 +3,20 @@
  *
  * Targets are cut into boxes of a few rows of a few planes. The sum runs over the points of a
  * box's plane, row after row at the pitch of x's grid (conv_bf16.h), where dy has zeros between
- * its rows; so it must go in pairs of points. A is dy turned, [plane][K][pairs]; B is x,
- * [plane][pairs][32 channels], twice: pairs that begin at even points, and at odd ones, for taps
- * an odd number of points away. The product is dw turned, [tap][panel of channels][K][32]. A 1x1
- * convolution without stride and padding is one row of all points.
+ * its rows; so it must go in pairs of points. A is dy: for tiles turned, [plane][K][pairs], else in
+ * strips of 128 channels, [plane][strip][pairs][128]. B is x, [plane][pairs][32 channels], twice:
+ * pairs that begin at even points, and at odd ones, for taps an odd number of points away. The
+ * product is dw turned, [tap][panel of channels][K][32]. A 1x1 convolution without stride and
+ * padding is one row of all points.
  *
  * A visit adds a box, or several small ones, to all of dw: long sums, since C goes up and down
- * once a visit, short enough that what is read again and again stays in half of a 2 MB second
- * cache: 128 rows of A and a panel of B. Points are cut into chunks with a dw each, added in order
- * at the end; their number follows from shapes alone. If a task takes whole chunks, it makes A and
- * B of a visit in memory of its own, and they never leave the cache (1x1 with 64 and 256 channels:
- * half the time); if several share a chunk, all boxes are made beforehand. So no bit depends on
- * threads.
+ * once a visit, short enough that what is read again and again stays in half of the second cache
+ * (2 MB with tiles, else 1 MB): 128 rows of A and a panel of B. Points are cut into chunks with a
+ * dw each, added in order at the end; their number follows from shapes alone. If a task takes whole
+ * chunks, it makes A and B of a visit in memory of its own, and they never leave the cache (1x1
+ * with 64 and 256 channels: half the time); without tiles visits are smaller and the leaf meanwhile
+ * asks for what the next ones are made of (the same on Zen 5: 2.6 instead of 4.1 ms). If several
+ * share a chunk, all boxes are made beforehand. So no bit depends on threads.
  *
  * Where x is not finite, a point that dy's zeros meet may make a sum NaN that would be finite
  * without padding; its neighbours' sums are not finite either way.
@@ -26,19 +28,23 @@
 
 #include "base/integers.h"
 #include "base/system.h"
+#include "device/cpu/ahead.h"
 #include "device/cpu/conv_bf16.h"
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
 enum {
-    WIDTH = 32,                 /* channels of a panel                          */
-    ROWS = 128,                 /* of dw turned: of a product                   */
-    STEP = 16,                  /* words that the leaf sums at once             */
-    VISIT_OPERANDS = 256 << 10, /* words of 128 rows of A and a panel of B, both kinds of pairs */
+    WIDTH = 32, /* channels of a panel                          */
+    ROWS = 128, /* of dw turned: of a product                   */
+    STEP = 16,  /* words that tiles sum at once                 */
+    VISIT_OPERANDS =
+        256 << 10, /* words of 128 rows of A and a panel of B, both kinds of pairs; half
+                                 * without tiles: of a second cache half as large */
     VISIT_MOST = 2720,
-    VISIT_LEAST = 192,
-    OPERANDS = 192 << 10, /* words of A and B that a task makes at once   */
+    VISIT_LEAST = 192,    /* half without tiles                           */
+    OPERANDS = 192 << 10, /* words of A and B that a task makes at once; a quarter without tiles,
+                           * beside which the next ones' source has room  */
     CHUNKS_MOST = 16,
     PARTIAL_ELEMENTS_MOST = 2 << 20,
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding      */
@@ -50,6 +56,8 @@ enum {
 
 struct weight_grad {
     struct conv_grid x;
+    bool turned;  /* A, for tiles */
+    int64_t step; /* words that the leaf sums at once */
     int64_t out[3], k, taps;
     int64_t *at;                     /* [taps] first word in B of its first pair */
     int64_t box[3], boxes[3], units; /* targets of a box; boxes of a sample, and of all */
@@ -60,6 +68,7 @@ struct weight_grad {
     int64_t together;                                  /* boxes of a visit */
     int64_t products, dw, chunks, shares;
     bool fused; /* a task makes its own A and B */
+    bool asks;  /* and the leaf asks for what the next ones are made of */
 };
 
 struct run {
@@ -94,7 +103,7 @@ static struct place place_of(const struct weight_grad *g, int64_t unit)
                                     unit / n[2] % n[1] * g->box[1], unit % n[2] * g->box[2]}};
 }
 
-/* ---- dy turned ---- */
+/* ---- dy ---- */
 
 /* Asks for what is read next: pieces are too narrow for the processor to see a stream. */
 static void ask(const float *x, int64_t rows, int64_t row, int64_t wide)
@@ -106,10 +115,9 @@ static void ask(const float *x, int64_t rows, int64_t row, int64_t wide)
 
 /* Words [q, q + n) of a plane of a box, n <= PIECE, as rows of `wide` channels from k on. */
 static void gather_pairs(const struct run *r, const struct place *o, const float *plane, int64_t q,
-                         int64_t n, int64_t k, uint32_t *piece)
+                         int64_t n, int64_t k, int64_t wide, uint32_t *piece)
 {
     const struct weight_grad *g = r->g;
-    const int64_t wide = least(PIECE_ROWS, g->k - k);
     const int64_t rows = least(g->box[1], g->out[1] - o->first[1]),
                   columns = least(g->box[2], g->out[2] - o->first[2]);
     for (int64_t i = 0, run; i < n; i += run) {
@@ -118,7 +126,7 @@ static void gather_pairs(const struct run *r, const struct place *o, const float
         const int64_t points = h < rows ? most(0, least(2 * run, columns - 2 * w)) : 0;
         if (points > 0) {
             const float *from = plane + (h * g->out[2] + 2 * w) * g->k + k;
-            ask(from + wide, points, g->k, least(PIECE_ROWS, g->k - k - wide));
+            ask(from + wide, points, g->k, least(wide, g->k - k - wide));
             r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide);
         }
         zero(piece + (i + ceil_div(points, 2)) * wide, (run - ceil_div(points, 2)) * wide);
@@ -136,12 +144,14 @@ static void pack_dy(const struct run *r, const struct place *o, uint32_t *to)
              o->first[2]) *
                 g->k;
         for (int64_t q = 0; q < g->sum; q += PIECE) {
-            const int64_t n = least(PIECE, g->sum - q);
-            for (int64_t k = 0; k < g->k; k += PIECE_ROWS) {
-                const int64_t wide = least(PIECE_ROWS, g->k - k);
-                gather_pairs(r, o, plane, q, n, k, piece);
-                r->leaves->transpose(n, wide, (const float *)(const void *)piece, wide,
-                                     (float *)(void *)(to + k * g->a_row + q), g->a_row);
+            const int64_t n = least(PIECE, g->sum - q), most_wide = g->turned ? PIECE_ROWS : ROWS;
+            for (int64_t k = 0; k < g->k; k += most_wide) {
+                const int64_t wide = least(most_wide, g->k - k);
+                uint32_t *rows = to + k * g->a_row;
+                gather_pairs(r, o, plane, q, n, k, wide, g->turned ? piece : rows + q * wide);
+                if (g->turned)
+                    r->leaves->transpose(n, wide, (const float *)(const void *)piece, wide,
+                                         (float *)(void *)(rows + q), g->a_row);
             }
         }
     }
@@ -254,9 +264,25 @@ static void pack_unit(void *arg, int64_t i)
 
 /* ---- products ---- */
 
+/* What boxes [u, end) read that those before did not; nothing if they do not follow one another. */
+static struct ahead ahead(const struct run *r, int64_t u, int64_t end)
+{
+    const struct weight_grad *g = r->g;
+    if (!g->asks || u >= end) return (struct ahead){{NULL, NULL}, {0, 0}};
+    const struct place a = place_of(g, u), b = place_of(g, end);
+    int64_t dy = a.sample, dy_end = b.sample;
+    for (int i = 0; i < 3; i++) {
+        dy = dy * g->out[i] + a.first[i];
+        dy_end = dy_end * g->out[i] + b.first[i];
+    }
+    const int64_t x = sunup__conv_grid_source(&g->x, a.sample, a.first),
+                  x_end = sunup__conv_grid_source(&g->x, b.sample, b.first);
+    return (struct ahead){{r->x + x, r->dy + dy * g->k}, {x_end - x, (dy_end - dy) * g->k}};
+}
+
 /* Boxes [u, end), whose words are at `units`, to products [from, to). */
 static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *units, int64_t from,
-                  int64_t to, float *dw, bool adds)
+                  int64_t to, float *dw, bool adds, struct ahead *next)
 {
     const struct weight_grad *g = r->g;
     int64_t a_at[ENTRIES_MOST], b_at[ENTRIES_MOST], n = 0;
@@ -271,21 +297,23 @@ static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *u
         const int64_t tap = i % g->taps, panel = i / g->taps % g->panels,
                       k = i / g->taps / g->panels * ROWS;
         const uint32_t *b = units + g->a_unit + g->at[tap] + panel * g->parities * g->b_panel;
-        r->leaves->gemm_bf16(
-            &(struct gemm_f32){.m = least(ROWS, g->k - k),
-                               .n = least(WIDTH, g->x.channels - panel * WIDTH),
-                               .k = g->sum,
-                               .batch = n,
-                               .a = (const float *)(const void *)(units + k * g->a_row),
-                               .a_row = g->a_row,
-                               .a_col = 1,
-                               .a_at = a_at,
-                               .b = (const float *)(const void *)b,
-                               .b_row = WIDTH,
-                               .b_at = b_at,
-                               .c = dw + ((tap * g->panels + panel) * g->k + k) * WIDTH,
-                               .c_row = WIDTH,
-                               .accumulate = adds});
+        const int64_t rows = least(ROWS, g->k - k);
+        struct gemm_f32 gemm = {.m = rows,
+                                .n = least(WIDTH, g->x.channels - panel * WIDTH),
+                                .k = g->sum,
+                                .batch = n,
+                                .a = (const float *)(const void *)(units + k * g->a_row),
+                                .a_row = g->turned ? g->a_row : 1,
+                                .a_col = g->turned ? 1 : rows,
+                                .a_at = a_at,
+                                .b = (const float *)(const void *)b,
+                                .b_row = WIDTH,
+                                .b_at = b_at,
+                                .c = dw + ((tap * g->panels + panel) * g->k + k) * WIDTH,
+                                .c_row = WIDTH,
+                                .accumulate = adds};
+        ask_ahead(next, &gemm);
+        r->leaves->gemm_bf16(&gemm);
     }
 }
 
@@ -301,9 +329,10 @@ static void task(void *arg, int64_t i)
     for (int64_t u = first; u < last; u += g->together) {
         const int64_t end = least(last, u + g->together);
         for (int64_t j = u; j < end && g->fused; j++) pack(r, j, own + (j - u) * unit_words(g));
+        struct ahead next = ahead(r, end, least(last, end + g->together));
         visit(r, u, end, g->fused ? own : r->units + u * unit_words(g),
               share * g->products / g->shares, (share + 1) * g->products / g->shares,
-              r->partial + chunk * g->dw, u > first);
+              r->partial + chunk * g->dw, u > first, &next);
     }
     if (g->fused) conv_slot_give(&r->slots, slot);
 }
@@ -369,10 +398,10 @@ static void plan_boxes(struct weight_grad *g, const struct window *w, int64_t sa
     g->row = row_of(g->box[2], reach[2]);
     g->box[1] = least(w->out[1], most(1, visit / g->row));
     g->box[1] = ceil_div(w->out[1], ceil_div(w->out[1], g->box[1]));
-    g->sum = ceil_div(g->box[1] * g->row, STEP) * STEP;
-    g->box[0] = least(w->out[0], most(1, visit / g->sum));
-    g->box[0] = ceil_div(w->out[0], ceil_div(w->out[0], g->box[0]));
-    g->together = most(1, visit / (g->sum * g->box[0]));
+    g->sum = ceil_div(g->box[1] * g->row, g->step) * g->step;
+    const int64_t planes = most(1, least(ENTRIES_MOST, visit / g->sum));
+    g->box[0] = ceil_div(w->out[0], ceil_div(w->out[0], least(w->out[0], planes)));
+    g->together = planes / g->box[0];
     g->units = samples;
     for (int a = 0; a < 3; a++) {
         g->boxes[a] = ceil_div(w->out[a], g->box[a]);
@@ -384,7 +413,7 @@ static void plan_boxes(struct weight_grad *g, const struct window *w, int64_t sa
 static void plan_operands(struct weight_grad *g, const int64_t reach[3])
 {
     const int64_t *phases = g->x.phases;
-    g->a_row = g->sum / STEP % 2 == 0 ? g->sum + STEP : g->sum;
+    g->a_row = g->turned && g->sum / STEP % 2 == 0 ? g->sum + STEP : g->sum;
     g->a_plane = g->k * g->a_row;
     g->a_unit = g->box[0] * g->a_plane;
     g->b_rows = g->points[1] * g->row + reach[2] / 2 + STEP;
@@ -433,20 +462,26 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     g->dw = g->taps * g->panels * g->k * WIDTH;
     plan_chunks(g, samples * w->out[0] * w->out[1] * w->out[2], threads);
     const bool small = g->chunks > 4; /* dw: tasks of their own, whose operands stay in the cache */
-    const int64_t words = g->k + g->parities * g->panels * WIDTH;
-    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / (least(g->k, ROWS) + 2 * WIDTH));
-    if (small) visit = most(VISIT_LEAST, least(visit, OPERANDS / words));
+    const int64_t words = g->k + g->parities * g->panels * WIDTH, part = g->turned ? 1 : 2;
+
+    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / part / (least(g->k, ROWS) + 2 * WIDTH));
+    if (small) visit = most(VISIT_LEAST / part, least(visit, OPERANDS / part / part / words));
     plan_boxes(g, w, samples, reach, visit);
     while (g->chunks > g->units) g->chunks /= 2;
     g->together = least(g->together, ceil_div(g->units, g->chunks));
     plan_operands(g, reach);
     plan_taps(g, w);
     g->fused = g->shares == 1;
+    bool dense = true;
+    for (int a = 0; a < 3; a++) dense = dense && g->x.phases[a] == g->x.stride[a];
+    g->asks = g->fused && !g->turned && dense && sunup__conv_boxes_follow(g->out, g->boxes);
 }
 
 bool sunup__conv_weight_grad_bf16_can(const struct device *d, const struct node *n)
 {
-    return sunup__conv_bf16_pays(d, n);
+    return sunup__conv_bf16_pays(d, n,
+                                 sunup__conv_weight_grad_winograd_can(d, n) ||
+                                     sunup__conv_weight_grad_winograd_row_can(d, n));
 }
 
 sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct node *n,
@@ -456,7 +491,9 @@ sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct no
     const int64_t taps = given->taps[0] * given->taps[1] * given->taps[2];
     struct weight_grad *g = sunup__alloc(sizeof *g + (size_t)taps * sizeof(int64_t));
     CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
-    *g = (struct weight_grad){.taps = taps, .at = (int64_t *)(void *)(g + 1)};
+    const bool tiles = d->kernels->tiles_bf16;
+    *g = (struct weight_grad){
+        .taps = taps, .at = (int64_t *)(void *)(g + 1), .turned = tiles, .step = tiles ? STEP : 1};
     int64_t samples = n->in[0]->shape.d[0];
     const struct window w = sunup__conv_flattened(given, &samples);
     plan(g, &w, samples, d->threads);
