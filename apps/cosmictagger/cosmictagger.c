@@ -331,7 +331,7 @@ static sunup_status score(struct app_run *r)
     sunup_status status = app_visit(r, r->eval, count, &t);
     if (status == SUNUP_OK) status = best_level(r, pool, pixels, &level);
     if (status != SUNUP_OK) return status;
-    report(r, "simulated", &t, (struct goals){0.83, 0.80});
+    report(r, "simulated", &t, (struct goals){0.88, 0.85});
     beside(r, "simulated", "all background", above(&t, LEVELS));
     beside(r, "simulated", "cosmic above a charge", above(&t, level));
     status = score_plain(r, pool, pixels);
