@@ -123,9 +123,9 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
 
 /* Stores past the caches are not overlapped with products: they pay where sums are so short that
  * memory is waited for anyway (Zen 5: 1.1 to 1.6 times on 16 and 25 terms, and on the zeros between
- * the targets of strided 1x1). Longer sums: from half of the third level on. On Zen 4 that gains 15
- * to 25 %; on Zen 5 products lose as much as the passes after them gain; on Sapphire Rapids (480 MB)
- * less than half of it cost 40 %. */
+ * the targets of strided 1x1). Longer sums: from half of the third level on, if targets are not asked for evenly
+ * meanwhile, which on Zen 5 is 1.04 to 1.7 times as fast and then gains 1 to 4 % of ResNet-50's step. On Sapphire
+ * Rapids (480 MB) less than half of it cost 40 %. */
 static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
     const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];
@@ -148,10 +148,11 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
     const int64_t tile = least(w->n, w->b.width) <= LINE ? 2 * ROWS : ROWS;
     w->tile = least(ROWS_MOST, tile * ceil_div(TERMS, terms));
     const bool scattered = w->c_pitch[3] > least(w->n, w->b.width);
-    w->stream = stream_pays(w, terms, scattered);
     w->asks = w->far && !sunup__level3_far() && w->space.stride[1] == 1 &&
               least(w->n, w->b.width) == WIDTH;
-    w->asks_targets = w->asks && !w->stream && w->c_pitch[3] == w->n && w->b.n <= w->block;
+    const bool can_ask = w->asks && w->c_pitch[3] == w->n && w->b.n <= w->block;
+    w->stream = !(can_ask && terms >= TERMS / 2) && stream_pays(w, terms, scattered);
+    w->asks_targets = can_ask && !w->stream;
     w->ask = w->far && !w->stream && !w->asks_targets && (scattered || terms < TERMS);
     if (w->stream) w->tile = terms < TERMS / 2 ? 2 * tile : tile;
     const bool alone = w->stream || terms < 2 * TERMS; /* scattered targets like that better */
