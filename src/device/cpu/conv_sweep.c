@@ -123,9 +123,9 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
 
 /* Stores past the caches are not overlapped with products: they pay where sums are so short that
  * memory is waited for anyway (Zen 5: 1.1 to 1.6 times on 16 and 25 terms, and on the zeros between
- * the targets of strided 1x1). Longer sums: from half of the third level on, if targets are not asked for evenly
- * meanwhile, which on Zen 5 is 1.04 to 1.7 times as fast and then gains 1 to 4 % of ResNet-50's step. On Sapphire
- * Rapids (480 MB) less than half of it cost 40 %. */
+ * the targets of strided 1x1). Longer sums: from half of the third level on, if targets are not
+ * asked for evenly meanwhile, which on Zen 5 is 1.04 to 1.7 times as fast and gains 1 to 4 % of
+ * ResNet-50's step. On Sapphire Rapids (480 MB) less than half of it cost 40 %. */
 static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
     const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];

@@ -49,9 +49,10 @@ struct column_in {
 #define COLUMN_TREE(t)  ((t(0) + t(1)) + (t(2) + t(3)))
 #define COLUMN_AT(p, i) p[(i)*stride + j]
 
-/* The hardware foresees one row, not four at once: unasked, memory is read at half its speed on Zen 4. 8 KB ahead into
- * the first level, on Zen 5 4 to 20 % faster than 64 KB into the second (statistics and gradient sums of ResNet-50, sums of
- * 4 x 33^3 x 32); gradient sums are another 5 % faster there unasked. */
+/* The hardware foresees one row, not four at once: unasked, memory is read at half its speed on
+ * Zen 4. 8 KB ahead into the first level is 4 to 20 % faster on Zen 5 than 64 KB into the second
+ * (statistics and gradient sums of ResNet-50, sums of 4 x 33^3 x 32); gradient sums are another 5 %
+ * faster there unasked. */
 enum { COLUMN_ROWS = 4, COLUMN_STEP = 64, COLUMN_AHEAD = 2048, COLUMN_LINE = 16 };
 static inline void columns_ahead(const float *x, int64_t stride, int64_t from, int64_t to)
 {
