@@ -7,8 +7,7 @@
  * panels of 32 columns. What comes turned is turned in pieces that stay in the first cache; but
  * without tiles, which broadcast words of A wherever they lie, a turned A is left in strips of 112
  * rows, [words][112]: 7 lines, whose multiples meet all sets, and 8 tiles of the leaf. Then
- * blocks of C, each a chain of gemm_bf16 calls over steps of the sum that go on in C's own
- * value,
+ * blocks of C, each a chain of gemm_bf16 calls over steps of the sum that go on in C's own value,
  * so no bit depends on threads.
  *
  * Ceiling: 2 m n k flops at twice the rate of f32 (Zen 4 and 5), eight times with tiles (Sapphire
