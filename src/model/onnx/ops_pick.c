@@ -48,11 +48,12 @@ static sunup_value *gather_known(struct onnx_call *c, const struct onnx_tensor *
     const int64_t n = sunup__elements(&index->shape), length = sunup_value_shape(x).d[axis];
     int64_t *rows = rows_of(c, n);
     for (int64_t i = 0; rows && i < n; i++) {
-        rows[i] = (int64_t)index->known[i];
-        rows[i] += rows[i] < 0 ? length : 0;
-        if (rows[i] >= 0 && rows[i] < length) continue;
-        FAIL(c, E_SHAPE, "index %g of an axis of %lld", index->known[i], (long long)length);
-        return c->b->g->poison;
+        const double at = index->known[i], row = at < 0 ? at + (double)length : at;
+        if (!(row >= 0 && row < (double)length)) { /* nor may a number be no index at all */
+            FAIL(c, E_SHAPE, "index %g of an axis of %lld", at, (long long)length);
+            return c->b->g->poison;
+        }
+        rows[i] = (int64_t)row;
     }
     return rows ? pick_rows(c, x, axis, (int)n, rows) : c->b->g->poison;
 }

@@ -238,7 +238,9 @@ void sunup__onnx_cumsum(struct onnx_call *c)
 {
     enum { LONGEST = 2048 };
     struct onnx_tensor *t = sunup__onnx_need(c, 0);
-    const int axis = t ? sunup__onnx_axis(c, (int64_t)sunup__onnx_number(c, 1, 0), t->shape.n) : -1;
+    /* Any number may stand there. */
+    const double along = fmax(fmin(sunup__onnx_number(c, 1, 0), 99), -99);
+    const int axis = t ? sunup__onnx_axis(c, (int64_t)along, t->shape.n) : -1;
     if (axis < 0) return;
     const int n = (int)t->shape.d[axis], rank = t->shape.n;
     if (t->shape.d[axis] > LONGEST) {
