@@ -1,6 +1,6 @@
 /* pool_slabs_test.c - pooling ops cut their samples into slabs: each result must have the bits of
  * the leaf on whole samples, whatever the threads, also where windows overlap from slab to slab. In f64, which
- * all levels share: so this test goes through the levels itself.
+ * all levels share.
  */
 #include <setjmp.h>
 #include <stdarg.h>

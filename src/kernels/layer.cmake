@@ -44,7 +44,7 @@ foreach(isa ${levels})
     set(loops "")
   endif()
   # Clang takes minutes to instrument register tiles; `sunup check` runs them between unreadable pages anyway. GCC
-  # takes a third of the whole build for checks of each pointer that the address's check makes again.
+  # takes a seventh of the whole build (Zen 5: 52 of 346 s) for checks of each pointer that the address's check makes again.
   set_source_files_properties(${own} PROPERTIES COMPILE_OPTIONS
     "$<$<C_COMPILER_ID:Clang>:-fno-sanitize=all>;$<$<C_COMPILER_ID:GNU>:-fno-sanitize=null,pointer-overflow,object-size>")
   set(lines "")

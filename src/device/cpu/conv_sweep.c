@@ -27,7 +27,6 @@
  */
 #include "device/cpu/conv_sweep.h"
 #include "base/integers.h"
-
 #include "base/system.h"
 #include "device/cpu/ahead.h"
 
@@ -54,8 +53,7 @@ enum {
 /* Points a multiple of 4 KB apart share one set of 8 lines of a 32 KB L1, where a tile reads 14 at
  * a time: 1x1 convolutions of 1024 channels lost 20 %. */
 enum { PAGE = 1024, NEAR = 128 };
-/* What another pass over targets costs, in terms of a sum. */
-static const double pass_terms = 3;
+static const double pass_terms = 3; /* what another pass over targets costs, in terms of a sum */
 
 /* ---- planning ---- */
 
@@ -124,8 +122,9 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
 /* Stores past the caches are not overlapped with products: they pay where sums are so short that
  * memory is waited for anyway (Zen 5: 1.1 to 1.6 times on 16 and 25 terms, and on the zeros between
  * the targets of strided 1x1). Longer sums: from half of the third level on, if targets are not
- * asked for evenly meanwhile, which on Zen 5 is 1.04 to 1.7 times as fast and gains 1 to 4 % of
- * ResNet-50's step. On Sapphire Rapids (480 MB) less than half of it cost 40 %. */
+ * asked for evenly meanwhile: on Zen 5 1.04 to 1.7 times as fast, 0 to 4 % of ResNet-50's step (Zen
+ * 4, not timed since, gained 15 to 25 % by such stores over asking in bursts). On Sapphire Rapids
+ * (480 MB) less than half of it cost 40 %. */
 static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
     const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];
