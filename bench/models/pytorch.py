@@ -114,35 +114,46 @@ class CosmicTagger(nn.Module):
 
 
 class ThreePlanes(nn.Module):
-    """The network of apps/cosmictagger: levels of 8, 16, 24, 32 and 40 channels, planes as a batch but for the deepest."""
+    """The network of apps/cosmictagger for one event. Planes are a batch but at the bottom, so its group norm, a channel
+    a group, is a batch norm that keeps no statistics."""
 
     def __init__(self):
         super().__init__()
 
-        def conv(c, k, r):
-            return [nn.Conv2d(c, k, r, padding=r // 2), nn.BatchNorm2d(k), nn.LeakyReLU(0.01)]
+        def conv(c, k, r, **how):
+            return [nn.Conv2d(c, k, r, **how), nn.BatchNorm2d(k, track_running_stats=False), nn.LeakyReLU(0.01)]
 
-        def blocks(c):
-            return nn.Sequential(*conv(c, c, 3), *conv(c, c, 3))
-        widths = (8, 16, 24, 32)
-        self.stem = nn.Sequential(*conv(1, 8, 5))
-        self.down, self.rise = (nn.ModuleList(blocks(c) for c in widths) for _ in range(2))
-        self.pool = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), *conv(c, c + 8, 1)) for c in widths)
-        self.deep = nn.Sequential(*conv(120, 64, 1), *conv(64, 64, 5), *conv(64, 64, 5), *conv(64, 120, 1))
-        self.lift = nn.ModuleList(nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), *conv(c + 8, c, 1))
-                                  for c in widths)
-        self.head = nn.Conv2d(8, 3, 1)
+        def blocks(c, times):
+            return nn.Sequential(*(m for _ in range(times) for m in conv(c, c, 3, padding=1)))
 
-    def forward(self, x):  # [events, 3, height, width]
-        n, planes, height, width = x.shape
-        x, skips = self.stem(x.reshape(n * planes, 1, height, width)), []
+        def lift(c, k):
+            first, *rest = conv(c, k, 1)
+            return nn.Sequential(first, nn.Upsample(scale_factor=2, mode="bilinear"), *rest)
+        widths = (16, 32, 48)
+        self.stem = nn.Sequential(*conv(1, 16, 6, stride=2, padding=2))
+        self.down = nn.ModuleList(blocks(c, times) for c, times in zip(widths, (1, 2, 2)))
+        self.pool = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), *conv(c, c + 16, 1)) for c in widths)
+        self.together = nn.Sequential(*conv(192, 128, 1)[:2])
+        self.drift = nn.Parameter(torch.zeros(1, 128, 20, 1))
+        self.wide = nn.Sequential(*(Residual(nn.Sequential(*conv(128, 128, 3, padding=d, dilation=d)))
+                                    for d in (1, 2, 4, 8)))
+        self.apart = nn.Sequential(*conv(128, 192, 1))
+        self.lift = nn.ModuleList(lift(c + 16, c) for c in widths)
+        self.rise = nn.ModuleList(blocks(c, 1) for c in widths)
+        self.pixels = nn.ConvTranspose2d(16, 3, 2, 2)
+
+    def forward(self, x):  # [1, planes, height, width]
+        picture = x.transpose(0, 1)
+        x, levels = self.stem(picture), []
         for down, pool in zip(self.down, self.pool):
-            skips.append(x)
+            levels.append(x)
             x = pool(down(x))
-        x = self.deep(x.reshape(n, -1, *x.shape[2:])).reshape(x.shape)
-        for level in (3, 2, 1, 0):
-            x = self.rise[level](self.lift[level](x) + skips[level])
-        return self.head(x).reshape(n, planes, 3, height, width).transpose(1, 2)
+        deep = F.leaky_relu(self.together(x.reshape(1, -1, *x.shape[2:])) + self.drift, 0.01)
+        x = self.apart(self.wide(deep)).reshape(x.shape)
+        for level in (2, 1, 0):
+            x = self.rise[level](self.lift[level](x) + levels[level])
+        background = torch.clamp(11.5 - 22.4 * picture, min=1.5)
+        return (self.pixels(x) + F.pad(background, (0, 0, 0, 0, 0, 2))).transpose(0, 1)[None]
 
 
 class Uno(nn.Module):
