@@ -15,13 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
-#include "base/system.h"
-#include "device/cpu/maker_run_test.h"
+#include "device/cpu/maker_f64_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { OPERANDS = 3, PASSES = 3 };
+enum { PASSES = 3 };
 
 struct problem {
     const char *name;
@@ -62,6 +60,7 @@ static const struct problem problems[] = {
     {"many taps", S(1, 40, 41, 16), S(30, 31, 1, 16), 16, .before = {3, 3}},
 };
 #undef S
+enum { PROBLEMS = sizeof problems / sizeof *problems };
 
 static sunup_value *input(sunup_graph *g, const char *name, sunup_shape shape)
 {
@@ -89,77 +88,6 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, int pass)
                      : sunup__conv_weight_grad(y->node->in[0], dy, y->node->attr);
 }
 
-static const struct node *node_of(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
-                                  int pass, sunup_graph **g)
-{
-    sunup_graph_options o = sunup_graph_defaults();
-    o.dtype = dtype;
-    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
-    return build(*g, p, pass)->node;
-}
-
-static double *plain(const struct node *n, const struct device *d, double *const *in)
-{
-    void *out = guarded(sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(double));
-    void *workspace = guarded(n->op->workspace ? n->op->workspace(n, 1) : 0);
-    const struct exec e = {.ctx = n->graph->ctx,
-                           .kernels = d->kernels,
-                           .threads = 1,
-                           .in = (void *const *)in,
-                           .out = &out,
-                           .workspace = workspace};
-    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
-    sunup__free(workspace);
-    return out;
-}
-
-/* The same numbers in f32, f64 and absolute f64. */
-struct operands {
-    float *f32[OPERANDS];
-    double *f64[OPERANDS], *absolute[OPERANDS];
-};
-
-static struct operands draw(const struct node *n)
-{
-    struct operands o = {{0}, {0}, {0}};
-    for (int i = 0; i < n->n_in; i++) {
-        const int64_t count = sunup__elements(&n->in[i]->shape);
-        const struct random_stream s = {7, RANDOM_TEST, 1, (uint64_t)i};
-        o.f32[i] = sunup__alloc_aligned((size_t)count * sizeof(float));
-        o.f64[i] = sunup__alloc_aligned((size_t)count * sizeof(double));
-        o.absolute[i] = sunup__alloc_aligned((size_t)count * sizeof(double));
-        for (int64_t j = 0; j < count; j++) {
-            o.f32[i][j] = (float)(2 * sunup__random_unit(&s, (uint64_t)j) - 1);
-            o.f64[i][j] = (double)o.f32[i][j];
-            o.absolute[i][j] = fabs(o.f64[i][j]);
-        }
-    }
-    return o;
-}
-
-static void drop(struct operands *o)
-{
-    for (int i = 0; i < OPERANDS; i++) {
-        sunup__free(o->f32[i]);
-        sunup__free(o->f64[i]);
-        sunup__free(o->absolute[i]);
-    }
-}
-
-static void compare(const struct node *n, const char *name, const float *got, const double *want,
-                    const double *size)
-{
-    const int64_t count = sunup__elements(&n->out[0]->shape);
-    /* x4: borders have fewer terms than others */
-    const double terms = sunup__node_cost(n).flops / 2 / (double)count * 4 + 20;
-    for (int64_t i = 0; i < count; i++) {
-        const double bound = terms * 0x1p-24 * size[i];
-        if (fabs((double)got[i] - want[i]) <= bound) continue;
-        fail_msg("%s of '%s': element %lld of %lld is %g, must be %g, bound %g", n->op->name, name,
-                 (long long)i, (long long)count, (double)got[i], want[i], bound);
-    }
-}
-
 static const struct maker *first_maker(const struct device *d, const struct node *n)
 {
     const struct maker *m;
@@ -167,59 +95,40 @@ static const struct maker *first_maker(const struct device *d, const struct node
     return m;
 }
 
-static void check_pass(sunup_context *ctx, const struct problem *p, int pass)
+static void check_pass(const struct device *cpu, const struct problem *p, int pass,
+                       struct known *k)
 {
     static const char *const names[PASSES] = {"conv_grouped", "conv_data_grad_grouped",
                                               "conv_weight_grad_grouped"};
-    static const int threads[] = {2, 3, 7};
-    struct device *cpu;
-    assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
-    struct device d = *cpu;
-    sunup_graph *g, *g64;
-    const struct node *n = node_of(ctx, SUNUP_F32, p, pass, &g),
-                      *n64 = node_of(ctx, SUNUP_F64, p, pass, &g64);
-    const struct maker *m = first_maker(&d, n);
+    sunup_graph *g = graph_of(cpu->ctx, SUNUP_F32), *g64 = graph_of(cpu->ctx, SUNUP_F64);
+    const struct node *n = node_of(g, build(g, p, pass));
+    const struct maker *m = first_maker(cpu, n);
     assert_string_equal(m->name, names[pass]);
-    struct operands in = draw(n);
-    double *want = plain(n64, &d, in.f64), *size = plain(n64, &d, in.absolute);
-    d.threads = 1;
-    float *one = run_maker(m, &d, d.threads, n, (void **)in.f32);
-    compare(n, p->name, one, want, size);
-    for (int i = 0; i < 3; i++) {
-        d.threads = threads[i];
-        float *more = run_maker(m, &d, d.threads, n, (void **)in.f32);
-        assert_memory_equal(one, more, (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
-        sunup__free(more);
-    }
+    struct operands in = draw_operands(n);
+    know(k, cpu, node_of(g64, build(g64, p, pass)), &in);
+    float *one = run_on_any_threads(m, cpu, n, in.f32);
+    check_sums(n, p->name, one, k);
     sunup__free(one);
-    sunup__free(want);
-    sunup__free(size);
-    drop(&in);
+    drop_operands(&in);
     sunup_graph_destroy(&g);
     sunup_graph_destroy(&g64);
 }
 
-static sunup_context *context(const char *isa)
+static struct known known[PROBLEMS][PASSES];
+
+static void check_problems(const struct device *cpu)
 {
-    sunup_context_options o = sunup_context_defaults();
-    o.isa = isa;
-    sunup_context *ctx;
-    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
-    assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
-    return ctx;
+    for (int i = 0; i < PROBLEMS; i++)
+        for (int pass = 0; pass < PASSES; pass++)
+            check_pass(cpu, &problems[i], pass, &known[i][pass]);
 }
 
 static void agree_with_the_plain_way(void **state)
 {
     (void)state;
-    for (int i = 0; sunup__isa_name(i); i++) {
-        if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
-        sunup_context *ctx = context(sunup__isa_name(i));
-        for (size_t j = 0; j < sizeof problems / sizeof *problems; j++) {
-            for (int pass = 0; pass < PASSES; pass++) check_pass(ctx, &problems[j], pass);
-        }
-        sunup_context_destroy(&ctx);
-    }
+    at_each_level(check_problems);
+    for (int i = 0; i < PROBLEMS; i++)
+        for (int pass = 0; pass < PASSES; pass++) forget(&known[i][pass]);
 }
 
 /* One group, large groups, more taps than a list holds, and nothing at all are for others. */
@@ -232,12 +141,11 @@ static void leave_the_rest_to_others(void **state)
         {"too many taps", {3, {1, 1100, 2}}, {3, {1030, 1, 2}}, .groups = 2},
         {"no samples", {3, {0, 11, 2}}, {3, {3, 1, 2}}, .groups = 2},
     };
-    sunup_context *ctx = context(NULL);
-    struct device *d;
-    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
+    sunup_context *ctx;
+    const struct device *d = open_level(NULL, SUNUP_NUMERICS_FAST, &ctx);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        sunup_graph *g;
-        const struct node *n = node_of(ctx, SUNUP_F32, &others[i], 0, &g);
+        sunup_graph *g = graph_of(ctx, SUNUP_F32);
+        const struct node *n = node_of(g, build(g, &others[i], 0));
         assert_null(strstr(first_maker(d, n)->name, "grouped"));
         sunup_graph_destroy(&g);
     }

@@ -16,9 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
-#include "base/system.h"
-#include "device/cpu/maker_run_test.h"
+#include "device/cpu/maker_f64_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
@@ -74,113 +72,41 @@ static sunup_value *build(sunup_graph *g, const struct problem *p)
     return sunup__conv_weight_grad(x, sunup_input(g, "dy", dtype, y->shape), y->node->attr);
 }
 
-static const struct node *node(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
-                               sunup_graph **g)
-{
-    sunup_graph_options o = sunup_graph_defaults();
-    o.dtype = dtype;
-    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
-    const sunup_value *v = build(*g, p);
-    if (sunup__is_poison(v)) fail_msg("%s", (*g)->message);
-    return v->node;
-}
+enum { PROBLEMS = sizeof problems / sizeof *problems };
+static struct known known[PROBLEMS];
 
-/* Uniform in [-1, 1), the same numbers in both. */
-static void draw(const sunup_value *v, uint64_t which, void **f32, void **f64)
+static void check_problems(const struct device *cpu)
 {
-    const int64_t n = sunup__elements(&v->shape);
-    float *x = *f32 = sunup__alloc_aligned((size_t)n * sizeof *x);
-    double *x64 = *f64 = sunup__alloc_aligned((size_t)n * sizeof *x64);
-    const struct random_stream s = {7, RANDOM_TEST, 1, which};
-    for (int64_t i = 0; i < n; i++) {
-        x[i] = (float)(2 * sunup__random_unit(&s, (uint64_t)i) - 1);
-        x64[i] = (double)x[i];
+    for (int i = 0; i < PROBLEMS; i++) {
+        sunup_graph *g = graph_of(cpu->ctx, SUNUP_F32), *g64 = graph_of(cpu->ctx, SUNUP_F64);
+        const struct node *n = node_of(g, build(g, &problems[i]));
+        struct operands in = draw_operands(n);
+        know(&known[i], cpu, node_of(g64, build(g64, &problems[i])), &in);
+        float *one = run_on_any_threads(maker_named("conv_weight_grad_winograd"), cpu, n, in.f32);
+        const struct largest l = largest_of(sunup__elements(&n->out[0]->shape), one, &known[i]);
+        if (!(l.error <= 1e-5 * l.result))
+            fail_msg("%s: problem %d: error %g, largest result %g", cpu->kernels->isa, i, l.error,
+                     l.result);
+        sunup__free(one);
+        drop_operands(&in);
+        sunup_graph_destroy(&g);
+        sunup_graph_destroy(&g64);
     }
-}
-
-static void compare(int64_t n, const float *got, const double *want, int problem)
-{
-    double most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
-    for (int64_t i = 0; i < n; i++) {
-        if (fabs((double)got[i] - want[i]) <= 1e-5 * most) continue;
-        fail_msg("problem %d: element %lld of %lld is %g, must be %g", problem, (long long)i,
-                 (long long)n, (double)got[i], want[i]);
-    }
-}
-
-static sunup_context *context(const char *isa, sunup_numerics numerics)
-{
-    sunup_context_options o = sunup_context_defaults();
-    o.isa = isa;
-    o.numerics = numerics;
-    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
-    unsetenv("SUNUP_NUMERICS");
-    sunup_context *ctx;
-    assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
-    return ctx;
-}
-
-/* By the plain way, in f64. */
-static double *wanted(int i)
-{
-    sunup_context *ctx = context(NULL, SUNUP_NUMERICS_FAST);
-    struct device *d;
-    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
-    sunup_graph *g;
-    const struct node *n = node(ctx, SUNUP_F64, &problems[i], &g);
-    void *in[2], *in64[2];
-    for (int j = 0; j < 2; j++) draw(n->in[j], (uint64_t)j, &in[j], &in64[j]);
-    double *want = run_plain(d, n, in64);
-    for (int j = 0; j < 2; j++) {
-        sunup__free(in[j]);
-        sunup__free(in64[j]);
-    }
-    sunup_graph_destroy(&g);
-    sunup_context_destroy(&ctx);
-    return want;
-}
-
-static void check_problem(sunup_context *ctx, int i, const double *want)
-{
-    struct device *d;
-    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
-    sunup_graph *g;
-    const struct node *n = node(ctx, SUNUP_F32, &problems[i], &g);
-    void *in[2], *in64[2];
-    for (int j = 0; j < 2; j++) draw(n->in[j], (uint64_t)j, &in[j], &in64[j]);
-    float *one = run_on_any_threads(maker_named("conv_weight_grad_winograd"), d, n, in);
-    compare(sunup__elements(&n->out[0]->shape), one, want, i);
-    sunup__free(one);
-    for (int j = 0; j < 2; j++) {
-        sunup__free(in[j]);
-        sunup__free(in64[j]);
-    }
-    sunup_graph_destroy(&g);
 }
 
 static void agrees_with_the_plain_way(void **state)
 {
     (void)state;
-    for (int j = 0; j < (int)(sizeof problems / sizeof *problems); j++) {
-        double *want = wanted(j);
-        for (int i = 0; sunup__isa_name(i); i++) {
-            if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
-            sunup_context *ctx = context(sunup__isa_name(i), SUNUP_NUMERICS_FAST);
-            check_problem(ctx, j, want);
-            sunup_context_destroy(&ctx);
-        }
-        sunup__free(want);
-    }
+    at_each_level(check_problems);
+    for (int i = 0; i < PROBLEMS; i++) forget(&known[i]);
 }
 
 static bool can(sunup_numerics numerics, const struct problem *p)
 {
-    sunup_context *ctx = context(NULL, numerics);
-    struct device *d;
-    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
-    sunup_graph *g;
-    const bool yes = maker_named("conv_weight_grad_winograd")->can(d, node(ctx, SUNUP_F32, p, &g));
+    sunup_context *ctx;
+    const struct device *cpu = open_level(NULL, numerics, &ctx);
+    sunup_graph *g = graph_of(ctx, SUNUP_F32);
+    const bool yes = maker_named("conv_weight_grad_winograd")->can(cpu, node_of(g, build(g, p)));
     sunup_graph_destroy(&g);
     sunup_context_destroy(&ctx);
     return yes;

@@ -18,13 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
-#include "base/system.h"
-#include "device/cpu/maker_run_test.h"
+#include "device/cpu/maker_f64_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { OPERANDS = 3 };
 enum direction { FORWARD, DATA_GRADIENT, WEIGHT_GRADIENT, DIRECTIONS };
 static const char *const names[] = {"conv_winograd_row", "conv_data_grad_winograd_row",
                                     "conv_weight_grad_winograd_row"};
@@ -77,101 +74,38 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, enum directio
     return sunup__conv_weight_grad(x, dy, y->node->attr);
 }
 
-static const struct node *node(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
-                               enum direction direction, sunup_graph **g)
-{
-    sunup_graph_options o = sunup_graph_defaults();
-    o.dtype = dtype;
-    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
-    const sunup_value *v = build(*g, p, direction);
-    if (sunup__is_poison(v)) fail_msg("%s", (*g)->message);
-    return v->node;
-}
-
-/* The same numbers in f32, f64 and absolute f64. */
-struct operands {
-    void *f32[OPERANDS], *f64[OPERANDS], *absolute[OPERANDS];
-};
-
-static void draw(struct operands *o, const struct node *n)
-{
-    *o = (struct operands){{NULL}, {NULL}, {NULL}};
-    for (int i = 0; i < n->n_in; i++) {
-        if (!n->in[i]) continue;
-        const int64_t count = sunup__elements(&n->in[i]->shape);
-        float *x = o->f32[i] = sunup__alloc((size_t)count * sizeof *x);
-        double *x64 = o->f64[i] = sunup__alloc((size_t)count * sizeof *x64);
-        double *size = o->absolute[i] = sunup__alloc((size_t)count * sizeof *size);
-        const struct random_stream s = {7, RANDOM_TEST, 1, (uint64_t)i};
-        for (int64_t j = 0; j < count; j++) {
-            x[j] = (float)sunup__random_normal(&s, (uint64_t)j);
-            x64[j] = (double)x[j];
-            size[j] = fabs(x64[j]);
-        }
-    }
-}
-
-static void drop(struct operands *o)
-{
-    for (int i = 0; i < OPERANDS; i++) {
-        sunup__free(o->f32[i]);
-        sunup__free(o->f64[i]);
-        sunup__free(o->absolute[i]);
-    }
-}
-
 /* ---- running it ---- */
 
-struct result {
-    double error, largest, largest_sum; /* over all elements; sum of |products| */
-};
-
-static double largest_error(int64_t n, const float *got, const double *want)
+static struct largest run(const struct device *cpu, const struct problem *p,
+                          enum direction direction, struct known *k)
 {
-    double most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double error = fabs((double)got[i] - want[i]);
-        if (!(error <= most)) most = error; /* NaN too */
-    }
-    return most;
-}
-
-static struct result run(const struct device *cpu, const struct problem *p,
-                         enum direction direction)
-{
-    sunup_graph *g, *g64;
-    const struct node *n = node(cpu->ctx, SUNUP_F32, p, direction, &g);
-    const struct node *n64 = node(cpu->ctx, SUNUP_F64, p, direction, &g64);
-    const struct maker *m = maker_named(names[direction]);
-    struct operands in;
-    draw(&in, n);
-    double *want = run_plain(cpu, n64, in.f64), *size = run_plain(cpu, n64, in.absolute);
-    const int64_t count = sunup__elements(&n->out[0]->shape);
-    float *one = run_on_any_threads(m, cpu, n, (void **)in.f32);
-    struct result r = {.error = largest_error(count, one, want)};
-    for (int64_t i = 0; i < count; i++) {
-        r.largest = fmax(r.largest, fabs(want[i]));
-        r.largest_sum = fmax(r.largest_sum, size[i]);
-    }
+    sunup_graph *g = graph_of(cpu->ctx, SUNUP_F32), *g64 = graph_of(cpu->ctx, SUNUP_F64);
+    const struct node *n = node_of(g, build(g, p, direction));
+    struct operands in = draw_operands(n);
+    know(k, cpu, node_of(g64, build(g64, p, direction)), &in);
+    float *one = run_on_any_threads(maker_named(names[direction]), cpu, n, in.f32);
+    const struct largest l = largest_of(sunup__elements(&n->out[0]->shape), one, k);
     sunup__free(one);
-    sunup__free(want);
-    sunup__free(size);
-    drop(&in);
+    drop_operands(&in);
     sunup_graph_destroy(&g);
     sunup_graph_destroy(&g64);
-    return r;
+    return l;
 }
 
 /* ---- tests ---- */
 
+enum { PROBLEMS = sizeof problems / sizeof *problems };
+static struct known known[PROBLEMS][DIRECTIONS];
+
 static void check_problems(const struct device *cpu)
 {
-    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
+    for (int i = 0; i < PROBLEMS; i++) {
         for (int direction = 0; direction < DIRECTIONS; direction++) {
-            const struct result r = run(cpu, &problems[i], (enum direction)direction);
-            if (r.error <= 64 * 0x1p-24 * r.largest_sum) continue;
+            const struct largest l =
+                run(cpu, &problems[i], (enum direction)direction, &known[i][direction]);
+            if (l.error <= 64 * 0x1p-24 * l.sum) continue;
             fail_msg("%s: %s of problem %d: error %g, largest sum of |products| %g",
-                     cpu->kernels->isa, names[direction], (int)i, r.error, r.largest_sum);
+                     cpu->kernels->isa, names[direction], i, l.error, l.sum);
         }
     }
 }
@@ -180,6 +114,8 @@ static void agree_with_the_plain_way(void **state)
 {
     (void)state;
     at_each_level(check_problems);
+    for (int i = 0; i < PROBLEMS; i++)
+        for (int direction = 0; direction < DIRECTIONS; direction++) forget(&known[i][direction]);
 }
 
 /* Shares of the largest result; winograd_row.h says so. */
@@ -196,10 +132,12 @@ static void check_errors(const struct device *cpu)
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int direction = 0; direction < DIRECTIONS; direction++) {
-            const struct result r = run(cpu, &shapes[i].p, (enum direction)direction);
-            if (r.error <= shapes[i].most * r.largest) continue;
+            struct known k = {NULL, NULL};
+            const struct largest l = run(cpu, &shapes[i].p, (enum direction)direction, &k);
+            forget(&k);
+            if (l.error <= shapes[i].most * l.result) continue;
             fail_msg("%s: %s of shape %d: error %.2g of the largest", cpu->kernels->isa,
-                     names[direction], (int)i, r.error / r.largest);
+                     names[direction], (int)i, l.error / l.result);
         }
     }
 }
@@ -207,7 +145,7 @@ static void check_errors(const struct device *cpu)
 static void errors_are_as_documented(void **state)
 {
     (void)state;
-    #ifdef __SANITIZE_ADDRESS__
+#ifdef __SANITIZE_ADDRESS__
     skip(); /* a minute for numbers that do not depend on the sanitizer */
 #endif
     at_each_level(check_errors);
@@ -216,10 +154,10 @@ static void errors_are_as_documented(void **state)
 static bool chosen(sunup_numerics numerics, const struct problem *p, enum direction direction)
 {
     sunup_context *ctx;
-    sunup_graph *g;
     const struct device *cpu = open_level(NULL, numerics, &ctx);
+    sunup_graph *g = graph_of(ctx, SUNUP_F32);
     const bool can =
-        maker_named(names[direction])->can(cpu, node(ctx, SUNUP_F32, p, direction, &g));
+        maker_named(names[direction])->can(cpu, node_of(g, build(g, p, direction)));
     sunup_graph_destroy(&g);
     sunup_context_destroy(&ctx);
     return can;

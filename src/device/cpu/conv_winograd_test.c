@@ -18,13 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
-#include "base/system.h"
-#include "device/cpu/maker_run_test.h"
+#include "device/cpu/maker_f64_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
-
-enum { OPERANDS = 3 };
 
 /* OTHER_PERIOD: of y than of x, so that there is no gradient this way. */
 enum { CIRCULAR = 1, BIASED = 2, OTHER_PERIOD = 4 };
@@ -98,100 +94,27 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, bool gradient
     return sunup__conv_data_grad(w, sunup_input(g, "dy", dtype, y->shape), y->node->attr);
 }
 
-static const struct node *node(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
-                               bool gradient, sunup_graph **g)
-{
-    sunup_graph_options o = sunup_graph_defaults();
-    o.dtype = dtype;
-    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
-    const sunup_value *v = build(*g, p, gradient);
-    if (sunup__is_poison(v)) fail_msg("%s", (*g)->message);
-    return v->node;
-}
-
-/* The same numbers in f32, f64 and absolute f64. */
-struct operands {
-    void *f32[OPERANDS], *f64[OPERANDS], *absolute[OPERANDS];
-};
-
-static void draw(struct operands *o, const struct node *n)
-{
-    *o = (struct operands){{NULL}, {NULL}, {NULL}};
-    for (int i = 0; i < n->n_in; i++) {
-        if (!n->in[i]) continue;
-        const int64_t count = sunup__elements(&n->in[i]->shape);
-        float *x = o->f32[i] = sunup__alloc((size_t)count * sizeof *x);
-        double *x64 = o->f64[i] = sunup__alloc((size_t)count * sizeof *x64);
-        double *size = o->absolute[i] = sunup__alloc((size_t)count * sizeof *size);
-        const struct random_stream s = {7, RANDOM_TEST, 1, (uint64_t)i};
-        for (int64_t j = 0; j < count; j++) {
-            x[j] = (float)sunup__random_normal(&s, (uint64_t)j);
-            x64[j] = (double)x[j];
-            size[j] = fabs(x64[j]);
-        }
-    }
-}
-
-static void drop(struct operands *o)
-{
-    for (int i = 0; i < OPERANDS; i++) {
-        sunup__free(o->f32[i]);
-        sunup__free(o->f64[i]);
-        sunup__free(o->absolute[i]);
-    }
-}
-
 /* ---- running it ---- */
 
 static const struct maker *maker(bool gradient)
 {
-    const char *name = gradient ? "conv_data_grad_winograd" : "conv_winograd";
-    const struct maker *m = sunup__cpu_makers;
-    while (m->name && strcmp(m->name, name) != 0) m++;
-    assert_non_null(m->name);
-    return m;
+    return maker_named(gradient ? "conv_data_grad_winograd" : "conv_winograd");
 }
 
-struct result {
-    double error, largest, largest_sum; /* over all elements; sum of |products| */
-};
-
-/* By the plain way, which no level changes; NULL: not computed yet. */
-struct known {
-    double *want, *size;
-};
-
-static void forget(struct known *k)
+static struct largest run(const struct device *cpu, const struct problem *p, bool gradient,
+                          struct known *k)
 {
-    sunup__free(k->want);
-    sunup__free(k->size);
-    *k = (struct known){NULL, NULL};
-}
-
-static struct result run(const struct device *cpu, const struct problem *p, bool gradient,
-                         struct known *k)
-{
-    sunup_graph *g, *g64;
-    const struct node *n = node(cpu->ctx, SUNUP_F32, p, gradient, &g);
-    const struct node *n64 = node(cpu->ctx, SUNUP_F64, p, gradient, &g64);
-    struct operands in;
-    draw(&in, n);
-    if (k->want == NULL)
-        *k = (struct known){run_plain(cpu, n64, in.f64), run_plain(cpu, n64, in.absolute)};
-    const int64_t count = sunup__elements(&n->out[0]->shape);
-    float *one = run_on_any_threads(maker(gradient), cpu, n, (void **)in.f32);
-    struct result r = {0, 0, 0};
-    for (int64_t i = 0; i < count; i++) {
-        const double error = fabs((double)one[i] - k->want[i]);
-        if (!(error <= r.error)) r.error = error;
-        r.largest = fmax(r.largest, fabs(k->want[i]));
-        r.largest_sum = fmax(r.largest_sum, k->size[i]);
-    }
+    sunup_graph *g = graph_of(cpu->ctx, SUNUP_F32), *g64 = graph_of(cpu->ctx, SUNUP_F64);
+    const struct node *n = node_of(g, build(g, p, gradient));
+    struct operands in = draw_operands(n);
+    know(k, cpu, node_of(g64, build(g64, p, gradient)), &in);
+    float *one = run_on_any_threads(maker(gradient), cpu, n, in.f32);
+    const struct largest l = largest_of(sunup__elements(&n->out[0]->shape), one, k);
     sunup__free(one);
-    drop(&in);
+    drop_operands(&in);
     sunup_graph_destroy(&g);
     sunup_graph_destroy(&g64);
-    return r;
+    return l;
 }
 
 /* ---- tests ---- */
@@ -205,11 +128,11 @@ static void check_problems(const struct device *cpu)
         for (int gradient = 0; gradient < 2; gradient++) {
             const struct problem *p = &problems[i];
             if (gradient && (p->flags & OTHER_PERIOD)) continue;
-            const struct result r = run(cpu, p, gradient != 0, &known[i][gradient]);
-            if (r.error <= 64 * 0x1p-24 * r.largest_sum) continue;
+            const struct largest l = run(cpu, p, gradient != 0, &known[i][gradient]);
+            if (l.error <= 64 * 0x1p-24 * l.sum) continue;
             fail_msg("%s: %s of problem %d: error %g, largest sum of |products| %g",
-                     cpu->kernels->isa, gradient ? "gradient" : "convolution", (int)i, r.error,
-                     r.largest_sum);
+                     cpu->kernels->isa, gradient ? "gradient" : "convolution", (int)i, l.error,
+                     l.sum);
         }
     }
 }
@@ -236,12 +159,12 @@ static void check_errors(const struct device *cpu)
             SUNUP_SHAPE(1, 14, 14, c), SUNUP_SHAPE(taps, taps, c, c), {pad, pad}, {pad, pad}, 0};
         for (int gradient = 0; gradient < 2; gradient++) {
             struct known k = {NULL, NULL};
-            const struct result r = run(cpu, &p, gradient != 0, &k);
+            const struct largest l = run(cpu, &p, gradient != 0, &k);
             forget(&k);
             print_message("%s, %d x %d, %d channels, %s: %.2g of the largest\n", cpu->kernels->isa,
                           (int)taps, (int)taps, (int)c, gradient ? "gradient" : "forward",
-                          r.error / r.largest);
-            assert_true(r.error <= shapes[i].most * r.largest);
+                          l.error / l.result);
+            assert_true(l.error <= shapes[i].most * l.result);
         }
     }
 }
@@ -249,7 +172,7 @@ static void check_errors(const struct device *cpu)
 static void errors_are_as_documented(void **state)
 {
     (void)state;
-    #ifdef __SANITIZE_ADDRESS__
+#ifdef __SANITIZE_ADDRESS__
     skip(); /* a minute for numbers that do not depend on the sanitizer */
 #endif
     at_each_level(check_errors);
@@ -258,9 +181,9 @@ static void errors_are_as_documented(void **state)
 static bool chosen(sunup_numerics numerics, const struct problem *p, bool gradient)
 {
     sunup_context *ctx;
-    sunup_graph *g;
     const struct device *cpu = open_level(NULL, numerics, &ctx);
-    const bool can = maker(gradient)->can(cpu, node(ctx, SUNUP_F32, p, gradient, &g));
+    sunup_graph *g = graph_of(ctx, SUNUP_F32);
+    const bool can = maker(gradient)->can(cpu, node_of(g, build(g, p, gradient)));
     sunup_graph_destroy(&g);
     sunup_context_destroy(&ctx);
     return can;

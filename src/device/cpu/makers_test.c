@@ -16,147 +16,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
-#include "base/system.h"
-#include "device/cpu/maker_run_test.h"
+#include "device/cpu/maker_f64_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
-enum { OPERANDS = 3 };
-
-/* ---- operands: the same numbers in f32, f64 and absolute f64 ---- */
-
-struct numbers {
-    int64_t n;
-    float *f32;
-    double *f64, *absolute;
-};
-
-static struct numbers draw(const sunup_value *v, uint64_t which)
-{
-    struct numbers x = {.n = sunup__elements(&v->shape)};
-    x.f32 = sunup__alloc_aligned((size_t)x.n * sizeof(float));
-    x.f64 = sunup__alloc_aligned((size_t)x.n * sizeof(double));
-    x.absolute = sunup__alloc_aligned((size_t)x.n * sizeof(double));
-    const struct random_stream s = {7, RANDOM_TEST, 1, which};
-    for (int64_t i = 0; i < x.n; i++) {
-        x.f32[i] = (float)(2 * sunup__random_unit(&s, (uint64_t)i) - 1);
-        x.f64[i] = (double)x.f32[i];
-        x.absolute[i] = fabs(x.f64[i]);
-    }
-    return x;
-}
-
-static void drop(struct numbers *x)
-{
-    sunup__free(x->f32);
-    sunup__free(x->f64);
-    sunup__free(x->absolute);
-}
-
-/* ---- running one node ---- */
-
-static void *plain(const struct node *n, const struct kernels *k, void *const *in)
-{
-    void *out = guarded(sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(double));
-    const int64_t bytes = n->op->workspace ? n->op->workspace(n, 1) : 0;
-    void *workspace = guarded(bytes);
-    const struct exec e = {.ctx = n->graph->ctx,
-                           .kernels = k,
-                           .threads = 1,
-                           .in = in,
-                           .out = &out,
-                           .workspace = workspace};
-    assert_int_equal(n->op->run(n, &e), SUNUP_OK);
-    sunup__free(workspace);
-    return out;
-}
-
-static void compare(const struct node *n, const char *problem, const float *got, const double *want,
-                    const double *size)
-{
-    const int64_t count = sunup__elements(&n->out[0]->shape);
-    const double terms = sunup__node_cost(n).flops / 2 / (double)count * 4 +
-                         20; /* x4: borders have fewer than others */
-    for (int64_t i = 0; i < count; i++) {
-        const double bound = terms * 0x1p-24 * size[i];
-        if (fabs((double)got[i] - want[i]) <= bound) continue;
-        fail_msg("%s: element %lld of %lld is %g, must be %g, bound %g", problem, (long long)i,
-                 (long long)count, (double)got[i], want[i], bound);
-    }
-}
-
 typedef sunup_value *(*build_fn)(sunup_graph *g);
 
-static sunup_graph *graph(sunup_context *ctx, sunup_dtype dtype, build_fn build,
-                          const struct node **n)
-{
-    sunup_graph_options o = sunup_graph_defaults();
-    o.dtype = dtype;
-    sunup_graph *g;
-    assert_int_equal(sunup_graph_create(ctx, &o, &g), SUNUP_OK);
-    const sunup_value *v = build(g);
-    if (sunup__is_poison(v)) fail_msg("%s", g->message);
-    *n = v->node;
-    return g;
-}
-
-/* Results of the plain way, which no maker and no level changes: computed once a problem. */
+/* What is known of each problem, whatever maker and level comes next. */
 enum { MOST_PROBLEMS = 4096 };
-static struct known {
+static struct {
     build_fn build;
-    double *want, *size;
-} known[MOST_PROBLEMS];
+    struct known known;
+} problems_known[MOST_PROBLEMS];
 static int n_known;
 
-static const struct known *known_of(build_fn build, const struct node *n64, const struct kernels *k,
-                                    void **in64, void **in_absolute)
+static struct known *known_of(build_fn build)
 {
     for (int i = 0; i < n_known; i++)
-        if (known[i].build == build) return &known[i];
+        if (problems_known[i].build == build) return &problems_known[i].known;
     assert_true(n_known < MOST_PROBLEMS);
-    known[n_known] = (struct known){build, plain(n64, k, in64), plain(n64, k, in_absolute)};
-    return &known[n_known++];
+    problems_known[n_known].build = build;
+    return &problems_known[n_known++].known;
 }
 
-static void forget(void)
-{
-    while (n_known > 0) {
-        sunup__free(known[--n_known].want);
-        sunup__free(known[n_known].size);
-    }
-}
-
-static void check_maker(sunup_context *ctx, const struct maker *m, const char *problem,
+static void check_maker(const struct device *cpu, const struct maker *m, const char *problem,
                         build_fn build)
 {
-    const struct node *n, *n64;
-    sunup_graph *g = graph(ctx, SUNUP_F32, build, &n), *g64 = graph(ctx, SUNUP_F64, build, &n64);
-    struct device *cpu;
-    assert_int_equal(sunup__device(ctx, &cpu), SUNUP_OK);
-    struct device d = *cpu;
-    if (strcmp(n->op->name, m->op) == 0 && m->can(&d, n)) {
-        struct numbers x[OPERANDS] = {{0}};
-        void *in[OPERANDS] = {0}, *in64[OPERANDS] = {0}, *in_absolute[OPERANDS] = {0};
-        for (int i = 0; i < n->n_in; i++) {
-            if (!n->in[i]) continue;
-            x[i] = draw(n->in[i], (uint64_t)i);
-            in[i] = x[i].f32, in64[i] = x[i].f64, in_absolute[i] = x[i].absolute;
-        }
-        const struct known *p = known_of(build, n64, d.kernels, in64, in_absolute);
-        d.threads = 1;
-        float *one = run_maker(m, &d, d.threads, n, in);
-        compare(n, problem, one, p->want, p->size);
-        static const int threads[] = {2, 3, 7};
-        for (int i = 0; i < 3; i++) {
-            d.threads = threads[i];
-            float *more = run_maker(m, &d, d.threads, n, in);
-            assert_memory_equal(one, more,
-                                (size_t)sunup__elements(&n->out[0]->shape) * sizeof(float));
-            sunup__free(more);
-        }
+    sunup_graph *g = graph_of(cpu->ctx, SUNUP_F32), *g64 = graph_of(cpu->ctx, SUNUP_F64);
+    const struct node *n = node_of(g, build(g)), *n64 = node_of(g64, build(g64));
+    if (strcmp(n->op->name, m->op) == 0 && m->can(cpu, n)) {
+        struct operands in = draw_operands(n);
+        struct known *k = known_of(build);
+        know(k, cpu, n64, &in);
+        float *one = run_on_any_threads(m, cpu, n, in.f32);
+        check_sums(n, problem, one, k);
         sunup__free(one);
-        for (int i = 0; i < OPERANDS; i++) drop(&x[i]);
+        drop_operands(&in);
     }
     sunup_graph_destroy(&g);
     sunup_graph_destroy(&g64);
@@ -352,39 +247,31 @@ static const struct {
 #undef LINE
 };
 
-static void check_problem(sunup_context *ctx, const char *name, build_fn build)
+static void check_problem(const struct device *cpu, const char *name, build_fn build)
 {
-    for (const struct maker *m = sunup__cpu_makers; m->name; m++) check_maker(ctx, m, name, build);
+    for (const struct maker *m = sunup__cpu_makers; m->name; m++) check_maker(cpu, m, name, build);
 }
 
-static void check_level(const char *isa)
+static void check_level(const struct device *cpu)
 {
-    sunup_context_options o = sunup_context_defaults();
-    o.isa = isa;
-    sunup_context *ctx;
-    unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
-    assert_int_equal(sunup_context_create(&o, &ctx), SUNUP_OK);
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) {
-        for (int j = 0; j < 3; j++) check_problem(ctx, convs[i].name, convs[i].build[j]);
+        for (int j = 0; j < 3; j++) check_problem(cpu, convs[i].name, convs[i].build[j]);
     }
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
-        check_problem(ctx, products[i].name, products[i].build);
+        check_problem(cpu, products[i].name, products[i].build);
     }
     for (int i = 0; sunup__op_at(i); i++) {
         const struct op *op = sunup__op_at(i);
         for (int j = 0; j < op->n_cases; j++)
-            check_problem(ctx, op->cases[j].problem, op->cases[j].build);
+            check_problem(cpu, op->cases[j].problem, op->cases[j].build);
     }
-    sunup_context_destroy(&ctx);
 }
 
 static void agree_with_the_plain_way(void **state)
 {
     (void)state;
-    for (int i = 0; sunup__isa_name(i); i++) {
-        if (sunup__isa_runs(i, sunup__cpu_flags())) check_level(sunup__isa_name(i));
-    }
-    forget();
+    at_each_level(check_level);
+    while (n_known > 0) forget(&problems_known[--n_known].known);
 }
 
 int main(void)
