@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
-#include "device/cpu/maker_run_test.h"
+#include "device/cpu/maker_f64_test.h"
 #include "device/cpu/makers.h"
 #include "graph/ops/conv.h"
 
@@ -89,17 +88,6 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, enum way op)
                            : sunup__conv_weight_grad(x, dy, y->node->attr);
 }
 
-static const struct node *node(sunup_context *ctx, sunup_dtype dtype, const struct problem *p,
-                               enum way op, sunup_graph **g)
-{
-    sunup_graph_options o = sunup_graph_defaults();
-    o.dtype = dtype;
-    assert_int_equal(sunup_graph_create(ctx, &o, g), SUNUP_OK);
-    const sunup_value *v = build(*g, p, op);
-    if (sunup__is_poison(v)) fail_msg("%s", (*g)->message);
-    return v->node;
-}
-
 static double rounded(float x)
 {
     uint32_t word;
@@ -154,21 +142,10 @@ static void compare(const struct problem *p, const struct node *n, enum way op, 
     }
 }
 
-static const struct maker *maker(enum way op)
+static void check_problem(const struct device *d, const struct problem *p, enum way op)
 {
-    const struct maker *m = sunup__cpu_makers;
-    while (m->name && strcmp(m->name, names[op]) != 0) m++;
-    assert_non_null(m->name);
-    return m;
-}
-
-static void check_problem(sunup_context *ctx, const struct problem *p, enum way op)
-{
-    struct device *d;
-    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
-    sunup_graph *g, *g64;
-    const struct node *n = node(ctx, SUNUP_F32, p, op, &g),
-                      *n64 = node(ctx, SUNUP_F64, p, op, &g64);
+    sunup_graph *g = graph_of(d->ctx, SUNUP_F32), *g64 = graph_of(d->ctx, SUNUP_F64);
+    const struct node *n = node_of(g, build(g, p, op)), *n64 = node_of(g64, build(g64, p, op));
     if (d->kernels->fast_bf16 && !(p->circular && op == DATA_GRAD)) {
         void *in[4][3];
         for (int j = 0; j < n->n_in; j++) {
@@ -180,7 +157,7 @@ static void check_problem(sunup_context *ctx, const struct problem *p, enum way 
         }
         double *want[3];
         for (int j = 0; j < 3; j++) want[j] = run_plain(d, n64, in[j + 1]);
-        float *one = run_on_any_threads(maker(op), d, n, in[0]);
+        float *one = run_on_any_threads(maker_named(names[op]), d, n, in[0]);
         compare(p, n, op, one, want[0], want[1], want[2]);
         for (int j = 0; j < 3; j++) sunup__free(want[j]);
         sunup__free(one);
@@ -204,7 +181,9 @@ static sunup_context *context(sunup_numerics numerics)
 static void check_all(enum way op)
 {
     sunup_context *ctx = context(SUNUP_NUMERICS_BF16);
-    for (int i = 0; i < PROBLEMS; i++) check_problem(ctx, &problems[i], op);
+    struct device *d;
+    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
+    for (int i = 0; i < PROBLEMS; i++) check_problem(d, &problems[i], op);
     sunup_context_destroy(&ctx);
 }
 
@@ -230,8 +209,8 @@ static bool offers(sunup_context *ctx, const struct problem *p, enum way op)
 {
     struct device *d;
     assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
-    sunup_graph *g;
-    const bool can = maker(op)->can(d, node(ctx, SUNUP_F32, p, op, &g));
+    sunup_graph *g = graph_of(ctx, SUNUP_F32);
+    const bool can = maker_named(names[op])->can(d, node_of(g, build(g, p, op)));
     sunup_graph_destroy(&g);
     return can;
 }
@@ -264,7 +243,6 @@ static void only_where_it_is_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(forward), cmocka_unit_test(data_grad),
-
                                        cmocka_unit_test(weight_grad),
                                        cmocka_unit_test(only_where_it_is_faster),
                                        cmocka_unit_test(only_where_it_is_asked_for)};
