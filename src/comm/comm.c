@@ -272,6 +272,8 @@ sunup_status sunup__comm_split(sunup_comm *comm, int colour, sunup_comm **part)
     TRY(status);
     (*part)->parent = comm;
     (*part)->first = comm->rank - (*part)->rank;
+    (*part)->tamper = comm->tamper;
+    (*part)->tamper_arg = comm->tamper_arg;
     return SUNUP_OK;
 }
 

@@ -4,7 +4,13 @@
  * what it wanted of the last one, so the rooms of the one before may be written again. Where
  * messages carry the parcels, the senders wait for them to be gone and one room is enough, but who
  * writes need not know which it is.
- * Cost: a meeting of the group, 40 bytes a pair of ranks; the parcels once.
+ *
+ * Where the communicator is verified, a rank tells every other one the checksum of all that it gives it in the turn:
+ * behind the room, on one node; after the messages, else (messages.c). What differs is E_PEER before it is used, and
+ * the others of the group learn of it in their next meeting.
+ *
+ * Cost: a meeting of the group, 40 bytes a pair of ranks; the parcels once. Verified, a read more of what is given and
+ * of what is taken, and by messages one more of 8 bytes to each peer.
  */
 #include "comm/halo.h"
 
@@ -13,6 +19,7 @@
 #include "base/integers.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/checksum.h"
 #include "comm/inside.h"
 
 struct halo {
@@ -21,16 +28,62 @@ struct halo {
     struct parts_needs room;
     uint64_t turns;
     bool failed;          /* a meeting told all ranks of the group of a failure */
-    struct shared shared; /* [2][room.give] a rank; block NULL: messages */
+    struct shared shared; /* [2][stride] a rank: its room, and [ranks] checksums; block NULL: messages */
+    int64_t stride;       /* bytes */
     char *own, *landing;  /* messages: [room.give], [room.take]          */
     struct flight flight;
 };
 
+/* On one node: of this turn. */
+static char *shared_room(const struct halo *h, int rank)
+{
+    return h->shared.block[rank] + (int64_t)(h->turns % 2) * h->stride;
+}
+
 static char *room_of(void *arg)
 {
     struct halo *h = arg;
-    if (h->own != NULL) return h->own;
-    return h->shared.block[h->group->rank] + (int64_t)(h->turns % 2) * h->room.give;
+    return h->own != NULL ? h->own : shared_room(h, h->group->rank);
+}
+
+/* --- a second look, on one node --- */
+
+/* What a rank says that it gives each: [ranks]. */
+static uint64_t *told_by(const struct halo *h, int rank)
+{
+    return (uint64_t *)(void *)(shared_room(h, rank) + h->room.give);
+}
+
+/* Of the parcels between two ranks in their order, which is the same on both sides. */
+static uint64_t plus(uint64_t sum, const char *data, int64_t bytes)
+{
+    return sum * 3 + sunup__checksum(data, bytes);
+}
+
+static void tell_given(const struct halo *h, const struct turn *t)
+{
+    const sunup_comm *g = h->group;
+    uint64_t *told = told_by(h, g->rank);
+    char *room = shared_room(h, g->rank);
+    memset(told, 0, (size_t)g->ranks * sizeof *told);
+    for (int i = 0; i < t->n_give; i++) {
+        const struct parcel *p = &t->give[i];
+        told[p->peer] = plus(told[p->peer], room + p->at, p->bytes);
+    }
+    for (int i = 0; i < t->n_give; i++) sunup__tamper(g, "sent", room + t->give[i].at, t->give[i].bytes);
+}
+
+static sunup_status compare_taken(const struct halo *h, const struct turn *t)
+{
+    const sunup_comm *g = h->group;
+    for (int r = 0; r < g->ranks; r++) {
+        uint64_t sum = 0;
+        for (int i = 0; i < t->n_take; i++)
+            if (t->take[i].peer == r) sum = plus(sum, t->take[i].data, t->take[i].bytes);
+        if (r != g->rank && sum != told_by(h, r)[g->rank])
+            return sunup__other_numbers(g, g->rank, r, g->sequence);
+    }
+    return SUNUP_OK;
 }
 
 /* --- a turn --- */
@@ -38,14 +91,14 @@ static char *room_of(void *arg)
 static void look(const struct halo *h, struct turn *t)
 {
     for (int i = 0; i < t->n_take; i++)
-        t->take[i].data = h->shared.block[t->take[i].peer] +
-                          (int64_t)(h->turns % 2) * h->room.give + t->take[i].at;
+        t->take[i].data = shared_room(h, t->take[i].peer) + t->take[i].at;
 }
 
 /* Both sides list the parcels between them in the same order, in which messages arrive. */
 static sunup_status carry(struct halo *h, struct turn *t)
 {
     int64_t at = 0;
+    sunup__flight_note(&h->flight, h->group->verified);
     for (int i = 0; i < t->n_take; i++) {
         struct parcel *p = &t->take[i];
         p->data = h->landing + at;
@@ -58,7 +111,8 @@ static sunup_status carry(struct halo *h, struct turn *t)
         const struct message m = {p->peer, TAG_DATA, h->own + p->at, p->bytes};
         TRY(sunup__send(&h->flight, t->n_take + i, &m));
     }
-    return sunup__wait_all(&h->flight);
+    TRY(sunup__wait_all(&h->flight));
+    return sunup__flight_compare(&h->flight);
 }
 
 /* Ranks whose plans are out of step would read each other's rows as something else. */
@@ -87,16 +141,20 @@ static sunup_status meet(struct halo *h, const char *site, sunup_status mine)
 static sunup_status take_turn(void *arg, struct turn *t)
 {
     struct halo *h = arg;
+    const bool shared = h->own == NULL;
+    h->group->verified = h->group->parent->verified;
+    if (shared && h->group->verified) tell_given(h, t);
     TRY(meet(h, t->site, SUNUP_OK));
     sunup_status status = same_turn(h, t->site);
     if (status != SUNUP_OK) {
         sunup__leave(h->group);
         return status;
     }
-    if (h->own != NULL)
-        status = carry(h, t);
-    else
+    if (shared)
         look(h, t);
+    else
+        status = carry(h, t);
+    if (shared && h->group->verified) status = compare_taken(h, t);
     h->turns++;
     sunup__leave(h->group);
     return status;
@@ -174,7 +232,8 @@ sunup_status sunup__halo_reserve(struct halo *h, const sunup_graph *g)
     give_up_room(h);
     h->room = needs;
     h->turns = 0;
-    if (sunup__one_node(h->group)) TRY(sunup__shared_create(h->group, 2 * needs.give, &h->shared));
+    h->stride = needs.give + round_up(h->group->ranks * (int64_t)sizeof(uint64_t), 64);
+    if (sunup__one_node(h->group)) TRY(sunup__shared_create(h->group, 2 * h->stride, &h->shared));
     return h->shared.block != NULL ? SUNUP_OK : make_messages(h);
 }
 

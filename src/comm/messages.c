@@ -19,6 +19,7 @@
 
 sunup_status sunup__flight_create(sunup_comm *comm, int room, struct flight *f)
 {
+    if (room < 2) room = 2; /* to compare takes two at a time */
     *f = (struct flight){.comm = comm, .room = room};
     const size_t n = (size_t)room;
     MPI_Request *requests = sunup__alloc(n * sizeof *requests);

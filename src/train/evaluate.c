@@ -220,7 +220,7 @@ static sunup_status run(struct evaluation *e, sunup_metrics *metrics)
     const double start = sunup__now_s();
     const double *sum;
     const sunup_status mine = evaluate_batches(e);
-    if (t->halo != NULL && sunup__late_messages(mine)) return mine;
+    if (sunup__turn_broke(t, mine)) return mine;
     TRY(finish(e, mine, &sum));
     if (e->classes > 0) {
         TRY(keep_confusion(e, sum));

@@ -119,3 +119,8 @@ sunup_status sunup__settle(const sunup_trainer *t, sunup_status mine)
 {
     return t->halo == NULL ? mine : sunup__halo_settle(t->halo, mine);
 }
+
+bool sunup__turn_broke(const sunup_trainer *t, sunup_status mine)
+{
+    return t->halo != NULL && sunup__late_messages(mine) && !t->ctx->blame.differs;
+}

@@ -138,7 +138,7 @@ static sunup_status sum_shards(struct step_work *s)
     for (int i = t->from; i < t->to; i++) {
         if (i == t->to - 1) sunup__overlap(t, true);
         s->mine = s->mine == SUNUP_OK ? run_shard(t, s->batch, i) : sunup__settle(t, s->mine);
-        if (t->halo != NULL && sunup__late_messages(s->mine)) return s->mine;
+        if (sunup__turn_broke(t, s->mine)) return s->mine;
         if (s->mine != SUNUP_OK) push_failure(t);
     }
     sunup__overlap(t, false);

@@ -140,6 +140,8 @@ sunup_status sunup__pass_split(const sunup_trainer *t, struct pass *p);
 sunup_status sunup__pass_ready(const sunup_trainer *t, const struct pass *p, sunup_status mine);
 /* After a run of a pass, or in its place: the group has one status. */
 sunup_status sunup__settle(const sunup_trainer *t, sunup_status mine);
+/* A run of a plan failed so that ranks cannot answer each other any more; not where numbers only differ. */
+bool sunup__turn_broke(const sunup_trainer *t, sunup_status mine);
 /* live.c: nothing for a trainer whose data are not live. */
 #define LIVE_STATE "live.state"
 sunup_status sunup__live_create(sunup_trainer *t, struct live **live);

@@ -1,8 +1,9 @@
 /* halo_ranks.c - groups of ranks that hold slabs: rows come from whom they should, sums have all
  * terms, however often and whichever way; a failure of one is told to its group; a rank that stops
- * is named with its number in the job and the layer.
+ * is named with its number in the job and the layer; so are two ranks between which a bit flips.
  *
  *   halo_ranks GROUP           groups of so many ranks, by shared memory and by messages
+ *   halo_ranks GROUP flip      each rank in turn flips a bit of what it gives or of what lands
  *   halo_ranks GROUP stop      the last rank stops after two runs
  */
 #include <signal.h>
@@ -114,6 +115,61 @@ static void work(struct job *job, int each, bool messages)
     sunup__halo_destroy(&h);
 }
 
+/* --- a flipped bit --- */
+
+struct flip {
+    const char *what;
+    int64_t bit;
+    bool armed, done;
+};
+
+static void flip_bit(void *arg, const char *what, void *data, int64_t bytes)
+{
+    struct flip *f = arg;
+    if (!f->armed || f->done || strcmp(what, f->what) != 0) return;
+    ((unsigned char *)data)[f->bit / 8 % bytes] ^= (unsigned char)(1 << f->bit % 8);
+    f->done = true;
+}
+
+/* Found by all ranks of its group and by nobody else, with the names of the rank and the layer. */
+static void try_flip(struct job *job, struct halo *h, struct net *net, struct flip *f, int culprit)
+{
+    const int each = net->parts.n;
+    const bool mine = job->rank / each == culprit / each, sent = strcmp(f->what, "sent") == 0;
+    char says[48];
+    f->armed = job->rank == culprit;
+    f->done = false;
+    const sunup_status status = sunup__halo_settle(h, run(job, net, 2));
+    MUST(job, f->done == f->armed);
+    MUST(job, status == (mine ? SUNUP_E_PEER : SUNUP_OK));
+    (void)snprintf(says, sizeof says, sent ? "than rank %d sent in \"" : "rank %d received other", culprit);
+    MUST(job, !mine || (error_says(job, says) && error_says(job, "in \"margins of 'conv7'\" (collective ")));
+    f->armed = false;
+    MUST(job, sunup__halo_settle(h, run(job, net, 3)) == SUNUP_OK);
+}
+
+static void flips(struct job *job, int each, bool messages)
+{
+    struct halo *h;
+    struct net net;
+    struct flip f = {.what = messages ? "message" : "sent"};
+    job->comm->options.messages = messages;
+    job->comm->tamper = flip_bit; /* its groups' as well */
+    job->comm->tamper_arg = &f;
+    MUST(job, sunup__halo_create(job->comm, each, &h) == SUNUP_OK);
+    build(job, h, each, &net);
+    sunup__comm_verify(job->comm, true);
+    for (int culprit = 0; culprit < job->ranks; culprit++)
+        for (f.bit = 3; f.bit < 100000; f.bit = f.bit * 31 + 1) try_flip(job, h, &net, &f, culprit);
+    sunup__comm_verify(job->comm, false);
+    job->comm->tamper = NULL;
+    end_net(&net);
+    sunup__halo_destroy(&h);
+    if (job->rank == 0) printf("found: %s\n", f.what);
+}
+
+/* --- a rank that stops --- */
+
 static void stop(struct job *job, int each)
 {
     struct halo *h;
@@ -143,11 +199,12 @@ static void stop(struct job *job, int each)
 int main(int argc, char **argv)
 {
     const int each = argc > 1 ? atoi(argv[1]) : 2;
+    const char *mode = argc > 2 ? argv[2] : "";
     struct job job;
-    begin(&job, argc > 2 ? 2 : 60);
-    if (argc > 2) stop(&job, each);
-    work(&job, each, false);
-    work(&job, each, true);
+    begin(&job, strcmp(mode, "stop") == 0 ? 2 : 60);
+    if (strcmp(mode, "stop") == 0) stop(&job, each);
+    for (int messages = 0; messages < 2; messages++)
+        (strcmp(mode, "flip") == 0 ? flips : work)(&job, each, messages != 0);
     if (job.rank == 0) printf("halos right in groups of %d\n", each);
     end(&job);
     return 0;
