@@ -13,9 +13,9 @@
 #include "base/system.h"
 #include "base/words.h"
 
-static const char *const kinds[FAULT_KINDS] = {"slow", "crash", "hang", "nan", "flip", "oom"};
+static const char *const kinds[FAULT_KINDS] = {"slow", "crash", "hang", "nan", "flip", "wire", "oom"};
 
-static const char usage[] = "slow:OP:PERCENT, or crash, hang, nan, flip, oom with :STEP or "
+static const char usage[] = "slow:OP:PERCENT, or crash, hang, nan, flip, wire, oom with :STEP or "
                             ":STEP:RANK, such as slow:conv:5,crash:10:1";
 
 /* ---- reading ---- */

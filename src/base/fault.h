@@ -5,6 +5,7 @@
  *   hang:STEP[:RANK]     the rank stays in that step for ever
  *   nan:STEP[:RANK]      what layers compute in that step becomes NaN
  *   flip:STEP[:RANK]     a bit of a weight flips before the first comparison of ranks from that step on
+ *   wire:STEP[:RANK]     a bit flips in what lands next from another rank in that step, or in a sum with it on one node
  *   oom:STEP[:RANK]      an allocation of that step fails
  *
  * Owes: reading the variable, once, when a context is created, and the question what is due now. Leaves: doing it to
@@ -17,7 +18,7 @@
 
 #include "base/context.h"
 
-enum fault_kind { FAULT_SLOW, FAULT_CRASH, FAULT_HANG, FAULT_NAN, FAULT_FLIP, FAULT_OOM, FAULT_KINDS };
+enum fault_kind { FAULT_SLOW, FAULT_CRASH, FAULT_HANG, FAULT_NAN, FAULT_FLIP, FAULT_WIRE, FAULT_OOM, FAULT_KINDS };
 enum { FAULTS_MOST = 16, FAULT_OP = 48 };
 
 struct faults {

@@ -74,7 +74,11 @@ struct exchange_options {
     /* Where a slice may end: the last such place <= at (ascending in at, 0 for 0). NULL: anywhere. */
     int64_t (*cut)(const void *arg, int64_t at);
     const void *cut_arg;
+    /* What these elements of the head belong to, for reports, into room [NAMES_TEXT]. NULL: it is not told. */
+    void (*name)(const void *arg, struct slice s, char *room);
+    const void *name_arg;
 };
+enum { NAMES_TEXT = 96 };
 /* E_UNSUPPORTED, with a sentence: not in bf16. */
 sunup_status sunup__bf16_check(sunup_context *ctx, const struct exchange_options *o);
 /* Memory: (subtrees + log2 of the block + 1) * n + data_n elements; with SUM_INT32 3 n + data_n, and
@@ -160,6 +164,8 @@ sunup_status sunup__exchange_predict(sunup_context *ctx, const struct exchange_o
  * looked at twice; what differs is E_PEER on all ranks, naming two of them. All ranks alike. */
 enum verify { VERIFY_STEPS, VERIFY_ALWAYS, VERIFY_OFF };
 void sunup__comm_verify(sunup_comm *comm, bool on);
+/* A planted fault: one bit flips, in what lands here next or in the sum of this rank's slice on one node, once. */
+void sunup__comm_flip(sunup_comm *comm);
 
 /* --- small collectives, all with watchdog --- */
 sunup_status sunup__comm_broadcast(sunup_comm *comm, void *data, int64_t bytes, int root,

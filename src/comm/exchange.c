@@ -204,12 +204,29 @@ static sunup_status sum_tail_over_wire(struct exchange *x)
     return SUNUP_OK;
 }
 
+/* The sentence about a difference ends with the names of what differs. */
+static sunup_status compare_head(struct exchange *x)
+{
+    sunup_context *ctx = x->comm->ctx;
+    struct slice where;
+    char names[NAMES_TEXT];
+    const sunup_status status = sunup__stages_compare(x->head, &where);
+    if (status == SUNUP_OK || where.n == 0 || x->o.name == NULL) return status;
+    const struct blame blame = ctx->blame;
+    x->o.name(x->o.name_arg, where, names);
+    (void)sunup__raise(ctx, status, "%s (in the numbers of %s)", sunup_error(ctx), names);
+    sunup__blame(ctx, blame.rank, names, blame.collective);
+    ctx->blame.differs = blame.differs;
+    return status;
+}
+
 /* Both in any case: the other ranks take part in them. */
 static sunup_status compare_sums(struct exchange *x)
 {
     sunup_status head = SUNUP_OK, tail = SUNUP_OK;
-    if (x->head != NULL) head = sunup__stages_compare(x->head);
-    if (x->tail != NULL) tail = sunup__stages_compare(x->tail);
+    struct slice where;
+    if (x->head != NULL) head = compare_head(x);
+    if (x->tail != NULL) tail = sunup__stages_compare(x->tail, &where);
     return head != SUNUP_OK ? head : tail;
 }
 
@@ -374,7 +391,7 @@ static sunup_status share_over_wire(struct exchange *x)
 {
     sunup_status same = SUNUP_OK;
     if (x->head != NULL) TRY(sunup__stages_share(x->head, x->data));
-    if (x->head != NULL) same = sunup__stages_compare(x->head);
+    if (x->head != NULL) same = compare_head(x);
     if (x->node == NULL) return same;
     give_parts(x);
     TRY(sunup__node_meet(x->comm));

@@ -4,9 +4,9 @@
  * messages.c and shrink.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it
  * is in vain), small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and
  * alltoall.c (the caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm),
- * shared.c (memory that a node's ranks share), node.c (partial sums there), routes.c, layout.c and stages.c
- * (partial sums over the wire: which way, and on it), rows.c (a rank's own shards), fixed.c (exact sums of
- * integers; no messages), exchange_layout.c, integers.c and exchange.c (sums and what is made of them),
+ * shared.c (memory that a node's ranks share), node.c (partial sums there), routes.c, layout.c, stages.c and
+ * rows_check.c (partial sums over the wire: which way, on it, and a second look), rows.c (a rank's own shards), fixed.c
+ * (exact sums of integers; no messages), exchange_layout.c, integers.c and exchange.c (sums and what is made of them),
  * sum_calls.c (sums of the caller's buffers, by stages), sum_shared.c and sum_exact.c (the other algorithms of
  * these), verify.c (a second look at all of it), choices.c and tune.c (measured choices), comm.c (create and
  * destroy).
@@ -478,8 +478,9 @@ sunup_status sunup__stages_start(struct stages *st, int bucket);
 /* done: every bucket is. */
 sunup_status sunup__stages_progress(struct stages *st, bool *done);
 sunup_status sunup__stages_finish(struct stages *st); /* waits */
-/* After a run that began with comm->verified: as sunup__flight_compare. All members call it. */
-sunup_status sunup__stages_compare(struct stages *st);
+/* After a run that began with comm->verified: what was added is what members had sent, and was added right, or E_PEER
+ * with the elements among which it differs (n = 0: unknown). All members call it. */
+sunup_status sunup__stages_compare(struct stages *st, struct slice *where);
 
 /* --- choices.c --- */
 enum { PLACE_TEXT = 64, CHOICE_TEXT = 128, WAY_TEXT = 48 };
@@ -524,7 +525,8 @@ struct sunup_comm {
     bool verified;            /* sums and what is sent are checked, from the next collective on */
     uint64_t *sums;           /* [2][ranks] of what goes to each rank, and what each says it sent */
     /* For tests: may flip bits of what is to be sent ("sent"), has landed ("message"), is with the caller ("received"),
-     * or was summed ("sum", of integers "integers"). NULL else. */
+     * is about to be added ("row"), has been ("added"), or was summed ("sum", of integers "integers"). NULL else. Parts
+     * inherit it. */
     void (*tamper)(void *arg, const char *what, void *data, int64_t bytes);
     void *tamper_arg;
     bool crowded;             /* more ranks than cores on this node */

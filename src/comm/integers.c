@@ -149,7 +149,8 @@ void sunup__integers_push(struct exchange *x)
 static sunup_status compare_sizes(struct exchange *x, const char *sizes)
 {
     sunup_comm *comm = x->comm;
-    const sunup_status mine = x->sizes != NULL ? sunup__stages_compare(x->sizes) : SUNUP_OK;
+    struct slice where;
+    const sunup_status mine = x->sizes != NULL ? sunup__stages_compare(x->sizes, &where) : SUNUP_OK;
     return sunup__verify_result(comm, mine, sizes, sunup__fixed_blocks(x->o.head) * (int64_t)sizeof(float),
                                 "largest terms of a sum");
 }

@@ -19,6 +19,9 @@
  *
  * Where partial sums are bf16 (bf16.c) a reduce's messages are packed, half the bytes; a share's are not.
  *
+ * Where the communicator is verified, rows are looked at where they are sent and where they are
+ * added, and additions are made twice (rows_check.c).
+ *
  * Cost of a reduce: sum over stages of own rows x (radix - 1)/radix of the stage's range in bytes
  * sent, and radix - 1 messages a row; with one row 1 - 1/members of n, as the share. Source: R.
  * Rabenseifner, Optimization of collective reduction operations (2004); docs/decisions/004.
@@ -68,6 +71,7 @@ struct stages {
     char *const *mine;
     char *data;
     struct parcel *awaited; /* [slots][numbers] where what comes in will lie */
+    struct rows_check check;
 };
 
 /* --- create and destroy --- */
@@ -79,7 +83,7 @@ static sunup_status allocate(struct stages *st)
     st->part = sunup__arena_alloc(&l->memory, (size_t)l->most_rows * sizeof *st->part);
     st->queue = sunup__arena_alloc(&l->memory, (size_t)l->buckets * sizeof *st->queue);
     st->awaited = sunup__arena_alloc(&l->memory, (size_t)(l->slots * l->numbers + 1) * sizeof *st->awaited);
-    bool whole = st->landing && st->part && st->queue && st->awaited;
+    bool whole = st->landing && st->part && st->queue && st->awaited && sunup__rows_check_create(l, &st->check);
     for (int i = 0; i < l->slots; i++) {
         struct slot *s = &st->slot[i];
         s->bucket = -1;
@@ -100,7 +104,7 @@ sunup_status sunup__stages_create(sunup_comm *comm, const struct stages_options 
     *out = st;
     CHECK(st, comm->ctx, E_MEMORY, "no memory for the exchange of %lld elements",
           (long long)o->sum->n);
-    st->comm = comm;
+    st->comm = st->check.comm = comm;
     st->tag = TAG_BUCKETS * (1 + o->lane);
     sunup_status status = sunup__layout(comm->ctx, o, &st->layout);
     if (status == SUNUP_OK) status = allocate(st);
@@ -257,6 +261,12 @@ static void pack_chunk(void *arg, int64_t i)
     sunup__bf16_pack(w->sum, n, w->from + at * sunup__sum_element(w->sum), w->to + at * WIRE_BF16);
 }
 
+/* From or to a peer of stage j. */
+static struct way way_of(const struct slot *k, int j, int peer, int row)
+{
+    return (struct way){.stage = j, .peer = peer, .bucket = k->bucket, .row = row};
+}
+
 /* The elements of a row as they travel. */
 static char *packed(struct stages *st, struct slot *k, char *from, int64_t n)
 {
@@ -273,11 +283,13 @@ static sunup_status send_rows(struct stages *st, struct slot *k, int j)
 {
     const struct layout *l = &st->layout;
     const struct stage *s = &l->stage[j];
-    for (int step = 1; step < s->radix; step++) {
+    for (int step = 0; step < s->radix; step++) {
         const int i = peer_after(s, step);
         const struct slice part = sunup__part(&l->cuts, k->range[j], i, s->radix);
         const int64_t offset = (part.at - k->range[j].at) * l->element;
         for (int r = 0; r < sunup__stage_own(s); r++) {
+            sunup__rows_sent(&st->check, &l->sum, way_of(k, j, i, r), k->row[r] + offset, part.n);
+            if (i == s->digit) continue; /* it stays */
             char *data = packed(st, k, k->row[r] + offset, part.n);
             TRY(send(st, k, (struct parcel){s->peer[i], data, part.n}));
         }
@@ -286,11 +298,36 @@ static sunup_status send_rows(struct stages *st, struct slot *k, int j)
 }
 
 struct merge {
-    const struct stages *st;
-    const struct stage *s; /* NULL: nothing to add */
+    struct stages *st;
+    const struct slot *k;
+    int stage; /* -1: nothing to add */
     struct slice own;
     char *to; /* not NULL: the sum's place, else it stays in its row */
 };
+
+/* Chunk i of all rows that meet, right before they are added. */
+static void check_chunk(const struct merge *w, int64_t i, int64_t n)
+{
+    struct stages *st = w->st;
+    const struct stage *s = &st->layout.stage[w->stage];
+    const int64_t offset = i * SUM_CHUNK * st->layout.element;
+    for (int peer = 0; peer < s->radix; peer++)
+        for (int r = s->first[peer]; r < s->first[peer + 1]; r++) {
+            sunup__tamper(st->comm, "row", st->part[r] + offset, n * st->layout.element);
+            sunup__rows_chunk_used(&st->check, &st->layout.sum, way_of(w->k, w->stage, peer, r - s->first[peer]), i,
+                                   (struct chunk){st->part[r] + offset, n});
+        }
+}
+
+static void add(struct stages *st, struct slice piece, const char *x, char *y)
+{
+    if (st->check.on) {
+        sunup__rows_add_twice(&st->check, &st->layout.sum, piece, x, y);
+        return;
+    }
+    sunup__sum_add(&st->layout.sum, piece.n, x, y);
+    sunup__bf16_round(&st->layout.sum, piece, y);
+}
 
 /* A chunk's additions, and the total to its place while it is in cache. */
 static void merge_chunk(void *arg, int64_t i)
@@ -299,18 +336,18 @@ static void merge_chunk(void *arg, int64_t i)
     const struct layout *l = &w->st->layout;
     const int64_t at = i * SUM_CHUNK, n = w->own.n - at < SUM_CHUNK ? w->own.n - at : SUM_CHUNK;
     const int64_t offset = at * l->element;
+    const struct stage *s = w->stage >= 0 ? &l->stage[w->stage] : NULL;
     char *const *part = w->st->part;
-    for (int a = 0; w->s && a < w->s->additions; a++) {
-        const struct addition *add = &w->s->addition[a];
-        sunup__sum_add(&l->sum, n, part[add->from] + offset, part[add->into] + offset);
-        sunup__bf16_round(&l->sum, (struct slice){w->own.at + at, n}, part[add->into] + offset);
-    }
+    if (s && w->st->check.on) check_chunk(w, i, n);
+    for (int a = 0; s && a < s->additions; a++)
+        add(w->st, (struct slice){w->own.at + at, n}, part[s->addition[a].from] + offset,
+            part[s->addition[a].into] + offset);
     if (w->to) sunup__sum_copy(&l->sum, n, part[0] + offset, w->to + offset);
 }
 
-static void run_merge(const struct stages *st, struct merge w)
+static void run_merge(struct merge w)
 {
-    sunup__parallel(st->layout.sum.threads, sunup__sum_chunks(w.own.n), merge_chunk, &w);
+    sunup__parallel(w.st->layout.sum.threads, sunup__sum_chunks(w.own.n), merge_chunk, &w);
 }
 
 /* All rows of stage j are here: as few as the tree allows remain. */
@@ -326,7 +363,7 @@ static void merge(struct stages *st, struct slot *k, int j)
             mine >= 0 && mine < sunup__stage_own(s) ? k->row[mine] + offset : landing_row(k, s, r);
     }
     char *to = j == l->stages - 1 ? st->data + own.at * l->element : NULL;
-    run_merge(st, (struct merge){st, s, own, to});
+    run_merge((struct merge){st, k, j, own, to});
     for (int r = 0; r < s->kept_rows; r++) k->row[r] = st->part[s->kept[r]];
 }
 
@@ -354,7 +391,7 @@ static sunup_status start_reduce(struct stages *st, struct slot *k)
         return advance_reduce(st, k);
     }
     st->part[0] = k->row[0]; /* one member owns the whole tree */
-    run_merge(st, (struct merge){st, NULL, k->range[0], st->data + offset});
+    run_merge((struct merge){st, k, -1, k->range[0], st->data + offset});
     return SUNUP_OK;
 }
 
@@ -381,8 +418,11 @@ static sunup_status send_own(struct stages *st, struct slot *k, int j)
     const struct stage *s = &st->layout.stage[j];
     const struct slice own = k->range[j + 1];
     char *from = st->data + own.at * st->layout.element;
-    for (int step = 1; step < s->radix; step++)
-        TRY(send(st, k, (struct parcel){s->peer[peer_after(s, step)], from, own.n}));
+    for (int step = 1; step < s->radix; step++) {
+        const int i = peer_after(s, step);
+        sunup__rows_sent(&st->check, &st->layout.sum, way_of(k, j, i, ROW_SHARED), from, own.n);
+        TRY(send(st, k, (struct parcel){s->peer[i], from, own.n}));
+    }
     return SUNUP_OK;
 }
 
@@ -448,6 +488,13 @@ static sunup_status end_slot(struct stages *st, struct slot *k)
     return SUNUP_OK;
 }
 
+static int digit_of(const struct stage *s, int rank)
+{
+    int i = 0;
+    while (s->peer[i] != rank) i++;
+    return i;
+}
+
 static sunup_status land(struct stages *st, int number)
 {
     const struct layout *l = &st->layout;
@@ -459,6 +506,8 @@ static sunup_status land(struct stages *st, int number)
     const int j = stage_of(l, k->sharing, in_slot);
     if (sunup__layout_packs(l) && !k->sharing)
         sunup__bf16_unpack(p->n, p->data, p->data - landing_offset(l, &l->stage[j]));
+    if (k->sharing)
+        sunup__rows_used(&st->check, &l->sum, way_of(k, j, digit_of(&l->stage[j], p->peer), ROW_SHARED), p->data, p->n);
     k->awaited[j]--;
     return k->sharing ? advance_share(st, k) : advance_reduce(st, k);
 }
@@ -482,7 +531,7 @@ void sunup__stages_begin(struct stages *st, enum stages_work work, char *const *
     st->mine = rows;
     st->data = data;
     st->queued = st->taken = st->done = 0;
-    sunup__flight_note(&st->flight, st->comm->verified);
+    sunup__rows_check_begin(&st->check, st->comm->verified);
 }
 
 sunup_status sunup__stages_start(struct stages *st, int bucket)
@@ -538,7 +587,7 @@ sunup_status sunup__stages_sum(struct stages *st, char *const *rows, char *total
     return run(st, STAGES_SUM, rows, total);
 }
 
-sunup_status sunup__stages_compare(struct stages *st)
+sunup_status sunup__stages_compare(struct stages *st, struct slice *where)
 {
-    return sunup__flight_compare(&st->flight);
+    return sunup__rows_compare(&st->check, &st->layout, &st->flight, where);
 }

@@ -34,6 +34,36 @@ struct layout {
     struct arena memory;
 };
 
+/* --- rows_check.c: of members' rows, what was sent and what was added --- */
+struct rows_check {
+    sunup_comm *comm;
+    bool on;
+    int peers, buckets, first[ROUTE_STAGES]; /* peers of all stages, with this member in each; of a stage, the first */
+    uint64_t *sent, *told;   /* [peers][buckets] to each, and what each says it sent */
+    _Atomic uint64_t *used;  /* [peers][buckets] of each, as it was added or received */
+    _Atomic int64_t wrong;   /* 1 + an element that was added twice with two results; 0: none */
+};
+/* Of a row on its way to or from a stage's peer. */
+struct way {
+    int stage, peer, bucket, row;
+};
+enum { ROW_SHARED = TREE_DEPTH }; /* the row of what a share sends */
+struct chunk {
+    const char *data;
+    int64_t n;
+};
+bool sunup__rows_check_create(struct layout *l, struct rows_check *c);
+void sunup__rows_check_begin(struct rows_check *c, bool on);
+/* n elements of a row; nothing where the check is off. */
+void sunup__rows_sent(struct rows_check *c, const struct sum *s, struct way w, const char *x, int64_t n);
+void sunup__rows_used(struct rows_check *c, const struct sum *s, struct way w, const char *x, int64_t n);
+/* Its i-th SUM_CHUNK elements, by the thread that adds them next. */
+void sunup__rows_chunk_used(struct rows_check *c, const struct sum *s, struct way w, int64_t i, struct chunk x);
+/* y += x, rounded as partial sums are, at most SUM_CHUNK elements; remembers if that differs when it is done again. */
+void sunup__rows_add_twice(struct rows_check *c, const struct sum *s, struct slice piece, const char *x, char *y);
+/* Nothing is under way. E_PEER: where tells the elements, n = 0: unknown. */
+sunup_status sunup__rows_compare(struct rows_check *c, const struct layout *l, struct flight *f, struct slice *where);
+
 /* Slots: one bucket is added, one arrives, one leaves, one waits for a late rank. */
 enum { SLOTS = 4 };
 

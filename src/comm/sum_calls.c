@@ -57,13 +57,14 @@ sunup_status sunup__routed_sum_show(sunup_comm *comm, const struct transfer *t)
 sunup_status sunup__routed_sum(sunup_comm *comm, const struct transfer *t)
 {
     const struct addends *a = t->sum;
+    struct slice where;
     if (a->all) {
         TRY(sunup__stages_sum(a->stages, a->row, a->to));
-        return sunup__stages_compare(a->stages);
+        return sunup__stages_compare(a->stages, &where);
     }
     const struct slice own = sunup__own_part(a, comm->rank, comm->ranks);
     TRY(sunup__stages_reduce(a->stages, a->row, a->row[0]));
-    TRY(sunup__stages_compare(a->stages));
+    TRY(sunup__stages_compare(a->stages, &where));
     sunup__sum_copy(&a->sum, own.n, a->row[0] + own.at * sunup__sum_element(&a->sum), a->to);
     return SUNUP_OK;
 }

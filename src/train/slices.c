@@ -6,6 +6,7 @@
  * Memory: weights whole on each rank, moments 1/ranks; rank 0 holds whole moments only while a checkpoint is written.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/fault.h"
 #include "base/integers.h"
@@ -40,6 +41,23 @@ sunup_status sunup__list_parameters(sunup_trainer *t)
     return sunup__optimizer_arrays(t->ctx, &t->o.optimizer, &t->n_arrays);
 }
 
+/* Gradients and weights, in the order in which they lie: "'fc.weight' to 'conv1.bias'". */
+static void name_parameters(const void *arg, struct slice s, char *room)
+{
+    const struct optimizer_job *job = arg;
+    const char *first = NULL, *last = "?";
+    for (int i = 0; i < job->n_segments; i++) {
+        const struct segment *p = &job->segments[i];
+        if (p->at + p->n <= s.at || p->at >= s.at + s.n) continue;
+        first = first != NULL ? first : p->name;
+        last = p->name;
+    }
+    if (first == NULL || strcmp(first, last) == 0)
+        (void)snprintf(room, NAMES_TEXT, "'%s'", last);
+    else
+        (void)snprintf(room, NAMES_TEXT, "'%s' to '%s'", first, last);
+}
+
 static struct exchange_options exchange_options(const sunup_trainer *t)
 {
     return (struct exchange_options){.k = t->kernels,
@@ -54,7 +72,9 @@ static struct exchange_options exchange_options(const sunup_trainer *t)
                                      .parts = t->parameters.n_segments,
                                      .part_at = t->part_at,
                                      .cut = sunup__optimizer_cut,
-                                     .cut_arg = &t->parameters};
+                                     .cut_arg = &t->parameters,
+                                     .name = name_parameters,
+                                     .name_arg = &t->parameters};
 }
 
 int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)

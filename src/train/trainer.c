@@ -164,6 +164,7 @@ static sunup_status sum_batch(struct step_work *s)
     s->mine = next_batch(t, &s->batch);
     if (s->mine == SUNUP_OK)
         s->mine = sunup__fault_step(t->ctx, t->step, sunup_comm_rank(t->comm));
+    if (sunup__fault_due(t->ctx, FAULT_WIRE, t->step, sunup_comm_rank(t->comm))) sunup__comm_flip(t->comm);
     sunup__trace_add(t->ctx, TRACE_PHASE, "wait for data", t->step, traced_s);
     s->data_s += sunup__now_s() - asked;
     s->seen = false;

@@ -85,6 +85,15 @@ class Facts(common.Case):
         self.assertEqual((nan["status"], nan["rank"], nan["step"], nan["layer"]), ("nan", 1, 5, "conv1"))
         flip = self.planted("flip:3:1", "--set", "run_dir=flip", "--set", "hash_steps=5", ranks=2, status=124)
         self.assertEqual((flip["status"], flip["rank"], flip["step"], flip["layer"]), ("mismatch", 1, 4, "conv1.weight"))
+        for messages in "01":
+            env = dict(ONE, SUNUP_FAULT="wire:4:1", SUNUP_MESSAGES=messages)
+            found = self.failure("train", "run.yaml", *SHORT, "--set", "run_dir=wire", "--set", "hash_steps=5", ranks=2,
+                                 status=124, env=env)
+            self.assertTrue(all((f["status"], f["step"]) == ("mismatch", 4) for f in found))
+            self.assertIn("sum of gradients", [f.get("collective") for f in found])  # who saw it; others are told
+            said = (r"ranks 0 and 1 add up the slice of rank 1 differently",
+                    r"rank 1 received other numbers than rank 0 sent .*in the numbers of '.*conv1.weight'")
+            self.assertRegex(found[0]["error"], said[int(messages)])
         hang = self.planted("hang:4:1", "--set", "run_dir=hang", ranks=2, status=124)
         self.assertEqual((hang["status"], hang["rank"], hang["step"]), ("hang", 1, 4))
         self.assertEqual(hang["collective"], "sum of gradients")

@@ -14,6 +14,8 @@
 
 enum { N_MOST = 40000, SHARDS = 8 };
 
+static int named; /* findings that told the tensors */
+
 struct flip {
     const char *what;
     bool armed, done;
@@ -68,6 +70,26 @@ struct flip_case {
     int64_t bit;
 };
 
+/* Elements of the gradients are in tensors of 1000. */
+static void name_tensors(const void *arg, struct slice s, char *room)
+{
+    (void)arg;
+    (void)snprintf(room, NAMES_TEXT, "'tensor %d' to 'tensor %d'", (int)(s.at / 1000), (int)((s.at + s.n - 1) / 1000));
+}
+
+/* Of what is added: who added it, in which collective, in which tensors unless it is in the tail. */
+static void check_row(struct job *job, const struct flip *f, int culprit)
+{
+    char adds[64], received[64];
+    const bool added = strcmp(f->what, "added") == 0;
+    if (!added && strcmp(f->what, "row") != 0) return;
+    (void)snprintf(adds, sizeof adds, "rank %d added ", culprit);
+    (void)snprintf(received, sizeof received, "rank %d received other numbers", culprit);
+    MUST(job, error_says(job, adds) || (!added && error_says(job, received)));
+    MUST(job, error_says(job, "in \"gradients\" (collective ") || error_says(job, "largest terms"));
+    named += error_says(job, "(in the numbers of 'tensor ");
+}
+
 static void try_flip(struct job *job, struct exchange *x, struct flip *f, struct flip_case c)
 {
     *f = (struct flip){.what = f->what, .armed = job->rank == c.culprit, .bit = c.bit};
@@ -77,6 +99,7 @@ static void try_flip(struct job *job, struct exchange *x, struct flip *f, struct
     MUST(job, sunup__exchange_combine(x, "was a bit flipped", 1, &done) == SUNUP_OK);
     MUST(job, (status == SUNUP_E_PEER) == (done > 0)); /* some ranks have nothing to flip */
     MUST(job, status == SUNUP_OK || error_says(job, "flips bits") || error_says(job, "differs between ranks"));
+    if (status == SUNUP_E_PEER) check_row(job, f, c.culprit);
     f->armed = false;
     MUST(job, step(job, x, c.n, plain_term) == SUNUP_OK);
     if (job->rank == 0 && c.culprit == job->ranks - 1 && done > 0) printf("found: %s\n", f->what);
@@ -96,6 +119,7 @@ static int64_t try_all(struct job *job, const struct kernels *k, const char *wha
                                        .head = n - n / 40,
                                        .data_n = n,
                                        .bf16 = way == BF16,
+                                       .name = name_tensors,
                                        .kind = way == INT32 ? SUM_INT32 : SUM_TREE};
     job->comm->tamper = flip_bit;
     job->comm->tamper_arg = &f;
@@ -123,6 +147,11 @@ static void try_exchanges(struct job *job, bool messages)
     }
     try_all(job, &k, "integers", N_MOST, INT32);
     try_all(job, &k, "received", N_MOST, INT32); /* the largest terms, which decide whether all repeat */
+    for (enum way way = F32; messages && way < WAYS; way++) {
+        try_all(job, &k, "row", N_MOST, way);
+        try_all(job, &k, "added", N_MOST, way);
+    }
+    MUST(job, !messages || named > 0);
     /* Half of the reduce, all of the share: 3/4, and the tail; with one row a rank. */
     const bool one_row = (SHARDS % job->ranks) == 0;
     MUST(job, !messages || !one_row || (7 * landed[F32] < 10 * landed[BF16] && 5 * landed[BF16] < 4 * landed[F32]));
