@@ -101,11 +101,9 @@ static void log_line(void *arg, sunup_log_level level, const char *line)
 static void leave_ranks(struct command *c)
 {
     if (c->comm == NULL) return;
-    struct limit *limit = limit_begin(c, "the end of MPI", 2 * c->timeout_s);
     const sunup_status status = sunup__comm_leave(c->comm);
     if (status != SUNUP_OK) (void)fail(c, status);
     sunup_comm_destroy(&c->comm);
-    limit_end(&limit);
 }
 
 static int run(struct command *c, const struct verb *v)
@@ -116,6 +114,10 @@ static int run(struct command *c, const struct verb *v)
     o.log_arg = c;
     o.tuning = c->tuning;
     const sunup_status status = sunup_context_create(&o, &c->ctx);
+    if (status == SUNUP_OK) {
+        c->ctx->stuck = lost_in_mpi;
+        c->ctx->stuck_arg = c;
+    }
     const int result = status == SUNUP_OK ? v->run(c) : fail(c, status);
     leave_ranks(c);
     sunup_context_destroy(&c->ctx);

@@ -44,7 +44,6 @@ struct command {
     const char *format, *columns, *source;                                 /* of what it imports */
     int64_t batch, ranks, steps, repeats, nodes, ranks_per_node, restarts, pairs;
     double seconds, start_s; /* start_s: clock at the program's start */
-    double timeout_s;        /* of the ranks; 0: there is one */
     sunup_context *ctx;
     sunup_comm *comm;
 };
@@ -146,12 +145,10 @@ json_t *lost_list(const struct command *c);
 void lost_record(const struct command *c, const char *run_dir);
 /* With --shrink: true, after a report, if `status` is that ranks died. */
 bool lost_go_on(const struct command *c, sunup_status status, const char *run_dir);
-/* Between begin and end this process ends with 124 after so many seconds. NULL without a launcher. */
-struct limit;
+/* MPI itself waits too long for a rank: ends this process with 124, after the report. */
+void lost_in_mpi(void *command, const char *report);
 /* From now on rank 0 writes another number into run_dir/alive every few seconds, until its process ends. */
 sunup_status beats_begin(struct command *c, const char *run_dir);
-struct limit *limit_begin(const struct command *c, const char *what, double seconds);
-void limit_end(struct limit **limit);
 
 /* show.c: tables and the bar for people; only rank 0, and the bar only on a terminal. */
 bool show_terminal(void);

@@ -14,14 +14,9 @@ static void share_cores(struct command *c)
     c->ctx->threads = each > 0 ? each : 1;
 }
 
-/* The library watches its own waiting; what MPI waits for beside it ends a little later. */
 static sunup_status open_ranks(struct command *c, const sunup_comm_options *o)
 {
-    const sunup_comm_options defaults = sunup_comm_defaults();
-    c->timeout_s = sunup__comm_timeout_s(o != NULL ? o : &defaults);
-    struct limit *limit = limit_begin(c, "the start of MPI", c->timeout_s + 1);
     const sunup_status status = sunup_comm_create(c->ctx, o, &c->comm);
-    limit_end(&limit);
     if (status == SUNUP_OK) share_cores(c);
     return status;
 }
@@ -68,11 +63,7 @@ sunup_status session_shrink(struct command *c, struct session *s)
 {
     sunup_trainer_destroy(&s->trainer);
     sunup_model_destroy(&s->model);
-    /* MPI waits without a word for who is left and does not come. */
-    struct limit *limit = limit_begin(c, "the shrinking of the ranks", c->timeout_s + 1);
-    const sunup_status status = sunup__comm_shrink(&c->comm);
-    limit_end(&limit);
-    TRY(status);
+    TRY(sunup__comm_shrink(&c->comm));
     return c->beats ? beats_begin(c, s->run.o.run_dir) : SUNUP_OK;
 }
 

@@ -32,6 +32,10 @@ struct sunup_context {
     int threads;
     struct trace *trace; /* NULL: nothing is recorded; see trace.h */
     struct faults *faults; /* NULL: none are planted; see fault.h */
+    /* MPI itself waits for a rank longer than the limit (comm/limit.c): called by a thread of its own with a sentence;
+     * must end the process. NULL: then it may wait for ever. */
+    void (*stuck)(void *arg, const char *report);
+    void *stuck_arg;
     struct kept kept[KEPT_SLOTS];
 };
 

@@ -74,12 +74,6 @@ sunup_comm_options sunup_comm_defaults(void)
         .size = sizeof(sunup_comm_options), .timeout_s = 300, .bucket_bytes = (int64_t)4 << 20, .verify = "steps"};
 }
 
-double sunup__comm_timeout_s(const sunup_comm_options *options)
-{
-    const char *timeout = getenv("SUNUP_TIMEOUT");
-    return timeout ? strtod(timeout, NULL) : options->timeout_s;
-}
-
 static sunup_status read_verify(sunup_comm *c)
 {
     static const char *const names[] = {[VERIFY_STEPS] = "steps", [VERIFY_ALWAYS] = "always", [VERIFY_OFF] = "off"};
@@ -102,7 +96,7 @@ static sunup_status read_options(sunup_comm *c, const sunup_comm_options *option
     const char *timeout = getenv("SUNUP_TIMEOUT");
     if (timeout) {
         char *end;
-        c->options.timeout_s = strtod(timeout, &end); /* as sunup__comm_timeout_s */
+        c->options.timeout_s = strtod(timeout, &end);
         CHECK(end != timeout && !*end, c->ctx, E_ARGUMENT,
               "SUNUP_TIMEOUT is \"%s\"; it must be a number of seconds", timeout);
     }

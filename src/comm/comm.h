@@ -232,12 +232,10 @@ sunup_status sunup__comm_check_shrink(const sunup_comm *comm);
 /* The communicator broke because ranks are gone, for all that is known here. */
 bool sunup__comm_died(const sunup_comm *comm);
 /* *comm broke because ranks died. It becomes a communicator of those that are left, in their order, on all of them;
- * nothing that was made with the old one may be left. Some milliseconds; it waits without a word for a rank that is
- * stopped. E_UNSUPPORTED, *comm unchanged: no rank is known to be gone. After another error it may be shrunk again if
+ * nothing that was made with the old one may be left. Some milliseconds; MPI waits for a rank that is stopped
+ * (limit.c). E_UNSUPPORTED, *comm unchanged: no rank is known to be gone. After another error it may be shrunk again if
  * sunup__comm_died, else only be destroyed. MPI, which may wait for the dead at its end, is not finalised. */
 sunup_status sunup__comm_shrink(sunup_comm **comm);
-/* SUNUP_TIMEOUT if it is set, else as the options say. */
-double sunup__comm_timeout_s(const sunup_comm_options *options);
 /* The variable in which this process' launcher tells its rank; NULL without a launcher. */
 const char *sunup__launcher_variable(void);
 /* MPI's own sum of x [n] over the ranks, in place, and the version of MPI: for comparison only. It waits for a lost

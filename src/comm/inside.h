@@ -2,7 +2,8 @@
  *
  * From bottom to top: tree.c (which sums, in which order), sum.c and bf16.c (additions, roundings), wire.c,
  * messages.c and shrink.c (with mpi.c the only files that know MPI), watchdog.c (waiting, and the report when it
- * is in vain), small.c (meet, agree, compare), rounds.c (meetings of many ranks), broadcast.c, gather.c and
+ * is in vain), limit.c (the same where MPI itself waits), small.c (meet, agree, compare), rounds.c (meetings of many
+ * ranks), broadcast.c, gather.c and
  * alltoall.c (the caller's bytes), mpi.c (all of these by MPI's own calls), collectives.c (which algorithm),
  * shared.c (memory that a node's ranks share), node.c (partial sums there), routes.c, layout.c, stages.c and
  * rows_check.c (partial sums over the wire: which way, on it, and a second look), rows.c (a rank's own shards), fixed.c
@@ -139,6 +140,16 @@ sunup_status sunup__node_meet(sunup_comm *comm);
 sunup_status sunup__node_show(sunup_comm *comm, const struct card *card, bool light);
 /* Of the rank `index` of the node, at the meeting of that number: the next one (comm->meetings + 1) or the last. */
 struct sign *sunup__sign(const sunup_comm *comm, int index, uint64_t meeting);
+
+/* Ranks of this node that are stopped, gone or behind, as a report tells them; nothing: none is. */
+void sunup__watch_absent(sunup_comm *comm, struct text *t);
+
+/* --- limit.c --- */
+struct limit;
+/* Around calls in which MPI itself waits for all ranks: after timeout_s + 2 s at most ctx->stuck is called with a
+ * report, in which `what` is what is waited for. records: those of comm stay readable. NULL: nobody watches. */
+struct limit *sunup__limit_begin(sunup_comm *comm, const char *what, bool records);
+void sunup__limit_end(struct limit **limit);
 
 /* --- small.c --- */
 enum call_kind {

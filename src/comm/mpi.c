@@ -116,8 +116,7 @@ static sunup_status find_members(sunup_comm *comm, int each, MPI_Comm *members)
     struct wire *w = comm->wire;
     *members = w->all;
     if (each == 1) return SUNUP_OK;
-    if (w->place == MPI_COMM_NULL)
-        TRY_MPI(comm, MPI_Comm_split(w->all, comm->rank % each, comm->rank, &w->place), "MPI_Comm_split");
+    if (w->place == MPI_COMM_NULL) TRY(sunup__split_all(comm, comm->rank % each, &w->place));
     *members = w->place;
     return SUNUP_OK;
 }

@@ -151,7 +151,10 @@ sunup_status sunup__comm_shrink(sunup_comm **comm)
     TRY(check_mpi(old));
     CHECK(sunup__comm_died(old), old->ctx, E_UNSUPPORTED,
           "no rank is known to be gone, so the communicator cannot be shrunk");
-    TRY(create_left(old, &next));
+    struct limit *limit = sunup__limit_begin(old, "the shrinking of the ranks", false);
+    const sunup_status made = create_left(old, &next);
+    sunup__limit_end(&limit);
+    TRY(made);
     *comm = next; /* the log asks it who is first */
     const sunup_status status = tell_lost(old, next);
     sunup_comm_destroy(&old);

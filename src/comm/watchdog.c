@@ -222,6 +222,12 @@ static void list(sunup_comm *comm, const struct flight *f, struct text *t)
     sunup__free(verdict);
 }
 
+void sunup__watch_absent(sunup_comm *comm, struct text *t)
+{
+    comm->n_lost = 0;
+    list(comm, NULL, t);
+}
+
 /* Whoever asks the whole communicator who is lost learns it from there. */
 static void tell_parent(const sunup_comm *comm)
 {

@@ -3,7 +3,7 @@
  *
  * Owes: a duplicated communicator of our own, and memory shared with the ranks of this node for the
  * watchdog. MPI's own collectives are used to set up and to close only, because they wait without a
- * word for a rank that is lost.
+ * word for a rank that is lost; limit.c ends that.
  *
  * Needs MPI 3.0 and MPI_THREAD_FUNNELED. Once the communicator is broken MPI is never called again
  * except to abort, or to go on without the lost rank (shrink.c): MPI_Finalize would wait for it.
@@ -34,6 +34,8 @@ sunup_status sunup__wire_failed(sunup_comm *comm, int code, const char *what)
 }
 
 /* --- open and close --- */
+
+#define MAKING "the making of a communicator"
 
 bool sunup__wire_running(void)
 {
@@ -117,7 +119,7 @@ static sunup_status share_records(sunup_comm *comm, const sunup_comm *left_of)
     return SUNUP_OK;
 }
 
-sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f, const sunup_comm *left_of)
+static sunup_status open_wire(sunup_comm *comm, const int *mpi_comm_f, const sunup_comm *left_of)
 {
     struct wire *w = sunup__alloc(sizeof *w);
     CHECK(w, comm->ctx, E_MEMORY, "no memory for a communicator");
@@ -135,10 +137,26 @@ sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f, const sun
     return comm->ranks > 1 ? share_records(comm, left_of) : SUNUP_OK;
 }
 
+sunup_status sunup__wire_open(sunup_comm *comm, const int *mpi_comm_f, const sunup_comm *left_of)
+{
+    struct limit *limit = sunup__limit_begin(comm, mpi_comm_f ? MAKING : "the start of MPI", false);
+    const sunup_status status = open_wire(comm, mpi_comm_f, left_of);
+    sunup__limit_end(&limit);
+    return status;
+}
+
+sunup_status sunup__split_all(sunup_comm *comm, int colour, MPI_Comm *part)
+{
+    struct limit *limit = sunup__limit_begin(comm, MAKING, true);
+    const int code = MPI_Comm_split(comm->wire->all, colour, comm->rank, part);
+    sunup__limit_end(&limit);
+    return code == MPI_SUCCESS ? SUNUP_OK : sunup__wire_failed(comm, code, "MPI_Comm_split");
+}
+
 sunup_status sunup__wire_split(sunup_comm *comm, int colour, int *mpi_comm_f)
 {
     MPI_Comm part;
-    TRY_MPI(comm, MPI_Comm_split(comm->wire->all, colour, comm->rank, &part), "MPI_Comm_split");
+    TRY(sunup__split_all(comm, colour, &part));
     *mpi_comm_f = (int)MPI_Comm_c2f(part);
     return SUNUP_OK;
 }
@@ -153,6 +171,7 @@ void sunup__wire_close(sunup_comm *comm)
 {
     struct wire *w = comm->wire;
     if (w && comm->broken == SUNUP_OK) {
+        struct limit *limit = sunup__limit_begin(comm, "the end of MPI", false);
         if (w->window != MPI_WIN_NULL) {
             MPI_Win_unlock_all(w->window);
             MPI_Win_free(&w->window);
@@ -161,6 +180,7 @@ void sunup__wire_close(sunup_comm *comm)
         if (w->node != MPI_COMM_NULL) MPI_Comm_free(&w->node);
         if (w->all != MPI_COMM_NULL) MPI_Comm_free(&w->all);
         if (w->finalize) MPI_Finalize();
+        sunup__limit_end(&limit);
     }
     if (w && comm->broken != SUNUP_OK) sunup__wire_revoke(w);
     sunup__free(w);

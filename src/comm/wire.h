@@ -16,6 +16,9 @@ struct wire {
 /* E_PEER in MPI's words; the communicator is broken from now on. */
 sunup_status sunup__wire_failed(sunup_comm *comm, int code, const char *what);
 
+/* MPI_Comm_split of all ranks, which have met before. */
+sunup_status sunup__split_all(sunup_comm *comm, int colour, MPI_Comm *part);
+
 #define TRY_MPI(comm, call, what)                                                                  \
     do {                                                                                           \
         const int code_ = (call);                                                                  \

@@ -1,5 +1,6 @@
 # Runs a command and checks what ctest cannot: its exit status and that its output holds several things at once.
-#   cmake -DEXIT=124 "-DSAYS=a;b" -P expect.cmake -- command...
+#   cmake -DEXIT=124 "-DSAYS=a;b" -P expect.cmake -- command...          EXIT may be a list
+cmake_policy(SET CMP0057 NEW) # IN_LIST
 set(command "")
 set(seen FALSE)
 math(EXPR last "${CMAKE_ARGC} - 1")
@@ -12,7 +13,7 @@ foreach(i RANGE ${last})
 endforeach()
 execute_process(COMMAND ${command} RESULT_VARIABLE exit OUTPUT_VARIABLE out ERROR_VARIABLE err TIMEOUT 60)
 message("${out}${err}")
-if(NOT exit STREQUAL EXIT)
+if(NOT exit IN_LIST EXIT)
   message(FATAL_ERROR "exit status ${exit}, expected ${EXIT}")
 endif()
 foreach(what ${SAYS})
