@@ -239,11 +239,14 @@ static void write_integers(char *to, int64_t n, int rank)
     for (int64_t i = 0; i < n; i++) ((int32_t *)(void *)to)[i] = ((rank + 1) << 24) + (int32_t)(i & 7);
 }
 
-/* Words, and the bytes that are left over, which are rank + 1. */
+/* Words, and the bytes that are left over, which are rank + 1. Terms repeat, so that lines are copied as fast as
+ * memory takes them: making each word took longer than most calls. */
 static void write_block(char *to, int64_t bytes, int rank, int64_t block)
 {
-    float *x = (float *)(void *)to;
-    for (int64_t i = 0; i < bytes / 4; i++) x[i] = term(rank, block, i);
+    float line[16], *x = (float *)(void *)to;
+    for (int64_t i = 0; i < 16; i++) line[i] = term(rank, block, i);
+    for (int64_t i = 0; i < bytes / 64; i++) memcpy(x + 16 * i, line, sizeof line);
+    for (int64_t i = bytes / 64 * 16; i < bytes / 4; i++) x[i] = term(rank, block, i);
     for (int64_t i = bytes / 4 * 4; i < bytes; i++) to[i] = (char)(rank + 1);
 }
 
