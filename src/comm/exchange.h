@@ -35,6 +35,8 @@ struct exchange {
     struct slice *bucket, *part; /* [buckets] of the head, and what of each is this rank's to pass on */
     int buckets, started;
     struct slice tail_part;
+    int tried;         /* calls that tried how totals reach the others of the node, */
+    double store_s[2]; /* and the least time by ordinary stores [0] and by those past the caches [1] */
     struct slice *own, *others; /* [buckets] slices of this rank, and of the one asked for last */
     uint64_t steps;             /* begun: with the elements that are complete, what peers wait for */
     sunup_status early;         /* of what was done before the ranks met */
