@@ -13,8 +13,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/integers.h"
 #include "base/memory.h"
 #include "comm/inside.h"
+
+enum { HUGE = 2 << 20 };
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 
 /* What a rank tells the others of its block. */
 struct offer {
@@ -22,12 +31,29 @@ struct offer {
     int pid, file;
 };
 
+/* At a multiple of HUGE, without which no page of that size can be mapped. */
 static void *map_file(int file, int64_t bytes)
 {
-    void *at = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (at == MAP_FAILED) return NULL;
+    const size_t whole = (size_t)bytes + (bytes < HUGE ? 0 : HUGE);
+    char *room = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return NULL;
+    char *at = bytes < HUGE ? room : room + (HUGE - (uintptr_t)room % HUGE) % HUGE, *end = at + bytes;
+    if (at > room) (void)munmap(room, (size_t)(at - room));
+    if (room + whole > end) (void)munmap(end, (size_t)(room + whole - end));
+    if (mmap(at, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED) {
+        (void)munmap(at, (size_t)bytes);
+        return NULL;
+    }
     (void)madvise(at, (size_t)bytes, MADV_HUGEPAGE);
     return at;
+}
+
+/* Systems mostly grant shared memory no huge page by themselves (transparent_hugepage/shmem_enabled), but move what is
+ * there already into such. */
+static void take_huge_pages(char *at, int64_t bytes)
+{
+    if (bytes < HUGE || madvise(at, (size_t)bytes, MADV_POPULATE_WRITE) != 0) return;
+    (void)madvise(at, (size_t)bytes, MADV_COLLAPSE);
 }
 
 static struct offer make_block(int64_t bytes, char **block)
@@ -35,7 +61,9 @@ static struct offer make_block(int64_t bytes, char **block)
     struct offer mine = {.pid = (int)getpid(), .file = memfd_create("sunup", MFD_CLOEXEC)};
     if (mine.file < 0 || ftruncate(mine.file, bytes) != 0) return mine;
     *block = map_file(mine.file, bytes);
-    if (*block != NULL) mine.bytes = bytes;
+    if (*block == NULL) return mine;
+    take_huge_pages(*block, bytes);
+    mine.bytes = bytes;
     return mine;
 }
 
@@ -85,6 +113,12 @@ static sunup_status exchange_offers(sunup_comm *comm, struct offer mine, struct 
     return status;
 }
 
+/* Whole huge pages, or fewer bytes than one. */
+static int64_t block_bytes(int64_t bytes)
+{
+    return bytes < HUGE ? most(bytes, 1) : round_up(bytes, HUGE);
+}
+
 sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s)
 {
     *s = (struct shared){.ranks = comm->node_ranks};
@@ -92,7 +126,7 @@ sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared
     s->bytes = sunup__alloc((size_t)s->ranks * sizeof *s->bytes);
     struct offer mine = {.file = -1};
     if (s->block != NULL && s->bytes != NULL)
-        mine = make_block(bytes > 0 ? bytes : 1, &s->block[comm->node_rank]);
+        mine = make_block(block_bytes(bytes), &s->block[comm->node_rank]);
     if (mine.bytes > 0) s->bytes[comm->node_rank] = mine.bytes;
     const sunup_status status = exchange_offers(comm, mine, s);
     if (mine.file >= 0) (void)close(mine.file); /* all others have opened it, or never will */
