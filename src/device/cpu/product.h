@@ -23,10 +23,13 @@ struct product {
     bool pack_a, pack_b; /* else read in place */
     bool prepared;       /* B is packed before the runs: the panels of each column of items, whole sums */
     bool ahead;          /* what comes next is fetched before each call */
+    bool asks_a, asks_c; /* the calls ask for the next strip of A, and of C: see ahead.h */
+    bool stream;         /* a strip of C is computed in the workspace, then stored past the caches */
     int64_t rows, columns, depth, strip;
     int64_t items_m, items_n;          /* items of one C      */
     int64_t tasks;                     /* of all items, in order: one a claim of a thread */
     int64_t panel;                     /* floats from one packed panel to the next */
+    int64_t strip_a;                   /* floats of a packed strip of A */
     int64_t slot;                      /* floats of workspace a task */
     int64_t lines_a, lines_b, lines_c; /* fetched before each call */
 };

@@ -3,15 +3,17 @@
  * Owes: every product of f32 with any strides, by the plan of product_cut.c: a task packs its own
  * blocks of B (and of A, if its rows collide in the cache) into its slot of the workspace, so
  * threads meet only at the end. Where it pays, a few lines of what the next calls read and write are
- * fetched before each call. A step goes on in C's own value: the chain of an element, and with it its bits, is the
- * same for any blocks. Source of the blocking: Goto and van de Geijn, "Anatomy of high-performance
- * matrix multiplication", 2008, with A in place.
+ * fetched before each call, or asked for by the calls, if it is one run of memory. A step goes on
+ * in C's own value: the chain of an element, and with it its bits, is the same for any blocks.
+ * Source of the blocking: Goto and van de Geijn, "Anatomy of high-performance matrix
+ * multiplication", 2008, with A in place.
  * Ceiling: 2 m n k flops, or one reading of B; on Zen 4 91-96 % of one core's peak from 512 cubed
  * on, on Sapphire Rapids 70-80 % of two cores' (MKL 75-83 %), and a few rows times a large B at the speed of memory.
  */
 #include <string.h>
 
 #include "base/system.h"
+#include "device/cpu/ahead.h"
 #include "device/cpu/makers.h"
 #include "device/cpu/prepared.h"
 #include "device/cpu/product.h"
@@ -25,11 +27,11 @@ struct run {
     float *c, *workspace, *prepared;
 };
 
-/* Number bi, bj of matrix s, where it is, and room for its packed operands. */
+/* Number bi, bj of matrix s, where it is, and room for its packed operands and a strip of C. */
 struct item {
     int64_t s, bi, bj;
     int64_t i0, i1, j0, j1;
-    float *a, *b;
+    float *a, *b, *c;
 };
 
 static const float *a_at(const struct run *r, const struct item *o, int64_t i, int64_t p)
@@ -59,12 +61,12 @@ static float *panels_at(const struct run *r, const struct item *o, int64_t p0)
 /* ---- fetching ---- */
 
 /* Rows of a matrix that are still to be fetched, and where in the first of them. */
-struct ahead {
+struct rows {
     const float *x;
     int64_t rows, width, row, at;
 };
 
-static void fetch(struct ahead *a, int64_t lines)
+static void fetch(struct rows *a, int64_t lines)
 {
     for (; lines > 0 && a->rows > 0; lines--) {
         __builtin_prefetch(a->x + a->at, 0, 2);
@@ -77,13 +79,13 @@ static void fetch(struct ahead *a, int64_t lines)
 }
 
 /* A matrix [rows][n] of which one of the strides is 1. */
-static struct ahead ahead(const float *x, int64_t rows, int64_t n, int64_t row, int64_t column)
+static struct rows rows_of(const float *x, int64_t rows, int64_t n, int64_t row, int64_t column)
 {
-    return column == 1 ? (struct ahead){x, rows, n, row, 0} : (struct ahead){x, n, rows, column, 0};
+    return column == 1 ? (struct rows){x, rows, n, row, 0} : (struct rows){x, n, rows, column, 0};
 }
 
 /* The block of B after the sums before p: further down, or of the item to the right. */
-static struct ahead ahead_b(const struct run *r, const struct item *o, int64_t p0)
+static struct rows next_b(const struct run *r, const struct item *o, int64_t p0)
 {
     const struct product *p = r->p;
     int64_t j0 = o->j0, j1 = o->j1;
@@ -95,10 +97,10 @@ static struct ahead ahead_b(const struct run *r, const struct item *o, int64_t p
     if (p->prepared) {
         struct item next = *o;
         if (j0 != o->j0) next.bj++;
-        return (struct ahead){panels_at(r, &next, p0), ceil_div(j1 - j0, PANEL),
+        return (struct rows){panels_at(r, &next, p0), ceil_div(j1 - j0, PANEL),
                               least(p->depth, p->k - p0) * PANEL, p->panel, 0};
     }
-    return ahead(b_at(r, o, p0, j0), least(p->depth, p->k - p0), j1 - j0, p->b_row, p->b_col);
+    return rows_of(b_at(r, o, p0, j0), least(p->depth, p->k - p0), j1 - j0, p->b_row, p->b_col);
 }
 
 /* ---- packing ---- */
@@ -158,9 +160,10 @@ static void pack_a(const struct run *r, const struct item *o, struct gemm_f32 *g
 /* ---- products ---- */
 
 /* What comes after strip i of the item's sums [p0, p1): the next strip of A and of C, and the next
- * block of B, which is fetched over all strips. */
+ * block of B, which is fetched over all strips. Or the runs of memory that those two strips are. */
 struct next {
-    struct ahead a, b, c;
+    struct rows a, b, c;
+    struct ahead runs;
 };
 
 static void look(const struct run *r, const struct item *o, int64_t i, int64_t p0, struct next *n)
@@ -168,11 +171,21 @@ static void look(const struct run *r, const struct item *o, int64_t i, int64_t p
     const struct product *p = r->p;
     const int64_t p1 = least(p0 + p->depth, p->k), rows = least(p->strip, o->i1 - i - p->strip);
     n->a.rows = n->c.rows = 0;
-    if (i == o->i0) n->b = ahead_b(r, o, p1);
+    if (i == o->i0) n->b = next_b(r, o, p1);
     if (rows <= 0) return;
     i += p->strip;
-    n->a = ahead(a_at(r, o, i, p0), rows, p1 - p0, p->a_row, p->a_col);
-    n->c = (struct ahead){r->c + (o->s * p->m + i) * p->n + o->j0, rows, o->j1 - o->j0, p->n, 0};
+    n->a = rows_of(a_at(r, o, i, p0), rows, p1 - p0, p->a_row, p->a_col);
+    n->c = (struct rows){r->c + (o->s * p->m + i) * p->n + o->j0, rows, o->j1 - o->j0, p->n, 0};
+}
+
+/* Rows of A and C go on from item to item: often the next strip is this thread's, too. */
+static void look_along(const struct run *r, const struct item *o, int64_t i, struct next *n)
+{
+    const struct product *p = r->p;
+    const int64_t all = p->batch * p->m, from = least(all, o->s * p->m + i + p->strip);
+    const int64_t rows = least(p->strip, all - from);
+    n->runs = (struct ahead){.x = {r->a + from * p->k, r->c + from * p->n},
+                             .n = {rows * p->k, p->asks_c ? rows * p->n : 0}};
 }
 
 static void fetch_some(const struct product *p, struct next *n)
@@ -182,23 +195,33 @@ static void fetch_some(const struct product *p, struct next *n)
     fetch(&n->c, p->lines_c);
 }
 
+/* A strip of C is one run, which shares the lines at its ends. */
+static void stream(const struct run *r, int64_t n, const float *strip, float *c)
+{
+    const int64_t head = least(n, (int64_t)(-(uintptr_t)c / sizeof *c % LINE));
+    r->leaves->stream_rows(1, head, strip, 0, c, 0);
+    r->leaves->stream_rows(1, n - head, strip + head, 0, c + head, 0);
+}
+
 /* A strip of A from row i on with all panels of the item, sums [p0, p0 + g->k); in one call if B is
  * in place and nothing is fetched: few rows then have tiles of four vectors. */
 static void multiply_strip(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i,
                            int64_t p0, struct next *next)
 {
     const struct product *p = r->p;
-    float *c = r->c + (o->s * p->m + i) * p->n;
+    float *to = r->c + (o->s * p->m + i) * p->n, *c = p->stream ? o->c : to;
     const float *panel = panels_at(r, o, p0);
-    const int64_t width = p->pack_b || p->ahead ? PANEL : p->columns;
+    const int64_t width = p->pack_b || p->ahead || p->asks_a ? PANEL : p->columns;
     for (int64_t j = o->j0; j < o->j1; j += width, panel += p->panel) {
         if (p->ahead) fetch_some(p, next);
+        if (p->asks_a) ask_ahead(&next->runs, g);
         g->n = least(width, o->j1 - j);
         g->b = p->pack_b ? panel : b_at(r, o, p0, j);
         g->c = c + j;
         g->bias = r->bias && p0 + g->k == p->k && !p->swapped ? r->bias + j : NULL;
         r->leaves->gemm(g);
     }
+    if (p->stream) stream(r, g->m * p->n, c, to);
 }
 
 static void multiply(const struct run *r, const struct item *o, int64_t p0, int64_t p1)
@@ -218,6 +241,7 @@ static void multiply(const struct run *r, const struct item *o, int64_t p0, int6
                              .accumulate = p0 > 0};
         if (p->pack_a) pack_a(r, o, &g);
         if (p->ahead) look(r, o, i, p0, &next);
+        if (p->asks_a) look_along(r, o, i, &next);
         multiply_strip(r, o, &g, i, p0, &next);
     }
 }
@@ -269,6 +293,7 @@ static void run_task(void *arg, int64_t t)
                      .bj = first % p->items_n,
                      .b = r->workspace + t * p->slot};
     o.a = o.b + (p->pack_b && !p->prepared ? panels_of_item(p) * p->panel : 0);
+    o.c = o.a + (p->pack_a ? p->strip_a : 0);
     place(p, &o);
     for (int64_t i = first; i < end; i++, go_on(p, &o)) run_item(r, &o);
 }

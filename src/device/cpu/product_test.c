@@ -56,6 +56,11 @@ static const struct sizes problems[] = {{1, 1, 2, 1, 0},
                                         {1, 517, 2, 1003, TB},
                                         {7, 33, 50, 1, 0},
                                         {5, 130, 64, 131, TB},
+                                        {40, 150, 31, 170, TB}, /* strips of A and C asked for */
+                                        {1, 2100, 301, 300, LINEAR}, /* of A */
+                                        {1, 21001, 20, 203, TA}, /* C stored past the caches */
+                                        {3, 47, 5, 30011, 0},
+                                        {3, 9001, 48, 211, TB},
                                         {300, 16, 16, 16, 0},
                                         {37, 17, 5, 19, TA},
                                         {37, 17, 5, 19, TA | TB},
@@ -329,6 +334,8 @@ static void items_cover_every_element(void **state)
         assert_true(!p.pack_b || p.prepared || p.slot >= ceil_div(p.columns, PANEL) * PANEL * p.depth);
         assert_true(!p.prepared || (p.pack_b && p.stays));
         assert_true(!p.pack_a || p.slot >= p.strip * p.depth);
+        assert_true(!p.stream || (p.items_n == 1 && p.k <= p.depth && p.slot >= p.strip * n));
+        assert_true(!p.asks_a || p.k <= p.depth);
         assert_true(p.b_col == 1 || p.pack_b);
     }
 }
