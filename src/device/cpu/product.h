@@ -41,6 +41,9 @@ struct product sunup__product_of(const struct node *n);
  * multiply-adds over p. */
 void sunup__product_cut(struct product *p, int threads);
 
+/* Chunks of product_turned.c, if it may add partial sums: chunk i ends before row (i + 1) k / chunks. */
+int64_t sunup__product_turned_chunks(const struct product *p);
+
 /* Rows of B in a chunk of product_chunks.c: its partial sums are added in order of the chunks. */
 int64_t sunup__product_chunk_rows(const struct product *p);
 

@@ -5,8 +5,8 @@
  * Sizes are awkward and reach every decision of product_cut.c: B packed or in place, from memory in
  * short steps or not, A copied because its rows collide, one column computed as a row, items that
  * cross matrices, no sums at all. Any number of threads must agree. Workspaces start as NaN; bytes
- * behind C and the workspace must survive. Dot products must give the bits of their leaf, chunks
- * those of the leaf on each chunk, added in order.
+ * behind C and the workspace must survive. Dot products must give the bits of their leaf, chunks of
+ * either kind those of the leaf on each chunk, added in order.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,6 +91,10 @@ static const struct sizes chunked[] = {{1, 1, 4100, 1030, LINEAR},  {1, 4, 33000
 static const struct sizes not_chunked[] = {
     {1, 25, 21003, 200, 0}, {1, 8, 2003, 200, 0}, {1, 8, 21003, 200, TB}};
 
+/* A transposed A: two, four and eight chunks, and a C too large for them. */
+static const struct sizes turned_chunks[] = {
+    {1, 203, 2603, 131, TA}, {1, 97, 5001, 301, TA}, {1, 257, 8200, 37, TA}, {1, 403, 4097, 203, TA}};
+
 static float *draw(int64_t n, uint64_t which)
 {
     float *x = sunup__alloc_aligned((size_t)n * sizeof *x + 1);
@@ -165,17 +169,29 @@ static float *dots(const struct sizes *s, const struct kernels *k, void *const *
     return c;
 }
 
-/* Each chunk by the leaf, then added in order. */
-static float *by_chunks(const struct sizes *s, const struct kernels *k, void *const *in)
+/* Row behind the chunk that begins with `from`. */
+static int64_t chunk_end(const struct sizes *s, int64_t from, bool turned)
 {
     const struct product p = {.m = s->m, .n = s->n, .k = s->k};
-    const int64_t rows = sunup__product_chunk_rows(&p), a_col = s->flags & TA ? s->m : 1;
+    if (!turned) return least(s->k, from + sunup__product_chunk_rows(&p));
+    const int64_t chunks = sunup__product_turned_chunks(&p);
+    int64_t i = 0;
+    while (i * s->k / chunks <= from) i++;
+    return i * s->k / chunks;
+}
+
+/* Each chunk by the leaf, then added in order. */
+static float *by_chunks(const struct sizes *s, const struct kernels *k, void *const *in,
+                        bool turned)
+{
+    const int64_t a_col = s->flags & TA ? s->m : 1;
     float *c = guarded(s->m * s->n * (int64_t)sizeof(float));
     float *part = guarded(s->m * s->n * (int64_t)sizeof(float));
-    for (int64_t from = 0; from < s->k; from += rows) {
+    for (int64_t from = 0, end; from < s->k; from = end) {
+        end = chunk_end(s, from, turned);
         const struct gemm_f32 g = {.m = s->m,
                                    .n = s->n,
-                                   .k = least(rows, s->k - from),
+                                   .k = end - from,
                                    .batch = 1,
                                    .a = (const float *)in[0] + from * a_col,
                                    .a_row = s->flags & TA ? 1 : s->k,
@@ -196,7 +212,8 @@ static float *wanted(const char *kind, const struct sizes *s, const struct kerne
                      void *const *in)
 {
     if (strcmp(kind, "_dots") == 0) return dots(s, k, in);
-    return (strcmp(kind, "_chunks") == 0 ? by_chunks : whole)(s, k, in);
+    const bool turned = strcmp(kind, "_turned") == 0;
+    return turned || strcmp(kind, "_chunks") == 0 ? by_chunks(s, k, in, turned) : whole(s, k, in);
 }
 
 /* The first of f32 whose name holds `kind`. */
@@ -306,6 +323,13 @@ static void chunks_have_the_bits_of_their_sums(void **state)
     check_list(SUNUP_NUMERICS_EXACT, LIST(not_chunked), NULL, "_chunks");
 }
 
+static void turned_have_the_bits_of_their_sums(void **state)
+{
+    (void)state;
+    if (!sunup__level3_far()) check_list(SUNUP_NUMERICS_FAST, LIST(turned_chunks), "_turned", NULL);
+    check_list(SUNUP_NUMERICS_EXACT, LIST(turned_chunks), "", NULL);
+}
+
 /* Whatever the sizes, items must cover C and fit their slots. */
 static void items_cover_every_element(void **state)
 {
@@ -345,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_have_the_bits_of_the_whole),
                                        cmocka_unit_test(vectors_have_the_bits_of_dots),
                                        cmocka_unit_test(chunks_have_the_bits_of_their_sums),
+                                       cmocka_unit_test(turned_have_the_bits_of_their_sums),
                                        cmocka_unit_test(items_cover_every_element)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
