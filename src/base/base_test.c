@@ -233,6 +233,8 @@ static void parallel_loops(void **state)
     sunup__free(many);
     assert_true(sunup__cpu_count() >= 1);
     assert_true(sunup__memory_available() > 0);
+    assert_false(sunup__outgrows_caches(64 << 10));
+    assert_true(sunup__outgrows_caches(12 << 20));
 }
 
 int main(void)

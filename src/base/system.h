@@ -30,6 +30,7 @@ int sunup__cpu_count(void); /* cores this process may run on (affinity), >= 1 */
 bool sunup__level3_far(void);      /* the third level lies across a mesh of many cores */
 void sunup__cpu_name(char *room, size_t room_bytes);
 int64_t sunup__cache_bytes(int level); /* of level 2 or 3; if nobody knows 1 MiB and 0 */
+bool sunup__outgrows_caches(int64_t bytes); /* what is written now is read from memory later */
 int64_t sunup__memory_available(void); /* bytes: the lower of free memory and the cgroup's limit */
 int64_t sunup__memory_peak(void);      /* bytes resident at most so far */
 

@@ -12,7 +12,7 @@
 #include "base/system.h"
 #include "device/cpu/makers.h"
 
-enum { TASK_ELEMENTS = 65536, STREAM_BYTES = 12 << 20 };
+enum { TASK_ELEMENTS = 65536 };
 
 /* Operands of the chain, -1: none. */
 struct form {
@@ -178,7 +178,7 @@ static void run_task(void *arg, int64_t task)
 /* What lies in an operand's place is in the cache already. */
 static bool streamed(const struct step *s, int64_t n)
 {
-    if (n * (int64_t)sizeof(float) < STREAM_BYTES) return false;
+    if (!sunup__outgrows_caches(n * (int64_t)sizeof(float))) return false;
     for (int i = 0; i < s->node->n_in; i++)
         if (s->in[i] == s->out[0]) return false;
     return true;

@@ -25,7 +25,7 @@
 #include "graph/ops/op.h"
 #include "graph/ops/pointwise.h"
 
-enum { STRIP = 512, STRIPS_A_TASK = 32, LONGEST_PERIOD = 8 * STRIP, STREAM_BYTES = 12 << 20 };
+enum { STRIP = 512, STRIPS_A_TASK = 32, LONGEST_PERIOD = 8 * STRIP };
 
 enum way { DIRECT, PERIODIC, FETCHED };
 
@@ -138,7 +138,7 @@ static void *output_of(const struct program *p, int step, int64_t from)
 /* A result in the place of an operand is in the cache already, where its operand was read. */
 static void choose_streams(struct program *p)
 {
-    const bool large = p->n * sunup_dtype_bytes(p->dtype) >= STREAM_BYTES;
+    const bool large = sunup__outgrows_caches(p->n * sunup_dtype_bytes(p->dtype));
     for (int t = 0; t < p->attr->n_steps; t++) {
         const void *out = output_of(p, t, 0);
         p->streamed[t] = large && out;

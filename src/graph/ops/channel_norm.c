@@ -21,7 +21,7 @@
 
 #include "graph/ops/channel_pass.h"
 
-enum { PIECE_ELEMENTS = 32768, MOST_PIECES = 64, PIVOT_SHARE = 16, STREAM_BYTES = 12 << 20 };
+enum { PIECE_ELEMENTS = 32768, MOST_PIECES = 64, PIVOT_SHARE = 16 };
 
 /* ------------------------------------------------------------------------- passes --- */
 
@@ -56,7 +56,7 @@ void sunup__channel_part(const struct pass *p, const void *parts, int64_t i, int
 bool sunup__channel_streams(const struct pass *p)
 {
     const struct channel_norm_attr *a = p->a;
-    return a->samples * a->rows * a->c * sunup_dtype_bytes(p->dtype) >= STREAM_BYTES;
+    return sunup__outgrows_caches(a->samples * a->rows * a->c * sunup_dtype_bytes(p->dtype));
 }
 
 void sunup__for_pieces(const struct pass *p, parallel_fn task, void *arg)
