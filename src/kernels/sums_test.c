@@ -27,7 +27,7 @@ static void compute(const struct kernels *k, const float *x, struct result *r)
     k->f32.reduce(REDUCE_SUM, 1, N, 1, x, &r->row);
     k->f32.reduce(REDUCE_SUM, 1, N / C, C, x, r->columns);
     k->f32.channel_moments(N / C, C, x, r->columns, r->channels[0], r->channels[1]);
-    k->f32.norm(1, N, x, NULL, NULL, 1e-5F, r->y, &r->mean, &r->rstd);
+    k->f32.norm(1, N, x, NULL, NULL, 1e-5F, false, r->y, &r->mean, &r->rstd);
     k->f32.softmax(3, N / 3, x, r->y);
 }
 
@@ -84,14 +84,14 @@ static void rows_do_not_depend_on_their_neighbours(void **state)
             const int64_t n = lengths[i];
             k.f32.softmax(ROWS, n, x, all[0]);
             k.f32.log_softmax(ROWS, n, x, all[1]);
-            k.f32.norm(ROWS, n, x, NULL, NULL, 1e-5F, all[2], mean, rstd);
-            k.f32.softmax_grad(ROWS, n, all[0], x, all[3]);
+            k.f32.norm(ROWS, n, x, NULL, NULL, 1e-5F, false, all[2], mean, rstd);
+            k.f32.softmax_grad(ROWS, n, all[0], x, false, all[3]);
             for (int64_t r = 0; r < ROWS; r++) {
                 const float *row = x + r * n;
                 k.f32.softmax(1, n, row, one[0]);
                 k.f32.log_softmax(1, n, row, one[1]);
-                k.f32.norm(1, n, row, NULL, NULL, 1e-5F, one[2], mean, rstd);
-                k.f32.softmax_grad(1, n, one[0], row, one[3]);
+                k.f32.norm(1, n, row, NULL, NULL, 1e-5F, false, one[2], mean, rstd);
+                k.f32.softmax_grad(1, n, one[0], row, false, one[3]);
                 for (int f = 0; f < 4; f++)
                     assert_memory_equal(one[f], all[f] + r * n, (size_t)n * sizeof(float));
             }

@@ -101,6 +101,7 @@ struct work {
     const struct layer_norm_attr *a;
     sunup_dtype dtype;
     struct pieces pieces;
+    bool stream;                      /* the result outgrows the caches  */
     void *mean, *rstd;                /* forward: [rows]                 */
     void *dgamma, *dbeta;             /* gradient: [pieces][n], or NULL  */
     void *piece_dgamma, *piece_dbeta; /* one piece's part of them    */
@@ -110,10 +111,13 @@ struct work {
 static struct work work_of(const struct node *n, const struct exec *e)
 {
     const struct layer_norm_attr *a = n->attr;
+    const sunup_dtype dtype = n->out[0]->dtype;
+    const bool large = sunup__outgrows_caches(a->rows * a->n * sunup_dtype_bytes(dtype));
     return (struct work){.e = e,
                          .a = a,
-                         .dtype = n->out[0]->dtype,
-                         .pieces = sunup__pieces(a->rows, a->n, PIECE_ELEMENTS, MOST_PIECES)};
+                         .dtype = dtype,
+                         .pieces = sunup__pieces(a->rows, a->n, PIECE_ELEMENTS, MOST_PIECES),
+                         .stream = large && e && e->out[0]};
 }
 
 /* Rows [first, first + rows) into y. */
@@ -124,9 +128,10 @@ static void norm_rows(const struct work *w, int64_t first, int64_t rows, void *y
     void *x = element_at(in[0], w->dtype, first * n);
     void *mean = element_at(w->mean, w->dtype, first), *rstd = element_at(w->rstd, w->dtype, first);
     if (w->dtype == SUNUP_F64)
-        w->e->kernels->f64.norm(rows, n, x, in[1], in[2], w->a->eps, y, mean, rstd);
+        w->e->kernels->f64.norm(rows, n, x, in[1], in[2], w->a->eps, w->stream, y, mean, rstd);
     else
-        w->e->kernels->f32.norm(rows, n, x, in[1], in[2], (float)w->a->eps, y, mean, rstd);
+        w->e->kernels->f32.norm(rows, n, x, in[1], in[2], (float)w->a->eps, w->stream, y, mean,
+                                rstd);
 }
 
 static void grad_rows(const struct work *w, int64_t first, int64_t rows, void *dx)
@@ -135,7 +140,7 @@ static void grad_rows(const struct work *w, int64_t first, int64_t rows, void *d
     const int64_t n = w->a->n;
     CALL(w->e, w->dtype, norm_grad, rows, n, element_at(in[0], w->dtype, first * n), in[1],
          element_at(in[2], w->dtype, first), element_at(in[3], w->dtype, first),
-         element_at(in[4], w->dtype, first * n), dx, w->piece_dgamma, w->piece_dbeta);
+         element_at(in[4], w->dtype, first * n), w->stream, dx, w->piece_dgamma, w->piece_dbeta);
 }
 
 /* Piece i by `rows_of`, into the rows of out[0]; if nobody reads that, row by row into the piece's

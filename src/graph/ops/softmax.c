@@ -81,6 +81,7 @@ struct rows {
     sunup_dtype dtype;
     int64_t n;
     struct pieces pieces;
+    bool stream; /* the result outgrows the caches */
 };
 
 static sunup_status run_rows(const struct node *n, const struct exec *e, parallel_fn task)
@@ -88,6 +89,7 @@ static sunup_status run_rows(const struct node *n, const struct exec *e, paralle
     const sunup_shape *s = &n->out[0]->shape;
     struct rows r = {.e = e, .dtype = n->out[0]->dtype, .n = s->d[s->n - 1]};
     r.pieces = sunup__pieces(sunup__product(s, 0, s->n - 1), r.n, PIECE_ELEMENTS, 0);
+    r.stream = sunup__outgrows_caches(sunup__elements(s) * sunup_dtype_bytes(r.dtype));
     sunup__parallel(e->threads, r.pieces.count, task, &r);
     return SUNUP_OK;
 }
@@ -108,7 +110,7 @@ static sunup_status run_rows(const struct node *n, const struct exec *e, paralle
     }
 #define OPERAND(K) element_at(r->e->in[K], r->dtype, first)
 RUN(softmax, OPERAND(0))
-RUN(softmax_grad, OPERAND(0), OPERAND(1))
+RUN(softmax_grad, OPERAND(0), OPERAND(1), r->stream)
 RUN(log_softmax, OPERAND(0))
 RUN(log_softmax_grad, OPERAND(0), OPERAND(1))
 

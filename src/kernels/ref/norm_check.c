@@ -1,4 +1,5 @@
-/* norm_check.c - problems of norm and its gradient: rows, n; affine: with gamma and beta.
+/* norm_check.c - problems of norm and its gradient: rows, n; affine: with gamma and beta; stream:
+ * past the caches.
  *
  * Condition: x - mean loses what is small against the row's largest |x| (call it A), so a rounding
  * of x is one of A rstd in the result, and as much in rstd itself.
@@ -9,7 +10,7 @@
 
 struct shape {
     int64_t rows, n;
-    bool affine;
+    bool affine, stream;
     double terms;
 };
 
@@ -17,7 +18,8 @@ static struct shape read_shape(struct check *c)
 {
     const int64_t n = sunup__check_number(c, "n", 1);
     return (struct shape){sunup__check_number(c, "rows", 1), n,
-                          sunup__check_number(c, "affine", 0) != 0, (double)(n < 40 ? n : 40) + 8};
+                          sunup__check_number(c, "affine", 0) != 0,
+                          sunup__check_number(c, "stream", 0) != 0, (double)(n < 40 ? n : 40) + 8};
 }
 
 static double largest(int64_t n, const double *x)
@@ -61,11 +63,11 @@ static void run_norm(struct check *c)
     CHECK_RUN(c)
     {
         c->f32->norm(s.rows, s.n, x.f32, s.affine ? gamma.f32 : NULL, s.affine ? beta.f32 : NULL,
-                     eps, y.f32, mean.f32, rstd.f32);
+                     eps, s.stream, y.f32, mean.f32, rstd.f32);
     }
     if (!sunup__check_wanted(c)) return;
     c->f64->norm(s.rows, s.n, x.f64, s.affine ? gamma.f64 : NULL, s.affine ? beta.f64 : NULL,
-                 (double)eps, y.f64, mean.f64, rstd.f64);
+                 (double)eps, s.stream, y.f64, mean.f64, rstd.f64);
     compare_norm(c, &s, (const struct operand[6]){x, gamma, beta, y, mean, rstd});
 }
 
@@ -130,18 +132,26 @@ static void run_norm_grad(struct check *c)
     CHECK_RUN(c)
     {
         c->f32->norm_grad(s.rows, s.n, g.x.f32, s.affine ? g.gamma.f32 : NULL, g.mean.f32,
-                          g.rstd.f32, g.dy.f32, g.dx.f32, s.affine ? g.dgamma.f32 : NULL,
+                          g.rstd.f32, g.dy.f32, s.stream, g.dx.f32, s.affine ? g.dgamma.f32 : NULL,
                           s.affine ? g.dbeta.f32 : NULL);
     }
     if (!sunup__check_wanted(c)) return;
     c->f64->norm_grad(s.rows, s.n, g.x.f64, s.affine ? g.gamma.f64 : NULL, g.mean.f64, g.rstd.f64,
-                      g.dy.f64, g.dx.f64, s.affine ? g.dgamma.f64 : NULL,
+                      g.dy.f64, s.stream, g.dx.f64, s.affine ? g.dgamma.f64 : NULL,
                       s.affine ? g.dbeta.f64 : NULL);
     compare_grad(c, &s, &g, dgamma_size, dbeta_size);
 }
 
-static const char *const problems[] = {
-    "rows0n5",         "rows1n1",   "rows3n10affine",   "rows9n33",
-    "rows17n64affine", "rows2n257", "rows3n2503affine", NULL};
+static const char *const problems[] = {"rows0n5",
+                                       "rows1n1",
+                                       "rows3n10affine",
+                                       "rows9n33",
+                                       "rows17n64affine",
+                                       "rows2n257",
+                                       "rows3n2503affine",
+                                       "rows19n64affine,stream",
+                                       "rows3n1040stream",
+                                       "rows5n33stream",
+                                       NULL};
 const struct leaf_check sunup__check_norm = {"norm", problems, run_norm};
 const struct leaf_check sunup__check_norm_grad = {"norm_grad", problems, run_norm_grad};

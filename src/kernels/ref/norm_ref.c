@@ -9,8 +9,9 @@
 #include "kernels/ref/real.h"
 
 void NAME(ref_norm)(int64_t rows, int64_t n, const REAL *x, const REAL *gamma, const REAL *beta,
-                    REAL eps, REAL *y, REAL *mean, REAL *rstd)
+                    REAL eps, bool stream, REAL *y, REAL *mean, REAL *rstd)
 {
+    (void)stream;
     for (int64_t i = 0; i < rows; i++, x += n, y += n) {
         double sum = 0, square = 0;
         for (int64_t j = 0; j < n; j++) sum += x[j];
@@ -41,9 +42,10 @@ static void data_grad(int64_t n, const REAL *x, const REAL *gamma, const double 
 }
 
 void NAME(ref_norm_grad)(int64_t rows, int64_t n, const REAL *x, const REAL *gamma,
-                         const REAL *mean, const REAL *rstd, const REAL *dy, REAL *dx, REAL *dgamma,
-                         REAL *dbeta)
+                         const REAL *mean, const REAL *rstd, const REAL *dy, bool stream, REAL *dx,
+                         REAL *dgamma, REAL *dbeta)
 {
+    (void)stream;
     for (int64_t i = 0; i < rows && dx; i++) {
         const double at[2] = {mean[i], rstd[i]};
         data_grad(n, x + i * n, gamma, at, dy + i * n, dx + i * n);

@@ -1,4 +1,5 @@
-/* softmax_check.c - problems of softmax and its relatives: rows, n; scale multiplies x.
+/* softmax_check.c - problems of softmax and its relatives: rows, n; scale multiplies x; stream: dx
+ * goes past the caches.
  *
  * x - max is rounded before it is exponentiated, so the condition of each exponential is 1 + |x -
  * max|, at most 1 + `spread` in a row.
@@ -88,18 +89,19 @@ static void run_grad(struct check *c, bool logarithm)
     const struct operand y = sunup__check_in(c, "y", s.all, logarithm ? FILL_ANY : FILL_UNIT);
     const struct operand dy = sunup__check_in(c, "dy", s.all, FILL_ANY);
     const struct operand dx = sunup__check_out(c, "dx", s.all, FILL_ANY);
+    const bool stream = !logarithm && sunup__check_number(c, "stream", 0) != 0;
     CHECK_RUN(c)
     {
         if (logarithm)
             c->f32->log_softmax_grad(s.rows, s.n, y.f32, dy.f32, dx.f32);
         else
-            c->f32->softmax_grad(s.rows, s.n, y.f32, dy.f32, dx.f32);
+            c->f32->softmax_grad(s.rows, s.n, y.f32, dy.f32, stream, dx.f32);
     }
     if (!sunup__check_wanted(c)) return;
     if (logarithm)
         c->f64->log_softmax_grad(s.rows, s.n, y.f64, dy.f64, dx.f64);
     else
-        c->f64->softmax_grad(s.rows, s.n, y.f64, dy.f64, dx.f64);
+        c->f64->softmax_grad(s.rows, s.n, y.f64, dy.f64, stream, dx.f64);
     double *size = sunup__check_scratch(c, s.all);
     grad_size(&s, y.f64, dy.f64, logarithm, size);
     sunup__check_close(c, &dx, size, s.terms);
@@ -118,11 +120,15 @@ static void run_log_softmax_grad(struct check *c)
 static const char *const problems[] = {
     "rows0n5",  "rows5n0",         "rows3n1",   "rows7n10",           "rows5n10,scale30",
     "rows3n17", "rows2n32,scale5", "rows2n257", "rows1n2503,scale20", NULL};
-static const char *const grad_problems[] = {"rows0n5",  "rows5n0",   "rows3n1",    "rows7n10",
-                                            "rows3n17", "rows2n257", "rows1n2503", NULL};
+static const char *const log_grad_problems[] = {"rows0n5",  "rows5n0",   "rows3n1",    "rows7n10",
+                                                "rows3n17", "rows2n257", "rows1n2503", NULL};
+static const char *const grad_problems[] = {
+    "rows0n5",           "rows5n0",         "rows3n1",    "rows7n10",
+    "rows3n17",          "rows2n257",       "rows1n2503", "rows37n64,stream",
+    "rows3n1040,stream", "rows5n17,stream", NULL};
 const struct leaf_check sunup__check_softmax = {"softmax", problems, run_softmax};
 const struct leaf_check sunup__check_log_softmax = {"log_softmax", problems, run_log_softmax};
 const struct leaf_check sunup__check_softmax_grad = {"softmax_grad", grad_problems,
                                                      run_softmax_grad};
-const struct leaf_check sunup__check_log_softmax_grad = {"log_softmax_grad", grad_problems,
+const struct leaf_check sunup__check_log_softmax_grad = {"log_softmax_grad", log_grad_problems,
                                                          run_log_softmax_grad};

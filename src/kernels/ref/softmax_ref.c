@@ -31,8 +31,10 @@ void NAME(ref_softmax)(int64_t rows, int64_t n, const REAL *x, REAL *y)
     }
 }
 
-void NAME(ref_softmax_grad)(int64_t rows, int64_t n, const REAL *y, const REAL *dy, REAL *dx)
+void NAME(ref_softmax_grad)(int64_t rows, int64_t n, const REAL *y, const REAL *dy, bool stream,
+                            REAL *dx)
 {
+    (void)stream;
     for (int64_t i = 0; i < rows; i++, y += n, dy += n, dx += n) {
         double dot = 0;
         for (int64_t j = 0; j < n; j++) dot += (double)y[j] * dy[j];

@@ -45,18 +45,10 @@ static void channel_grad_sums(int64_t rows, int64_t c, const float *x, const flo
 #define MAP(stream, to, body)                                                                      \
     for (int64_t at = 0; at < n; at += width) {                                                    \
         const int64_t m = least(n - at, width);                                                    \
-        ALONG(m, const int64_t e = at + j; const vec v = (body);                                   \
-              if ((stream) && left == (int)VEC_LANES) vec_stream((to) + e, v);                     \
-              else vec_store_part((to) + e, v, left););                                            \
+        ALONG(m, const int64_t e = at + j; vec_write(stream, (to) + e, (body), left););            \
     }
 #define AT(p)     vec_load_part((p) + e, left)
 #define COLUMN(p) vec_load_part((p) + j, left)
-
-/* Whole lines only, so that none is written in two ways. */
-static bool streams(bool stream, int64_t width, const float *to)
-{
-    return stream && width % VEC_LANES == 0 && (uintptr_t)to % sizeof(vec) == 0;
-}
 
 /* x scale + shift + r: summands, what is added; r or r_scale and r_shift as there are. */
 struct affine {
@@ -95,7 +87,7 @@ static void channel_affine(int64_t rows, int64_t c, const float *x, const float 
                              .low = relu ? 0.0F : -INFINITY,
                              .y = y};
     const int summands = !r ? 0 : !r_scale ? 1 : 2;
-    if (streams(stream, g.width, y)) {
+    if (vec_streams(stream, g.width, y)) {
         if (summands == 0) affine(&g, true, 0);
         if (summands == 1) affine(&g, true, 1);
         if (summands == 2) affine(&g, true, 2);
@@ -142,7 +134,7 @@ static void channel_grad(int64_t rows, int64_t c, const float *x, const float *d
                            .p = column_spread(room[3], scale, c, repeat),
                            .q = column_spread(room[4], shift, c, repeat),
                            .dx = dx};
-    if (streams(stream, g.width, dx)) {
+    if (vec_streams(stream, g.width, dx)) {
         if (scale)
             grad(&g, true, true);
         else

@@ -15,14 +15,17 @@ INLINE void term_square(const struct rows *g, int64_t r, int64_t j, int64_t left
     sum[0] = vec_fma(d, d, sum[0]);
 }
 
-/* The same, and calls for what the passes to come will wait for: where y is written, and the next
- * rows, which the processor does not look ahead to over two passes of work in the cache. */
+/* The same, and calls for what the passes to come will wait for: the next rows, which the processor
+ * does not look ahead to over two passes of work in the cache, and where y is written. */
 INLINE void term_square_ahead(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
-    const float *next = g->x + (r + row_group(g->n)) * g->n + j;
-    __builtin_prefetch(g->to + r * g->n + j, 1);
-    __builtin_prefetch(next, 0, 2);
+    __builtin_prefetch(g->x + (r + row_group(g->n)) * g->n + j, 0, 2);
     term_square(g, r, j, left, sum);
+}
+INLINE void term_square_both(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
+{
+    __builtin_prefetch(g->to + r * g->n + j, 1);
+    term_square_ahead(g, r, j, left, sum);
 }
 
 /* An operand that may be absent, of which `otherwise` is then read at every place. */
@@ -31,13 +34,17 @@ INLINE vec load_or(const float *p, int64_t j, int64_t left, float otherwise)
     return p ? vec_load_part(p + j, left) : vec_set(otherwise);
 }
 
-INLINE void norm_group(struct rows *g, int64_t rows, const float *beta, double eps)
+INLINE void norm_group(struct rows *g, int64_t rows, const float *beta, double eps,
+                       const bool stream)
 {
     double sum[1][VEC_LANES], square[1][VEC_LANES];
     const double n = (double)g->n;
     rows_sum(term_x, g, rows, 1, sum);
     for (int l = 0; l < VEC_LANES; l++) g->a[l] = (float)(sum[0][l] / n);
-    rows_sum(term_square_ahead, g, rows, 1, square);
+    if (stream)
+        rows_sum(term_square_ahead, g, rows, 1, square);
+    else
+        rows_sum(term_square_both, g, rows, 1, square);
     for (int l = 0; l < VEC_LANES; l++) g->b[l] = (float)(1 / sqrt(square[0][l] / n + eps));
     for (int64_t r = 0; r < rows; r++) {
         const vec mean = vec_set(g->a[r]), rstd = vec_set(g->b[r]);
@@ -45,17 +52,22 @@ INLINE void norm_group(struct rows *g, int64_t rows, const float *beta, double e
         float *y = g->to + r * g->n;
         ALONG(g->n, const vec h = (vec_load_part(x + j, left) - mean) * rstd;
               const vec v = vec_fma(h, load_or(gamma, j, left, 1), load_or(beta, j, left, 0));
-              vec_store_part(y + j, v, left););
+              vec_write(stream, y + j, v, left););
     }
 }
 
-INLINE void norm_rows(int64_t rows, struct rows g, const float *beta, float eps, float *mean,
-                      float *rstd)
+static void norm(int64_t rows, int64_t n, const float *x, const float *gamma, const float *beta,
+                 float eps, bool stream, float *y, float *mean, float *rstd)
 {
-    const int64_t group = row_group(g.n);
+    struct rows g = {.n = n, .x = x, .weight = gamma, .to = y};
+    const int64_t group = row_group(n);
+    const bool past = vec_streams(stream, n, y);
     for (int64_t i = 0; i < rows; i += group) {
         const int64_t now = rows - i < group ? rows - i : group;
-        norm_group(&g, now, beta, (double)eps);
+        if (past)
+            norm_group(&g, now, beta, (double)eps, true);
+        else
+            norm_group(&g, now, beta, (double)eps, false);
         for (int64_t r = 0; r < now; r++) {
             mean[i + r] = g.a[r];
             rstd[i + r] = g.b[r];
@@ -63,13 +75,6 @@ INLINE void norm_rows(int64_t rows, struct rows g, const float *beta, float eps,
         g.x += group * g.n;
         g.to += group * g.n;
     }
-}
-
-static void norm(int64_t rows, int64_t n, const float *x, const float *gamma, const float *beta,
-                 float eps, float *y, float *mean, float *rstd)
-{
-    const struct rows g = {.n = n, .x = x, .weight = gamma, .to = y};
-    norm_rows(rows, g, beta, eps, mean, rstd);
 }
 
 /* a: mean, b: rstd; c, d: the means of dy gamma and of dy gamma (x - mean) rstd along the row */
@@ -80,16 +85,24 @@ INLINE vec hat(const struct rows *g, int64_t r, int64_t j, int64_t left)
 INLINE void term_grad(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
 {
     const vec dy = vec_load_part(g->y + r * g->n + j, left);
-    __builtin_prefetch(g->to + r * g->n + j, 1);
     const vec d = dy * load_or(g->weight, j, left, 1);
     sum[0] += d;
     sum[1] = vec_fma(d, hat(g, r, j, left), sum[1]);
 }
 
-INLINE void means_along(struct rows *g, int64_t rows)
+INLINE void term_grad_ahead(const struct rows *g, int64_t r, int64_t j, int64_t left, vec sum[2])
+{
+    __builtin_prefetch(g->to + r * g->n + j, 1);
+    term_grad(g, r, j, left, sum);
+}
+
+INLINE void means_along(struct rows *g, int64_t rows, const bool stream)
 {
     double sum[2][VEC_LANES];
-    rows_sum(term_grad, g, rows, 2, sum);
+    if (stream)
+        rows_sum(term_grad, g, rows, 2, sum);
+    else
+        rows_sum(term_grad_ahead, g, rows, 2, sum);
     for (int l = 0; l < VEC_LANES; l++) {
         g->c[l] = (float)(sum[0][l] / (double)g->n);
         g->d[l] = (float)(sum[1][l] / (double)g->n);
@@ -102,7 +115,8 @@ INLINE void vec_add_part(float *to, vec x, int64_t left)
 }
 
 /* The group's rows at columns [j, ..): dx, and the sums of dy hat and of dy. */
-INLINE void grad_columns(const struct rows *g, int64_t rows, int64_t j, int64_t left, vec sum[2])
+INLINE void grad_columns(const struct rows *g, int64_t rows, int64_t j, int64_t left,
+                         const bool stream, vec sum[2])
 {
     const vec gamma = load_or(g->weight, j, left, 1);
     sum[0] = sum[1] = vec_set(0);
@@ -115,14 +129,23 @@ INLINE void grad_columns(const struct rows *g, int64_t rows, int64_t j, int64_t 
         __builtin_prefetch(g->y + at + GRAD_GROUP * g->n, 0, 2);
         if (!g->to) continue;
         const vec rest = vec_fma(dy, gamma, -vec_fma(h, vec_set(g->d[r]), vec_set(g->c[r])));
-        vec_store_part(g->to + at, vec_set(g->b[r]) * rest, left);
+        vec_write(stream, g->to + at, vec_set(g->b[r]) * rest, left);
     }
 }
 
+INLINE void grad_group(struct rows *g, int64_t rows, const bool stream, float *dgamma, float *dbeta)
+{
+    if (g->to) means_along(g, rows, stream);
+    ALONG(g->n, vec sum[2]; grad_columns(g, rows, j, left, stream, sum);
+          if (dgamma) vec_add_part(dgamma + j, sum[0], left);
+          if (dbeta) vec_add_part(dbeta + j, sum[1], left););
+}
+
 static void norm_grad(int64_t rows, int64_t n, const float *x, const float *gamma,
-                      const float *mean, const float *rstd, const float *dy, float *dx,
+                      const float *mean, const float *rstd, const float *dy, bool stream, float *dx,
                       float *dgamma, float *dbeta)
 {
+    const bool past = vec_streams(stream, n, dx);
     for (int64_t i = 0; i < rows; i += GRAD_GROUP) {
         const int64_t group = rows - i < GRAD_GROUP ? rows - i : GRAD_GROUP;
         struct rows g = {
@@ -131,10 +154,10 @@ static void norm_grad(int64_t rows, int64_t n, const float *x, const float *gamm
             g.a[r] = mean[i + r];
             g.b[r] = rstd[i + r];
         }
-        if (dx) means_along(&g, group);
-        ALONG(n, vec sum[2]; grad_columns(&g, group, j, left, sum);
-              if (dgamma) vec_add_part(dgamma + j, sum[0], left);
-              if (dbeta) vec_add_part(dbeta + j, sum[1], left););
+        if (past)
+            grad_group(&g, group, true, dgamma, dbeta);
+        else
+            grad_group(&g, group, false, dgamma, dbeta);
     }
 }
 

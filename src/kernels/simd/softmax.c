@@ -23,8 +23,9 @@ INLINE void term_x_y(const struct rows *g, int64_t r, int64_t j, int64_t left, v
     sum[0] = vec_fma(vec_load_part(g->x + at, left), vec_load_part(g->y + at, left), sum[0]);
 }
 
-/* x: softmax, y: dy */
-INLINE void softmax_grad_group(struct rows *g, int64_t rows)
+/* x: softmax, y: dy. A result past the caches is one of many rows from memory: the next ones are
+ * asked for while these, in the first cache, are finished. */
+INLINE void softmax_grad_rows(struct rows *g, int64_t rows, const bool stream)
 {
     double sum[1][VEC_LANES];
     rows_sum(term_x_y, g, rows, 1, sum);
@@ -32,9 +33,21 @@ INLINE void softmax_grad_group(struct rows *g, int64_t rows)
         const vec dot = vec_set((float)sum[0][r]);
         const float *y = g->x + r * g->n, *dy = g->y + r * g->n;
         float *dx = g->to + r * g->n;
+        const int64_t next = row_group(g->n) * g->n;
         ALONG(g->n, const vec d = vec_load_part(dy + j, left) - dot;
-              vec_store_part(dx + j, vec_load_part(y + j, left) * d, left););
+              if (stream) __builtin_prefetch(y + j + next, 0, 3);
+              if (stream) __builtin_prefetch(dy + j + next, 0, 3);
+              vec_write(stream, dx + j, vec_load_part(y + j, left) * d, left););
     }
+}
+
+INLINE void softmax_grad_group(struct rows *g, int64_t rows)
+{
+    softmax_grad_rows(g, rows, false);
+}
+INLINE void softmax_grad_stream(struct rows *g, int64_t rows)
+{
+    softmax_grad_rows(g, rows, true);
 }
 
 INLINE void log_softmax_group(struct rows *g, int64_t rows)
@@ -83,9 +96,14 @@ static void softmax(int64_t rows, int64_t n, const float *x, float *y)
     each_group(softmax_group, rows, (struct rows){.n = n, .x = x, .to = y});
 }
 
-static void softmax_grad(int64_t rows, int64_t n, const float *y, const float *dy, float *dx)
+static void softmax_grad(int64_t rows, int64_t n, const float *y, const float *dy, bool stream,
+                         float *dx)
 {
-    each_group(softmax_grad_group, rows, (struct rows){.n = n, .x = y, .y = dy, .to = dx});
+    const struct rows g = {.n = n, .x = y, .y = dy, .to = dx};
+    if (vec_streams(stream, n, dx))
+        each_group(softmax_grad_stream, rows, g);
+    else
+        each_group(softmax_grad_group, rows, g);
 }
 
 static void log_softmax(int64_t rows, int64_t n, const float *x, float *y)

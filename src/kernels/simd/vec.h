@@ -231,6 +231,19 @@ INLINE vec vec_whole(vec x)
     return x;
 }
 
+/* Stores past the caches: of whole lines only, so that none is written in two ways. */
+static inline bool vec_streams(bool stream, int64_t width, const float *to)
+{
+    return stream && width % VEC_LANES == 0 && (uintptr_t)to % sizeof(vec) == 0;
+}
+INLINE void vec_write(const bool stream, float *p, vec x, int64_t left)
+{
+    if (stream && left >= VEC_LANES)
+        vec_stream(p, x);
+    else
+        vec_store_part(p, x, left);
+}
+
 INLINE vec vec_add(vec a, vec b)
 {
     return a + b;
