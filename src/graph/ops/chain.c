@@ -46,6 +46,7 @@ struct program {
     struct operand in[CHAIN_IN];
     int slot[CHAIN_STEPS];      /* of each step's result                        */
     int output[CHAIN_STEPS];    /* the output that a step's result is, or -1   */
+    bool large;                 /* operands come from memory                */
     bool streamed[CHAIN_STEPS]; /* an output that goes past the caches       */
     int n_slots;
     int64_t slots_at, room; /* in a task's workspace                        */
@@ -138,7 +139,7 @@ static void *output_of(const struct program *p, int step, int64_t from)
 /* A result in the place of an operand is in the cache already, where its operand was read. */
 static void choose_streams(struct program *p)
 {
-    const bool large = sunup__outgrows_caches(p->n * sunup_dtype_bytes(p->dtype));
+    const bool large = p->large = sunup__outgrows_caches(p->n * sunup_dtype_bytes(p->dtype));
     for (int t = 0; t < p->attr->n_steps; t++) {
         const void *out = output_of(p, t, 0);
         p->streamed[t] = large && out;
@@ -181,9 +182,23 @@ static void *result_of(const struct program *p, int step, void *space, int64_t f
     return out ? out : at(p, space, p->slots_at + (int64_t)p->slot[step] * STRIP);
 }
 
+/* The processor does not look ahead over the work on a strip: asked, an add of 16x56x56x256 takes 3.8
+ * instead of 4.7 to 5.2 ms (Zen 4, two threads). */
+static void fetch_ahead(const struct program *p, int64_t from)
+{
+    enum { AHEAD = 4 * STRIP, LINE = 64 };
+    const int64_t bytes = STRIP * sunup_dtype_bytes(p->dtype);
+    for (int i = 0; i < p->n_in; i++) {
+        if (p->in[i].way != DIRECT) continue;
+        const char *next = at(p, p->exec->in[i], from + AHEAD);
+        for (int64_t b = 0; b < bytes; b += LINE) __builtin_prefetch(next + b, 0, 2);
+    }
+}
+
 static void run_strip(const struct program *p, void *space, int64_t from, int64_t length)
 {
     const void *reg[CHAIN_IN + CHAIN_STEPS];
+    if (p->large) fetch_ahead(p, from);
     for (int i = 0; i < p->n_in; i++) reg[i] = read_operand(p, i, space, from, length);
     for (int t = 0; t < p->attr->n_steps; t++) {
         const struct chain_step *s = &p->attr->steps[t];
