@@ -387,20 +387,25 @@ static void conv_rows(const struct box *rows, const float *x, const float *w, co
 
 #ifdef WINDOW_POINTS
 /* One vector of channels after the other, each asking for the next one's lines: so rows far apart
- * need no more of the L1 than one strip of them. */
-static void conv_windows(const struct box *b, const float *x, const float *w, const float *bias,
-                         float *y)
+ * need no more of the L1 than one strip of them. whole: the box's operands at its first point and
+ * channel; dw NULL: forward. */
+static void walk_windows(const struct tile *whole, float *dw)
 {
+    const struct box *b = whole->b;
     const int64_t strips = (b->points + WINDOW_POINTS - 1) / WINDOW_POINTS;
     for (int64_t g = 0; g < b->groups; g += LANES) {
         if (g > b->groups - LANES) g = b->groups - LANES;
         for (int64_t i = 0; i < strips; i++) {
             const int64_t at = i * b->points / strips, n = (i + 1) * b->points / strips - at;
-            const struct tile t = {.b = b,
-                                   .x = x + at * b->x_point + g,
-                                   .w = w + g,
-                                   .bias = bias ? bias + g : NULL,
-                                   .y = y + at * b->y_point + g};
+            struct tile t = {.b = b, .x = whole->x + at * b->x_point + g};
+            if (dw) {
+                t.dy = whole->dy + at * b->y_point + g;
+                window_grads[n](&t, dw + g);
+                continue;
+            }
+            t.w = whole->w + g;
+            t.bias = whole->bias ? whole->bias + g : NULL;
+            t.y = whole->y + at * b->y_point + g;
             windows[n](&t);
         }
     }
@@ -412,7 +417,7 @@ static void conv_box(const struct box *given, const float *x, const float *w, co
 {
 #ifdef WINDOW_POINTS
     if (is_window(given)) {
-        conv_windows(given, x, w, bias, y);
+        walk_windows(&(struct tile){.b = given, .x = x, .w = w, .bias = bias, .y = y}, NULL);
         return;
     }
 #endif
@@ -462,27 +467,12 @@ static void grad_rows(const struct box *given, const float *x, const float *dy, 
     }
 }
 
-#ifdef WINDOW_POINTS
-static void grad_windows(const struct box *b, const float *x, const float *dy, float *dw)
-{
-    const int64_t strips = (b->points + WINDOW_POINTS - 1) / WINDOW_POINTS;
-    for (int64_t g = 0; g < b->groups; g += LANES) {
-        for (int64_t i = 0; i < strips; i++) {
-            const int64_t at = i * b->points / strips, n = (i + 1) * b->points / strips - at;
-            const struct tile t = {
-                .b = b, .x = x + at * b->x_point + g, .dy = dy + at * b->y_point + g};
-            window_grads[n](&t, dw + g);
-        }
-    }
-}
-#endif
-
 static void conv_box_weight_grad(const struct box *given, const float *x, const float *dy,
                                  float *dw)
 {
 #ifdef WINDOW_POINTS
     if (is_window(given) && given->rows > 1 && given->groups % LANES == 0) {
-        grad_windows(given, x, dy, dw);
+        walk_windows(&(struct tile){.b = given, .x = x, .dy = dy}, dw);
         return;
     }
 #endif
