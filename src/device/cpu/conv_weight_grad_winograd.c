@@ -35,8 +35,10 @@ enum {
     WIDTH = 64, /* channels in a block at most */
     LINE = 16,  /* floats; one more keeps the points off each other's cache sets */
     ROWS_OF_TASK = 16,
-    RUN = 12,                /* slices in a part if T > 1 */
-    ROWS = 64,               /* in a part; of a large dU as many as ELEMENTS of V and Y */
+    RUN_MOST = 18,           /* slices in a part if T > 1, ... */
+    RUN_TILES = 5,           /* ... and tiles of each at least */
+    ROWS = 64,               /* in a part at least; of a large dU as many as ELEMENTS of V and Y */
+    PART = 144 << 10,        /* elements of V and Y in a part: half of a 1 MB L2 */
     ELEMENTS = 3 << 20,      /* a few L2s, or a share of an L3; more if dU, which each ... */
     ELEMENTS_MOST = 8 << 20, /* ... part reads and writes, is larger */
     PARTIAL_ELEMENTS_MOST = 5 << 20,
@@ -353,7 +355,8 @@ static void plan_memory(struct side *s, int64_t slices, int64_t tiles)
 static void plan_parts(struct winograd *g, int64_t rows)
 {
     const int64_t tiles = g->tiles[0] * g->tiles[1],
-                  run = g->taps > 1 ? RUN : ceil_div(rows, tiles);
+                  run = g->taps > 1 ? least(RUN_MOST, most(1, rows / RUN_TILES))
+                                    : ceil_div(rows, tiles);
     g->slice_parts = ceil_div(g->length, run);
     const int64_t slices = ceil_div(g->length, g->slice_parts);
     g->tile_parts = ceil_div(tiles, least(tiles, ceil_div(rows < 1 ? 1 : rows, slices)));
@@ -379,6 +382,11 @@ static void plan(struct winograd *g, const struct window *w, int64_t samples)
     g->u_pitch = g->x.width * g->dy.width + LINE;
     g->item = POINTS * g->u_pitch;
     g->items = g->taps * g->x.blocks * g->dy.blocks;
+}
+
+static int64_t rows_of_part(const struct winograd *g)
+{
+    return most(ROWS, PART / (POINTS * (g->x.width + g->dy.width)));
 }
 
 /* A power of two, so that they are shared evenly by most numbers of threads; 0: the large way, for
@@ -412,7 +420,7 @@ sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struc
     const int64_t slots = conv_slots_count(d->threads), all = g->items * g->item;
     g->chunks = plan_chunks(g);
     if (g->chunks > 0) {
-        plan_parts(g, ROWS);
+        plan_parts(g, rows_of_part(g));
         g->chunks = least(g->chunks, g->parts);
         g->u = g->chunks * all;
     } else {
