@@ -52,7 +52,7 @@ struct column_in {
 /* The hardware foresees one row, not four at once: unasked, memory is read at half its speed on
  * Zen 4. It is asked 32 KB ahead into the second level and 8 KB ahead into the first. The first
  * alone has too few misses under way on Zen 4: with both, statistics of 50176 x 256 take 1.4 instead
- * of 2.1 ms and its gradient sums 3.1 instead of 4.3 (the second level alone: 1.2 and 2.7). The
+ * of 2.1 ms and its gradient sums 3.3 instead of 4.4 (the second level alone: 1.2 and 2.7). The
  * second alone, 64 KB ahead, is 1 to 25 % slower than the first on Zen 5 (statistics and gradient
  * sums of ResNet-50, sums of 4 x 33^3 x 32). */
 enum { COLUMN_ROWS = 4, COLUMN_STEP = 64, COLUMN_FAR = 8192, COLUMN_NEAR = 2048, COLUMN_LINE = 16 };
