@@ -27,8 +27,9 @@ TIMEOUT_S = 2
 LIMIT_S = 2 * TIMEOUT_S + 12  # the end of MPI may take two timeouts; the launcher, seconds more; cores are shared
 RANKS = [2] if common.MPICH else range(2, 9)
 STATUS = {signal.SIGSTOP: {124}, signal.SIGKILL: {124, 137}}
-if common.MPICH:  # its launcher gives the number of the signal by which it or somebody else ended a rank
-    STATUS = {signal.SIGSTOP: {124, 9}, signal.SIGKILL: {124, 9}}
+if common.MPICH:  # its launcher gives the number of the signal by which it or somebody else ended a rank:
+    # Linux hangs up on a stopped process when its parent is gone
+    STATUS = {signal.SIGSTOP: {124, signal.SIGKILL, signal.SIGHUP}, signal.SIGKILL: {124, signal.SIGKILL}}
 STATE = {signal.SIGSTOP: "stopped", signal.SIGKILL: "gone"}
 SHORT = ["--set", "epochs=40", "--set", "log_steps=1"]
 
