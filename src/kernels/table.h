@@ -36,14 +36,14 @@ struct NAME(attention) {
  * 7 - taps. Numbers of a tile are spread over 36 matrices, `frequency` 6 i + j (i along H), `*_frequency` elements
  * apart; rows of a matrix are tiles. */
 
-/* V = B^T x B of a run of tiles along W: tile i takes columns first + (7 - taps) i and the next 5 of 6 rows. Columns
- * outside [0, width) are zeros, or wrap. */
+/* V = B^T x B of a run of tiles along W: tile i takes the 6 columns from number (7 - taps) i on. A point's offset in x
+ * is the sum of its row's and its column's; where one is -1 the point is zero. So tiles may reach over the edges of a
+ * map, wrap, or span several maps. Columns of a tile that are all x_point apart are a little faster. */
 struct NAME(winograd_input) {
     int64_t taps, tiles, channels;
     const REAL *x;
-    int64_t row[6];     /* offset in x of column 0 of each row; -1: a row of zeros */
-    int64_t first, width, x_point;
-    bool circular;
+    const int64_t *row, *column;    /* offsets [6], [(7 - taps) tiles + taps - 1] */
+    int64_t x_point;
     REAL *v;
     int64_t v_tile, v_frequency;
 };
@@ -55,15 +55,16 @@ struct NAME(winograd_weights) {
     REAL *u;
     int64_t u_row, u_frequency;
 };
-/* y = A^T M A + bias of a run of tiles along W: tile i gives 7 - taps columns, from (7 - taps) i on, of as
- * many rows; those from y_rows and y_columns on do not exist. */
+/* y = A^T M A + bias of a run of tiles along W: tile i gives 7 - taps columns, from number (7 - taps) i on, of as many
+ * rows. Offsets as above; points without one are not stored. */
 struct NAME(winograd_output) {
     int64_t taps, tiles, channels;
     const REAL *m;
     int64_t m_tile, m_frequency;
     const REAL *bias;   /* [channels] or NULL */
     REAL *y;
-    int64_t y_rows, y_columns, y_row, y_point;
+    const int64_t *row, *column;    /* [7 - taps], [(7 - taps) tiles] */
+    int64_t y_point;
     bool stream;        /* y is not read soon: it may go past the caches */
 };
 

@@ -5,9 +5,9 @@
  * dU[f][t][c][k] = sum over tiles of V[f][tile][c] Y[f][tile][k], V of x and Y of dy by the
  * transforms of winograd_ref.c and winograd_grad_ref.c, then dw from dU. H and W are transformed;
  * along D a slice of dy meets the slice of x that is t further on, a shift in V because slices lie
- * one after the other. A part is a range of slices times a range of tiles; its tiles are the k of
- * 36 products for each block of channels. Slices of 2-D maps are samples, so a part of small maps
- * has several.
+ * one after the other. A slice is one of a mosaic of samples, see winograd_mosaic.h. A part is a
+ * range of slices times a range of tiles; its tiles are the k of 36 products for each block of
+ * channels. Slices of 2-D maps are mosaics, so a part of small maps has several.
  *
  * Two ways to share the work, chosen by the size of dU:
  *   small   the parts are dealt to chunks with a dU each, which are added in order at the end;
@@ -27,6 +27,7 @@
 #include "device/cpu/conv_slots.h"
 #include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
+#include "device/cpu/winograd_mosaic.h"
 #include "graph/ops/conv.h"
 
 enum {
@@ -51,8 +52,10 @@ enum {
 
 /* x or dy and what it becomes: [blocks][POINTS][rows][width]. */
 struct side {
-    int64_t channels, extent[3], first[3], size; /* points of a tile: size * size */
+    int64_t channels, slices, slice; /* of a sample; elements of one */
+    int64_t first;                   /* slice that slice 0 of dy meets */
     bool circular;
+    struct mosaic_offsets at;
     int64_t halo; /* slices more than dy's */
     int64_t blocks, width;
     int64_t pitch, block; /* elements from point to point, from block to block */
@@ -60,9 +63,9 @@ struct side {
 
 struct winograd {
     struct side x, dy;
-    int64_t taps, slices; /* T; D' */
-    int64_t plane_taps;   /* in H and in W, 3 or 5 */
-    int64_t tiles[2];
+    int64_t taps, plane_taps; /* T; in H and in W, 3 or 5 */
+    struct mosaic mosaic;
+    int64_t tiles;             /* of a slice of a mosaic */
     int64_t sequences, length; /* slices of dy that follow each other in D; T = 1: all of them */
     int64_t slice_parts, tile_parts, parts;
     int64_t items, item, u_pitch; /* dU: [items][POINTS][c][k], an item for each t and two blocks */
@@ -94,56 +97,45 @@ struct part {
 static struct part part_of(const struct winograd *g, int64_t i)
 {
     const int64_t t = i % g->tile_parts, s = i / g->tile_parts % g->slice_parts;
-    const int64_t tiles = g->tiles[0] * g->tiles[1];
     struct part p = {.sequence = i / g->tile_parts / g->slice_parts,
                      .slice = s * g->length / g->slice_parts,
-                     .tile = t * tiles / g->tile_parts};
+                     .tile = t * g->tiles / g->tile_parts};
     p.slices = (s + 1) * g->length / g->slice_parts - p.slice;
-    p.tiles = (t + 1) * tiles / g->tile_parts - p.tile;
+    p.tiles = (t + 1) * g->tiles / g->tile_parts - p.tile;
     return p;
-}
-
-/* Where point i of an axis lies; -1: nowhere, it is a zero. */
-static int64_t place(const struct side *s, int axis, int64_t i)
-{
-    const int64_t n = s->extent[axis], at = i + s->first[axis];
-    if (at >= 0 && at < n) return at;
-    return s->circular ? (at % n + n) % n : -1;
 }
 
 /* Slice i of a sequence; NULL: zeros. */
 static const float *find_slice(const struct winograd *g, const struct side *s, const float *source,
                                int64_t sequence, int64_t i)
 {
-    const int64_t sample = g->taps == 1 ? i / g->slices : sequence,
-                  d = place(s, 0, g->taps == 1 ? i % g->slices : i);
-    if (d < 0) return NULL;
-    return source + (sample * s->extent[0] + d) * s->extent[1] * s->extent[2] * s->channels;
+    const int64_t n = s->slices, mosaic = g->taps == 1 ? i / g->dy.slices : sequence;
+    int64_t d = s->first + (g->taps == 1 ? i % g->dy.slices : i);
+    if (s->circular) d = (d % n + n) % n;
+    if (d < 0 || d >= n) return NULL;
+    return source + (mosaic * mosaic_maps(&g->mosaic) * n + d) * s->slice;
 }
 
 /* Rows [from, to) of V or Y, in runs of tiles next to each other; row = slice * tiles + tile. */
 static void transform(const struct work *w, const struct part *p, const struct side *s,
                       int64_t from, int64_t to, float *out)
 {
+    static const int64_t none[SIDE] = {-1, -1, -1, -1, -1, -1};
     const struct winograd *g = w->g;
     const bool is_x = s == &g->x;
+    const int64_t columns = g->mosaic.axis[1].tiles, step = SIDE + 1 - g->plane_taps;
     for (int64_t row = from, next; row < to; row = next) {
-        const int64_t tile = p->tile + row % p->tiles, w_tile = tile % g->tiles[1];
-        next = least(row + g->tiles[1] - w_tile, least(to, (row / p->tiles + 1) * p->tiles));
+        const int64_t tile = p->tile + row % p->tiles, at = tile % columns;
+        next = least(row + columns - at, least(to, (row / p->tiles + 1) * p->tiles));
         struct winograd_input_f32 t = {
             .taps = g->plane_taps,
             .tiles = next - row,
             .x = find_slice(g, s, is_x ? w->x : w->dy, p->sequence, p->slice + row / p->tiles),
-            .first = w_tile * g->dy.size + s->first[2],
-            .width = s->extent[2],
+            .column = s->at.column + at * step,
             .x_point = s->channels,
-            .circular = s->circular,
             .v_tile = s->width,
             .v_frequency = s->pitch};
-        for (int i = 0; i < s->size; i++) {
-            const int64_t h = t.x ? place(s, 1, tile / g->tiles[1] * g->dy.size + i) : -1;
-            t.row[i] = h < 0 ? -1 : h * s->extent[2] * s->channels;
-        }
+        t.row = t.x ? s->at.row + tile / columns * step : none;
         for (int64_t b = 0; b < s->blocks; b++) {
             t.channels = channels_of(s, b);
             t.v = out + b * s->block + row * s->width;
@@ -337,12 +329,14 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 
 /* ---- making ---- */
 
-static void plan_side(struct side *s, int64_t channels, const int64_t extent[3], int64_t size)
+static void plan_side(struct side *s, int64_t channels, const int64_t extent[3])
 {
-    *s = (struct side){.channels = channels, .size = size, .blocks = ceil_div(channels, WIDTH)};
+    *s = (struct side){.channels = channels,
+                       .slices = extent[0],
+                       .slice = extent[1] * extent[2] * channels,
+                       .blocks = ceil_div(channels, WIDTH)};
     s->width = ceil_div(ceil_div(channels, s->blocks), LINE) * LINE;
     s->blocks = ceil_div(channels, s->width);
-    for (int a = 0; a < 3; a++) s->extent[a] = extent[a];
 }
 
 static void plan_memory(struct side *s, int64_t slices, int64_t tiles)
@@ -354,9 +348,8 @@ static void plan_memory(struct side *s, int64_t slices, int64_t tiles)
 /* Parts of about `rows` rows: whole slices if they are small, runs of slices if these share x. */
 static void plan_parts(struct winograd *g, int64_t rows)
 {
-    const int64_t tiles = g->tiles[0] * g->tiles[1],
-                  run = g->taps > 1 ? least(RUN_MOST, most(1, rows / RUN_TILES))
-                                    : ceil_div(rows, tiles);
+    const int64_t tiles = g->tiles, run = g->taps > 1 ? least(RUN_MOST, most(1, rows / RUN_TILES))
+                                                      : ceil_div(rows, tiles);
     g->slice_parts = ceil_div(g->length, run);
     const int64_t slices = ceil_div(g->length, g->slice_parts);
     g->tile_parts = ceil_div(tiles, least(tiles, ceil_div(rows < 1 ? 1 : rows, slices)));
@@ -368,17 +361,24 @@ static void plan_parts(struct winograd *g, int64_t rows)
 
 static void plan(struct winograd *g, const struct window *w, int64_t samples)
 {
-    g->plane_taps = w->taps[1];
-    plan_side(&g->x, w->c, w->in, SIDE);
-    plan_side(&g->dy, w->k, w->out, SIDE + 1 - g->plane_taps);
-    for (int a = 0; a < 3; a++) g->x.first[a] = -w->before[a];
+    plan_side(&g->x, w->c, w->in);
+    plan_side(&g->dy, w->k, w->out);
+    g->x.first = -w->before[0];
     g->x.circular = w->circular;
     g->x.halo = w->taps[0] - 1;
     g->taps = w->taps[0];
-    g->slices = w->out[0];
-    for (int a = 0; a < 2; a++) g->tiles[a] = ceil_div(w->out[a + 1], g->dy.size);
-    g->sequences = g->taps > 1 ? samples : 1;
-    g->length = g->taps > 1 ? g->slices : samples * g->slices;
+    g->plane_taps = w->taps[1];
+    for (int a = 0; a < 2; a++)
+        g->mosaic.axis[a] = (struct mosaic_axis){.taps = g->plane_taps,
+                                                 .source = w->in[a + 1],
+                                                 .target = w->out[a + 1],
+                                                 .before = w->before[a + 1],
+                                                 .circular = w->circular};
+    sunup__mosaic_plan(&g->mosaic, samples);
+    g->tiles = mosaic_tiles(&g->mosaic);
+    const int64_t mosaics = samples / mosaic_maps(&g->mosaic);
+    g->sequences = g->taps > 1 ? mosaics : 1;
+    g->length = g->taps > 1 ? g->dy.slices : mosaics * g->dy.slices;
     g->u_pitch = g->x.width * g->dy.width + LINE;
     g->item = POINTS * g->u_pitch;
     g->items = g->taps * g->x.blocks * g->dy.blocks;
@@ -393,7 +393,7 @@ static int64_t rows_of_part(const struct winograd *g)
  * which a single chunk is no match. */
 static int64_t plan_chunks(const struct winograd *g)
 {
-    const int64_t rows = g->sequences * g->length * g->tiles[0] * g->tiles[1],
+    const int64_t rows = g->sequences * g->length * g->tiles,
                   some = least(rows / ROWS_OF_CHUNK, CHUNKS), more = rows / ROWS_OF_LONG_CHUNK,
                   wanted = more > some ? more : some,
                   room = PARTIAL_ELEMENTS_MOST / (g->items * g->item);
@@ -411,13 +411,9 @@ static bool is_far(const struct winograd *g)
            3 * g->items * g->item;
 }
 
-sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struct node *n,
-                                                   struct step *s)
+static void plan_ways(struct winograd *g, int64_t slots)
 {
-    struct winograd *g = sunup__alloc(sizeof *g);
-    CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
-    plan(g, &((const struct conv_attr *)n->attr)->w, n->in[0]->shape.d[0]);
-    const int64_t slots = conv_slots_count(d->threads), all = g->items * g->item;
+    const int64_t all = g->items * g->item;
     g->chunks = plan_chunks(g);
     if (g->chunks > 0) {
         plan_parts(g, rows_of_part(g));
@@ -429,6 +425,29 @@ sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struc
         g->by_point = g->parts > 1 || g->items < ITEMS || is_far(g);
         g->u = g->by_point ? all : slots * g->item;
     }
+}
+
+/* Where the points of x and dy are; `memory` is twice sunup__mosaic_room. */
+static void place_sides(struct winograd *g, int64_t *memory)
+{
+    struct side *x = &g->x, *dy = &g->dy;
+    x->at = sunup__mosaic_sources(&g->mosaic, x->slices * x->slice, x->channels, memory);
+    memory += sunup__mosaic_room(&g->mosaic);
+    dy->at = sunup__mosaic_targets(&g->mosaic, dy->slices * dy->slice, dy->channels, memory);
+}
+
+sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struct node *n,
+                                                   struct step *s)
+{
+    struct winograd of = {0};
+    plan(&of, &((const struct conv_attr *)n->attr)->w, n->in[0]->shape.d[0]);
+    const int64_t slots = conv_slots_count(d->threads),
+                  offsets = 2 * sunup__mosaic_room(&of.mosaic);
+    plan_ways(&of, slots);
+    struct winograd *g = sunup__alloc(sizeof *g + (size_t)offsets * sizeof(int64_t));
+    CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    *g = of;
+    place_sides(g, (int64_t *)(g + 1));
     s->data = g;
     s->run = run;
     s->end = sunup__conv_step_end;
@@ -443,9 +462,8 @@ sunup_status sunup__make_conv_weight_grad_winograd(struct device *d, const struc
  * of few points, the transforms on few channels. */
 static bool is_faster(const struct winograd *g, const struct window *w)
 {
-    const double slices = (double)(g->sequences * g->length),
-                 tiles = slices * (double)(g->tiles[0] * g->tiles[1]),
-                 points = slices * (double)(w->out[1] * w->out[2]);
+    const double slices = (double)(g->sequences * g->length), tiles = slices * (double)g->tiles,
+                 points = slices * (double)(mosaic_maps(&g->mosaic) * w->out[1] * w->out[2]);
     const double pairs = (double)(g->taps * w->c * w->k) / LINE,
                  area = (double)(g->plane_taps * g->plane_taps);
     const double chunks = (double)(plan_chunks(g) + 1);

@@ -6,6 +6,7 @@
  */
 #include "device/cpu/conv_winograd.h"
 
+#include "device/cpu/conv_sweep.h"
 #include "device/cpu/makers.h"
 #include "device/cpu/prepared.h"
 #include "graph/ops/conv.h"
@@ -28,21 +29,16 @@ static double vectors(int64_t channels)
     return (double)((channels + 7) / 8) / 2;
 }
 
-static int64_t tiles_of(const int64_t points[3], int64_t side)
+static bool pays(struct winograd w)
 {
-    return points[0] * ((points[1] + side - 1) / side) * ((points[2] + side - 1) / side);
-}
-
-static bool pays(const struct winograd *w)
-{
-    if (w->c < CHANNELS_LEAST || w->k < CHANNELS_LEAST) return false;
-    const double columns = vectors(w->k), taps = (double)(w->depth_taps * w->c);
-    const double points = (double)(w->samples * w->target[0] * w->target[1] * w->target[2]);
-    const double tiles = (double)(w->samples * tiles_of(w->target, 7 - w->taps));
-    const double loaded = tiles / (double)w->target[0] * (double)w->source[0];
-    const double area = (double)(w->taps * w->taps);
+    if (w.c < CHANNELS_LEAST || w.k < CHANNELS_LEAST) return false;
+    sunup__winograd_plan_mosaic(&w);
+    const double columns = vectors(w.k), taps = (double)(w.depth_taps * w.c);
+    const double points = (double)(w.samples * w.target[0] * w.target[1] * w.target[2]);
+    const double tiles = (double)(w.all * w.target[0]), loaded = (double)(w.all * w.source[0]);
+    const double area = (double)(w.taps * w.taps);
     const double direct = DIRECT * area * points * taps * columns;
-    const double cost = PRODUCT * 36 * tiles * taps * columns + INPUT * loaded * vectors(w->c) +
+    const double cost = PRODUCT * 36 * tiles * taps * columns + INPUT * loaded * vectors(w.c) +
                         OUTPUT * tiles * columns + (WEIGHTS + TAP * area) * taps * columns + START;
     return cost * GAIN < direct;
 }
@@ -102,7 +98,7 @@ static struct winograd backward(const struct node *n)
 bool sunup__conv_winograd_can(const struct device *d, const struct node *n)
 {
     const struct winograd w = forward(n);
-    return fits(d, n) && pays(&w);
+    return fits(d, n) && pays(w);
 }
 
 bool sunup__conv_data_grad_winograd_can(const struct device *d, const struct node *n)
@@ -111,7 +107,7 @@ bool sunup__conv_data_grad_winograd_can(const struct device *d, const struct nod
     for (int a = 0; w.circular && a < 3; a++) { /* dy must have the period of x */
         if (w.source[a] != w.target[a]) return false;
     }
-    return fits(d, n) && pays(&w);
+    return fits(d, n) && pays(w);
 }
 
 /* ---- steps ---- */
@@ -150,22 +146,18 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     return SUNUP_OK;
 }
 
-static void end(struct step *s)
-{
-    sunup__free(s->data);
-    s->data = NULL;
-}
-
 static sunup_status make(struct device *d, struct step *s, struct winograd given)
 {
-    struct winograd *w = sunup__alloc(sizeof *w);
+    given.stays = operand_stays(s, given.transposed ? 0 : 1);
+    sunup__winograd_plan(&given, d->threads);
+    const int64_t offsets = 2 * sunup__mosaic_room(&given.mosaic);
+    struct winograd *w = sunup__alloc(sizeof *w + (size_t)offsets * sizeof(int64_t));
     CHECK(w != NULL, d->ctx, E_MEMORY, "no memory for a step");
     *w = given;
-    w->stays = operand_stays(s, w->transposed ? 0 : 1);
-    sunup__winograd_plan(w, d->threads);
+    sunup__winograd_place(w, (int64_t *)(w + 1));
     s->data = w;
     s->run = run;
-    s->end = end;
+    s->end = sunup__conv_step_end;
     s->workspace_bytes = sunup__winograd_workspace(w, d->threads);
     ask_prepared(s, w->transposed ? 0 : 1, u_bytes(w), prepare);
     return SUNUP_OK;

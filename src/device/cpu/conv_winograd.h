@@ -3,6 +3,7 @@
 #ifndef SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
 #define SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
 
+#include "device/cpu/winograd_mosaic.h"
 #include "kernels/kernels.h"
 
 enum { WINOGRAD_DEPTH_TAPS_MOST = 16 };
@@ -19,8 +20,10 @@ struct winograd {
     bool circular, transposed;    /* transposed: weights are [T][taps][taps][k][c], to be flipped */
     bool stays;                   /* weights are the same in many runs                        */
     /* derived */
+    struct mosaic mosaic;
+    struct mosaic_offsets sources, targets;
     int64_t side;          /* of a tile of the target                                     */
-    int64_t tiles[2], all; /* along H and W, of all samples                               */
+    int64_t all;           /* tiles of all samples                                        */
     int64_t panels;        /* of k                                                        */
     enum winograd_way way; /* see conv_winograd_run.c                                     */
     bool stream;           /* the target is larger than the caches                        */
@@ -32,8 +35,11 @@ struct winograd {
     int64_t shared, slot; /* of all tasks; of each task that runs                     */
 };
 
-/* Given fields to derived ones. */
+/* Given fields to derived ones but offsets; the mosaic alone. */
 void sunup__winograd_plan(struct winograd *w, int threads);
+void sunup__winograd_plan_mosaic(struct winograd *w);
+/* Fills the offsets, which lie at `memory`: twice sunup__mosaic_room elements. */
+void sunup__winograd_place(struct winograd *w, int64_t *memory);
 int64_t sunup__winograd_workspace(const struct winograd *w, int threads); /* bytes, without u */
 
 struct winograd_run {

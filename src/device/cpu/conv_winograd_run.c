@@ -1,9 +1,8 @@
 /* conv_winograd_run.c - a convolution by F(4x4, 3x3) or F(2x2, 5x5); see kernels/ref/winograd_ref.c
  * for the transforms.
  *
- * All tiles of targets, 4x4 or 2x2, of all samples one after the other, are cut into blocks, so that
- * small maps have tiles of several samples in a block. For each block, target plane, and each of 36
- * frequencies
+ * All tiles of targets, 4x4 or 2x2, of all mosaics of samples (winograd_mosaic.h), one after the
+ * other, are cut into blocks. For each block, target plane, and each of 36 frequencies
  *
  *   M[tiles][K] = sum over depth taps t of V[plane + t][tiles][C] U[t][C][K]
  *
@@ -142,13 +141,37 @@ static enum winograd_way choose_way(const struct winograd *w)
     return by_panel < by_tiles ? WINOGRAD_BY_PANEL : WINOGRAD_BY_TILES;
 }
 
+void sunup__winograd_plan_mosaic(struct winograd *w)
+{
+    for (int a = 0; a < 2; a++)
+        w->mosaic.axis[a] = (struct mosaic_axis){.taps = w->taps,
+                                                 .source = w->source[a + 1],
+                                                 .target = w->target[a + 1],
+                                                 .before = w->before[a + 1],
+                                                 .circular = w->circular};
+    sunup__mosaic_plan(&w->mosaic, w->samples);
+    w->side = POINTS + 1 - w->taps;
+    w->all = w->samples / mosaic_maps(&w->mosaic) * mosaic_tiles(&w->mosaic);
+}
+
+/* Elements of a sample. */
+static int64_t sample_of(const int64_t points[3], int64_t channels)
+{
+    return points[0] * points[1] * points[2] * channels;
+}
+
+void sunup__winograd_place(struct winograd *w, int64_t *memory)
+{
+    const struct mosaic *m = &w->mosaic;
+    w->sources = sunup__mosaic_sources(m, sample_of(w->source, w->c), w->c, memory);
+    w->targets =
+        sunup__mosaic_targets(m, sample_of(w->target, w->k), w->k, memory + sunup__mosaic_room(m));
+}
+
 void sunup__winograd_plan(struct winograd *w, int threads)
 {
     const int64_t tasks = threads > 1 ? (int64_t)TASKS_PER_THREAD * threads : 1;
-    w->side = POINTS + 1 - w->taps;
-    w->tiles[0] = ceil_div(w->target[1], w->side);
-    w->tiles[1] = ceil_div(w->target[2], w->side);
-    w->all = w->samples * w->tiles[0] * w->tiles[1];
+    sunup__winograd_plan_mosaic(w);
     w->panels = ceil_div(w->k, PANEL);
     w->u_frequency = odd_lines(w->depth_taps * w->c * PANEL);
     w->u_panel = FREQUENCIES * w->u_frequency;
@@ -253,13 +276,14 @@ struct block {
 
 /* Tiles of a block in one row of tiles. */
 struct run {
-    int64_t sample, row, column, tiles; /* row and column in tiles */
+    int64_t sample, row, column, tiles; /* the mosaic's first; row and column in tiles */
 };
 
 static struct run run_at(const struct winograd *w, int64_t u, int64_t end)
 {
-    const int64_t columns = w->tiles[1], rows = w->tiles[0];
-    struct run r = {u / columns / rows, u / columns % rows, u % columns, 0};
+    const int64_t rows = w->mosaic.axis[0].tiles, columns = w->mosaic.axis[1].tiles;
+    const int64_t sample = u / columns / rows * mosaic_maps(&w->mosaic);
+    struct run r = {sample, u / columns % rows, u % columns, 0};
     r.tiles = least(end - u, columns - r.column);
     return r;
 }
@@ -268,25 +292,18 @@ static struct run run_at(const struct winograd *w, int64_t u, int64_t end)
 static void load_plane(const struct block *b, int64_t plane, float *v)
 {
     const struct winograd *w = b->r->w;
-    const int64_t h = w->source[1], row = w->source[2] * w->c;
+    const int64_t elements = w->source[1] * w->source[2] * w->c;
     struct winograd_input_f32 in = {.taps = w->taps,
                                     .channels = w->c,
-                                    .x = b->r->source,
-                                    .width = w->source[2],
                                     .x_point = w->c,
-                                    .circular = w->circular,
                                     .v_tile = w->v_tile,
                                     .v_frequency = w->v_frequency};
     for (int64_t u = b->from; u < b->end; u += in.tiles) {
         const struct run run = run_at(w, u, b->end);
         in.tiles = run.tiles;
-        in.first = run.column * w->side - w->before[2];
-        for (int64_t i = 0; i < POINTS; i++) {
-            int64_t y = run.row * w->side - w->before[1] + i;
-            if (w->circular) y = wrapped(y, h);
-            const bool inside = y >= 0 && y < h;
-            in.row[i] = inside ? ((run.sample * w->source[0] + plane) * h + y) * row : -1;
-        }
+        in.x = b->r->source + (run.sample * w->source[0] + plane) * elements;
+        in.row = w->sources.row + run.row * w->side;
+        in.column = w->sources.column + run.column * w->side;
         in.v = v + (u - b->from) * w->v_tile;
         b->r->leaves->winograd_input(&in);
     }
@@ -296,23 +313,21 @@ static void load_plane(const struct block *b, int64_t plane, float *v)
 static void store_plane(const struct block *b, int64_t plane, int64_t k, int64_t channels)
 {
     const struct winograd *w = b->r->w;
-    const int64_t row = w->target[2] * w->k, h = w->target[1];
+    const int64_t elements = w->target[1] * w->target[2] * w->k;
     struct winograd_output_f32 out = {.taps = w->taps,
                                       .channels = channels,
                                       .m_tile = w->m_tile,
                                       .m_frequency = w->m_frequency,
                                       .bias = b->r->bias ? b->r->bias + k : NULL,
-                                      .y_row = row,
                                       .y_point = w->k,
                                       .stream = w->stream};
     for (int64_t u = b->from; u < b->end; u += out.tiles) {
         const struct run run = run_at(w, u, b->end);
-        const int64_t y = run.row * w->side, x = run.column * w->side;
         out.tiles = run.tiles;
         out.m = b->m + (u - b->from) * w->m_tile;
-        out.y = b->r->target + ((run.sample * w->target[0] + plane) * h + y) * row + x * w->k + k;
-        out.y_rows = h - y;
-        out.y_columns = w->target[2] - x;
+        out.y = b->r->target + (run.sample * w->target[0] + plane) * elements + k;
+        out.row = w->targets.row + run.row * w->side;
+        out.column = w->targets.column + run.column * w->side;
         b->r->leaves->winograd_output(&out);
     }
 }

@@ -1,6 +1,6 @@
 /* winograd_check.c - problems of the Winograd transforms: taps 3 or 5, tiles and channels c
- * (weights: rows and n); w: width; before: columns ahead of the first; zeros: a bit for each row of
- * zeros; h: rows of y; circular bias stream flip; pad: elements between rows of any matrix.
+ * (weights: rows and n); where points are, see winograd_lines.h; bias stream flip; pad: elements
+ * between rows of any matrix.
  *
  * Bound: terms roundings of the largest value that a sum can have on the way, which is the largest
  * |operand| times the square of the largest sum of |coefficients| in a row of the matrix.
@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "kernels/check.h"
+#include "kernels/ref/winograd_lines.h"
 
 enum { FREQUENCIES = 36 };
 /* Largest sums: B^T 5.13; with 3 taps G 1.48, A^T 7.37; with 5 taps 1.88 and 5.25. */
@@ -33,36 +34,16 @@ static int64_t taps_of(struct check *c)
 static void run_input(struct check *c)
 {
     const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
-    const int64_t width = sunup__check_number(c, "w", 6), pad = sunup__check_number(c, "pad", 0);
-    const int64_t first = sunup__check_number(c, "before", 0);
-    const int64_t zeros = sunup__check_number(c, "zeros", 0), point = n + pad;
+    const int64_t pad = sunup__check_number(c, "pad", 0), point = n + pad, taps = taps_of(c);
     const int64_t frequency = tiles * point + pad;
-    const struct operand x = sunup__check_in(c, "x", 6 * width * point, FILL_ANY);
+    const struct winograd_lines l = winograd_lines(c, 6, (7 - taps) * tiles + taps - 1, 6, point);
+    const struct operand x = sunup__check_in(c, "x", l.elements, FILL_ANY);
     const struct operand v = sunup__check_out(c, "v", FREQUENCIES * frequency, FILL_FINITE);
-    struct winograd_input_f32 t = {.taps = taps_of(c),
-                                   .tiles = tiles,
-                                   .channels = n,
-                                   .x = x.f32,
-                                   .first = -first,
-                                   .width = width,
-                                   .x_point = point,
-                                   .circular = sunup__check_number(c, "circular", 0) != 0,
-                                   .v = v.f32,
-                                   .v_tile = point,
-                                   .v_frequency = frequency};
-    struct winograd_input_f64 t64 = {.taps = t.taps,
-                                     .tiles = tiles,
-                                     .channels = n,
-                                     .x = x.f64,
-                                     .first = t.first,
-                                     .width = width,
-                                     .x_point = point,
-                                     .circular = t.circular,
-                                     .v = v.f64,
-                                     .v_tile = point,
-                                     .v_frequency = frequency};
-    for (int i = 0; i < 6; i++)
-        t.row[i] = t64.row[i] = zeros >> i & 1 ? -1 : (5 - i) * width * point;
+    const struct winograd_input_f32 t = {taps,     tiles, n,     x.f32, l.row,
+                                         l.column, point, v.f32, point, frequency};
+    const struct winograd_input_f64 t64 = {taps,     tiles, n,     x.f64, l.row,
+                                           l.column, point, v.f64, point, frequency};
+    if (!l.column) return;
     const double elements = (double)(FREQUENCIES * tiles * n);
     sunup__check_cost(c, 4 * elements, 8 * elements);
     CHECK_RUN(c) c->f32->winograd_input(&t);
@@ -94,13 +75,12 @@ static void run_output(struct check *c)
 {
     const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
     const int64_t pad = sunup__check_number(c, "pad", 0), point = n + pad;
-    const int64_t taps = taps_of(c), side = 7 - taps;
-    const int64_t columns = sunup__check_number(c, "w", side * tiles);
-    const int64_t rows = sunup__check_number(c, "h", side), frequency = tiles * point + pad;
+    const int64_t taps = taps_of(c), side = 7 - taps, frequency = tiles * point + pad;
+    const struct winograd_lines l = winograd_lines(c, side, side * tiles, side * tiles, point);
     const bool biased = sunup__check_number(c, "bias", 0) != 0;
     const struct operand m = sunup__check_in(c, "m", FREQUENCIES * frequency, FILL_ANY);
     const struct operand bias = sunup__check_in(c, "bias", n, FILL_UNIT);
-    const struct operand y = sunup__check_out(c, "y", rows * columns * point, FILL_FINITE);
+    const struct operand y = sunup__check_out(c, "y", l.elements, FILL_FINITE);
     const struct winograd_output_f32 t = {.taps = taps,
                                           .tiles = tiles,
                                           .channels = n,
@@ -109,9 +89,8 @@ static void run_output(struct check *c)
                                           .m_frequency = frequency,
                                           .bias = biased ? bias.f32 : NULL,
                                           .y = y.f32,
-                                          .y_rows = rows,
-                                          .y_columns = columns,
-                                          .y_row = columns * point,
+                                          .row = l.row,
+                                          .column = l.column,
                                           .y_point = point,
                                           .stream = sunup__check_number(c, "stream", 0) != 0};
     const struct winograd_output_f64 t64 = {.taps = taps,
@@ -122,17 +101,17 @@ static void run_output(struct check *c)
                                             .m_frequency = frequency,
                                             .bias = biased ? bias.f64 : NULL,
                                             .y = y.f64,
-                                            .y_rows = rows,
-                                            .y_columns = columns,
-                                            .y_row = columns * point,
+                                            .row = l.row,
+                                            .column = l.column,
                                             .y_point = point};
+    if (!l.column) return;
     const double elements = (double)(tiles * n);
     sunup__check_cost(c, 100 * elements, 4 * (double)(FREQUENCIES + side * side) * elements);
     CHECK_RUN(c) c->f32->winograd_output(&t);
     if (!sunup__check_wanted(c)) return;
     c->f64->winograd_output(&t64);
     double *size = bound(c, &m, y.n, output_most[taps == 5]);
-    for (int64_t i = 0; i < y.n; i++) size[i] += 1;
+    for (int64_t i = 0; size && i < y.n; i++) size[i] += 1;
     sunup__check_close(c, &y, size, 16);
 }
 
@@ -149,10 +128,14 @@ static const char *const inputs[] = {"tiles0c3",
                                      "tiles2c3w1:before1,circular",
                                      "tiles3c150w11:before1",
                                      "tiles2c530w7:before1,zeros1",
+                                     "tiles5c16w5:before1,maps4,pitch6",
+                                     "tiles4c150w2:before2,maps4,pitch4,zeros8",
+                                     "tiles3c33w1:before1,maps5,pitch2,pad1",
                                      "taps5tiles1c3w2:before2",
                                      "taps5tiles4c17w9:before2,zeros3,pad3",
                                      "taps5tiles5c32w14:before2",
                                      "taps5tiles3c20w4:before2,circular",
+                                     "taps5tiles6c40w5:before2,maps2,pitch7",
                                      NULL};
 static const char *const weights[] = {"rows0n3",
                                       "rows1n0",
@@ -170,17 +153,22 @@ static const char *const weights[] = {"rows0n3",
 static const char *const outputs[] = {"tiles0c3",
                                       "tiles1c0",
                                       "tiles1c1",
-                                      "tiles1c1w1h1:bias",
+                                      "tiles1c1w1zeros14:bias",
                                       "tiles3c16",
-                                      "tiles2c17w7h3:pad3,bias",
-                                      "tiles3c40w10h2:bias",
+                                      "tiles2c17w7zeros8:pad3,bias",
+                                      "tiles3c40w10zeros12:bias",
                                       "tiles7c64w28:bias,stream",
                                       "tiles3c48w11:pad16,stream",
-                                      "tiles2c24h3:stream",
-                                      "tiles2c150w5h4",
-                                      "tiles1c530w3h2:bias",
-                                      "taps5tiles1c1w1h1:bias",
-                                      "taps5tiles4c17w7h1:pad3,bias",
+                                      "tiles2c24zeros8:stream",
+                                      "tiles2c150w5",
+                                      "tiles1c530w3zeros12:bias",
+                                      "tiles5c16w5:maps4,pitch6,bias",
+                                      "tiles4c33w2:maps4,pitch4,zeros2,pad1",
+                                      "tiles3c5w1:maps5,pitch2,zeros5",
+                                      "tiles7c32w13:maps2,pitch14,stream,zeros4",
+                                      "taps5tiles1c1w1zeros2:bias",
+                                      "taps5tiles4c17w7zeros2:pad3,bias",
+                                      "taps5tiles6c40w5:maps2,pitch7,zeros1",
                                       "taps5tiles7c64w14:bias,stream",
                                       "taps5tiles3c48w5:pad16,stream",
                                       NULL};

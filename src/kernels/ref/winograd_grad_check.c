@@ -1,12 +1,12 @@
 /* winograd_grad_check.c - problems of the weight gradient's transforms. taps 3 or 5; dy: tiles,
- * channels c, width w, columns before the first, zeros (a bit for each row of zeros), pad; dw: n
- * and pad.
+ * channels c, where points are (winograd_lines.h), pad; dw: n and pad.
  *
  * The size of an element is the transform of absolute values by absolute matrices.
  */
 #include <math.h>
 
 #include "kernels/check.h"
+#include "kernels/ref/winograd_lines.h"
 
 /* |powers| of the points, and of G's scales; a value at infinity is the last coefficient's. */
 #define A 0.70710678118654752440
@@ -54,9 +54,8 @@ static void size_of_dy(const struct winograd_input_f64 *t, double *size)
         const int64_t tile = i / t->channels, c = i % t->channels;
         double in[16], out[36];
         for (int e = 0; e < side * side; e++) {
-            const int64_t row = t->row[e / side], column = t->first + side * tile + e % side;
-            const bool zero = row < 0 || column < 0 || column >= t->width;
-            in[e] = zero ? 0 : t->x[row + column * t->x_point + c];
+            const int64_t row = t->row[e / side], column = t->column[side * tile + e % side];
+            in[e] = row < 0 || column < 0 ? 0 : t->x[row + column + c];
         }
         size_of(side, 6, matrix, in, out);
         for (int f = 0; f < 36; f++) size[tile * t->v_tile + f * t->v_frequency + c] = out[f];
@@ -67,21 +66,16 @@ static void run_dy(struct check *c)
 {
     const int64_t tiles = sunup__check_number(c, "tiles", 1), n = sunup__check_number(c, "c", 1);
     const int64_t taps = sunup__check_number(c, "taps", 3), side = 7 - taps;
-    const int64_t width = sunup__check_number(c, "w", side), pad = sunup__check_number(c, "pad", 0);
-    const int64_t first = -sunup__check_number(c, "before", 0), point = n + pad;
-    const int64_t zeros = sunup__check_number(c, "zeros", 0), frequency = tiles * point + pad;
-    const struct operand x = sunup__check_in(c, "dy", side * width * point, FILL_ANY);
+    const int64_t pad = sunup__check_number(c, "pad", 0), point = n + pad;
+    const int64_t frequency = tiles * point + pad;
+    const struct winograd_lines l = winograd_lines(c, side, side * tiles, side, point);
+    const struct operand x = sunup__check_in(c, "dy", l.elements, FILL_ANY);
     const struct operand v = sunup__check_out(c, "v", 36 * frequency, FILL_ANY);
-    struct winograd_input_f32 t = {
-        .taps = taps, .tiles = tiles, .channels = n, .x = x.f32, .v = v.f32};
-    struct winograd_input_f64 t64 = {
-        .taps = taps, .tiles = tiles, .channels = n, .x = x.f64, .v = v.f64};
-    t.first = t64.first = first;
-    t.width = t64.width = width;
-    t.x_point = t64.x_point = t.v_tile = t64.v_tile = point;
-    t.v_frequency = t64.v_frequency = frequency;
-    for (int i = 0; i < side; i++)
-        t.row[i] = t64.row[i] = zeros >> i & 1 ? -1 : (side - 1 - i) * width * point;
+    const struct winograd_input_f32 t = {taps,     tiles, n,     x.f32, l.row,
+                                         l.column, point, v.f32, point, frequency};
+    const struct winograd_input_f64 t64 = {taps,     tiles, n,     x.f64, l.row,
+                                           l.column, point, v.f64, point, frequency};
+    if (!l.column) return;
     const double elements = (double)(tiles * n);
     sunup__check_cost(c, 80 * elements, 4 * (double)(side * side + 36) * elements);
     CHECK_RUN(c) c->f32->winograd_grad_dy(&t);
@@ -123,10 +117,14 @@ static const char *const dy_problems[] = {"tiles0c3",
                                           "tiles3c70w12",
                                           "tiles3c150w11:before1",
                                           "tiles7c64w28",
+                                          "tiles5c16w5:maps4,pitch6",
+                                          "tiles4c150w2:maps4,pitch4,zeros2",
+                                          "tiles3c5w1:maps5,pitch2",
                                           "taps5tiles1c3w2:before1,zeros1",
                                           "taps5tiles5c40w9:zeros2,pad1",
                                           "taps5tiles3c150w5:before1",
                                           "taps5tiles7c64w14",
+                                          "taps5tiles6c40w5:maps2,pitch7",
                                           NULL};
 static const char *const dw_problems[] = {
     "n0",       "n1",          "n3pad1",        "n16",           "n17pad5", "n33pad16",

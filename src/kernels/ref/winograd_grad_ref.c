@@ -23,9 +23,8 @@ void NAME(ref_winograd_grad_dy)(const struct NAME(winograd_input) * t)
         const int64_t tile = i / t->channels, c = i % t->channels;
         REAL d[16], half[4][6], all[6];
         for (int e = 0; e < n * n; e++) {
-            const int64_t row = t->row[e / n], column = t->first + n * tile + e % n;
-            const bool zero = row < 0 || column < 0 || column >= t->width;
-            d[e] = zero ? 0 : t->x[row + column * t->x_point + c];
+            const int64_t row = t->row[e / n], column = t->column[n * tile + e % n];
+            d[e] = row < 0 || column < 0 ? 0 : t->x[row + column + c];
         }
         for (int j = 0; j < n; j++) winograd_values(n, d + j, n, half[j]);
         for (int f = 0; f < 36; f++) {

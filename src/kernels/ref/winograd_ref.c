@@ -38,22 +38,15 @@ static void taps_to_points(int taps, const REAL *w, int step, REAL u[6])
     for (int p = 0; p < 4; p++) u[p + 1] *= winograd_scales[p];
 }
 
-static REAL point(const struct NAME(winograd_input) * t, int row, int64_t column, int64_t c)
-{
-    if (t->circular)
-        column = (column % t->width + t->width) % t->width;
-    else if (column < 0 || column >= t->width)
-        return 0;
-    return t->row[row] < 0 ? 0 : t->x[t->row[row] + column * t->x_point + c];
-}
-
 void NAME(ref_winograd_input)(const struct NAME(winograd_input) * t)
 {
     for (int64_t i = 0; i < t->tiles * t->channels; i++) {
         const int64_t tile = i / t->channels, c = i % t->channels;
         REAL d[36];
-        for (int e = 0; e < 36; e++)
-            d[e] = point(t, e / 6, t->first + (7 - t->taps) * tile + e % 6, c);
+        for (int e = 0; e < 36; e++) {
+            const int64_t row = t->row[e / 6], column = t->column[(7 - t->taps) * tile + e % 6];
+            d[e] = row < 0 || column < 0 ? 0 : t->x[row + column + c];
+        }
         for (int j = 0; j < 6; j++) to_points(d + j, 6);
         for (int j = 0; j < 6; j++) to_points(d + 6 * j, 1);
         REAL *v = t->v + tile * t->v_tile + c;
@@ -89,9 +82,9 @@ void NAME(ref_winograd_output)(const struct NAME(winograd_output) * t)
         for (int j = 0; j < 6; j++) winograd_sums(n, all[j], &half[0][j], 6);
         for (int j = 0; j < n; j++) winograd_sums(n, half[j], y + n * j, 1);
         for (int e = 0; e < n * n; e++) {
-            const int64_t row = e / n, column = n * tile + e % n;
-            if (row >= t->y_rows || column >= t->y_columns) continue;
-            t->y[row * t->y_row + column * t->y_point + c] = y[e] + (t->bias ? t->bias[c] : 0);
+            const int64_t row = t->row[e / n], column = t->column[n * tile + e % n];
+            if (row < 0 || column < 0) continue;
+            t->y[row + column + c] = y[e] + (t->bias ? t->bias[c] : 0);
         }
     }
 }

@@ -6,12 +6,11 @@
  * Ceiling of a tile of dy: 36 stores of a vector of 512 bits, one in a cycle, in two on Zen 4. So the
  * first pass is done anew for each pair of rows, as the loads cost nothing and 24 numbers and their
  * results would not stay in registers. It takes 66 to 79 cycles for 16 channels of a Zen 5.
+ * Whether a row and a column exist is asked at each load: it is as fast as not to ask.
  * `side` of a tile of dy is a constant wherever it is inlined: 4 with 3 taps, 2 with 5.
  */
 #include "kernels/simd/vec.h"
 
-enum { STRIP = 64 }; /* channels of a tile at once */
-static const float zeros[STRIP];
 static const float A = 0.70710678F, B = 1.41421356F;
 
 /* for each vector of n channels: c is its first */
@@ -48,41 +47,41 @@ INLINE void dy_row(const vec *d, float *v, int64_t frequency, const int side)
     vec_store(v + 5 * frequency, d[side - 1]);
 }
 
-/* Where the points of a tile are: pointers, or evenly from each row's pointer. */
+/* Where the points of a tile are. */
 struct source {
-    const float *points[16];
-    const float *row[4];
-    int64_t point;
+    const float *row[4];   /* NULL: zeros */
+    const int64_t *column; /* < 0: zeros  */
 };
 
-INLINE vec load(const struct source *d, int i, int j, int64_t c, const int side, const bool edge)
+INLINE vec load(const struct source *d, int i, int j, int64_t c)
 {
-    return vec_load(edge ? d->points[side * i + j] + c : d->row[i] + late(j * d->point + c));
+    if (!d->row[i] || d->column[j] < 0) return (vec){0};
+    return vec_load(d->row[i] + late(c + d->column[j]));
 }
 
 INLINE void dy_outer(int64_t n, const struct source *d, int i, float *v, int64_t frequency,
-                     const int side, const bool edge)
+                     const int side)
 {
     VECTORS(c, n)
     {
         vec row[4];
-        for (int j = 0; j < side; j++) row[j] = load(d, i, j, c, side, edge);
+        for (int j = 0; j < side; j++) row[j] = load(d, i, j, c);
         dy_row(row, v + late(c), frequency, side);
     }
 }
 
 /* The two rows of the points `at` and -at. */
 INLINE void dy_pair(int64_t n, const struct source *d, float at, float square, float *v,
-                    int64_t frequency, const int side, const bool edge)
+                    int64_t frequency, const int side)
 {
     VECTORS(c, n)
     {
         vec sum[4], difference[4];
         for (int j = 0; j < side; j++) {
-            vec even = load(d, 0, j, c, side, edge), odd = load(d, 1, j, c, side, edge);
+            vec even = load(d, 0, j, c), odd = load(d, 1, j, c);
             if (side == 4) {
-                even += square * load(d, 2, j, c, side, edge);
-                odd += square * load(d, 3, j, c, side, edge);
+                even += square * load(d, 2, j, c);
+                odd += square * load(d, 3, j, c);
             }
             odd *= at;
             sum[j] = even + odd;
@@ -93,48 +92,23 @@ INLINE void dy_pair(int64_t n, const struct source *d, float at, float square, f
     }
 }
 
-INLINE void dy_tile(int64_t n, const struct source *d, float *v, int64_t frequency, const int side,
-                    const bool edge)
+INLINE void dy_tile(int64_t n, const struct source *d, float *v, int64_t frequency, const int side)
 {
-    dy_outer(n, d, 0, v, frequency, side, edge);
-    dy_pair(n, d, A, 0.5F, v + 6 * frequency, frequency, side, edge);
-    dy_pair(n, d, B, 2, v + 18 * frequency, frequency, side, edge);
-    dy_outer(n, d, side - 1, v + 30 * frequency, frequency, side, edge);
-}
-
-/* A tile from column `first` on, whose points all exist. */
-INLINE void dy_inside(const struct winograd_input_f32 *t, int64_t first, float *v, const int side)
-{
-    struct source d = {.point = t->x_point};
-    for (int i = 0; i < side; i++) d.row[i] = t->x + t->row[i] + first * t->x_point;
-    dy_tile(t->channels, &d, v, t->v_frequency, side, false);
-}
-
-INLINE void dy_edge(const struct winograd_input_f32 *t, int64_t first, float *v, const int side)
-{
-    const int64_t n = t->channels < STRIP ? t->channels : STRIP;
-    for (int64_t next = 0; next < t->channels; next += n) {
-        const int64_t c = next < t->channels - n ? next : t->channels - n;
-        struct source d;
-        for (int e = 0; e < side * side; e++) {
-            const int64_t row = t->row[e / side], column = first + e % side;
-            const bool zero = row < 0 || column < 0 || column >= t->width;
-            d.points[e] = zero ? zeros : t->x + row + column * t->x_point + c;
-        }
-        dy_tile(n, &d, v + c, t->v_frequency, side, true);
-    }
+    dy_outer(n, d, 0, v, frequency, side);
+    dy_pair(n, d, A, 0.5F, v + 6 * frequency, frequency, side);
+    dy_pair(n, d, B, 2, v + 18 * frequency, frequency, side);
+    dy_outer(n, d, side - 1, v + 30 * frequency, frequency, side);
 }
 
 INLINE void dy_tiles(const struct winograd_input_f32 *t, const int side)
 {
-    bool rows = true;
-    for (int i = 0; i < side; i++) rows = rows && t->row[i] >= 0;
+    struct source d = {.row = {NULL}};
+    for (int i = 0; i < side; i++) {
+        if (t->row[i] >= 0) d.row[i] = t->x + t->row[i];
+    }
     for (int64_t i = 0; i < t->tiles; i++) {
-        const int64_t first = t->first + side * i;
-        if (rows && first >= 0 && first + side <= t->width)
-            dy_inside(t, first, t->v + i * t->v_tile, side);
-        else
-            dy_edge(t, first, t->v + i * t->v_tile, side);
+        d.column = t->column + side * i;
+        dy_tile(t->channels, &d, t->v + i * t->v_tile, t->v_frequency, side);
     }
 }
 

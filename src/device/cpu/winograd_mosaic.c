@@ -1,0 +1,117 @@
+/* winograd_mosaic.c - which maps lie side by side, and where their points are.
+ *
+ * A target point p of a map sees its sources p - before to p - before + taps - 1, so the next map's
+ * first source is far enough at target + taps - 1 - before, and its first target, whose taps reach
+ * `before` back, at source + before. Four maps have all that there is to gain: tiles then meet maps
+ * as at first. More are for numbers of samples that 2 does not divide.
+ */
+#include "device/cpu/winograd_mosaic.h"
+
+#include "base/integers.h"
+
+enum { POINTS = 6 };
+
+static int64_t side_of(const struct mosaic_axis *a)
+{
+    return POINTS + 1 - a->taps;
+}
+
+static int64_t pitch_of(const struct mosaic_axis *a)
+{
+    const int64_t apart = most(a->target + a->taps - 1 - a->before, a->source + a->before);
+    return most(apart, most(a->source, a->target));
+}
+
+static int64_t tiles_of(const struct mosaic_axis *a, int64_t maps)
+{
+    return ceil_div((maps - 1) * a->pitch + a->target, side_of(a));
+}
+
+void sunup__mosaic_plan(struct mosaic *m, int64_t samples)
+{
+    struct mosaic_axis *h = &m->axis[0], *w = &m->axis[1];
+    const int64_t maps_most = 1;
+    int64_t fewest = INT64_MAX;
+    h->pitch = pitch_of(h);
+    w->pitch = pitch_of(w);
+    for (int64_t i = 1; i <= maps_most; i++) {
+        for (int64_t j = 1; samples % i == 0 && j <= maps_most; j++) {
+            if (samples / i % j != 0) continue;
+            const int64_t tiles = samples / i / j * tiles_of(h, j) * tiles_of(w, i);
+            if (tiles >= fewest) continue;
+            fewest = tiles;
+            h->maps = j;
+            w->maps = i;
+        }
+    }
+    h->tiles = tiles_of(h, h->maps);
+    w->tiles = tiles_of(w, w->maps);
+}
+
+/* ---- offsets ---- */
+
+static int64_t wrapped(int64_t i, int64_t n)
+{
+    const int64_t r = i % n;
+    return r < 0 ? r + n : r;
+}
+
+/* Points of an axis: of n of a map, from number `first` of the first map on. */
+struct points {
+    int64_t first, n;
+    bool circular;
+    int64_t point, map; /* elements from point to point, from map to map */
+};
+
+static void fill(const struct mosaic_axis *a, struct points of, int64_t all, int64_t *offset)
+{
+    for (int64_t i = 0; i < all; i++) {
+        const int64_t p = of.first + i, at = p < 0 ? p : p % a->pitch;
+        if (of.circular)
+            offset[i] = wrapped(p, of.n) * of.point;
+        else if (at < 0 || at >= of.n || p >= a->maps * a->pitch)
+            offset[i] = -1;
+        else
+            offset[i] = p / a->pitch * of.map + at * of.point;
+    }
+}
+
+static int64_t targets_of(const struct mosaic_axis *a)
+{
+    return side_of(a) * a->tiles;
+}
+
+static int64_t sources_of(const struct mosaic_axis *a)
+{
+    return targets_of(a) + a->taps - 1;
+}
+
+int64_t sunup__mosaic_room(const struct mosaic *m)
+{
+    return sources_of(&m->axis[0]) + sources_of(&m->axis[1]);
+}
+
+struct mosaic_offsets sunup__mosaic_sources(const struct mosaic *m, int64_t sample,
+                                            int64_t channels, int64_t *memory)
+{
+    const struct mosaic_axis *h = &m->axis[0], *w = &m->axis[1];
+    int64_t *column = memory + sources_of(h);
+    const struct points rows = {-h->before, h->source, h->circular, w->source * channels,
+                                w->maps * sample},
+                        columns = {-w->before, w->source, w->circular, channels, sample};
+    fill(h, rows, sources_of(h), memory);
+    fill(w, columns, sources_of(w), column);
+    return (struct mosaic_offsets){memory, column};
+}
+
+struct mosaic_offsets sunup__mosaic_targets(const struct mosaic *m, int64_t sample,
+                                            int64_t channels, int64_t *memory)
+{
+    const struct mosaic_axis *h = &m->axis[0], *w = &m->axis[1];
+    int64_t *column = memory + targets_of(h);
+    const struct points rows = {0, h->target, false, w->target * channels, w->maps * sample},
+                        columns = {0, w->target, false, channels, sample};
+    fill(h, rows, targets_of(h), memory);
+    fill(w, columns, targets_of(w), column);
+    return (struct mosaic_offsets){memory, column};
+}

@@ -1,0 +1,97 @@
+/* winograd_mosaic_test.c - mosaics of all small maps: every target is in one tile, and its taps see the
+ * points of its own map and zeros; fewer tiles than map by map where that is known.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "device/cpu/winograd_mosaic.h"
+
+enum { CHANNELS = 2, DEPTH = 3, ROOM = 4096 };
+
+static struct mosaic plan(int64_t samples, struct mosaic_axis h, struct mosaic_axis w)
+{
+    struct mosaic m = {{h, w}};
+    sunup__mosaic_plan(&m, samples);
+    return m;
+}
+
+/* Along axis `a` target `at` of map `map` is point `i` of the mosaic. Its taps see the source. */
+static void check_taps(const struct mosaic_axis *a, const int64_t *source, int64_t i, int64_t at,
+                       int64_t first, int64_t point)
+{
+    for (int64_t t = 0; t < a->taps; t++) {
+        int64_t from = at - a->before + t;
+        if (a->circular) from = (from % a->source + a->source) % a->source;
+        const bool exists = from >= 0 && from < a->source;
+        assert_int_equal(source[i + t], exists ? first + from * point : -1);
+    }
+}
+
+/* `map`, `point`: elements in source and target. */
+static void check_axis(const struct mosaic_axis *a, const int64_t *source, const int64_t *target,
+                       const int64_t map[2], const int64_t point[2])
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < (7 - a->taps) * a->tiles; i++) {
+        if (target[i] < 0) continue;
+        const int64_t number = found / a->target, at = found % a->target;
+        assert_int_equal(target[i], number * map[1] + at * point[1]);
+        check_taps(a, source, i, at, number * map[0], point[0]);
+        found++;
+    }
+    assert_int_equal(found, a->maps * a->target);
+}
+
+static void check_mosaic(const struct mosaic *m)
+{
+    static int64_t memory[2][ROOM];
+    const struct mosaic_axis *h = &m->axis[0], *w = &m->axis[1];
+    const int64_t sample[2] = {DEPTH * h->source * w->source * CHANNELS,
+                               DEPTH * h->target * w->target * CHANNELS};
+    const int64_t band[2] = {w->maps * sample[0], w->maps * sample[1]};
+    const int64_t row[2] = {w->source * CHANNELS, w->target * CHANNELS};
+    const int64_t column[2] = {CHANNELS, CHANNELS};
+    assert_true(sunup__mosaic_room(m) <= ROOM);
+    const struct mosaic_offsets s = sunup__mosaic_sources(m, sample[0], CHANNELS, memory[0]),
+                                t = sunup__mosaic_targets(m, sample[1], CHANNELS, memory[1]);
+    check_axis(h, s.row, t.row, band, row);
+    check_axis(w, s.column, t.column, sample, column);
+}
+
+static void taps_see_their_own_map(void **state)
+{
+    (void)state;
+    for (int64_t taps = 3; taps <= 5; taps += 2) {
+        for (int64_t source = 1; source < 12; source++) {
+            for (int64_t pads = 0; pads < 64; pads++) {
+                const int64_t before = pads / 8, after = pads % 8,
+                              target = source + before + after - taps + 1;
+                if (target < 1) continue;
+                struct mosaic_axis h = {taps, source, target, before, false, 0, 0, 0};
+                const struct mosaic_axis w = {taps, 17, 15 - taps + 7, 2, false, 0, 0, 0};
+                struct mosaic_axis gradient = {taps,  target, source, taps - 1 - before,
+                                               false, 0,      0,      0};
+                for (int64_t samples = 1; samples < 9; samples++) {
+                    struct mosaic m = plan(samples, h, w);
+                    check_mosaic(&m);
+                    m = plan(samples, w, gradient);
+                    check_mosaic(&m);
+                }
+                h.circular = true;
+                const struct mosaic m = plan(4, h, w);
+                assert_int_equal(mosaic_maps(&m), 1);
+                check_mosaic(&m);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(taps_see_their_own_map)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
