@@ -10,6 +10,33 @@ import zlib
 import common
 
 
+# Winograd's tiles span the samples of a shard.
+TILES = """
+model:
+  input: {name: x, shape: [17, 17, 1]}
+  layers:
+    - conv: {out_channels: 64, kernel_size: 3, padding: same}
+    - relu:
+    - conv: {name: wide, out_channels: 64, kernel_size: 3, padding: same}
+    - relu:
+    - global_avg_pool:
+    - linear: {out_features: 3}
+"""
+
+TILES_RUN = """
+model: net.yaml
+data:
+  train:
+    - {name: x, random: 48, shape: [17, 17, 1]}
+    - {name: label, random: 48, label: true, classes: 3}
+batch: 16
+shards: 4
+epochs: 2
+optimizer: {type: sgd, lr: 0.05, momentum: 0.9}
+run_dir: %s
+"""
+
+
 class Ranks(common.Case):
     def test_same_bits(self):
         steps = ["--set", "epochs=100", "--set", "max_steps=200", "--set", "checkpoint_steps=0"]
@@ -23,6 +50,18 @@ class Ranks(common.Case):
             self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), ranks)
         got = self.train(*steps, ranks=2, env={"SUNUP_THREADS": "1", "SUNUP_MESSAGES": "1"})
         self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), "messages")
+
+    def test_same_bits_of_tiles_across_samples(self):
+        self.write("net.yaml", TILES)
+        self.write("run.yaml", TILES_RUN % self.run_dir)
+        steps = self.sunup("plan", "run.yaml").stdout
+        for kernel in "conv_winograd", "conv_data_grad_winograd", "conv_weight_grad_winograd":
+            self.assertRegex(steps, rf"\b{kernel}\b")
+        for cut in [], ["--set", "shards=1", "--set", "parts=4", "--set", "split=N"]:
+            want = self.train(*cut)["hash"]
+            for ranks in (1, 2) if common.MPICH else (1, 2, 4):
+                got = self.train(*cut, ranks=ranks, env={"SUNUP_THREADS": "1"})["hash"]
+                self.assertEqual(got, want, (cut, ranks))
 
     def test_sums_of_integers(self):
         steps = ["--set", "sum=int32", "--set", "max_steps=60", "--set", "checkpoint_steps=30"]

@@ -1,7 +1,7 @@
 /* conv_winograd_test.c - the Winograd convolution and its data gradient against the op's plain way in
  * f64 at every level, on sizes that make them cut their work: ragged maps and channels, tiles of
- * several samples in a block, panels, parts of the depth, all ways of sharing; and the same bits
- * from any number of threads.
+ * several samples in a block, tiles that span samples, panels, parts of the depth, all ways of
+ * sharing; and the same bits from any number of threads.
  *
  * Bound: an element's error is in proportion to the sums of |products| of its whole tile, so it is
  * given as a share of the largest: 64 roundings of the largest sum of |products|. What the
@@ -44,13 +44,18 @@ static const struct problem problems[] = {
     {S(5, 5, 4, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, BIASED},
     {S(19, 7, 7, 70), S(3, 3, 70, 65), {1, 1}, {1, 1}, BIASED}, /* samples in a block */
     {S(1, 61, 131, 24), S(3, 3, 24, 40), {1, 1}, {1, 1}, BIASED},
-    {S(3, 7, 7, 144), S(3, 3, 144, 200), {1, 1}, {1, 1}, BIASED}, /* by panels */
-    {S(23, 5, 6, 64), S(3, 3, 64, 250), {1, 1}, {0, 1}, BIASED},  /* and blocks */
+    {S(8, 17, 17, 16), S(3, 3, 16, 24), {1, 1}, {1, 1}, BIASED},   /* mosaics of 2x2, */
+    {S(16, 14, 14, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, BIASED},  /* of 4x4          */
+    {S(6, 5, 9, 96), S(3, 3, 96, 100), {0, 1}, {2, 1}, BIASED},    /* and ragged ones */
+    {S(32, 6, 6, 130), S(3, 3, 130, 130), {1, 1}, {1, 1}, BIASED}, /* by points       */
+    {S(3, 7, 7, 144), S(3, 3, 144, 200), {1, 1}, {1, 1}, BIASED},  /* by panels */
+    {S(23, 5, 6, 64), S(3, 3, 64, 250), {1, 1}, {0, 1}, BIASED},   /* and blocks */
     {S(2, 9, 11, 16), S(3, 3, 16, 21), {1, 1}, {1, 1}, CIRCULAR | BIASED},
     {S(2, 8, 6, 18), S(3, 3, 18, 16), {3, 2}, {2, 4}, CIRCULAR | OTHER_PERIOD},
     {S(2, 2, 1, 18), S(3, 3, 18, 16), {1, 1}, {1, 1}, CIRCULAR},
     {S(2, 9, 13, 15, 16), S(3, 3, 3, 16, 19), {1, 1, 1}, {1, 1, 1}, BIASED},
     {S(1, 30, 6, 7, 20), S(2, 3, 3, 20, 33), {1, 1, 1}, {0, 1, 1}, BIASED}, /* parts */
+    {S(8, 3, 9, 13, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, BIASED}, /* mosaics */
     {S(1, 3, 9, 10, 17), S(5, 3, 3, 17, 18), {4, 1, 1}, {6, 1, 1}, BIASED}, /* no taps seen */
     {S(2, 4, 9, 10, 16), S(1, 3, 3, 16, 18), {1, 1, 1}, {0, 1, 1}, BIASED},
     {S(1, 4, 6, 7, 64), S(3, 3, 3, 64, 70), {1, 1, 1}, {1, 1, 1}, BIASED}, /* by panels */
@@ -68,6 +73,7 @@ static const struct problem problems[] = {
     {S(1, 12, 20, 96), S(5, 5, 96, 200), {2, 2}, {2, 2}, BIASED},   /* by points */
     {S(2, 26, 26, 130), S(5, 5, 130, 130), {2, 2}, {2, 2}, BIASED}, /* and rounds */
     {S(2, 9, 11, 16), S(5, 5, 16, 21), {2, 2}, {2, 2}, CIRCULAR | BIASED},
+    {S(4, 9, 7, 16), S(5, 5, 16, 21), {0, 4}, {0, 4}, BIASED}, /* mosaics */
     {S(2, 9, 7, 8, 16), S(3, 5, 5, 16, 19), {1, 2, 2}, {1, 2, 2}, BIASED},
     {S(2, 4, 9, 10, 16), S(1, 5, 5, 16, 18), {1, 2, 2}, {0, 2, 2}, BIASED},
     {S(1, 30, 6, 7, 20), S(2, 5, 5, 20, 33), {1, 2, 2}, {0, 2, 2}, BIASED},

@@ -9,7 +9,7 @@
 
 #include "base/integers.h"
 
-enum { POINTS = 6 };
+enum { POINTS = 6, MAPS_MOST = 64 };
 
 static int64_t side_of(const struct mosaic_axis *a)
 {
@@ -30,7 +30,7 @@ static int64_t tiles_of(const struct mosaic_axis *a, int64_t maps)
 void sunup__mosaic_plan(struct mosaic *m, int64_t samples)
 {
     struct mosaic_axis *h = &m->axis[0], *w = &m->axis[1];
-    const int64_t maps_most = 1;
+    const int64_t maps_most = h->circular || w->circular ? 1 : most(1, least(samples, MAPS_MOST));
     int64_t fewest = INT64_MAX;
     h->pitch = pitch_of(h);
     w->pitch = pitch_of(w);

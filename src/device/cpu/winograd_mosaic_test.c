@@ -90,8 +90,29 @@ static void taps_see_their_own_map(void **state)
     }
 }
 
+static struct mosaic of_square(int64_t samples, int64_t taps, int64_t n)
+{
+    const struct mosaic_axis a = {taps, n, n, taps / 2, false, 0, 0, 0};
+    return plan(samples, a, a);
+}
+
+static void saves_tiles(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t samples, taps, n, maps, tiles;
+    } known[] = {{4, 3, 17, 4, 81},  {16, 3, 17, 4, 81}, {3, 3, 17, 3, 70},  {16, 3, 14, 16, 225},
+                 {16, 3, 28, 1, 49}, {16, 3, 7, 1, 4},   {7, 3, 33, 7, 540}, {8, 5, 5, 1, 9}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const struct mosaic m = of_square(known[i].samples, known[i].taps, known[i].n);
+        assert_int_equal(mosaic_maps(&m), known[i].maps);
+        assert_int_equal(mosaic_tiles(&m), known[i].tiles);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(taps_see_their_own_map)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(taps_see_their_own_map),
+                                       cmocka_unit_test(saves_tiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
