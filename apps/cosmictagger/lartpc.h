@@ -81,7 +81,7 @@ struct hits {
     const uint8_t *label;
 };
 /* x: ln(1 + charge) / 4, label: [PLANES][TICKS / pool][WIRES / pool]; a pixel has the largest charge and the largest
- * label of its hits. Both start as zeros. */
+ * label of its hits. Once for a plane, which starts as zeros. */
 void lartpc_pool(const struct hits *h, int plane, int pool, float *x, int32_t *label);
 /* false: no memory. */
 bool lartpc_image(struct readout *r, struct app_random *random, const struct deposits *d, int pool,
