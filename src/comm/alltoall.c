@@ -91,7 +91,7 @@ static void take(sunup_comm *comm, const struct transfer *t, int64_t at)
 
 sunup_status sunup__alltoall_show(sunup_comm *comm, const struct transfer *t)
 {
-    comm->light = pool_is_small(comm->ranks * t->bytes);
+    comm->shown = pool_shown(comm->ranks * t->bytes);
     put(comm, t, 0);
     return SUNUP_OK;
 }

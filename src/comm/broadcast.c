@@ -92,7 +92,7 @@ sunup_status sunup__broadcast_scatter(sunup_comm *comm, const struct transfer *t
 
 sunup_status sunup__broadcast_show(sunup_comm *comm, const struct transfer *t)
 {
-    comm->light = pool_is_small(t->bytes);
+    comm->shown = pool_shown(t->bytes);
     if (comm->rank == t->root)
         memcpy(pool_next(comm, t->root, t->bytes), t->to, (size_t)least(POOL_PIECE, t->bytes));
     return SUNUP_OK;

@@ -113,7 +113,7 @@ sunup_status sunup__gather_bruck(sunup_comm *comm, const struct transfer *t)
 
 sunup_status sunup__gather_show(sunup_comm *comm, const struct transfer *t)
 {
-    comm->light = pool_is_small(t->bytes);
+    comm->shown = pool_shown(t->bytes);
     memcpy(pool_next(comm, comm->rank, t->bytes), t->from, (size_t)least(POOL_PIECE, t->bytes));
     return SUNUP_OK;
 }

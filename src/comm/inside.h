@@ -552,7 +552,7 @@ struct sunup_comm {
     double wait_s;            /* spent waiting since creation */
     struct card *cards;       /* [ranks] of the last meeting, the own one among them */
     bool alike;               /* all of them equal that one, and are not there */
-    bool light;               /* what the next meeting shows was written by ordinary stores */
+    int64_t shown;            /* bytes, by ordinary stores only, beside the card of the next meeting or this one */
     bool relayed;             /* who is waited for may itself wait for the one that is absent */
     struct shared pool;       /* of one node; block NULL: there is none */
     uint64_t turn;            /* pieces that went through the pool */

@@ -349,7 +349,7 @@ void sunup__node_sum_show(const struct node_sum *s)
 {
     const int64_t bytes = s->sum.n * sunup__sum_element(&s->sum);
     char *to = sunup__sign(s->comm, s->comm->node_rank, s->comm->meetings + 1)->shown;
-    s->comm->light = true;
+    s->comm->shown = s->own * bytes;
     for (int i = 0; i < s->own; i++)
         memcpy(to + i * bytes, s->part[s->own_first + i], (size_t)bytes);
 }

@@ -20,6 +20,12 @@ static inline bool pool_is_small(int64_t bytes)
     return bytes <= SHOWN_BYTES;
 }
 
+/* Of a piece, what is shown beside the card. */
+static inline int64_t pool_shown(int64_t bytes)
+{
+    return pool_is_small(bytes) ? bytes : 0;
+}
+
 static inline char *pool_at(const sunup_comm *comm, int rank, int64_t bytes, uint64_t meeting)
 {
     return pool_is_small(bytes) ? sunup__sign(comm, rank, meeting)->shown

@@ -134,7 +134,7 @@ bool sunup__node_alike(const sunup_comm *comm)
 sunup_status sunup__meet_node(sunup_comm *comm, const struct transfer *t)
 {
     (void)t;
-    TRY(sunup__node_show(comm, &comm->cards[comm->rank], comm->light));
+    TRY(sunup__node_show(comm, &comm->cards[comm->rank], comm->shown > 0));
     comm->alike = sunup__node_alike(comm);
     for (int r = 0; r < comm->ranks && !comm->alike; r++)
         comm->cards[r] = sunup__sign(comm, r, comm->meetings)->card;
@@ -210,7 +210,6 @@ sunup_status sunup__meet(sunup_comm *comm, const struct call *call, sunup_status
         if (status == SUNUP_OK && !comm->alike) status = check_calls(comm);
         if (status == SUNUP_OK && !comm->alike) status = check_statuses(comm, mine);
     }
-    comm->light = false;
     if (status != SUNUP_OK) sunup__leave(comm);
     return status;
 }

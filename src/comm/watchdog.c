@@ -26,6 +26,8 @@
 #include "base/trace.h"
 #include "comm/inside.h"
 
+enum { CACHE_LINE = 64 };
+
 /* --- records --- */
 
 static uint64_t pid_space(void)
@@ -70,16 +72,34 @@ void sunup__enter(sunup_comm *comm, const char *site)
     atomic_store_explicit(&r->sequence, comm->sequence, memory_order_release);
 }
 
-void sunup__leave(sunup_comm *comm)
-{
-    if (!comm->records) return;
-    struct record *r = &comm->records[comm->node_rank];
-    atomic_store_explicit(&r->inside, 0, memory_order_release);
-}
-
 struct sign *sunup__sign(const sunup_comm *comm, int index, uint64_t meeting)
 {
     return &comm->records[index].sign[meeting % 2];
+}
+
+/* A line that others have read must be taken from their caches before it is written. So what was shown now is taken
+ * for the next meeting at once, while nobody waits for it: all have come, so none reads the last one any more. Not the
+ * first line, which others look at until they see the next meeting's number. This is a hint; without it the store does
+ * the same later. */
+static void take_lines(const sunup_comm *comm)
+{
+#ifdef __x86_64__
+    const struct sign *next = sunup__sign(comm, comm->node_rank, comm->meetings + 1);
+    const char *end = next->shown + comm->shown;
+    for (const char *line = (const char *)next + CACHE_LINE; line < end; line += CACHE_LINE)
+        __asm__ volatile("prefetchw %0" : : "m"(*line));
+#else
+    (void)comm;
+#endif
+}
+
+void sunup__leave(sunup_comm *comm)
+{
+    if (!comm->records) return;
+    if (comm->shown > 0) take_lines(comm);
+    comm->shown = 0;
+    struct record *r = &comm->records[comm->node_rank];
+    atomic_store_explicit(&r->inside, 0, memory_order_release);
 }
 
 static bool has_come(const sunup_comm *comm, int index)
@@ -285,11 +305,23 @@ int sunup__comm_lost(const sunup_comm *comm, const struct lost **lost)
 
 /* --- waiting --- */
 
+/* Between two looks a core rests some nanoseconds, for each takes the line away from the rank that is about to write
+ * it, and cycles from a rank that works on the core's other thread. */
+static void rest_a_moment(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
 /* A core is given away only when a message takes longer than its way, sooner if ranks share cores:
  * then the sender may be waiting for this one. Yielding early costs a time slice on a busy node. */
 static void rest(const sunup_comm *comm, double waited_s)
 {
-    if (waited_s < (comm->crowded ? 10e-6 : 200e-6)) return;
+    if (waited_s < (comm->crowded ? 10e-6 : 200e-6)) {
+        rest_a_moment();
+        return;
+    }
     if (waited_s < 500e-6) {
         sched_yield();
         return;
@@ -376,16 +408,8 @@ sunup_status sunup__wait_all(struct flight *f)
     return SUNUP_OK;
 }
 
-/* Only who is not here after so many looks is timed: a clock costs as much as what is waited for. Between two looks a
- * core rests some nanoseconds, for each takes the line away from the rank that is about to write it. */
+/* Only who is not here after so many looks is timed: a clock costs as much as what is waited for. */
 enum { LOOKS = 128 };
-
-static void rest_a_moment(void)
-{
-#ifdef __x86_64__
-    __builtin_ia32_pause();
-#endif
-}
 
 static sunup_status await_rank(sunup_comm *comm, int index)
 {
