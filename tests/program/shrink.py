@@ -1,7 +1,7 @@
 """shrink.py - ranks that are killed while the others go on (`sunup train --shrink`), to the bits of the unbroken run.
 
-One rank, or two in a row or at once, of three or four gets SIGKILL at a random moment of a training, on one node, by
-messages or on pretended nodes. Then: the job ends with status 0, the last checkpoint has the bytes of the unbroken run's, and the result,
+One rank, or two in a row, at once or so close that the second dies while the others shrink, of three or four gets
+SIGKILL at a random moment of a training, on one node, by messages or on pretended nodes. Then: the job ends with status 0, the last checkpoint has the bytes of the unbroken run's, and the result,
 the metrics and the report are complete. Needs an MPI with ULFM (Open MPI 5); elsewhere it is said that there is none.
 Moments are drawn from SUNUP_LOST_SEED; SUNUP_LOST_RUNS=20 tries 20 of each.
 """
@@ -20,6 +20,7 @@ import common
 RUNS = int(os.environ.get("SUNUP_LOST_RUNS", "3"))
 SEED = int(os.environ.get("SUNUP_LOST_SEED", "1"))
 TIMEOUT_S = 5
+SHRINK_S = 0.03  # about what the others take to go on
 LONG = ["--set", "epochs=100", "--set", "checkpoint_steps=20", "--set", "log_steps=1",
         "--set", f"timeout_s={TIMEOUT_S}"]
 PLACES = [{}, {"SUNUP_MESSAGES": "1"}, {"SUNUP_NODE_RANKS": "2"}]
@@ -69,20 +70,22 @@ class Shrink(common.Case):
     def losses(self):
         return self.said().count("ranks go on")
 
-    def strike(self, p, rng, losses, at_once=1):
-        """Kill random ranks that train, after so many losses; true if the others have gone on."""
+    def strike(self, p, rng, losses, at_once=1, apart_s=0):
+        """Kill random ranks that train, after so many losses, at most apart_s one after the other; true if the others
+        have gone on."""
         while p.poll() is None and (not self.checkpoints() or self.losses() < losses):
             time.sleep(0.002)
         time.sleep(rng.random() * 0.6)
         alive = sorted(self.processes().items())
         if p.poll() is not None or len(alive) < at_once:
             return False
+        start = time.time()
         try:
-            for _, pid in rng.sample(alive, at_once):
+            for i, (_, pid) in enumerate(rng.sample(alive, at_once)):
+                time.sleep(rng.random() * apart_s if i > 0 else 0)
                 os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             return False
-        start = time.time()
         while p.poll() is None and self.losses() == losses:
             time.sleep(0.002)
         self.slowest_s = max(self.slowest_s, time.time() - start)
@@ -98,11 +101,11 @@ class Shrink(common.Case):
             p.wait()
             self.fail(f"still there: {left}\n{self.said()}")
 
-    def one(self, rng, losses, at_once):
+    def one(self, rng, losses, at_once, apart_s):
         ranks, place = rng.choice([3, 4]), rng.choice(PLACES)
         with self.subTest(ranks=ranks, place=place):
             p = self.start(ranks, place)
-            went_on = sum(self.strike(p, rng, n, at_once) for n in range(losses))
+            went_on = sum(self.strike(p, rng, n, at_once, apart_s) for n in range(losses))
             self.assertEqual(self.end(p), 0, self.said())
             self.check_results()
             return f"{went_on} times went on, to the same bits"
@@ -115,13 +118,13 @@ class Shrink(common.Case):
         self.assertEqual(self.rows(), rows)
         self.assertTrue((self.run_dir / "report.html").exists())
 
-    def all(self, losses, at_once=1):
+    def all(self, losses, at_once=1, apart_s=0):
         rng = random.Random(SEED)
         self.slowest_s = 0
         self.unbroken()
-        outcomes = collections.Counter(self.one(rng, losses, at_once) for _ in range(RUNS))
+        outcomes = collections.Counter(self.one(rng, losses, at_once, apart_s) for _ in range(RUNS))
         for outcome, n in outcomes.most_common():
-            print(f"{losses} in a row, {at_once} at once: {n:4}  {outcome}", file=sys.stderr)
+            print(f"{losses} in a row, {at_once} within {apart_s} s: {n:4}  {outcome}", file=sys.stderr)
         print(f"slowest to go on {self.slowest_s:.2f} s after the signal", file=sys.stderr)
 
     def test_one_loss(self):
@@ -132,6 +135,9 @@ class Shrink(common.Case):
 
     def test_two_at_once(self):
         self.all(1, 2)
+
+    def test_second_within_the_shrink(self):
+        self.all(1, 2, SHRINK_S)
 
     def test_stopped_is_not_dead(self):
         p = self.start(3, {})
