@@ -90,7 +90,7 @@ static sunup_status run_shard(sunup_trainer *t, const struct batch *b, int shard
     if (status == SUNUP_OK) status = sunup_plan_run(t->pass->plan, key);
     sunup__trace_add(t->ctx, TRACE_PHASE, "shard", shard, traced_s);
     TRY(sunup__settle(t, status));
-    double loss = 0, weight = 1, correct = 0;
+    double loss = 0, weight = 1.0 / t->group, correct = 0; /* of the shard, this rank's part */
     TRY(scalar(t, t->pass->loss, &loss));
     if (t->pass->weight != NULL) TRY(scalar(t, t->pass->weight, &weight));
     if (t->pass->correct != NULL) TRY(scalar(t, t->pass->correct, &correct));
