@@ -149,9 +149,13 @@ static inline struct device *open_level(const char *isa, sunup_numerics numerics
 
 typedef void check_fn(const struct device *cpu);
 
+/* Under the sanitizers at the best one: leaves of all levels are checked one by one by kernels_test. */
 static inline void at_each_level(check_fn *check)
 {
-    for (int i = 0; sunup__isa_name(i); i++) {
+    int best = 0;
+    for (int i = 0; sunup__isa_name(i); i++)
+        if (sunup__isa_runs(i, sunup__cpu_flags())) best = i;
+    for (int i = RUNS > 1 ? 0 : best; i <= best; i++) {
         if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
         sunup_context *ctx;
         check(open_level(sunup__isa_name(i), SUNUP_NUMERICS_FAST, &ctx));
