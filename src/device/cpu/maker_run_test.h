@@ -149,13 +149,19 @@ static inline struct device *open_level(const char *isa, sunup_numerics numerics
 
 typedef void check_fn(const struct device *cpu);
 
-/* Under the sanitizers at the best one: leaves of all levels are checked one by one by kernels_test. */
+/* Where a test that goes through the levels starts. Under the sanitizers at the best one: there leaves of
+ * all levels are checked one by one, by kernels_test. */
+static inline int first_level(int least)
+{
+    int best = least;
+    for (int i = least; sunup__isa_name(i); i++)
+        if (sunup__isa_runs(i, sunup__cpu_flags())) best = i;
+    return RUNS > 1 ? least : best;
+}
+
 static inline void at_each_level(check_fn *check)
 {
-    int best = 0;
-    for (int i = 0; sunup__isa_name(i); i++)
-        if (sunup__isa_runs(i, sunup__cpu_flags())) best = i;
-    for (int i = RUNS > 1 ? 0 : best; i <= best; i++) {
+    for (int i = first_level(0); sunup__isa_name(i); i++) {
         if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
         sunup_context *ctx;
         check(open_level(sunup__isa_name(i), SUNUP_NUMERICS_FAST, &ctx));

@@ -58,7 +58,7 @@ static const struct sizes problems[] = {{1, 1, 2, 1, 0},
                                         {5, 130, 64, 131, TB},
                                         {40, 150, 31, 170, TB}, /* strips of A and C asked for */
                                         {1, 2100, 301, 300, LINEAR}, /* of A */
-                                        {1, 21001, 20, 203, TA}, /* C stored past the caches */
+                                        {1, 21001, 20, 203, TA},     /* C stored past the caches */
                                         {3, 47, 5, 30011, 0},
                                         {3, 9001, 48, 211, TB},
                                         {300, 16, 16, 16, 0},
@@ -92,8 +92,10 @@ static const struct sizes not_chunked[] = {
     {1, 25, 21003, 200, 0}, {1, 8, 2003, 200, 0}, {1, 8, 21003, 200, TB}};
 
 /* A transposed A: two, four and eight chunks, and a C too large for them. */
-static const struct sizes turned_chunks[] = {
-    {1, 203, 2603, 131, TA}, {1, 97, 5001, 301, TA}, {1, 257, 8200, 37, TA}, {1, 403, 4097, 203, TA}};
+static const struct sizes turned_chunks[] = {{1, 203, 2603, 131, TA},
+                                             {1, 97, 5001, 301, TA},
+                                             {1, 257, 8200, 37, TA},
+                                             {1, 403, 4097, 203, TA}};
 
 static float *draw(int64_t n, uint64_t which)
 {
@@ -284,7 +286,7 @@ static void check_list(sunup_numerics numerics, const struct sizes *list, size_t
                        const char *kind, const char *no)
 {
     unsetenv("SUNUP_ISA"); /* this test goes through the levels itself */
-    for (int i = 1; sunup__isa_name(i); i++) {
+    for (int i = first_level(1); sunup__isa_name(i); i++) {
         if (!sunup__isa_runs(i, sunup__cpu_flags())) continue;
         sunup_context_options o = sunup_context_defaults();
         o.isa = sunup__isa_name(i);
@@ -355,7 +357,8 @@ static void items_cover_every_element(void **state)
         assert_true(p.rows >= ceil_div(m, p.items_m) && p.strip >= 1);
         assert_true(p.columns >= ceil_div(ceil_div(n, LINE), p.items_n) * LINE && p.depth >= 1);
         assert_true(p.tasks >= 1 && p.tasks <= 3 * p.items_m * p.items_n);
-        assert_true(!p.pack_b || p.prepared || p.slot >= ceil_div(p.columns, PANEL) * PANEL * p.depth);
+        assert_true(!p.pack_b || p.prepared ||
+                    p.slot >= ceil_div(p.columns, PANEL) * PANEL * p.depth);
         assert_true(!p.prepared || (p.pack_b && p.stays));
         assert_true(!p.pack_a || p.slot >= p.strip * p.depth);
         assert_true(!p.stream || (p.items_n == 1 && p.k <= p.depth && p.slot >= p.strip * n));
