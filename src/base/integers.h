@@ -26,4 +26,10 @@ static inline int64_t round_up(int64_t a, int64_t b)
     return ceil_div(a, b) * b;
 }
 
+/* Of 0 .. n - 1, the one that is i modulo n; without a division where that is i. */
+static inline int64_t wrapped(int64_t i, int64_t n)
+{
+    return i >= 0 && i < n ? i : (i % n + n) % n;
+}
+
 #endif

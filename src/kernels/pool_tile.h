@@ -63,11 +63,6 @@ static void inside(const struct window *w, int axis, int64_t o, int64_t range[2]
     range[1] = to;
 }
 
-static int64_t wrapped(int64_t i, int64_t n)
-{
-    return i >= 0 && i < n ? i : ((i % n) + n) % n;
-}
-
 /* The list of taps of output o. */
 static void list_taps(const struct window *w, const int64_t o[3], struct run *r)
 {
@@ -358,11 +353,11 @@ static void max_pool(const struct window *w, const float *x, float *y)
 
 static void max_pool_grad(const struct window *w, const float *x, const float *dy, float *dx)
 {
-    if (!fits(w)) {
+    const bool paired = w->c > 0 && is_paired(w);
+    if (!fits(w) || (w->c == 1 && !paired)) { /* one lane of a vector: plain C is faster */
         ref_max_pool_grad_f32(w, x, dy, dx);
         return;
     }
-    const bool paired = w->c > 0 && is_paired(w);
     if (!paired && is_gathered(w)) {
         gather_max(w, x, dy, dx);
         return;

@@ -1,10 +1,11 @@
 /* speed_test.c - no leaf is slower than its plain-C reference, on any problem of its check.
  *
  * The least time of a few short windows, in turn, since other work on the machine can only add. A fifth
- * more and 0.8 us a call are allowed, in which vectors and tables are set up. Left out are
+ * more and half a microsecond a call are allowed, in which vectors and tables are set up. Left out are
  * problems of saturated arguments, whose results below 2^-126 cost some cores 150 cycles of microcode a
- * vector, by which no training is slower; what writes past the caches on purpose, `stream`; and rows of few
- * different numbers to top_k, which leave insertion nothing to do: distances are not like that.
+ * vector, by which no training is slower; stream_rows and the winograd_output that write past the caches
+ * on purpose; and rows of few different numbers to top_k, which leave insertion nothing to do: distances
+ * are not like that.
  * Compilers that instrument the reference or the leaf measure themselves, so the test passes over such
  * builds.
  */
@@ -31,7 +32,7 @@
 #endif
 
 enum { WINDOWS = 60 };
-static const double window_s = 150e-6, a_call_s = 800e-9, allowed = 1.2;
+static const double window_s = 150e-6, a_call_s = 500e-9, allowed = 1.2;
 
 static sunup_context *ctx;
 
@@ -59,7 +60,7 @@ static bool is_slower(const char *leaf, const char *problem)
 static bool left_out(const char *leaf, const char *problem)
 {
     return strstr(problem, "scale200") != NULL || strcmp(leaf, "stream_rows") == 0 ||
-           strstr(problem, "stream") != NULL ||
+           (strcmp(leaf, "winograd_output") == 0 && strstr(problem, "stream") != NULL) ||
            (strcmp(leaf, "top_k") == 0 && strstr(problem, "ties") != NULL);
 }
 

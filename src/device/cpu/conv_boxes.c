@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/memory.h"
 
 enum {
@@ -18,11 +19,6 @@ struct line {
     int64_t source, target, taps, stride, dilation, before;
     bool circular, adjoint;
 };
-
-static int64_t wrapped(int64_t i, int64_t n)
-{
-    return (i % n + n) % n;
-}
 
 /* Source and weight of each tap of a target, by weight; returns how many. at NULL: only count. */
 static int64_t list_forward(const struct line *l, int64_t target, int64_t *at, int64_t *number)

@@ -123,12 +123,6 @@ int64_t sunup__conv_part(const struct conv_space *s, int64_t u, int64_t end, str
 
 /* ---- halo copies ---- */
 
-static int64_t wrapped(int64_t i, int64_t n)
-{
-    const int64_t r = i % n;
-    return r < 0 ? r + n : r;
-}
-
 static size_t bytes(int64_t elements)
 {
     return (size_t)elements * sizeof(float);

@@ -111,7 +111,7 @@ static const float *find_slice(const struct winograd *g, const struct side *s, c
 {
     const int64_t n = s->slices, mosaic = g->taps == 1 ? i / g->dy.slices : sequence;
     int64_t d = s->first + (g->taps == 1 ? i % g->dy.slices : i);
-    if (s->circular) d = (d % n + n) % n;
+    if (s->circular) d = wrapped(d, n);
     if (d < 0 || d >= n) return NULL;
     return source + (mosaic * mosaic_maps(&g->mosaic) * n + d) * s->slice;
 }

@@ -53,12 +53,6 @@ enum {
     CACHE_ELEMENTS = 4 << 20 /* larger results do not wait in an L3 for who reads them */
 };
 
-static int64_t wrapped(int64_t i, int64_t n)
-{
-    const int64_t r = i % n;
-    return r < 0 ? r + n : r;
-}
-
 /* ---- planning ---- */
 
 /* Whole cache lines, an odd number: 36 streams do not meet in a few sets of the L1. */

@@ -50,12 +50,6 @@ void sunup__mosaic_plan(struct mosaic *m, int64_t samples)
 
 /* ---- offsets ---- */
 
-static int64_t wrapped(int64_t i, int64_t n)
-{
-    const int64_t r = i % n;
-    return r < 0 ? r + n : r;
-}
-
 /* Points of an axis: of n of a map, from number `first` of the first map on. */
 struct points {
     int64_t first, n;
