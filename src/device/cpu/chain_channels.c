@@ -4,6 +4,8 @@
  *   y = relu(scale x + shift + r)              with or without relu and r; r may be scaled likewise
  *   dx = a dy + (b x + d)                      dy as it is, or where scale x + shift > 0 only
  *
+ * and with leaky relu for relu,
+ *
  * where x, r and dy are tensors and the rest numbers of their channels (the last axis). These are
  * most of what training a residual network does besides products. The leaves round as the steps do,
  * so the bits are those of the chain. Bound by memory: a tensor is read or written once. A large
@@ -16,8 +18,8 @@ enum { TASK_ELEMENTS = 65536 };
 
 /* Operands of the chain, -1: none. */
 struct form {
-    bool back; /* dx rather than y */
-    bool relu;
+    bool back;           /* dx rather than y */
+    double slope;        /* of what is below 0: 0 relu, 1 nothing */
     int x, scale, shift; /* back: of the mask */
     int r, r_scale, r_shift;
     int dy, a, b, d;
@@ -54,6 +56,21 @@ static const struct chain_step *made_by(struct reading *t, int reg, int code)
     return &t->steps[step];
 }
 
+/* The step that bends, and its slope where its operand is below 0. A leaky one of slope 0 has other
+ * bits than relu, one beyond 1 is not the larger of x and slope x. */
+static const struct chain_step *bend_of(struct reading *t, int reg, int relu, int leaky,
+                                        double *slope)
+{
+    const struct chain_step *s = made_by(t, reg, relu);
+    *slope = 0;
+    if (s) return s;
+    s = made_by(t, reg, leaky);
+    *slope = s ? s->imm[0] : 1;
+    if (!s || (*slope > 0 && *slope <= 1)) return s;
+    t->used--;
+    return NULL;
+}
+
 /* reg = tensor * vector + vector */
 static bool is_affine(struct reading *t, int reg, int *x, int *scale, int *shift)
 {
@@ -74,9 +91,8 @@ static bool is_summand(struct reading *t, int reg, struct form *f)
 static bool read_forward(struct reading *t, struct form *f)
 {
     int reg = t->n->n_in + t->n_steps - 1;
-    const struct chain_step *relu = made_by(t, reg, PW_relu);
-    f->relu = relu != NULL;
-    if (relu) reg = relu->a;
+    const struct chain_step *bend = bend_of(t, reg, PW_relu, PW_leaky_relu, &f->slope);
+    if (bend) reg = bend->a;
     const struct chain_step *sum = made_by(t, reg, PW_add);
     if (!sum) return is_affine(t, reg, &f->x, &f->scale, &f->shift);
     int affine = sum->a, other = sum->b;
@@ -95,7 +111,7 @@ static bool read_back(struct reading *t, struct form *f)
     f->a = dx->b;
     f->dy = dx->a;
     if (is_tensor(t, f->dy)) return true;
-    const struct chain_step *mask = made_by(t, f->dy, PW_relu_grad);
+    const struct chain_step *mask = bend_of(t, f->dy, PW_relu_grad, PW_leaky_relu_grad, &f->slope);
     if (!mask || !is_tensor(t, mask->b)) return false;
     f->dy = mask->b;
     int x = -1;
@@ -150,12 +166,12 @@ static void run_rows(const struct work *w, int64_t row, int64_t rows, float *y)
     const float *x = operand(w, f->x, first), *scale = operand(w, f->scale, 0),
                 *shift = operand(w, f->shift, 0);
     if (f->back)
-        k->f32.channel_grad(rows, w->c, x, operand(w, f->dy, first), scale, shift,
+        k->f32.channel_grad(rows, w->c, x, operand(w, f->dy, first), scale, shift, (float)f->slope,
                             operand(w, f->a, 0), operand(w, f->b, 0), operand(w, f->d, 0),
                             w->stream, y);
     else
         k->f32.channel_affine(rows, w->c, x, scale, shift, operand(w, f->r, first),
-                              operand(w, f->r_scale, 0), operand(w, f->r_shift, 0), f->relu,
+                              operand(w, f->r_scale, 0), operand(w, f->r_shift, 0), (float)f->slope,
                               w->stream, y);
 }
 

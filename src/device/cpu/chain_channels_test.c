@@ -16,6 +16,7 @@
 #include "device/cpu/makers.h"
 
 enum { TENSORS = 2, VECTORS = 5, OPERANDS = TENSORS + VECTORS, MOST_STEPS = 4 };
+enum { RESIDUAL = 5 }; /* below */
 
 /* Operands: x, r or dy, then vectors; results from register 7 on. */
 static const struct chain {
@@ -26,6 +27,15 @@ static const struct chain {
 } chains[] = {
     {"affine", 1, {{PW_fma, 0, 2, 3, {0}}}, true},
     {"affine, relu", 2, {{PW_fma, 0, 2, 3, {0}}, {PW_relu, 7, -1, -1, {0}}}, true},
+    {"affine, leaky relu", 2, {{PW_fma, 0, 2, 3, {0}}, {PW_leaky_relu, 7, -1, -1, {0.1}}}, true},
+    {"affine, leaky relu of slope 0",
+     2,
+     {{PW_fma, 0, 2, 3, {0}}, {PW_leaky_relu, 7, -1, -1, {0}}},
+     false},
+    {"affine, leaky relu, steeper below 0",
+     2,
+     {{PW_fma, 0, 2, 3, {0}}, {PW_leaky_relu, 7, -1, -1, {1.5}}},
+     false},
     {"r + affine, relu",
      3,
      {{PW_fma, 0, 2, 3, {0}}, {PW_add, 1, 7, -1, {0}}, {PW_relu, 8, -1, -1, {0}}},
@@ -46,6 +56,13 @@ static const struct chain {
      4,
      {{PW_fma, 0, 5, 6, {0}},
       {PW_relu_grad, 7, 1, -1, {0}},
+      {PW_fma, 0, 2, 3, {0}},
+      {PW_fma, 8, 4, 9, {0}}},
+     true},
+    {"leaky masked gradient",
+     4,
+     {{PW_fma, 0, 5, 6, {0}},
+      {PW_leaky_relu_grad, 7, 1, -1, {0.1}},
       {PW_fma, 0, 2, 3, {0}},
       {PW_fma, 8, 4, 9, {0}}},
      true},
@@ -176,7 +193,7 @@ static void bits_of_a_large_result(void **state)
     assert_true(sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
     b.d = (struct device){.ctx = b.ctx, .kernels = &k, .threads = 1};
     assert_int_equal(sunup_graph_create(b.ctx, NULL, &b.g), SUNUP_OK);
-    try_chain(&b, &chains[2], &large);
+    try_chain(&b, &chains[RESIDUAL], &large);
     sunup_graph_destroy(&b.g);
     sunup_context_destroy(&b.ctx);
 }

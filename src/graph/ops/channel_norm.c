@@ -219,7 +219,7 @@ static void affine_piece(void *arg, int64_t i)
     const struct span s = span_of(p, i);
     CALL(p->e, p->dtype, channel_affine, s.rows, p->a->c, element_at(w->x, p->dtype, s.first),
          element_at(w->scale_c, p->dtype, s.sample * p->a->c),
-         element_at(w->shift_c, p->dtype, s.sample * p->a->c), NULL, NULL, NULL, 0,
+         element_at(w->shift_c, p->dtype, s.sample * p->a->c), NULL, NULL, NULL, 1,
          sunup__channel_streams(p), element_at(p->e->out[0], p->dtype, s.first));
 }
 

@@ -25,6 +25,7 @@ struct work {
     const struct node *node;         /* whose program computes dy   */
     const struct chain_attr *before; /* NULL: dy is there           */
     const void *scale, *shift;       /* dy counts where scale x + shift > 0; NULL: everywhere */
+    double slope;                    /* and elsewhere times this */
     char *rooms;                     /* of the program, for each piece */
     int64_t room_bytes;
     char *blocks; /* of dy if it is no result, for each piece */
@@ -111,10 +112,15 @@ static void sums_piece(void *arg, int64_t i)
     sunup__zero(dot, p->dtype, c);
     for (int64_t row = 0; row < s.rows; row += most) {
         const int64_t rows = s.rows - row < most ? s.rows - row : most, first = s.first + row * c;
-        const void *dy = dy_of_block(w, i, first, rows);
-        CALL(p->e, p->dtype, channel_grad_sums, rows, c, element_at(w->x, p->dtype, first), dy,
-             w->scale, w->shift, element_at(w->mean_c, p->dtype, s.sample * c),
-             element_at(w->rstd_c, p->dtype, s.sample * c), sum, dot);
+        const void *x = element_at(w->x, p->dtype, first), *dy = dy_of_block(w, i, first, rows),
+                   *mean = element_at(w->mean_c, p->dtype, s.sample * c),
+                   *rstd = element_at(w->rstd_c, p->dtype, s.sample * c);
+        if (p->dtype == SUNUP_F64)
+            p->e->kernels->f64.channel_grad_sums(rows, c, x, dy, w->scale, w->shift, w->slope, mean,
+                                                 rstd, sum, dot);
+        else
+            p->e->kernels->f32.channel_grad_sums(rows, c, x, dy, w->scale, w->shift,
+                                                 (float)w->slope, mean, rstd, sum, dot);
     }
 }
 
@@ -243,7 +249,7 @@ static void grad_piece(void *arg, int64_t i)
     const struct span s = span_of(p, i);
     const int64_t c = s.sample * p->a->c;
     CALL(p->e, p->dtype, channel_grad, s.rows, p->a->c, element_at(w->x, p->dtype, s.first),
-         element_at(w->dy, p->dtype, s.first), NULL, NULL, element_at(w->a_c, p->dtype, c),
+         element_at(w->dy, p->dtype, s.first), NULL, NULL, 0, element_at(w->a_c, p->dtype, c),
          element_at(w->b_c, p->dtype, c), element_at(w->d_c, p->dtype, c),
          sunup__channel_streams(p), element_at(p->e->out[0], p->dtype, s.first));
 }
@@ -304,14 +310,20 @@ static struct work sums_work(const struct node *n, const struct exec *e)
     return w;
 }
 
-/* A program that only masks by y = scale x + shift, as that of batch norm and relu: the leaf does
- * it in registers. */
+/* A mask that the leaf knows; leaky relu of slope 0 has other bits than relu. */
+static bool masks(const struct chain_step *s)
+{
+    return s->code == PW_relu_grad || (s->code == PW_leaky_relu_grad && s->imm[0] != 0);
+}
+
+/* A program that only masks by y = scale x + shift, as that of batch norm and relu, leaky or not:
+ * the leaf does it in registers. */
 static bool is_mask(const struct node *n)
 {
     const struct chain_attr *a = &((const struct channel_sums_attr *)n->attr)->before;
     const int n_in = n->n_in - SUMS_OPERANDS;
-    if (a->n_steps != 2 || a->n_out != 1 || a->steps[0].code != PW_fma ||
-        a->steps[1].code != PW_relu_grad || a->steps[1].a != n_in || a->steps[1].b >= n_in ||
+    if (a->n_steps != 2 || a->n_out != 1 || a->steps[0].code != PW_fma || !masks(&a->steps[1]) ||
+        a->steps[1].a != n_in || a->steps[1].b >= n_in ||
         n->in[SUMS_OPERANDS + a->steps[0].a] != n->in[0])
         return false;
     const int64_t c = n->out[0]->shape.d[0];
@@ -327,6 +339,7 @@ static void use_mask(struct work *w, const struct exec *e)
     w->scale = e->in[SUMS_OPERANDS + steps[0].b];
     w->shift = e->in[SUMS_OPERANDS + steps[0].c];
     w->dy = e->in[SUMS_OPERANDS + steps[1].b];
+    w->slope = steps[1].code == PW_relu_grad ? 0 : steps[1].imm[0];
     w->before = NULL;
 }
 

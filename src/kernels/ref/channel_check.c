@@ -1,5 +1,6 @@
 /* channel_check.c - problems of the batch-norm passes: rows, c; inplace: the output is an input,
- * as leaves.def allows; masked, relu, plus, scaled: with the operands that may be NULL; stream: past the caches. */
+ * as leaves.def allows; masked, plus, scaled: with the operands that may be NULL; relu; leaky: with a slope of 1/8;
+ * stream: past the caches. */
 #include <math.h>
 
 #include "kernels/check.h"
@@ -41,11 +42,18 @@ static void run_moments(struct check *c)
     sunup__check_close(c, &square, square_size, s.terms);
 }
 
+/* otherwise: where neither relu nor leaky is asked for. */
+static double read_slope(struct check *c, double otherwise)
+{
+    if (sunup__check_number(c, "leaky", 0) != 0) return 0.125;
+    return sunup__check_number(c, "relu", 0) != 0 ? 0 : otherwise;
+}
+
 static void run_affine(struct check *c)
 {
     struct shape s = read_shape(c, 2);
     s.inplace = sunup__check_number(c, "inplace", 0) != 0;
-    const int relu = sunup__check_number(c, "relu", 0) != 0;
+    const double slope = read_slope(c, 1);
     const bool stream = sunup__check_number(c, "stream", 0) != 0;
     const bool plus = sunup__check_number(c, "plus", 0) != 0, /* r, as it is or scaled */
         scaled = sunup__check_number(c, "scaled", 0) != 0;
@@ -66,11 +74,11 @@ static void run_affine(struct check *c)
     }
     CHECK_RUN(c)
     c->f32->channel_affine(s.rows, s.c, x.f32, scale.f32, shift.f32, plus || scaled ? r.f32 : NULL,
-                           scaled ? r_scale.f32 : NULL, scaled ? r_shift.f32 : NULL, relu, stream,
-                           y.f32);
+                           scaled ? r_scale.f32 : NULL, scaled ? r_shift.f32 : NULL, (float)slope,
+                           stream, y.f32);
     if (!sunup__check_wanted(c)) return;
     c->f64->channel_affine(s.rows, s.c, x.f64, scale.f64, shift.f64, plus || scaled ? r.f64 : NULL,
-                           scaled ? r_scale.f64 : NULL, scaled ? r_shift.f64 : NULL, relu, stream,
+                           scaled ? r_scale.f64 : NULL, scaled ? r_shift.f64 : NULL, slope, stream,
                            y.f64);
     sunup__check_close(c, &y, size, 4);
 }
@@ -79,12 +87,13 @@ static void run_affine(struct check *c)
 struct mask {
     bool there;
     struct operand scale, shift;
+    double slope;
 };
 static struct mask read_mask(struct check *c, int64_t channels)
 {
     const struct mask m = {sunup__check_number(c, "masked", 0) != 0,
                            sunup__check_in(c, "scale", channels, FILL_POSITIVE),
-                           sunup__check_in(c, "shift", channels, FILL_ANY)};
+                           sunup__check_in(c, "shift", channels, FILL_ANY), read_slope(c, 0)};
     for (int64_t j = 0; j < channels && m.shift.f32; j++) {
         m.shift.f32[j] = 0;
         m.shift.f64[j] = 0;
@@ -105,10 +114,12 @@ static void run_grad_sums(struct check *c)
     double *sum_size = sunup__check_absolute(c, &sum), *dot_size = sunup__check_absolute(c, &dot);
     CHECK_RUN(c)
     c->f32->channel_grad_sums(s.rows, s.c, x.f32, dy.f32, m.there ? m.scale.f32 : NULL,
-                              m.there ? m.shift.f32 : NULL, mean.f32, rstd.f32, sum.f32, dot.f32);
+                              m.there ? m.shift.f32 : NULL, (float)m.slope, mean.f32, rstd.f32,
+                              sum.f32, dot.f32);
     if (!sunup__check_wanted(c)) return;
     c->f64->channel_grad_sums(s.rows, s.c, x.f64, dy.f64, m.there ? m.scale.f64 : NULL,
-                              m.there ? m.shift.f64 : NULL, mean.f64, rstd.f64, sum.f64, dot.f64);
+                              m.there ? m.shift.f64 : NULL, m.slope, mean.f64, rstd.f64, sum.f64,
+                              dot.f64);
     for (int64_t i = 0; i < s.all; i++) {
         const int64_t j = i % s.c;
         sum_size[j] += fabs(dy.f64[i]);
@@ -138,10 +149,12 @@ static void run_grad(struct check *c)
     }
     CHECK_RUN(c)
     c->f32->channel_grad(s.rows, s.c, x.f32, dy.f32, m.there ? m.scale.f32 : NULL,
-                         m.there ? m.shift.f32 : NULL, a.f32, b.f32, d.f32, stream, dx.f32);
+                         m.there ? m.shift.f32 : NULL, (float)m.slope, a.f32, b.f32, d.f32, stream,
+                         dx.f32);
     if (!sunup__check_wanted(c)) return;
     c->f64->channel_grad(s.rows, s.c, x.f64, dy.f64, m.there ? m.scale.f64 : NULL,
-                         m.there ? m.shift.f64 : NULL, a.f64, b.f64, d.f64, stream, dx.f64);
+                         m.there ? m.shift.f64 : NULL, m.slope, a.f64, b.f64, d.f64, stream,
+                         dx.f64);
     sunup__check_close(c, &dx, size, 4);
 }
 
@@ -152,11 +165,14 @@ static void run_grad(struct check *c)
         "rows100c16", "rows513c7", "rows65c33", "rows9c100", "rows4099c64", "rows19c513",          \
         "rows33c1100", "rows5c512"
 #define IN_PLACE "rows77c6inplace", "rows19c513inplace"
-#define MASKED   "rows77c6masked", "rows1003c1masked", "rows65c33masked", "rows33c1100masked"
+#define MASKED                                                                                     \
+    "rows77c6masked", "rows1003c1masked", "rows65c33masked", "rows33c1100masked",                  \
+        "rows77c6masked,leaky", "rows19c513masked,leaky"
 static const char *const moments[] = {PROBLEMS, NULL};
 static const char *const affine[] = {PROBLEMS,
                                      IN_PLACE,
                                      "rows77c6relu",
+                                     "rows77c6leaky",
                                      "rows77c6plus",
                                      "rows65c33plus,relu",
                                      "rows1003c1scaled",
@@ -165,6 +181,8 @@ static const char *const affine[] = {PROBLEMS,
                                      "rows5c512scaled,relu,stream",
                                      "rows100c64stream",
                                      "rows33c1100scaled,relu",
+                                     "rows100c16scaled,leaky,stream",
+                                     "rows65c33plus,leaky,inplace",
                                      "rows19c513plus,relu,inplace",
                                      NULL};
 static const char *const sums[] = {PROBLEMS, MASKED, NULL};
@@ -173,6 +191,7 @@ static const char *const grads[] = {PROBLEMS,
                                     MASKED,
                                     "rows77c6masked,inplace",
                                     "rows100c16masked,stream",
+                                    "rows100c16masked,leaky,stream",
                                     "rows77c6stream",
                                     "rows5c512stream",
                                     NULL};

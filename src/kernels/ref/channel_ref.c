@@ -19,9 +19,15 @@ void NAME(ref_channel_moments)(int64_t rows, int64_t c, const REAL *x, const REA
     }
 }
 
+/* 0 whatever x is where slope is 0. */
+static REAL below(REAL slope, REAL x)
+{
+    return slope == 0 ? 0 : slope * x;
+}
+
 void NAME(ref_channel_affine)(int64_t rows, int64_t c, const REAL *x, const REAL *scale,
                               const REAL *shift, const REAL *r, const REAL *r_scale,
-                              const REAL *r_shift, int relu, bool stream, REAL *y)
+                              const REAL *r_shift, REAL slope, bool stream, REAL *y)
 {
     (void)stream;
     for (int64_t i = 0; i < rows; i++) {
@@ -29,25 +35,26 @@ void NAME(ref_channel_affine)(int64_t rows, int64_t c, const REAL *x, const REAL
             const int64_t e = i * c + j;
             REAL t = x[e] * scale[j] + shift[j];
             if (r) t += r_scale ? r[e] * r_scale[j] + r_shift[j] : r[e];
-            y[e] = relu && t < 0 ? 0 : t;
+            y[e] = t < 0 ? below(slope, t) : t;
         }
     }
 }
 
-/* Whether dy counts at x, of channel j. */
+/* Whether dy counts in full at x, of channel j. */
 static bool counts(const REAL *scale, const REAL *shift, REAL x, int64_t j)
 {
     return !scale || x * scale[j] + shift[j] > 0;
 }
 
 void NAME(ref_channel_grad_sums)(int64_t rows, int64_t c, const REAL *x, const REAL *dy,
-                                 const REAL *scale, const REAL *shift, const REAL *mean,
+                                 const REAL *scale, const REAL *shift, REAL slope, const REAL *mean,
                                  const REAL *rstd, REAL *sum, REAL *dot)
 {
     for (int64_t j = 0; j < c; j++) {
         double s = 0, d = 0;
         for (int64_t i = 0; i < rows; i++) {
-            const REAL e = counts(scale, shift, x[i * c + j], j) ? dy[i * c + j] : 0;
+            const REAL g = dy[i * c + j];
+            const REAL e = counts(scale, shift, x[i * c + j], j) ? g : below(slope, g);
             s += e;
             d += e * ((double)x[i * c + j] - mean[j]);
         }
@@ -57,14 +64,14 @@ void NAME(ref_channel_grad_sums)(int64_t rows, int64_t c, const REAL *x, const R
 }
 
 void NAME(ref_channel_grad)(int64_t rows, int64_t c, const REAL *x, const REAL *dy,
-                            const REAL *scale, const REAL *shift, const REAL *a, const REAL *b,
-                            const REAL *d, bool stream, REAL *dx)
+                            const REAL *scale, const REAL *shift, REAL slope, const REAL *a,
+                            const REAL *b, const REAL *d, bool stream, REAL *dx)
 {
     (void)stream;
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < c; j++) {
             const int64_t k = i * c + j;
-            const REAL e = counts(scale, shift, x[k], j) ? dy[k] : 0;
+            const REAL e = counts(scale, shift, x[k], j) ? dy[k] : below(slope, dy[k]);
             dx[k] = a[j] * e + (b[j] * x[k] + d[j]);
         }
     }

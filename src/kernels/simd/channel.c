@@ -20,17 +20,19 @@ static void channel_moments(int64_t rows, int64_t c, const float *x, const float
 }
 
 static void channel_grad_sums(int64_t rows, int64_t c, const float *x, const float *dy,
-                              const float *scale, const float *shift, const float *mean,
-                              const float *rstd, float *sum, float *dot)
+                              const float *scale, const float *shift, float slope,
+                              const float *mean, const float *rstd, float *sum, float *dot)
 {
+    const enum column_term term = !scale ? COLUMN_GRAD : slope == 0 ? COLUMN_MASKED : COLUMN_SLOPED;
     double total[2][COLUMN_TILE];
     for (int64_t at = 0; at < c; at += COLUMN_TILE) {
-        const struct column_in in = {.term = scale ? COLUMN_MASKED : COLUMN_GRAD,
+        const struct column_in in = {.term = term,
                                      .x = x + at,
                                      .dy = dy + at,
                                      .mean = mean + at,
                                      .scale = scale ? scale + at : NULL,
-                                     .shift = scale ? shift + at : NULL};
+                                     .shift = scale ? shift + at : NULL,
+                                     .slope = slope};
         const int64_t width = least(c - at, COLUMN_TILE);
         columns_total(in, rows, c, width, total);
         for (int64_t j = 0; j < width; j++) {
@@ -50,29 +52,36 @@ static void channel_grad_sums(int64_t rows, int64_t c, const float *x, const flo
 #define AT(p)     vec_load_part((p) + e, left)
 #define COLUMN(p) vec_load_part((p) + j, left)
 
-/* x scale + shift + r: summands, what is added; r or r_scale and r_shift as there are. */
+/* x scale + shift + r: summands, what is added; r or r_scale and r_shift as there are. The result is
+ * the largest of low, t and slope t: relu is low 0 and slope 1, for 0 t is no number where t is infinite. */
 struct affine {
     int64_t n, width;
     const float *x, *a, *b, *r, *p, *q;
-    float low, *y;
+    float low, slope, *y;
 };
+INLINE vec sloped(vec low, vec slope, vec t)
+{
+    return vec_max(vec_max(low, t), slope * t);
+}
 INLINE void affine(const struct affine *g, const bool stream, const int summands)
 {
     const int64_t n = g->n, width = g->width;
-    const vec low = vec_set(g->low);
+    const vec low = vec_set(g->low), slope = vec_set(g->slope);
     if (summands == 0)
-        MAP(stream, g->y, vec_max(low, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b))))
+        MAP(stream, g->y, sloped(low, slope, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b))))
     if (summands == 1)
-        MAP(stream, g->y, vec_max(low, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b)) + AT(g->r)))
+        MAP(stream, g->y,
+            sloped(low, slope, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b)) + AT(g->r)))
     if (summands == 2)
         MAP(stream, g->y,
-            vec_max(low, vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b)) +
-                             vec_fma(AT(g->r), COLUMN(g->p), COLUMN(g->q))))
+            sloped(low, slope,
+                   vec_fma(AT(g->x), COLUMN(g->a), COLUMN(g->b)) +
+                       vec_fma(AT(g->r), COLUMN(g->p), COLUMN(g->q))))
 }
 
 static void channel_affine(int64_t rows, int64_t c, const float *x, const float *scale,
                            const float *shift, const float *r, const float *r_scale,
-                           const float *r_shift, int relu, bool stream, float *y)
+                           const float *r_shift, float slope, bool stream, float *y)
 {
     float room[4][COLUMN_TILE];
     const int64_t repeat = column_repeat(c, rows);
@@ -84,7 +93,8 @@ static void channel_affine(int64_t rows, int64_t c, const float *x, const float 
                              .r = r,
                              .p = column_spread(room[2], r_scale, c, repeat),
                              .q = column_spread(room[3], r_shift, c, repeat),
-                             .low = relu ? 0.0F : -INFINITY,
+                             .low = slope == 0 ? 0.0F : -INFINITY,
+                             .slope = slope == 0 ? 1.0F : slope,
                              .y = y};
     const int summands = !r ? 0 : !r_scale ? 1 : 2;
     if (vec_streams(stream, g.width, y)) {
@@ -98,20 +108,20 @@ static void channel_affine(int64_t rows, int64_t c, const float *x, const float 
     }
 }
 
-/* a dy + (b x + d), dy where x p + q > 0 only, if these are there */
+/* a dy + (b x + d), dy where x p + q > 0 only, or else times slope, if these are there */
 struct grad {
     int64_t n, width;
     const float *x, *dy, *a, *b, *d, *p, *q;
-    float *dx;
+    float slope, *dx;
 };
-INLINE void grad(const struct grad *g, const bool stream, const bool masked)
+INLINE void grad(const struct grad *g, const bool stream, const bool masked, const bool slope)
 {
     const int64_t n = g->n, width = g->width;
     if (masked)
         MAP(stream, g->dx,
             vec_fma(COLUMN(g->a),
-                    vec_where_positive(vec_fma(AT(g->x), COLUMN(g->p), COLUMN(g->q)),
-                                       vec_whole(AT(g->dy))),
+                    vec_masked(slope, vec_fma(AT(g->x), COLUMN(g->p), COLUMN(g->q)), AT(g->dy),
+                               g->slope),
                     vec_fma(COLUMN(g->b), AT(g->x), COLUMN(g->d))))
     else
         MAP(stream, g->dx,
@@ -119,8 +129,8 @@ INLINE void grad(const struct grad *g, const bool stream, const bool masked)
 }
 
 static void channel_grad(int64_t rows, int64_t c, const float *x, const float *dy,
-                         const float *scale, const float *shift, const float *a, const float *b,
-                         const float *d, bool stream, float *dx)
+                         const float *scale, const float *shift, float slope, const float *a,
+                         const float *b, const float *d, bool stream, float *dx)
 {
     float room[5][COLUMN_TILE];
     const int64_t repeat = column_repeat(c, rows);
@@ -133,16 +143,17 @@ static void channel_grad(int64_t rows, int64_t c, const float *x, const float *d
                            .d = column_spread(room[2], d, c, repeat),
                            .p = column_spread(room[3], scale, c, repeat),
                            .q = column_spread(room[4], shift, c, repeat),
+                           .slope = slope,
                            .dx = dx};
     if (vec_streams(stream, g.width, dx)) {
-        if (scale)
-            grad(&g, true, true);
-        else
-            grad(&g, true, false);
-    } else if (scale)
-        grad(&g, false, true);
-    else
-        grad(&g, false, false);
+        if (!scale) grad(&g, true, false, false);
+        if (scale && slope == 0) grad(&g, true, true, false);
+        if (scale && slope != 0) grad(&g, true, true, true);
+    } else {
+        if (!scale) grad(&g, false, false, false);
+        if (scale && slope == 0) grad(&g, false, true, false);
+        if (scale && slope != 0) grad(&g, false, true, true);
+    }
 }
 
 void FILL(channel)(struct kernels *k)

@@ -38,12 +38,13 @@ static inline const float *column_spread(float *to, const float *from, int64_t c
     return to;
 }
 
-/* What is summed: x; x - mean and its square; dy and dy (x - mean), also only where scale x + shift
- * > 0. All pointers are at the first column wanted. */
-enum column_term { COLUMN_X, COLUMN_MOMENTS, COLUMN_GRAD, COLUMN_MASKED };
+/* What is summed: x; x - mean and its square; dy and dy (x - mean), also with dy only where scale x
+ * + shift > 0, or else times slope. All pointers are at the first column wanted. */
+enum column_term { COLUMN_X, COLUMN_MOMENTS, COLUMN_GRAD, COLUMN_MASKED, COLUMN_SLOPED };
 struct column_in {
     enum column_term term;
     const float *x, *dy, *mean, *scale, *shift;
+    float slope;
 };
 
 #define COLUMN_TREE(t)  ((t(0) + t(1)) + (t(2) + t(3)))
@@ -120,7 +121,7 @@ static inline void columns_moments(int64_t rows, int64_t stride, int64_t width, 
 }
 
 /* What 4 rows, or one, add to the sums of VEC_LANES columns from j on. */
-INLINE void columns_grad_at(const int rows, const bool masked, int64_t stride, int64_t j,
+INLINE void columns_grad_at(const int rows, const enum column_term term, int64_t stride, int64_t j,
                             int64_t left, const struct column_in *in, float *sum, float *dot)
 {
     const vec mean = vec_load_part(in->mean + j, left);
@@ -128,10 +129,10 @@ INLINE void columns_grad_at(const int rows, const bool masked, int64_t stride, i
     for (int i = 0; i < rows; i++) {
         const vec x = vec_load_part(in->x + i * stride + j, left);
         e[i] = vec_load_part(in->dy + i * stride + j, left);
-        if (masked) {
+        if (term != COLUMN_GRAD) {
             const vec y =
                 vec_fma(x, vec_load_part(in->scale + j, left), vec_load_part(in->shift + j, left));
-            e[i] = vec_where_positive(y, vec_whole(e[i]));
+            e[i] = vec_masked(term == COLUMN_SLOPED, y, e[i], in->slope);
         }
         d[i] = e[i] * (x - mean);
     }
@@ -143,7 +144,7 @@ INLINE void columns_grad_at(const int rows, const bool masked, int64_t stride, i
     vec_store_part(dot + j, vec_load_part(dot + j, left) + d[0], left);
 }
 
-INLINE void columns_grad(const bool masked, int64_t rows, int64_t stride, int64_t width,
+INLINE void columns_grad(const enum column_term term, int64_t rows, int64_t stride, int64_t width,
                          struct column_in in, float *restrict sum, float *restrict dot)
 {
     for (; rows >= COLUMN_ROWS; rows -= COLUMN_ROWS) {
@@ -153,15 +154,15 @@ INLINE void columns_grad(const bool masked, int64_t rows, int64_t stride, int64_
             columns_ahead(in.dy, stride, from, to);
             int64_t j = from;
             for (; j + VEC_LANES <= to; j += VEC_LANES)
-                columns_grad_at(COLUMN_ROWS, masked, stride, j, VEC_LANES, &in, sum, dot);
-            if (j < to) columns_grad_at(COLUMN_ROWS, masked, stride, j, to - j, &in, sum, dot);
+                columns_grad_at(COLUMN_ROWS, term, stride, j, VEC_LANES, &in, sum, dot);
+            if (j < to) columns_grad_at(COLUMN_ROWS, term, stride, j, to - j, &in, sum, dot);
         }
         in.x += COLUMN_ROWS * stride;
         in.dy += COLUMN_ROWS * stride;
     }
     for (; rows > 0; rows--, in.x += stride, in.dy += stride) {
         for (int64_t j = 0; j < width; j += VEC_LANES)
-            columns_grad_at(1, masked, stride, j, width - j, &in, sum, dot);
+            columns_grad_at(1, term, stride, j, width - j, &in, sum, dot);
     }
 }
 
@@ -176,10 +177,13 @@ static inline void columns_add(const struct column_in *in, int64_t rows, int64_t
         columns_moments(rows, stride, width, in->x, in->mean, sum[0], sum[1]);
         return;
     case COLUMN_GRAD:
-        columns_grad(false, rows, stride, width, *in, sum[0], sum[1]);
+        columns_grad(COLUMN_GRAD, rows, stride, width, *in, sum[0], sum[1]);
         return;
     case COLUMN_MASKED:
-        columns_grad(true, rows, stride, width, *in, sum[0], sum[1]);
+        columns_grad(COLUMN_MASKED, rows, stride, width, *in, sum[0], sum[1]);
+        return;
+    case COLUMN_SLOPED:
+        columns_grad(COLUMN_SLOPED, rows, stride, width, *in, sum[0], sum[1]);
         return;
     }
 }

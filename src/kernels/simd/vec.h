@@ -88,6 +88,11 @@ INLINE vec vec_where_positive(vec w, vec x)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(w, vec_set(0), _CMP_GT_OQ), x);
 }
+/* x where w > 0, else y */
+INLINE vec vec_choose_positive(vec w, vec x, vec y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(w, vec_set(0), _CMP_GT_OQ), x);
+}
 /* x, 0 where it is `low` */
 INLINE vec vec_zero_at(vec x, float low)
 {
@@ -187,6 +192,10 @@ INLINE vec vec_where_positive(vec w, vec x)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(w, vec_set(0), _CMP_GT_OQ));
 }
+INLINE vec vec_choose_positive(vec w, vec x, vec y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(w, vec_set(0), _CMP_GT_OQ));
+}
 INLINE vec vec_zero_at(vec x, float low)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(x, vec_set(low), _CMP_NEQ_UQ));
@@ -229,6 +238,13 @@ INLINE vec vec_whole(vec x)
 {
     __asm__("" : "+v"(x));
     return x;
+}
+
+/* x where w > 0; else 0, or slope x */
+INLINE vec vec_masked(const bool sloped, vec w, vec x, float slope)
+{
+    x = vec_whole(x);
+    return sloped ? vec_choose_positive(w, x, vec_set(slope) * x) : vec_where_positive(w, x);
 }
 
 /* Stores past the caches: of whole lines only, so that none is written in two ways. */
