@@ -4,6 +4,8 @@
  *   y = batch_norm(x)          statistics(x) -> scale, shift ...;     y = scale x + shift
  *   dx = batch_norm_grad(dy)   sums(x, dy) -> a, b, d ...;            dx = a dy + (b x + d)
  *
+ * and group norm of one sample likewise, whose scale and shift are vectors of channels too.
+ *
  * Two values are then cheaper to make again than to keep or to write:
  *
  *   y    whoever reads it after the first, if pointwise, makes it again from x, which the backward
@@ -161,12 +163,28 @@ static void read_other(struct expanding *e, struct node *n)
 
 /* ------------------------------------------------------------------------ norms --- */
 
+static bool is_norm(const struct node *n, const struct op *batch, const struct op *group)
+{
+    return n->op == batch ||
+           (n->op == group && ((const struct channel_norm_attr *)n->attr)->samples == 1);
+}
+
+static bool is_forward(const struct node *n)
+{
+    return is_norm(n, &sunup__op_batch_norm, &sunup__op_group_norm);
+}
+
+static bool is_grad(const struct node *n)
+{
+    return is_norm(n, &sunup__op_batch_norm_grad, &sunup__op_group_norm_grad);
+}
+
 static void expand_norm(struct expanding *e, const struct node *n)
 {
     sunup_value *x = n->in[0], *y = n->out[0];
     const sunup_shape c = SUNUP_SHAPE(((const struct channel_norm_attr *)n->attr)->c);
-    sunup_value *out[] = {new_value(e, y, &c), new_value(e, y, &c), n->out[1], n->out[2],
-                          n->out[3]};
+    sunup_value *var = n->n_out > 3 ? n->out[3] : new_value(e, y, &n->out[1]->shape);
+    sunup_value *out[] = {new_value(e, y, &c), new_value(e, y, &c), n->out[1], n->out[2], var};
     add_node(e, n,
              (struct node){.op = &sunup__op_batch_norm_statistics,
                            .n_in = n->n_in,
@@ -234,8 +252,7 @@ static sunup_status make_room(struct expanding *e)
     int nodes = 0, norms = 0;
     for (int i = 0; i < p->n_nodes; i++) {
         const struct node *n = p->nodes[i];
-        const bool forward = n->op == &sunup__op_batch_norm,
-                   grad = n->op == &sunup__op_batch_norm_grad;
+        const bool forward = is_forward(n), grad = is_grad(n);
         nodes += forward ? NODES_OF_FORWARD : grad ? NODES_OF_GRAD : 1;
         if (is_pointwise(n)) nodes += n->n_in;
         norms += forward || grad;
@@ -276,9 +293,9 @@ sunup_status sunup__plan_expand(sunup_plan *p)
     count_reads(&e);
     for (int i = 0; i < p->n_nodes; i++) {
         struct node *n = p->nodes[i];
-        if (n->op == &sunup__op_batch_norm)
+        if (is_forward(n))
             expand_norm(&e, n);
-        else if (n->op == &sunup__op_batch_norm_grad)
+        else if (is_grad(n))
             expand_grad(&e, n);
         else if (is_pointwise(n))
             read_pointwise(&e, n);

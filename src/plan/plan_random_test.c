@@ -134,18 +134,26 @@ static sunup_value *of_shape(struct recipe *r, sunup_value *x)
     }
 }
 
-/* Batch norm, and mostly an activation, with a residual or not: what the plan takes apart. */
+/* Batch norm, or group norm of x as one sample; and mostly an activation, with a residual or not: what
+ * the plan takes apart. */
 static sunup_value *normalised(struct recipe *r, sunup_value *x, sunup_value *b)
 {
     const int last = x->shape.n - 1;
     if (last < 1 || x->shape.d[last] < 1 || sunup__elements(&x->shape) < 2 * x->shape.d[last])
         return NULL;
     const sunup_shape c = SUNUP_SHAPE(x->shape.d[last]);
-    sunup_value *gamma = sunup__same_shape(&r->pool[1]->shape, &c) ? r->pool[1] : NULL;
-    sunup_value *y =
-        sunup_batch_norm(x, gamma, pick(r, 2) == 0 ? gamma : NULL, NULL, NULL, 0.1, 0.1);
+    sunup_value *gamma = sunup__same_shape(&r->pool[1]->shape, &c) ? r->pool[1] : NULL,
+                *beta = pick(r, 2) == 0 ? gamma : NULL;
+    const bool like = sunup__same_shape(&b->shape, &x->shape);
+    sunup_value *y;
+    if (pick(r, 3) == 0) {
+        const sunup_shape one = SUNUP_SHAPE(1, sunup__elements(&x->shape) / c.d[0], c.d[0]);
+        y = sunup_group_norm(sunup_reshape(x, one), gamma, beta, pick(r, 2) == 0 ? 1 : c.d[0], 0.1);
+        if (like) b = sunup_reshape(b, one);
+    } else
+        y = sunup_batch_norm(x, gamma, beta, NULL, NULL, 0.1, 0.1);
     if (r->n + 3 < POOL && pick(r, 4) == 0) r->pool[r->n++] = y;
-    if (sunup__same_shape(&b->shape, &x->shape) && pick(r, 2) == 0) y = sunup_add(y, b);
+    if (like && pick(r, 2) == 0) y = sunup_add(y, b);
     switch (pick(r, 5)) {
     case 0:
         return y;
@@ -355,7 +363,7 @@ static void compare(sunup_plan *p, struct recipe *r, void **expected, int seed)
 
 struct counts {
     int steps, nodes, chains, in_place;
-    int norms, sums, programs; /* batch norms, their sums, those that make the dy they read */
+    int norms, sums, programs; /* norms, their sums, those that make the dy they read */
     int64_t arena_bytes, unshared_bytes;
 };
 

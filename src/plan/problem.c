@@ -137,6 +137,16 @@ static void put_chain(struct room *r, const struct chain_attr *a, int n_in)
         put(r, "%s%d", o == 0 ? ":out" : ".", a->out[o]);
 }
 
+/* Passes of a norm say it only where a group has several channels. */
+static void put_groups(struct room *r, const struct node *n)
+{
+    const struct channel_norm_attr *a = n->attr; /* the sums' begins with it */
+    const bool norm = n->op == &sunup__op_group_norm || n->op == &sunup__op_group_norm_grad,
+               pass =
+                   n->op == &sunup__op_batch_norm_statistics || n->op == &sunup__op_batch_norm_sums;
+    if (norm || (pass && a->groups < a->c)) put(r, ":groups%lld", (long long)a->groups);
+}
+
 static void put_shapes(struct room *r, const struct node *n)
 {
     for (int i = 0; i < n->n_in; i++) {
@@ -158,8 +168,7 @@ static void put_shapes(struct room *r, const struct node *n)
         if (a->heads != 1) put(r, ":heads%lld", (long long)a->heads);
         if (a->causal) put(r, ":causal");
     }
-    if (n->op == &sunup__op_group_norm || n->op == &sunup__op_group_norm_grad)
-        put(r, ":groups%lld", (long long)((const struct channel_norm_attr *)n->attr)->groups);
+    put_groups(r, n);
 }
 
 static const struct {

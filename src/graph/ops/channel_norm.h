@@ -5,7 +5,8 @@
  *   forward   in: x, gamma, beta (NULL: 1, 0)   out: y; mean, rstd [, biased var] of each group
  *   gradient  in: x, gamma, mean, rstd, dy      out: dx, dgamma, dbeta
  *
- * The plan takes batch norm apart (plan/expand.c): into passes that only read, and
+ * The plan takes batch norm, and group norm of one sample, apart (plan/expand.c): into passes that
+ * only read, and
  *
  *   y = scale x + shift,     dx = a dy + (b x + d)
  *
