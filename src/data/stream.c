@@ -1,4 +1,4 @@
-/* stream.c - batches in order, prepared one ahead by a thread of their own.
+/* stream.c - batches in order, prepared one ahead by a thread of their own, or several together by the consumer's.
  *
  *   epoch e    sample order[i] = permute(seed, e)(i), or i
  *   batch b    order[b * batch ... ], cut into `shards` equal runs; the last one of an evaluation is spread evenly
@@ -6,10 +6,12 @@
  *   consumer   next -> 0 | use 0        | next -> 1 | use 1        | next -> 2 ...
  *   thread     fill 0      fill 1 . . . .             fill 2 . . . .
  *
- * Three slots: the batch in use, the one before it (still valid by contract) and the one being filled. Nothing is
- * allocated after create. The thread draws no number and reads no clock that could depend on when it runs.
+ * Slots: the batch in use, the one before it (still valid by contract) and those being filled. Nothing is allocated
+ * after create. The thread draws no number and reads no clock that could depend on when it runs.
  * Batches of few bytes are filled by the consumer: a thread that wakes for some microseconds takes them twice from the
- * worker whose core it lands on (two cores, an MLP of 100,000 parameters: half of a step).
+ * worker whose core it lands on (two cores, an MLP of 100,000 parameters: half of a step). So are samples that are made,
+ * where the step has all cores: the system would take a worker off its core for milliseconds on end, in which the others
+ * wait for the block that it has claimed. Some batches are then made together, so that each thread has samples to make.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +25,11 @@
 #include "base/trace.h"
 #include "data/deliver.h"
 
-enum { SLOTS = 3, ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19 };
+enum { ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19 };
+enum {
+    SAMPLES_PER_THREAD = 2,
+    MOST_AHEAD = 16
+}; /* made together: some for each, as they differ; batches */
 
 struct slot {
     struct batch batch;
@@ -33,21 +39,33 @@ struct slot {
     char message[MESSAGE];
 };
 
+/* Samples of one shard of a batch. */
+struct filling {
+    const struct stream *s;
+    struct slot *slot;
+    int shard;
+    int64_t position; /* of the first */
+    int64_t count;
+    atomic_llong bad; /* the first sample that cannot be delivered, or count */
+};
+
 struct stream {
     sunup_data *d;
     struct stream_options o;
     struct delivery *deliveries; /* [fields] */
     int n_deliveries;
-    int64_t batches; /* a pass */
-    struct slot slots[SLOTS];
+    int64_t batches;          /* a pass */
+    int ahead, n_slots;       /* batches that are filled together; 2 more */
+    struct slot *slots;       /* [n_slots] */
+    struct filling *fillings; /* [ahead][shards of this rank] */
     struct arena tables;
     void *numbers; /* of all slots */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
-    bool few, started, stop;
-    int64_t filled, taken; /* batches since `first`; filled - taken is 0 or 1 */
+    bool by_consumer, started, stop;
+    int64_t filled, taken; /* batches since `first`; filled - taken is at most `ahead` */
 };
 
 /* ---- the thread ---- */
@@ -58,15 +76,6 @@ static int64_t sample_at(const struct stream *s, int64_t epoch, int64_t position
     const struct random_stream r = {s->o.seed, RANDOM_SHUFFLE, 0, (uint64_t)epoch};
     return (int64_t)sunup__random_permute(&r, (uint64_t)position, (uint64_t)s->d->samples);
 }
-
-/* Samples of one shard, each a task of its own. */
-struct filling {
-    const struct stream *s;
-    struct slot *slot;
-    int shard;
-    int64_t position; /* of the first */
-    atomic_llong bad; /* the first sample that cannot be delivered, or count */
-};
 
 static int64_t sample_of(const struct filling *f, int64_t i)
 {
@@ -109,9 +118,8 @@ static bool deliver_sample(const struct filling *fill, int64_t i)
     return good;
 }
 
-static void fill_sample(void *arg, int64_t i)
+static void fill_sample(struct filling *fill, int64_t i)
 {
-    struct filling *fill = arg;
     const bool made = fill->s->d->sampler.fill != NULL;
     const bool good = made ? make_sample(fill, i) : deliver_sample(fill, i);
     long long bad = atomic_load(&fill->bad);
@@ -151,10 +159,18 @@ static void clear_rest(const struct stream *s, struct slot *slot, int shard)
     }
 }
 
-static void fill(struct stream *s, int64_t number, int threads)
+/* Task i: of the samples that shards have room for, shard by shard. */
+static void fill_task(void *arg, int64_t i)
 {
-    struct slot *slot = &s->slots[number % SLOTS];
-    const double traced_s = sunup__trace_now(s->d->ctx);
+    const struct stream *s = arg;
+    const int64_t room = s->o.batch / s->o.shards;
+    struct filling *fill = &s->fillings[i / room];
+    if (i % room < fill->count) fill_sample(fill, i % room);
+}
+
+static void begin_batch(struct stream *s, int64_t number, struct filling *fillings)
+{
+    struct slot *slot = &s->slots[number % s->n_slots];
     const int64_t in_epoch = number % s->batches;
     const int64_t start = in_epoch * s->o.batch;
     const int64_t left = s->d->samples - start;
@@ -165,17 +181,34 @@ static void fill(struct stream *s, int64_t number, int threads)
     for (int k = s->o.from; k < s->o.to; k++) {
         const int64_t from = k * n / s->o.shards, to = (k + 1) * n / s->o.shards;
         slot->counts[k - s->o.from] = to - from;
-        struct filling fill = {s, slot, k - s->o.from, start + from, to - from};
-        sunup__parallel(threads, to - from, fill_sample, &fill);
-        if (fill.bad < to - from && slot->status == SUNUP_OK) explain(&fill, fill.bad);
-        clear_rest(s, slot, k - s->o.from);
+        fillings[k - s->o.from] =
+            (struct filling){s, slot, k - s->o.from, start + from, to - from, to - from};
     }
-    sunup__trace_add(s->d->ctx, TRACE_DATA, "batch", number, traced_s);
+}
+
+static void end_shard(const struct filling *fill)
+{
+    if (fill->bad < fill->count && fill->slot->status == SUNUP_OK) explain(fill, fill->bad);
+    clear_rest(fill->s, fill->slot, fill->shard);
 }
 
 static bool at_end(const struct stream *s, int64_t number)
 {
     return !s->o.training && number >= s->batches;
+}
+
+/* The next batches, up to `ahead` of them; returns how many. */
+static int64_t fill(struct stream *s, int64_t number, int threads)
+{
+    const double traced_s = sunup__trace_now(s->d->ctx);
+    const int64_t shards = s->o.to - s->o.from;
+    int64_t n = 0;
+    for (; n < s->ahead && !at_end(s, number + n); n++)
+        begin_batch(s, number + n, s->fillings + n * shards);
+    sunup__parallel(threads, n * shards * (s->o.batch / s->o.shards), fill_task, s);
+    for (int64_t i = 0; i < n * shards; i++) end_shard(&s->fillings[i]);
+    sunup__trace_add(s->d->ctx, TRACE_DATA, "batch", number, traced_s);
+    return n;
 }
 
 static void *work(void *arg)
@@ -188,9 +221,9 @@ static void *work(void *arg)
         if (s->stop) break;
         const int64_t number = s->o.first + s->filled;
         (void)pthread_mutex_unlock(&s->lock);
-        fill(s, number, 1);
+        const int64_t more = fill(s, number, 1);
         (void)pthread_mutex_lock(&s->lock);
-        s->filled++;
+        s->filled += more;
         (void)pthread_cond_broadcast(&s->changed);
     }
     (void)pthread_mutex_unlock(&s->lock);
@@ -279,22 +312,42 @@ static char *create_slot(struct stream *s, struct slot *slot, char *numbers)
     return numbers;
 }
 
+/* Who fills batches of so many bytes, and how many at a time. */
+static void share_work(struct stream *s, int64_t bytes)
+{
+    const int threads = s->d->ctx->threads;
+    const bool few = bytes <= FEW_BYTES,
+               busy = s->d->sampler.fill != NULL && threads >= sunup__cpu_count();
+    const int64_t samples = s->o.batch / s->o.shards * (s->o.to - s->o.from),
+                  wanted = (int64_t)SAMPLES_PER_THREAD * threads;
+    s->by_consumer = few || busy;
+    s->ahead = 1;
+    if (busy && samples > 0) s->ahead = (int)((wanted + samples - 1) / samples);
+    if (s->ahead > MOST_AHEAD) s->ahead = MOST_AHEAD;
+    s->n_slots = s->ahead + 2;
+}
+
 static sunup_status create_slots(struct stream *s)
 {
     sunup_context *ctx = s->d->ctx;
+    const int shards = s->o.to - s->o.from;
     int64_t bytes = 0;
     for (int f = 0; f < s->n_deliveries; f++) bytes += field_bytes(s, f);
-    bytes *= s->o.to - s->o.from;
-    s->few = bytes <= FEW_BYTES;
-    bytes *= SLOTS;
+    bytes *= shards;
+    share_work(s, bytes);
+    bytes *= s->n_slots;
     CHECK(bytes <= sunup__memory_available(), ctx, E_MEMORY,
-          "three batches of %lld samples need %.1f MB and %.1f MB are free; choose a smaller batch",
-          (long long)s->o.batch, 1e-6 * (double)bytes, 1e-6 * (double)sunup__memory_available());
+          "%d batches of %lld samples need %.1f MB and %.1f MB are free; choose a smaller batch",
+          s->n_slots, (long long)s->o.batch, 1e-6 * (double)bytes,
+          1e-6 * (double)sunup__memory_available());
+    s->slots = sunup__arena_alloc(&s->tables, (size_t)s->n_slots * sizeof *s->slots);
+    s->fillings = sunup__arena_alloc(&s->tables, (size_t)(s->ahead * shards) * sizeof *s->fillings);
     char *numbers = s->numbers = sunup__alloc_aligned((size_t)bytes);
-    for (int i = 0; i < SLOTS && numbers != NULL; i++)
+    if (s->slots == NULL || s->fillings == NULL) numbers = NULL;
+    for (int i = 0; i < s->n_slots && numbers != NULL; i++)
         numbers = create_slot(s, &s->slots[i], numbers);
-    CHECK(numbers != NULL, ctx, E_MEMORY, "no memory for three batches of %.1f MB together",
-          1e-6 * (double)bytes);
+    CHECK(numbers != NULL, ctx, E_MEMORY, "no memory for %d batches of %.1f MB together",
+          s->n_slots, 1e-6 * (double)bytes);
     return SUNUP_OK;
 }
 
@@ -305,7 +358,7 @@ static sunup_status create(struct stream *s)
     s->batches = s->o.training ? samples / batch : (samples + batch - 1) / batch;
     TRY(create_deliveries(s));
     TRY(create_slots(s));
-    CHECK(s->few || start_thread(s), s->d->ctx, E_MEMORY,
+    CHECK(s->by_consumer || start_thread(s), s->d->ctx, E_MEMORY,
           "the thread that prepares batches cannot be started");
     return SUNUP_OK;
 }
@@ -356,10 +409,11 @@ sunup_status sunup__stream_next(struct stream *s, const struct batch **b)
 {
     *b = NULL;
     if (at_end(s, s->o.first + s->taken)) return SUNUP_E_END; /* no failure: no sentence */
-    if (s->few && s->filled == s->taken) fill(s, s->o.first + s->filled++, s->d->ctx->threads);
+    if (s->by_consumer && s->filled == s->taken)
+        s->filled += fill(s, s->o.first + s->filled, s->d->ctx->threads);
     (void)pthread_mutex_lock(&s->lock);
     while (s->filled == s->taken) (void)pthread_cond_wait(&s->changed, &s->lock);
-    struct slot *slot = &s->slots[(s->o.first + s->taken) % SLOTS];
+    struct slot *slot = &s->slots[(s->o.first + s->taken) % s->n_slots];
     if (slot->status == SUNUP_OK) s->taken++; /* a bad batch stays: asking again fails again */
     (void)pthread_cond_broadcast(&s->changed);
     (void)pthread_mutex_unlock(&s->lock);

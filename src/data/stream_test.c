@@ -498,6 +498,56 @@ static void test_sampler(void **state)
     assert_int_equal(m.ended, 1);
 }
 
+/* The samples of 3 passes or, if not training, of one; the batch before stays as it is. */
+static int64_t made_samples(int threads, const struct stream_options *o, int32_t *to)
+{
+    struct maker m = {.bad = -1, .infinite = -1};
+    sunup_data *d;
+    struct stream *s;
+    const struct batch *b;
+    const int before = ctx->threads;
+    ctx->threads = threads;
+    assert_int_equal(make_from(&m, 10, &d), SUNUP_OK);
+    assert_int_equal(sunup__stream_create(d, o, &s), SUNUP_OK);
+    const int64_t allocations = sunup__allocations();
+    const int32_t *last = NULL;
+    int64_t n = 0;
+    while (n < 30 && sunup__stream_next(s, &b) == SUNUP_OK) {
+        if (last != NULL) assert_int_equal(last[0], to[n - 1]);
+        for (int k = 0; k < b->n_shards; k++)
+            for (int64_t i = 0; i < b->counts[k]; i++) {
+                last = (const int32_t *)b->data[k][1] + i;
+                to[n++] = *last;
+                assert_float_equal(((const float *)b->data[k][0])[3 * i + 2],
+                                   1000.0F * (float)b->epoch + 10.0F * (float)*last + 2, 0);
+            }
+    }
+    assert_int_equal(sunup__allocations(), allocations);
+    sunup__stream_destroy(&s);
+    sunup_data_destroy(&d);
+    ctx->threads = before;
+    return n;
+}
+
+/* One batch at a time or many together, of one sample or of several shards, to the end of a pass or beyond. */
+static void test_made_together(void **state)
+{
+    (void)state;
+    const struct stream_options cases[] = {options(1, 1),
+                                           options(2, 2),
+                                           {.batch = 1, .shards = 1, .to = 1},
+                                           {.batch = 4, .shards = 2, .to = 2}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        int32_t one[MOST], many[MOST];
+        const int64_t n = made_samples(1, &cases[c], one);
+        assert_int_equal(n, cases[c].training ? 30 : 10);
+        for (int threads = 2; threads <= 32; threads *= 4) {
+            assert_int_equal(made_samples(threads, &cases[c], many), n);
+            assert_memory_equal(one, many, (size_t)n * sizeof *one);
+        }
+    }
+}
+
 static void expect_bad_sampler(struct maker m, sunup_status expected, const char *words)
 {
     sunup_data *d;
@@ -545,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_slots),
         cmocka_unit_test(test_sampler),
+        cmocka_unit_test(test_made_together),
         cmocka_unit_test(test_sampler_errors),
     };
     return cmocka_run_group_tests(tests, start, end);
