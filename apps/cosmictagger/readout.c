@@ -32,17 +32,19 @@ struct bank {
     struct noise_hit *hits;
 };
 
-/* Together, so that a pixel costs one miss of the cache. */
 struct pixel {
     float charge, truth[2]; /* of the cosmic rays, of the neutrino */
+    int32_t id;
 };
-/* Room for one plane: pixels are zeros but for what touched lists. */
+/* Room for one plane. Few of its pixels are touched: these lie together, where a cache holds them. */
 struct work {
     struct work *next;
-    struct pixel *pixels;
-    uint8_t *labels;
-    int32_t *touched, n_touched;
+    int32_t *number; /* [PIXELS] of a pixel among the touched, from 1 on; 0: it is none */
+    struct pixel *touched;
+    int32_t n_touched;
+    int32_t *hit_id; /* of hits, as are charge and label */
     float *hit_charge;
+    uint8_t *labels;
 };
 
 struct readout {
@@ -98,12 +100,14 @@ static bool draw_bank(struct bank *b, uint64_t seed, int kind, double scale)
 
 /* ---- one plane ---- */
 
-/* A pixel that something is added to; more than nothing, so that it is listed once. */
+/* A pixel that something is added to. */
 static struct pixel *touch(struct work *w, int32_t id)
 {
-    struct pixel *p = &w->pixels[id];
-    if (p->charge == 0 && p->truth[0] == 0 && p->truth[1] == 0) w->touched[w->n_touched++] = id;
-    return p;
+    if (w->number[id] == 0) {
+        w->touched[w->n_touched] = (struct pixel){.id = id};
+        w->number[id] = ++w->n_touched;
+    }
+    return &w->touched[w->number[id] - 1];
 }
 
 static void first_wire(int plane, int32_t *first, int32_t *n)
@@ -128,9 +132,10 @@ static void add_noise(struct readout *r, struct app_random *random, int plane, s
         for (int32_t wire = first; wire < first + n; wire++) {
             const int64_t draw = app_below(random, (int64_t)BANK * HALF);
             const int64_t from = draw / HALF;
+            const int32_t turn = (int32_t)(draw % HALF), row = wire * TICKS + half * HALF;
             for (int64_t k = b->first[from]; k < b->first[from + 1]; k++) {
-                const int32_t tick = half * HALF + (int32_t)((b->hits[k].tick + draw) % HALF);
-                touch(w, wire * TICKS + tick)->charge += b->hits[k].charge;
+                const int32_t tick = b->hits[k].tick + turn;
+                touch(w, row + (tick < HALF ? tick : tick - HALF))->charge += b->hits[k].charge;
             }
         }
     }
@@ -148,9 +153,16 @@ struct shares {
     float of[REACH];
 };
 
+/* floor is a call */
+static int32_t floor_of(double x)
+{
+    const int32_t whole = (int32_t)x;
+    return whole - (x < whole);
+}
+
 static void spread(const struct readout *r, double at, double sd, struct shares *s)
 {
-    const int32_t low = (int32_t)floor(at - 2.5 * sd), high = (int32_t)floor(at + 2.5 * sd);
+    const int32_t low = floor_of(at - 2.5 * sd), high = floor_of(at + 2.5 * sd);
     float before = 0;
     s->from = low;
     s->n = high - low + 1 < REACH ? high - low + 1 : REACH;
@@ -225,22 +237,21 @@ static uint8_t label_of(const struct pixel *p)
     return neutrino >= cosmic ? NEUTRINO : COSMIC;
 }
 
-/* The hits among what was touched; leaves zeros behind. */
+/* The hits among what was touched; nothing is, afterwards. */
 static int64_t take_hits(struct work *w, struct app_random *random, double noise)
 {
     int64_t n = 0;
     for (int32_t i = 0; i < w->n_touched; i++) {
-        const int32_t id = w->touched[i];
-        struct pixel *p = &w->pixels[id];
+        const struct pixel *p = &w->touched[i];
         double q = (double)p->charge;
         const uint8_t label = label_of(p);
         if (label != NOISE) q += noise * app_normal(random);
         if (q >= THRESHOLD) {
-            w->touched[n] = id;
+            w->hit_id[n] = p->id;
             w->hit_charge[n] = (float)q;
             w->labels[n++] = label;
         }
-        *p = (struct pixel){0};
+        w->number[p->id] = 0;
     }
     w->n_touched = 0;
     return n;
@@ -266,10 +277,11 @@ void lartpc_pool(const struct hits *h, int plane, int pool, float *x, int32_t *l
 static void work_end(struct work *w)
 {
     if (w == NULL) return;
-    free(w->pixels);
-    free(w->labels);
+    free(w->number);
     free(w->touched);
+    free(w->hit_id);
     free(w->hit_charge);
+    free(w->labels);
     free(w);
 }
 
@@ -277,11 +289,12 @@ static struct work *work_create(void)
 {
     struct work *w = calloc(1, sizeof *w);
     if (w == NULL) return NULL;
-    w->pixels = calloc(PIXELS, sizeof *w->pixels);
+    w->number = calloc(PIXELS, sizeof *w->number);
+    w->touched = malloc(PIXELS * sizeof *w->touched);
+    w->hit_id = malloc(PIXELS * sizeof *w->hit_id);
+    w->hit_charge = malloc(PIXELS * sizeof *w->hit_charge);
     w->labels = malloc(PIXELS);
-    w->touched = malloc(PIXELS * sizeof(int32_t));
-    w->hit_charge = malloc(PIXELS * sizeof(float));
-    if (w->pixels && w->labels && w->touched && w->hit_charge) return w;
+    if (w->number && w->touched && w->hit_id && w->hit_charge && w->labels) return w;
     work_end(w);
     return NULL;
 }
@@ -321,7 +334,7 @@ bool lartpc_image(struct readout *r, struct app_random *random, const struct dep
         for (int64_t i = 0; i < arrive; i++) add_cloud(r, &arrivals[i], plane, w);
         add_noise(r, random, plane, w);
         const int64_t n = take_hits(w, random, PIXEL_NOISE * r->how.noise);
-        const struct hits h = {n, w->touched, w->hit_charge, w->labels};
+        const struct hits h = {n, w->hit_id, w->hit_charge, w->labels};
         lartpc_pool(&h, plane, pool, x, label);
     }
     free(arrivals);
