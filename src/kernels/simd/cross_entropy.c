@@ -145,9 +145,10 @@ static void few_grad(struct few *f, const struct slope *s, const float *weight, 
     for (int64_t j = 0; j < n; j++) {
         const float all = (float)(s->hard * (weight ? (double)weight[j] : 1) + s->total);
 #pragma omp simd
-        for (int64_t r = 0; r < wide; r++)
-            share[r] = f->label[r] == (int32_t)j ? all / f->sum[r] : share[r];
+        for (int64_t r = 0; r < wide; r++) share[r] = f->label[r] == (int32_t)j ? all : share[r];
     }
+#pragma omp simd
+    for (int64_t r = 0; r < wide; r++) share[r] /= f->sum[r];
     for (int64_t j = 0; j < n; j++) {
         const float soft = s->weight ? s->soft * s->weight[j] : s->soft;
         const float hard = (float)(s->hard * (weight ? (double)weight[j] : 1));

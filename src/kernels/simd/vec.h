@@ -23,6 +23,7 @@
 
 enum { VEC_LANES = 16 };
 typedef __m512 vec;
+typedef int32_t vec_int __attribute__((vector_size(64)));
 
 INLINE vec vec_set(float x)
 {
@@ -98,6 +99,12 @@ INLINE vec vec_zero_at(vec x, float low)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, vec_set(low), _CMP_NEQ_UQ), x);
 }
+/* Lane l: from[at[l]] where which[l] == k, else rest[l] */
+INLINE vec vec_pick(vec rest, vec_int which, int k, vec_int at, vec from)
+{
+    const __mmask16 here = _mm512_cmpeq_epi32_mask((__m512i)which, _mm512_set1_epi32(k));
+    return _mm512_mask_permutexvar_ps(rest, here, (__m512i)at, from);
+}
 /* x 2^n for whole n, with one rounding, and 0 where y < least */
 INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
 {
@@ -131,6 +138,7 @@ INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
 
 enum { VEC_LANES = 8 };
 typedef __m256 vec;
+typedef int32_t vec_int __attribute__((vector_size(32)));
 
 INLINE vec vec_set(float x)
 {
@@ -200,6 +208,12 @@ INLINE vec vec_zero_at(vec x, float low)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(x, vec_set(low), _CMP_NEQ_UQ));
 }
+INLINE vec vec_pick(vec rest, vec_int which, int k, vec_int at, vec from)
+{
+    const __m256i here = _mm256_cmpeq_epi32((__m256i)which, _mm256_set1_epi32(k));
+    return _mm256_blendv_ps(rest, _mm256_permutevar8x32_ps(from, (__m256i)at),
+                            _mm256_castsi256_ps(here));
+}
 /* Two factors, the first of which cannot underflow. */
 INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
 {
@@ -230,6 +244,14 @@ INLINE vec vec_scale_from(vec x, vec n, vec y, float least)
     return op(_mm256_shuffle_ps(t[0], t[1], 0x88), _mm256_shuffle_ps(t[0], t[1], 0xdd))
 
 #endif
+
+/* 0, 1 .. of the lanes */
+INLINE vec_int vec_lanes(void)
+{
+    vec_int lane;
+    for (int l = 0; l < VEC_LANES; l++) lane[l] = l;
+    return lane;
+}
 
 /* x, loaded before anybody asks which lanes of it are wanted: compilers make one masked load of a
  * load and a choice, and it waits for the numbers that the mask comes from. Zen 5, two threads: dy
