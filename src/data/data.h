@@ -1,9 +1,9 @@
 /* data.h - arrays in files or samples made by a function, and the stream of batches made from them.
  *
  * A reader turns a file into struct array (dense, in memory); a sampler has none. The stream owns order (a
- * permutation of samples keyed by seed and epoch), conversion, augmentation (keyed by seed, epoch and sample) and a
- * background thread that prepares the next batch. What sample i of batch b holds depends on (seed, b, i) only: not on
- * ranks or threads.
+ * permutation of samples keyed by seed and epoch), conversion, augmentation (keyed by seed, epoch and sample) and who
+ * prepares batches: a background thread the next one, or the consumer's threads some together. What sample i of batch b
+ * holds depends on (seed, b, i) only: not on ranks or threads.
  */
 #ifndef SUNUP_DATA_H
 #define SUNUP_DATA_H
