@@ -9,9 +9,10 @@
  * Slots: the batch in use, the one before it (still valid by contract) and those being filled. Nothing is allocated
  * after create. The thread draws no number and reads no clock that could depend on when it runs.
  * Batches of few bytes are filled by the consumer: a thread that wakes for some microseconds takes them twice from the
- * worker whose core it lands on (two cores, an MLP of 100,000 parameters: half of a step). So are samples that are made,
- * where the step has all cores: the system would take a worker off its core for milliseconds on end, in which the others
- * wait for the block that it has claimed. Some batches are then made together, so that each thread has samples to make.
+ * worker whose core it lands on (two cores, an MLP of 100,000 parameters: half of a step). So are samples that are
+ * made, where the step has all cores: the system would take a worker off its core for milliseconds on end, in which
+ * the others wait for the block that it has claimed. Some batches are then made together, so that each thread has
+ * samples to make.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -514,13 +514,9 @@ static int64_t made_samples(int threads, const struct stream_options *o, int32_t
     int64_t n = 0;
     while (n < 30 && sunup__stream_next(s, &b) == SUNUP_OK) {
         if (last != NULL) assert_int_equal(last[0], to[n - 1]);
-        for (int k = 0; k < b->n_shards; k++)
-            for (int64_t i = 0; i < b->counts[k]; i++) {
-                last = (const int32_t *)b->data[k][1] + i;
-                to[n++] = *last;
-                assert_float_equal(((const float *)b->data[k][0])[3 * i + 2],
-                                   1000.0F * (float)b->epoch + 10.0F * (float)*last + 2, 0);
-            }
+        n += collect(b, to + n);
+        const int k = b->n_shards - 1;
+        last = (const int32_t *)b->data[k][1] + b->counts[k] - 1;
     }
     assert_int_equal(sunup__allocations(), allocations);
     sunup__stream_destroy(&s);
