@@ -4,7 +4,7 @@
  * charge along ticks, not the truth, so a hit beside a track may have no label, as in the official events. Noise: white
  * on the quiet halves of the wire planes, correlated along ticks on the noisy half of each induction plane; it is drawn
  * once for many wires, and an event takes its wires from there, turned to another first tick.
- * Cost: some 12 ms of a core for an event (Emerald Rapids). Numbers: see README.md, "The simulator".
+ * Cost: some 10 ms of a core for an event (Zen 4). Numbers: see README.md, "The simulator".
  */
 #include <math.h>
 #include <pthread.h>
@@ -182,7 +182,8 @@ static bool within(const struct shares *s, int32_t low, int32_t high)
 struct arrival {
     const struct deposit *d;
     double wide; /* sd along wires */
-    struct shares ticks, truth_ticks;
+    struct shares ticks;
+    float truth[REACH]; /* of the same pixels: shares before the electronics */
 };
 
 static bool drift(const struct readout *r, const struct deposit *d, struct arrival *a)
@@ -194,10 +195,15 @@ static bool drift(const struct readout *r, const struct deposit *d, struct arriv
     const double narrow = DIFFUSION_TICKS * grown + 0.05, shaping = r->how.plain ? 0 : SHAPING;
     a->d = d;
     a->wide = DIFFUSION_WIRES * grown + 0.05;
-    spread(r, tick, narrow, &a->truth_ticks);
+    struct shares truth;
+    spread(r, tick, narrow, &truth);
     spread(r, tick, sqrt(narrow * narrow + shaping * shaping), &a->ticks);
+    for (int k = 0; k < a->ticks.n; k++) {
+        const int32_t at = a->ticks.from + k - truth.from;
+        a->truth[k] = at >= 0 && at < truth.n ? truth.of[at] : 0;
+    }
     const int32_t half = d->x < 0 ? 0 : HALF; /* no charge appears on the other side */
-    return within(&a->ticks, half, half + HALF) && within(&a->truth_ticks, half, half + HALF);
+    return within(&a->ticks, half, half + HALF);
 }
 
 /* Returns how many of the deposits arrive. */
@@ -221,11 +227,10 @@ static void add_cloud(const struct readout *r, const struct arrival *a, int plan
         const int32_t row = (wires.from + i) * TICKS;
         for (int k = 0; k < a->ticks.n; k++) {
             const float more = q * a->ticks.of[k];
-            if (more > 0) touch(w, row + a->ticks.from + k)->charge += more;
-        }
-        for (int k = 0; k < a->truth_ticks.n; k++) {
-            const float more = q * a->truth_ticks.of[k];
-            if (more > 0) touch(w, row + a->truth_ticks.from + k)->truth[kind] += more;
+            if (more <= 0) continue;
+            struct pixel *p = touch(w, row + a->ticks.from + k);
+            p->charge += more;
+            p->truth[kind] += q * a->truth[k];
         }
     }
 }
