@@ -19,9 +19,7 @@
  * Ceiling: multiply-adds from the L1, memory beyond the L2: asking for the next row early made
  * depthwise 3x3 of large maps as fast as a copy (without: 60 %). Points that are a multiple of 2048
  * bytes apart (512 channels) share a few sets of the L1 and run at 30 to 40 % of the peak; copying
- * parts to another pitch cost what it gained. Depthwise 3x3 of small maps walks down a strip of
- * WINDOW_POINTS points, if that is defined, with WINDOWS(F, R) for 1, 2 ... of them: 1.1 to 1.9
- * times on 14x14 (Zen 5).
+ * parts to another pitch cost what it gained. Depthwise 3x3 of small maps is plane_tile.h's.
  */
 #include "kernels/kernels.h"
 #include "kernels/unroll.h"
@@ -173,10 +171,6 @@ INLINE void conv_tile(const struct tile *t, const int P, const int R, const bool
     for (int p = 0; p < P; p++) store(t->y + p * b->y_point, t->lanes->y, full, acc[p]);
 }
 
-#ifdef WINDOW_POINTS
-#include "kernels/box_window.h"
-#endif
-
 /* Taps [first, first + T) of all points. w: their gradient. */
 INLINE void grad_tile(const struct tile *t, int64_t first, float *dw, const int T, const int R,
                       const bool full)
@@ -266,23 +260,6 @@ static grad_fn *const grads[2][TURN_KINDS][TILE_MOST] = {{{TAPS_1(RAGGED_GRAD, 1
                                                           {TAPS_2(FULL_GRAD, 2)},
                                                           {TAPS_4(FULL_GRAD, 4)},
                                                           {TAPS_8(FULL_GRAD, 8)}}};
-#ifdef WINDOW_POINTS
-#define WINDOW(P, R)                                                                               \
-    static void window_##P(const struct tile *t)                                                   \
-    {                                                                                              \
-        window_tile(t, P);                                                                         \
-    }                                                                                              \
-    static void window_grad_##P(const struct tile *t, float *dw)                                   \
-    {                                                                                              \
-        window_grad_tile(t, dw, P);                                                                \
-    }
-#define CONV_WINDOW(P, R) [P] = window_##P,
-#define GRAD_WINDOW(P, R) [P] = window_grad_##P,
-typedef void window_grad_fn(const struct tile *t, float *dw);
-WINDOWS(WINDOW, 1)
-static conv_fn *const windows[] = {WINDOWS(CONV_WINDOW, 1)};
-static window_grad_fn *const window_grads[] = {WINDOWS(GRAD_WINDOW, 1)};
-#endif
 #define COUNT(P, R) +1
 static const int64_t points_most[] = {0 POINTS_1(COUNT, 1), 0 POINTS_2(COUNT, 2),
                                       0 POINTS_4(COUNT, 4), 0 POINTS_8(COUNT, 8)};
@@ -385,42 +362,9 @@ static void conv_rows(const struct box *rows, const float *x, const float *w, co
     }
 }
 
-#ifdef WINDOW_POINTS
-/* One vector of channels after the other, each asking for the next one's lines: so rows far apart
- * need no more of the L1 than one strip of them. whole: the box's operands at its first point and
- * channel; dw NULL: forward. */
-static void walk_windows(const struct tile *whole, float *dw)
-{
-    const struct box *b = whole->b;
-    const int64_t strips = (b->points + WINDOW_POINTS - 1) / WINDOW_POINTS;
-    for (int64_t g = 0; g < b->groups; g += LANES) {
-        if (g > b->groups - LANES) g = b->groups - LANES;
-        for (int64_t i = 0; i < strips; i++) {
-            const int64_t at = i * b->points / strips, n = (i + 1) * b->points / strips - at;
-            struct tile t = {.b = b, .x = whole->x + at * b->x_point + g};
-            if (dw) {
-                t.dy = whole->dy + at * b->y_point + g;
-                window_grads[n](&t, dw + g);
-                continue;
-            }
-            t.w = whole->w + g;
-            t.bias = whole->bias ? whole->bias + g : NULL;
-            t.y = whole->y + at * b->y_point + g;
-            windows[n](&t);
-        }
-    }
-}
-#endif
-
 static void conv_box(const struct box *given, const float *x, const float *w, const float *bias,
                      float *y)
 {
-#ifdef WINDOW_POINTS
-    if (is_window(given)) {
-        walk_windows(&(struct tile){.b = given, .x = x, .w = w, .bias = bias, .y = y}, NULL);
-        return;
-    }
-#endif
     struct box b = upright(given);
     const struct box rest = fold_line(&b);
     conv_rows(&b, x, w, bias, y);
@@ -470,12 +414,6 @@ static void grad_rows(const struct box *given, const float *x, const float *dy, 
 static void conv_box_weight_grad(const struct box *given, const float *x, const float *dy,
                                  float *dw)
 {
-#ifdef WINDOW_POINTS
-    if (is_window(given) && given->rows > 1 && given->groups % LANES == 0) {
-        walk_windows(&(struct tile){.b = given, .x = x, .dy = dy}, dw);
-        return;
-    }
-#endif
     struct box b = *given;
     const struct box rest = fold_line(&b);
     grad_rows(&b, x, dy, dw);

@@ -41,6 +41,15 @@ struct box {
     const int64_t *x_at, *w_at;
 };
 
+/* Depthwise 3x3 of stride 1 and as much padding: rows x points targets, `row` and `point` elements
+ * apart as their sources are, which begin at the same place. Rows are whole: taps beyond their ends
+ * are left out, and where x ends above or below, those that reach over. Weights of tap (r, s) lie
+ * (3 r + s) w_tap further on, which may be negative. */
+struct plane {
+    int64_t rows, points, channels, row, point, w_tap;
+    bool above, below; /* x ends there */
+};
+
 /* Constants of one optimizer update; fields that a type does not name are unused. All products with lr are done
  * in f64 by the caller. Formulas beside each leaf's reference, as PyTorch documents them. */
 struct update {

@@ -1,4 +1,4 @@
-/* conv_grouped_test.c - the makers of grouped convolution against the plain way in f64, at each
+/* conv_grouped_test.c - the makers of grouped and depthwise convolution against the plain way in f64, at each
  * instruction set: awkward groups, and geometries that make many runs, parts, chunks and folded
  * lines.
  *
@@ -26,11 +26,18 @@ struct problem {
     sunup_shape x, w;
     int64_t groups, stride[3], dilation[3], before[3], after[3];
     bool circular;
+    bool plane; /* is conv_plane's */
 };
 
 #define S SUNUP_SHAPE
 static const struct problem problems[] = {
-    {"plane", S(3, 14, 13, 35), S(3, 3, 1, 35), 35, .before = {1, 1}, .after = {1, 1}},
+    {"plane", S(3, 14, 13, 35), S(3, 3, 1, 35), 35, .before = {1, 1}, .after = {1, 1},
+     .plane = true},
+    {"tall plane", S(1, 70, 28, 7), S(3, 3, 1, 7), 7, .before = {1, 1}, .after = {1, 1},
+     .plane = true},
+    {"planes", S(2, 3, 5, 6, 16), S(1, 3, 3, 1, 16), 16, .before = {0, 1, 1}, .after = {0, 1, 1},
+     .plane = true},
+    {"wide plane", S(3, 14, 30, 35), S(3, 3, 1, 35), 35, .before = {1, 1}, .after = {1, 1}},
     {"few channels", S(2, 9, 17, 3), S(3, 5, 1, 3), 3, .before = {1, 2}, .after = {1, 2}},
     {"strided", S(2, 15, 14, 20), S(3, 3, 1, 20), 20, .stride = {2, 2}, .before = {1, 1},
      .after = {1, 1}},
@@ -55,7 +62,8 @@ static const struct problem problems[] = {
     {"space", S(2, 6, 7, 9, 17), S(3, 3, 3, 1, 17), 17, .before = {1, 1, 1}, .after = {1, 1, 1}},
     {"space, strided", S(1, 8, 7, 9, 8), S(3, 2, 3, 2, 8), 4, .stride = {2, 1, 2},
      .before = {1, 0, 1}},
-    {"many channels", S(2, 7, 7, 512), S(3, 3, 1, 512), 512, .before = {1, 1}, .after = {1, 1}},
+    {"many channels", S(2, 7, 7, 512), S(3, 3, 1, 512), 512, .before = {1, 1}, .after = {1, 1},
+     .plane = true},
     {"many parts", S(1, 60, 61, 64), S(5, 5, 1, 64), 64, .before = {2, 2}, .after = {2, 2}},
     {"many taps", S(1, 40, 41, 16), S(30, 31, 1, 16), 16, .before = {3, 3}},
 };
@@ -98,12 +106,13 @@ static const struct maker *first_maker(const struct device *d, const struct node
 static void check_pass(const struct device *cpu, const struct problem *p, int pass,
                        struct known *k)
 {
-    static const char *const names[PASSES] = {"conv_grouped", "conv_data_grad_grouped",
-                                              "conv_weight_grad_grouped"};
+    static const char *const names[][PASSES] = {
+        {"conv_grouped", "conv_data_grad_grouped", "conv_weight_grad_grouped"},
+        {"conv_plane", "conv_data_grad_plane", "conv_weight_grad_plane"}};
     sunup_graph *g = graph_of(cpu->ctx, SUNUP_F32), *g64 = graph_of(cpu->ctx, SUNUP_F64);
     const struct node *n = node_of(g, build(g, p, pass));
     const struct maker *m = first_maker(cpu, n);
-    assert_string_equal(m->name, names[pass]);
+    assert_string_equal(m->name, names[p->plane][pass]);
     struct operands in = draw_operands(n);
     know(k, cpu, node_of(g64, build(g64, p, pass)), &in);
     float *one = run_on_any_threads(m, cpu, n, in.f32);
@@ -147,6 +156,7 @@ static void leave_the_rest_to_others(void **state)
         sunup_graph *g = graph_of(ctx, SUNUP_F32);
         const struct node *n = node_of(g, build(g, &others[i], 0));
         assert_null(strstr(first_maker(d, n)->name, "grouped"));
+        assert_null(strstr(first_maker(d, n)->name, "plane"));
         sunup_graph_destroy(&g);
     }
     sunup_context_destroy(&ctx);

@@ -56,6 +56,14 @@ bool sunup__conv_brgemm_can(const struct device *d, const struct node *n);
 bool sunup__conv_data_grad_brgemm_can(const struct device *d, const struct node *n);
 bool sunup__conv_weight_grad_winograd_can(const struct device *d, const struct node *n);
 
+/* Depthwise 3x3 of stride 1 with rows of at most 28 points; conv_plane.c. */
+bool sunup__conv_plane_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_plane(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_plane(struct device *d, const struct node *n,
+                                              struct step *s);
+sunup_status sunup__make_conv_weight_grad_plane(struct device *d, const struct node *n,
+                                                struct step *s);
+
 /* Several groups of at most 8 channels. */
 bool sunup__conv_grouped_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_conv_grouped(struct device *d, const struct node *n, struct step *s);

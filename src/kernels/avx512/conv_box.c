@@ -36,6 +36,4 @@
 #define TAPS_2            UP_TO_10
 #define TAPS_4            UP_TO_5
 #define TAPS_8            UP_TO_2
-#define WINDOWS           UP_TO_6
-#define WINDOW_POINTS     6
 #include "kernels/box_tile.h"
