@@ -5,9 +5,11 @@
  * a row of outputs, its batch over the rows of a part. Points that a tap sees outside are left out
  * (`skip`), so x stays where it is. With few channels, the S taps that lie next to each other are
  * one product's rows instead, and x is copied with its padding. Of tiny maps a sum runs over one
- * point of all samples. B is dy, a panel of 32 columns at a time, packed if rows are wide: they
- * would share few sets of a cache. Each product fetches a share of what the next part reads: 1.1 to
- * 1.3 times where x and dy come from memory (Sapphire Rapids); with a close third level the leaf
+ * point of all samples. Where dy has few channels they are the rows instead (`lying`): x is B, read
+ * as it lies, and its channels fill the lanes that dy's would leave empty. Else B is dy, a panel of 32
+ * columns at a time, packed if rows are wide: they would share few sets of a cache. Each product
+ * fetches a share of what the next part reads: 1.1 to 1.3 times where x and dy come from memory
+ * (Sapphire Rapids); with a close third level the leaf
  * asks for it evenly, which is 1.05 to 1.75 times requests before each call (Zen 5).
  *
  * The points are cut into chunks with a partial dw each, added in order at the end; the number of
@@ -34,6 +36,7 @@ enum {
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding                          */
     SKIP_FROM = 16,      /* channels from which on a tap is a product of its own             */
     PART = 96 << 10,     /* elements of x and dy that a part touches; twice is no better at 2 MB */
+    LYING_BELOW = 8,     /* K below which dy's channels are the rows, if x's make a vector      */
     POINTS_LEAST = 192,  /* of a part: what a sum should have to be worth the reading of dw  */
     PACKED_MOST = 64 << 10, /* elements of packed dy at work                                    */
     FAR = 256 << 10,        /* elements of x and dy that the L2 does not hold                   */
@@ -52,6 +55,7 @@ struct weight_grad {
     int64_t products;                /* blocks * groups * products of taps                    */
     int64_t panels, block;           /* of n; panels that are packed together                 */
     bool packed;
+    bool lying;                    /* dw is summed as [tap][K][m], m of a tap's product */
     bool far;                      /* x and dy are in memory, not in a cache */
     bool asks;                     /* the leaf asks for them */
     int64_t dw, chunks, shares;    /* elements; chunks; tasks that share a chunk            */
@@ -64,7 +68,7 @@ struct work {
     const struct weight_grad *g;
     const struct leaves_f32 *leaves;
     const float *x, *dy;
-    float *dw, *partial, *memory; /* memory: [slots][slot] */
+    float *sum, *partial, *memory; /* sum: chunk 0's; memory: [slots][slot] */
     int64_t *offsets;             /* [slots][2][rows_most] */
     struct conv_slots slots;
 };
@@ -81,7 +85,8 @@ static struct place place_of(const struct weight_grad *g, int64_t i)
     return (struct place){.tap = {tap / last / g->taps[1], tap / last % g->taps[1], tap % last},
                           .x = group * g->cg + from,
                           .y = group * g->n,
-                          .dw = (tap * g->m + from) * g->k_all + group * g->n,
+                          .dw = g->lying ? tap * g->m * g->k_all + from
+                                         : (tap * g->m + from) * g->k_all + group * g->n,
                           .m = to - from};
 }
 
@@ -172,6 +177,25 @@ static int64_t list_rows(const struct piece *p, const int64_t at[3], int64_t fro
     return n;
 }
 
+/* The product with rows and columns exchanged. Both operands are runs of memory that need no asking. */
+static void multiply_lying(const struct piece *p, const struct gemm_f32 *upright,
+                           const struct place *o)
+{
+    const struct weight_grad *g = p->w->g;
+    struct gemm_f32 gemm = *upright;
+    gemm.m = g->n;
+    gemm.n = o->m;
+    gemm.a = p->dy;
+    gemm.a_col = p->rows.c_row;
+    gemm.a_at = p->b_at;
+    gemm.b = p->x + o->x;
+    gemm.b_row = p->rows.a_row;
+    gemm.b_at = p->a_at;
+    gemm.c = p->dw + o->dw;
+    gemm.c_row = g->m;
+    p->w->leaves->gemm(&gemm);
+}
+
 /* Product i against panels [j, j + n), which are the packed ones if any are. */
 static void multiply(struct piece *p, int64_t call, int64_t i, int64_t j, int64_t n)
 {
@@ -197,6 +221,10 @@ static void multiply(struct piece *p, int64_t call, int64_t i, int64_t j, int64_
                             .accumulate = p->adds};
     gemm.batch = gemm.k > 0 ? list_rows(p, at, in.from) : 0;
     if (gemm.batch == 0 && p->adds) return;
+    if (g->lying) {
+        multiply_lying(p, &gemm, &o);
+        return;
+    }
     for (int64_t q = j; q < j + n; q++) {
         gemm.n = least(WIDTH, g->n - q * WIDTH);
         gemm.b = g->packed ? p->packed + (q - j) * g->panel_most : p->dy + o.y + q * WIDTH;
@@ -249,7 +277,8 @@ static void look_ahead(struct piece *p, int64_t u, int64_t end)
     p->next.n[0] = next.samples * next.rows * g->y_pitch[a + 1];
 }
 
-/* Task i: share i % shares of chunk i / shares. Chunk 0 is summed where the result belongs. */
+/* Task i: share i % shares of chunk i / shares. Chunk 0 is summed where the result belongs, unless it
+ * has to be turned. */
 static void run_task(void *arg, int64_t i)
 {
     struct work *w = arg;
@@ -261,7 +290,7 @@ static void run_task(void *arg, int64_t i)
     struct piece p = {.w = w,
                       .a_at = w->offsets + slot * 2 * g->rows_most,
                       .packed = memory + ceil_div(g->space.slot, LINE) * LINE,
-                      .dw = chunk == 0 ? w->dw : w->partial + (chunk - 1) * g->dw};
+                      .dw = chunk == 0 ? w->sum : w->partial + (chunk - 1) * g->dw};
     p.b_at = p.a_at + g->rows_most;
     for (int64_t u = chunk * all / g->chunks; u < end; p.adds = true) {
         u = sunup__conv_part(&g->space, u, end, &p.part);
@@ -280,12 +309,20 @@ static void add_chunks(void *arg, int64_t i)
     const struct work *w = arg;
     const int64_t from = i * ADD_ELEMENTS, n = least(ADD_ELEMENTS, w->g->dw - from);
     for (int64_t c = 0; c + 1 < w->g->chunks; c++)
-        w->leaves->add_to(n, w->partial + c * w->g->dw + from, w->dw + from);
+        w->leaves->add_to(n, w->partial + c * w->g->dw + from, w->sum + from);
+}
+
+static void turn_back(const struct work *w, float *dw)
+{
+    const struct weight_grad *g = w->g;
+    const int64_t tap = g->m * g->k_all;
+    for (int64_t at = 0; at < g->dw; at += tap)
+        w->leaves->transpose(g->k_all, g->m, w->sum + at, g->m, dw + at, g->k_all);
 }
 
 static int64_t partial_elements(const struct weight_grad *g)
 {
-    return ceil_div((g->chunks - 1) * g->dw, LINE) * LINE;
+    return ceil_div((g->chunks - !g->lying) * g->dw, LINE) * LINE;
 }
 
 static sunup_status run(const struct step *s, const sunup_random_key *key)
@@ -297,13 +334,14 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
                      .leaves = &s->device->kernels->f32,
                      .x = s->in[0],
                      .dy = s->in[1],
-                     .dw = s->out[0],
-                     .partial = s->workspace,
+                     .sum = g->lying ? s->workspace : s->out[0],
+                     .partial = (float *)s->workspace + (g->lying ? g->dw : 0),
                      .slots = {.n = conv_slots_count(threads)}};
-    w.memory = w.partial + partial_elements(g);
+    w.memory = (float *)s->workspace + partial_elements(g);
     w.offsets = (int64_t *)(void *)(w.memory + w.slots.n * g->slot);
     sunup__parallel(threads, g->chunks * g->shares, run_task, &w);
     if (g->chunks > 1) sunup__parallel(threads, ceil_div(g->dw, ADD_ELEMENTS), add_chunks, &w);
+    if (g->lying) turn_back(&w, s->out[0]);
     return SUNUP_OK;
 }
 
@@ -348,6 +386,7 @@ static void plan_products(struct weight_grad *g, const struct window *w)
     g->blocks = ceil_div(g->m, ROWS);
     g->products = g->blocks * g->groups * w->taps[0] * w->taps[1] * (w->taps[2] / g->splits);
     g->panels = ceil_div(g->n, WIDTH);
+    g->lying = g->groups == 1 && g->n < LYING_BELOW && g->m >= LINE;
     g->packed = g->groups == 1 && g->n >= PACK_FROM && g->m >= PACK_ROWS;
     int64_t points = s->samples_most * s->rows_most;
     /* A row along W, or what joins it, is the product's own sum; or else one across samples. */

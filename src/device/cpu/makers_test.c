@@ -148,6 +148,8 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(no_whole_tap, S(2, 3, 6, 40), S(3, 3, 40, 33), .dilation = {1, 6}, .before = {1, 6},         \
       .after = {1, 6})                                                                             \
     X(head, S(3, 13, 11, 33), S(1, 1, 33, 3))                                                      \
+    X(space_to_one, S(2, 5, 9, 11, 32), S(1, 1, 1, 32, 1))                                         \
+    X(to_four, S(3, 12, 13, 70), S(3, 3, 70, 4), .before = {1, 1}, .after = {1, 1})                \
     X(to_one, S(2, 6, 9, 21), S(3, 5, 21, 1), .before = {1, 2}, .after = {1, 2}, .stride = {1, 2}) \
     X(from_two, S(2, 9, 5, 31, 2), S(3, 3, 3, 2, 18), .before = {1, 1, 1}, .after = {1, 1, 1})     \
     X(from_four, S(2, 12, 17, 4), S(3, 3, 4, 20), .dilation = {1, 2}, .before = {1, 2},            \
