@@ -1,9 +1,9 @@
 /* conv_weight_grad_few.c - gradient by the weights of a convolution of one channel to few: of grey
- * images.
+ * images and volumes.
  *
  * Taps along W alone are too few rows for a product, and the taps of a window lie on no even grid.
- * So a row of outputs gets its R rows of x side by side, as [W][R]: there the taps (s, r) of a
- * point follow each other, and those of the next point begin R floats later. They are the rows of
+ * So a row of outputs gets its R T rows of x side by side, as [W][R T]: there the taps (s, r, t) of a
+ * point follow each other, and those of the next point begin R T floats later. They are the rows of
  * the product, or its columns where that takes fewer vectors: whole ones, whose last columns mean
  * nothing. The sum runs over the points of a band of rows.
  *
@@ -26,8 +26,8 @@ enum {
     COLUMNS_MOST = 16, /* of dy: more fill the registers with the taps along W alone  */
     TAPS_LEAST = 4,    /* that pay for the turning                                    */
     TAPS_MOST = 128,
-    BAND = 6 << 10,         /* floats of [W][R] and dy at work: half of a first level of 48 KB */
-    TURNED_MOST = 64 << 10, /* floats of a row's [W][R]                                  */
+    BAND = 6 << 10,         /* floats of [W][R T] and dy at work: half of a first level of 48 KB */
+    TURNED_MOST = 64 << 10, /* floats of a row's [W][R T]                                */
     CHUNKS_MOST = 16,
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding                     */
     LINE = 16
@@ -36,6 +36,7 @@ enum {
 struct few_grad {
     const struct window *w;
     int64_t samples, taps, k; /* taps of a window                          */
+    int64_t beside;           /* rows of x beside each other: R T          */
     int64_t width;            /* points of x that a row of outputs sees    */
     int64_t band;             /* rows of outputs of a product              */
     bool upright;             /* taps are columns                          */
@@ -60,11 +61,10 @@ bool sunup__conv_weight_grad_few_can(const struct device *d, const struct node *
     if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->in[0]->shape) == 0) return false;
     if (sunup__elements(&n->in[1]->shape) == 0 || sunup__elements(&n->out[0]->shape) == 0)
         return false;
-    const int64_t taps = w->taps[1] * w->taps[2];
-    return w->groups == 1 && w->c == 1 && w->k <= COLUMNS_MOST && !w->circular && w->in[0] == 1 &&
-           w->out[0] == 1 && w->taps[0] == 1 && w->dilation[1] == 1 && w->dilation[2] == 1 &&
-           w->taps[1] > 1 && taps >= TAPS_LEAST && taps <= TAPS_MOST &&
-           row_width(w) * w->taps[1] <= TURNED_MOST;
+    const int64_t beside = w->taps[0] * w->taps[1], taps = beside * w->taps[2];
+    return w->groups == 1 && w->c == 1 && w->k <= COLUMNS_MOST && !w->circular &&
+           w->dilation[1] == 1 && w->dilation[2] == 1 && beside > 1 && taps >= TAPS_LEAST &&
+           taps <= TAPS_MOST && row_width(w) * beside <= TURNED_MOST;
 }
 
 /* ---- running ---- */
@@ -77,39 +77,43 @@ struct work {
     struct conv_slots slots;
 };
 
-/* Rows of x under the outputs [row, row + rows), as [rows][width], zeros outside. */
-static void load(const struct few_grad *g, const float *x, int64_t row, int64_t rows, float *to)
+/* Rows of x under the outputs [row, row + rows) of plane d, as [rows][T][width], zeros outside. */
+static void load(const struct few_grad *g, const float *x, int64_t d, int64_t row, int64_t rows,
+                 float *to)
 {
     const struct window *w = g->w;
     const int64_t from = most(0, -w->before[2]);
     const int64_t at = least(g->width, most(0, w->before[2]));
     const int64_t n = most(0, least(w->in[2] - from, g->width - at));
-    const int64_t all = (rows - 1) * w->stride[1] + w->taps[1];
+    const int64_t all = ((rows - 1) * w->stride[1] + w->taps[1]) * w->taps[0];
     for (int64_t i = 0; i < all; i++, to += g->width) {
-        const int64_t source = row * w->stride[1] - w->before[1] + i;
+        const int64_t plane = d * w->stride[0] - w->before[0] + i % w->taps[0] * w->dilation[0];
+        const int64_t source = row * w->stride[1] - w->before[1] + i / w->taps[0];
         memset(to, 0, (size_t)g->width * sizeof(float));
-        if (source >= 0 && source < w->in[1])
-            memcpy(to + at, x + source * w->in[2] + from, (size_t)n * sizeof(float));
+        if (plane >= 0 && plane < w->in[0] && source >= 0 && source < w->in[1])
+            memcpy(to + at, x + (plane * w->in[1] + source) * w->in[2] + from,
+                   (size_t)n * sizeof(float));
     }
 }
 
-/* Adds the outputs [row, row + rows) of a sample; memory: a task's. */
-static void add_band(const struct work *w, int64_t sample, int64_t row, int64_t rows, float *memory,
+/* Adds the outputs [row, row + rows) of a plane of all samples' outputs; memory: a task's. */
+static void add_band(const struct work *w, int64_t plane, int64_t row, int64_t rows, float *memory,
                      struct gemm_f32 *product)
 {
     const struct few_grad *g = w->g;
     const struct window *a = g->w;
-    const int64_t r = a->taps[1], turned_row = g->width * r;
+    const int64_t turned_row = g->width * g->beside, sample = plane / a->out[0];
     int64_t *x_at = (int64_t *)(void *)memory, *dy_at = x_at + g->band;
     float *turned = memory + g->lists, *copy = turned + lines(g->band * turned_row);
-    load(g, w->x + sample * a->in[1] * a->in[2], row, rows, copy);
+    load(g, w->x + sample * a->in[0] * a->in[1] * a->in[2], plane % a->out[0], row, rows, copy);
     for (int64_t i = 0; i < rows; i++) {
-        w->leaves->transpose(r, g->width, copy + i * a->stride[1] * g->width, g->width,
-                             turned + i * turned_row, r);
+        w->leaves->transpose(g->beside, g->width,
+                             copy + i * a->stride[1] * a->taps[0] * g->width, g->width,
+                             turned + i * turned_row, g->beside);
         x_at[i] = i * turned_row;
         dy_at[i] = i * a->out[2] * g->k;
     }
-    const float *dy = w->dy + (sample * a->out[1] + row) * a->out[2] * g->k;
+    const float *dy = w->dy + (plane * a->out[1] + row) * a->out[2] * g->k;
     product->batch = rows;
     product->a = g->upright ? dy : turned;
     product->a_at = g->upright ? dy_at : x_at;
@@ -123,7 +127,7 @@ static void run_chunk(void *arg, int64_t i)
 {
     struct work *w = arg;
     const struct few_grad *g = w->g;
-    const int64_t step = g->w->stride[2] * g->w->taps[1], slot = conv_slot_take(&w->slots);
+    const int64_t step = g->w->stride[2] * g->beside, slot = conv_slot_take(&w->slots);
     struct gemm_f32 product = {.m = g->upright ? g->k : g->taps,
                                .n = g->upright ? lines(g->taps) : g->k,
                                .k = g->w->out[2],
@@ -132,7 +136,8 @@ static void run_chunk(void *arg, int64_t i)
                                .b_row = g->upright ? step : g->k,
                                .c = w->partial + i * g->dw,
                                .c_row = g->upright ? lines(g->taps) : g->k};
-    for (int64_t s = i * g->samples / g->chunks; s < (i + 1) * g->samples / g->chunks; s++) {
+    const int64_t planes = g->samples * g->w->out[0];
+    for (int64_t s = i * planes / g->chunks; s < (i + 1) * planes / g->chunks; s++) {
         for (int64_t row = 0; row < g->w->out[1]; row += g->band)
             add_band(w, s, row, least(g->band, g->w->out[1] - row), w->memory + slot * g->slot,
                      &product);
@@ -140,15 +145,16 @@ static void run_chunk(void *arg, int64_t i)
     conv_slot_give(&w->slots, slot);
 }
 
-/* All chunks in order, from (s, r) to (r, s). */
+/* All chunks in order, from (s, r, t) to (t, r, s). */
 static void add_chunks(const struct work *w, float *dw)
 {
     const struct few_grad *g = w->g;
-    const int64_t r = g->w->taps[1], s = g->w->taps[2];
+    const int64_t *taps = g->w->taps;
     for (int64_t c = 1; c < g->chunks; c++)
         w->leaves->add_to(g->dw, w->partial + c * g->dw, w->partial);
     for (int64_t i = 0; i < g->taps; i++) {
-        const int64_t tap = i / s + i % s * r;
+        const int64_t t = i / taps[2] / taps[1], r = i / taps[2] % taps[1];
+        const int64_t tap = i % taps[2] * g->beside + r * taps[0] + t;
         for (int64_t k = 0; k < g->k; k++)
             dw[i * g->k + k] = w->partial[g->upright ? k * lines(g->taps) + tap : tap * g->k + k];
     }
@@ -176,17 +182,17 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 static void plan(struct few_grad *g)
 {
     const struct window *w = g->w;
-    const int64_t row = g->width * w->taps[1];
+    const int64_t row = g->width * g->beside;
     const int64_t columns = g->k * (lines(g->taps) / LINE), rows = g->taps * (lines(g->k) / LINE);
     g->upright = columns < rows;
     g->band = least(w->out[1], most(1, BAND / (row + w->out[2] * g->k)));
-    const int64_t points = g->samples * w->out[1] * w->out[2];
-    const int64_t limit = least(least(CHUNKS_MOST, g->samples), points / CHUNK_POINTS);
+    const int64_t planes = g->samples * w->out[0], points = planes * w->out[1] * w->out[2];
+    const int64_t limit = least(least(CHUNKS_MOST, planes), points / CHUNK_POINTS);
     for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
     g->dw = g->upright ? lines(g->taps) * g->k : lines(g->taps * g->k);
     g->lists = lines(2 * g->band * (int64_t)(sizeof(int64_t) / sizeof(float)));
     g->slot = g->lists + lines(g->band * row) +
-              lines(((g->band - 1) * w->stride[1] + w->taps[1]) * g->width);
+              lines(((g->band - 1) * w->stride[1] + w->taps[1]) * w->taps[0] * g->width);
 }
 
 sunup_status sunup__make_conv_weight_grad_few(struct device *d, const struct node *n,
@@ -197,7 +203,8 @@ sunup_status sunup__make_conv_weight_grad_few(struct device *d, const struct nod
     CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
     *g = (struct few_grad){.w = w,
                            .samples = n->in[0]->shape.d[0],
-                           .taps = w->taps[1] * w->taps[2],
+                           .taps = w->taps[0] * w->taps[1] * w->taps[2],
+                           .beside = w->taps[0] * w->taps[1],
                            .k = w->k,
                            .width = row_width(w)};
     plan(g);

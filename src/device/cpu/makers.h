@@ -77,7 +77,7 @@ bool sunup__conv_few_can(const struct device *d, const struct node *n);
 bool sunup__conv_data_grad_few_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_conv_few(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_data_grad_few(struct device *d, const struct node *n, struct step *s);
-/* One channel to at most 16, in two dimensions; conv_weight_grad_few.c. */
+/* One channel to at most 16; conv_weight_grad_few.c. */
 bool sunup__conv_weight_grad_few_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_conv_weight_grad_few(struct device *d, const struct node *n,
                                               struct step *s);

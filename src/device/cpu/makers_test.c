@@ -113,6 +113,9 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(few_circular_space, S(5, 4, 5, 7, 2), S(2, 3, 3, 2, 5), .before = {1, 0, 2},                 \
       .after = {0, 2, 0}, .circular = true)                                                        \
     X(grey_strided, S(7, 70, 91, 1), S(5, 3, 1, 13), .stride = {2, 3}, .before = {4, 1})           \
+    X(grey_space, S(3, 9, 8, 21, 1), S(3, 3, 3, 1, 16), .before = {1, 1, 1}, .after = {1, 1, 1})   \
+    X(grey_space_strided, S(2, 11, 14, 33, 1), S(3, 2, 4, 1, 5), .stride = {2, 1, 2},              \
+      .before = {2, 0, 1})                                                                         \
     X(padded, S(3, 17, 15, 16), S(3, 3, 16, 35), .before = {1, 1}, .after = {1, 1})                \
     X(more_samples_than_a_part, S(37, 9, 7, 33), S(3, 3, 33, 20), .before = {1, 1},                \
       .after = {1, 1})                                                                             \
