@@ -83,10 +83,12 @@ static const struct sizes vectors[] = {
 static const struct sizes no_vectors[] = {
     {1, 517, 103, 1, TA}, {1, 1, 103, 517, 0}, {1, 2, 103, 517, TB}, {1, 517, 20, 1, 0}};
 
-/* Few rows and a B of 16 MB: one tile and two, blocks of all depths, a shorter last chunk. */
+/* Few rows and a B of 16 MB: one tile and two, blocks of all depths, a shorter last chunk; panels for
+ * all threads, the last one narrow. */
 static const struct sizes chunked[] = {{1, 1, 4100, 1030, LINEAR},  {1, 4, 33000, 130, 0},
                                        {1, 7, 4096, 1024, LINEAR},  {1, 14, 2000, 2101, TA},
-                                       {1, 20, 21003, 200, LINEAR}, {1, 24, 32101, 131, TA}};
+                                       {1, 20, 21003, 200, LINEAR}, {1, 24, 32101, 131, TA},
+                                       {1, 8, 1030, 4100, LINEAR},  {1, 9, 1300, 4001, 0}};
 /* Too many rows, a small B, a transposed one. */
 static const struct sizes not_chunked[] = {
     {1, 25, 21003, 200, 0}, {1, 8, 2003, 200, 0}, {1, 8, 21003, 200, TB}};
