@@ -44,7 +44,8 @@ static inline const float *column_spread(float *to, const float *from, int64_t c
 }
 
 /* What is summed: x; x - mean and its square; dy and dy (x - mean), also with dy only where scale x
- * + shift > 0, or else times slope. All pointers are at the first column wanted. */
+ * + shift > 0, or else times slope: each reads what the one before does. All pointers are at the first
+ * column wanted. */
 enum column_term { COLUMN_X, COLUMN_MOMENTS, COLUMN_GRAD, COLUMN_MASKED, COLUMN_SLOPED };
 struct column_in {
     enum column_term term;
