@@ -106,7 +106,7 @@ static void last_maker_does_every_op(void **state)
     assert_int_equal(sunup_graph_create(ctx, NULL, &g), SUNUP_OK);
     const struct node *n = sum(g, SUNUP_F32)->node;
     const struct maker *list[8];
-    assert_int_equal(sunup__makers(d, n, list, 8), 1);
+    assert_true(sunup__makers(d, n, list, 8) >= 1); /* those of optional libraries come after ours */
     assert_string_equal(list[0]->name, "op_run");
     assert_int_equal(sunup__makers(d, n, list, 0), 0);
     const struct op *op;
