@@ -1,5 +1,6 @@
 /* conv_weight_grad_brgemm.c - gradient of a convolution by its weights: dw[tap][c][k] = sum over
- * points of x dy. One tap and many channels are left to product_turned.c.
+ * points of x dy. One tap and many channels are left to product_turned.c, with a close third level only
+ * where dw is small or very large.
  *
  * A is x transposed by strides: the rows of a product are the channels of a tap, its sum runs over
  * a row of outputs, its batch over the rows of a part. Points that a tap sees outside are left out

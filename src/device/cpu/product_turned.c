@@ -41,6 +41,12 @@ enum {
     LEAST_NEAR = 64, /* columns of A and of a convolution's B with a close third level */
     LEAST_K = 768,
     LEAST_OPERANDS = 3 << 18, /* elements that the second level does not keep from step to step */
+    /* Elements of C with a close third level, up to the one or beyond the other. Between, copies of the operands
+     * beside C wait for that level (Zen 4: A's take a tenth of the time, B's up to as much), and those two take 0.79
+     * to 1.0 of the time on Zen 4, but for one row 1.07, and 0.85 to 1.0 on Zen 5 (`sunup bench kernel
+     * bench/resnet50.txt bench/gemm.txt`, 2026-11-29). */
+    SMALL_NEAR = 1 << 16,
+    LARGE_NEAR = 1 << 19,
     FLOATS_AHEAD = 4096, /* asked for before they are copied: streams begin anew in each page */
     CHUNKS_MOST = 16,
     CHUNK_ROWS = 1024, /* that make a partial C worth its adding */
@@ -307,8 +313,9 @@ static void cut(struct turned *t, int threads)
 
 static bool pays(int64_t m, int64_t n, int64_t k)
 {
-    return m >= (sunup__level3_far() ? LEAST_M : LEAST_NEAR) && n >= LEAST_N && k >= LEAST_K &&
-           (m + n) * k >= LEAST_OPERANDS;
+    const bool far = sunup__level3_far();
+    return m >= (far ? LEAST_M : LEAST_NEAR) && n >= LEAST_N && k >= LEAST_K &&
+           (m + n) * k >= LEAST_OPERANDS && (far || m * n <= SMALL_NEAR || m * n > LARGE_NEAR);
 }
 
 static sunup_status make(struct device *d, struct step *s, const struct turned *made)
@@ -345,8 +352,7 @@ static int64_t chunks(int64_t m, int64_t n, int64_t k)
  * instead of 2.8). A C of 1 MB gained nothing. */
 int64_t sunup__product_turned_chunks(const struct product *p)
 {
-    enum { ELEMENTS_MOST = 1 << 16 };
-    return p->m * p->n <= ELEMENTS_MOST ? chunks(p->m, p->n, p->k) : 1;
+    return p->m * p->n <= SMALL_NEAR ? chunks(p->m, p->n, p->k) : 1;
 }
 
 sunup_status sunup__make_matmul_turned(struct device *d, const struct node *n, struct step *s)
