@@ -126,6 +126,14 @@ struct app_plot {
     double mark_x; /* NaN: none; else a vertical line: an event's time */
 };
 sunup_status app_svg(const struct app_run *r, const char *file, const struct app_plot *plot);
+/* What samples of each class were said to be, in per cent of the class, as SVG. */
+struct app_confusion {
+    const char *title;
+    int n;
+    const char *const *names; /* [n] */
+    const int64_t *count;     /* [n what is][n what was said] */
+};
+sunup_status app_confusion(const struct app_run *r, const char *file, const struct app_confusion *c);
 
 /* ---- the app itself ---- */
 

@@ -1,4 +1,4 @@
-/* picture.c - PNG by zlib, plots as SVG. Both are small files that any browser shows. */
+/* picture.c - PNG by zlib; plots and confusion matrices as SVG. All are small files that any browser shows. */
 #include <math.h>
 #include <string.h>
 #include <zlib.h>
@@ -188,16 +188,67 @@ static void draw(struct text *t, const struct app_plot *p)
                 (TOP + HEIGHT - BOTTOM) / 2, p->y_label);
 }
 
+static sunup_status write_svg(const struct app_run *r, const char *file, struct text *t)
+{
+    sunup_status status = SUNUP_E_MEMORY;
+    if (t->s != NULL)
+        status = write_picture(r, file, t->s, t->n);
+    else
+        status = app_error(r->ctx, SUNUP_E_MEMORY, "no memory for the picture %s", file);
+    sunup__free(t->s);
+    return status;
+}
+
 sunup_status app_svg(const struct app_run *r, const char *file, const struct app_plot *plot)
 {
     if (r->run_dir == NULL) return SUNUP_OK;
     struct text t = {0};
     draw(&t, plot);
-    sunup_status status = SUNUP_E_MEMORY;
-    if (t.s != NULL)
-        status = write_picture(r, file, t.s, t.n);
-    else
-        status = app_error(r->ctx, SUNUP_E_MEMORY, "no memory for the picture %s", file);
-    sunup__free(t.s);
-    return status;
+    return write_svg(r, file, &t);
+}
+
+enum { CELL_WIDTH = 56, CELL_HEIGHT = 28, NAMES_WIDTH = 84, NAMES_HEIGHT = 64 };
+
+/* The cells of class i, the darker the more of it were said to be that. */
+static void draw_class(struct text *t, const struct app_confusion *c, int i)
+{
+    const int64_t *count = c->count + (int64_t)i * c->n;
+    int64_t all = 0;
+    for (int j = 0; j < c->n; j++) all += count[j];
+    const int top = NAMES_HEIGHT + i * CELL_HEIGHT, base = top + CELL_HEIGHT / 2 + 4;
+    sunup__text(t, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", NAMES_WIDTH - 6, base,
+                c->names[i]);
+    for (int j = 0; j < c->n; j++) {
+        const double share = all > 0 ? (double)count[j] / (double)all : 0;
+        const int left = NAMES_WIDTH + j * CELL_WIDTH;
+        sunup__text(t,
+                    "<rect class=\"cell\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" "
+                    "fill-opacity=\"%.3f\"/>",
+                    left, top, CELL_WIDTH, CELL_HEIGHT, share);
+        if (count[j] > 0)
+            sunup__text(t, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\" fill=\"%s\">%.1f</text>",
+                        left + CELL_WIDTH / 2, base, share > 0.5 ? "#fff" : "#000", 100 * share);
+        sunup__text(t, "\n");
+    }
+}
+
+sunup_status app_confusion(const struct app_run *r, const char *file, const struct app_confusion *c)
+{
+    if (r->run_dir == NULL) return SUNUP_OK;
+    const int width = NAMES_WIDTH + c->n * CELL_WIDTH + RIGHT,
+              height = NAMES_HEIGHT + c->n * CELL_HEIGHT + RIGHT;
+    struct text t = {0};
+    sunup__text(&t,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
+                "font-family=\"sans-serif\" font-size=\"12\">"
+                "<style>.cell{fill:#1f5fa8;stroke:#ddd}</style>"
+                "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n"
+                "<text x=\"%d\" y=\"20\" font-size=\"14\">%s</text>\n",
+                width, height, width, height, NAMES_WIDTH, c->title);
+    for (int j = 0; j < c->n; j++)
+        sunup__text(&t, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+                    NAMES_WIDTH + j * CELL_WIDTH + CELL_WIDTH / 2, NAMES_HEIGHT - 8, c->names[j]);
+    for (int i = 0; i < c->n; i++) draw_class(&t, c, i);
+    sunup__text(&t, "</svg>\n");
+    return write_svg(r, file, &t);
 }

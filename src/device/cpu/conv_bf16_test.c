@@ -150,11 +150,13 @@ static void check_problem(const struct device *d, const struct problem *p, enum 
             in[1][j] = o.rounded;
             in[2][j] = o.size;
         }
-        double *want[2];
-        for (int j = 0; j < 2; j++) want[j] = run_plain(d, n64, in[j + 1]);
         float *one = run_on_any_threads(maker_named(names[op]), d, n, in[0]);
-        compare(p, n, op, one, want[0], want[1]);
-        for (int j = 0; j < 2; j++) sunup__free(want[j]);
+        if (RUNS > 1) { /* the sanitizers look at the maker, and would see its plain way for minutes */
+            double *want[2];
+            for (int j = 0; j < 2; j++) want[j] = run_plain(d, n64, in[j + 1]);
+            compare(p, n, op, one, want[0], want[1]);
+            for (int j = 0; j < 2; j++) sunup__free(want[j]);
+        }
         sunup__free(one);
         for (int j = 0; j < n->n_in; j++)
             for (int k = 0; k < 3; k++) sunup__free(in[k][j]);
