@@ -1,7 +1,7 @@
 /* conv_bf16_test.c - the three bf16 convolutions against the op's plain way in f64 on the same
  * rounded operands, whatever geometry decides how they cut their work; and the same bits from any
  * number of threads. They must be right where they do not pay, too. Without tiles they offer
- * themselves only where Winograd's way does not.
+ * themselves only where Winograd's way does not, and taps see the input rather than padding.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -218,13 +218,16 @@ static void only_where_it_is_faster(void **state)
     static const struct problem
         one = {SUNUP_SHAPE(2, 8, 9, 64), SUNUP_SHAPE(1, 1, 64, 40), ONES, ONES, PAD(0), PAD(0), 0},
         winograd = {
-            SUNUP_SHAPE(16, 28, 28, 64), SUNUP_SHAPE(3, 3, 64, 64), ONES, ONES, PAD(1), PAD(1), 0};
+            SUNUP_SHAPE(16, 28, 28, 64), SUNUP_SHAPE(3, 3, 64, 64), ONES, ONES, PAD(1), PAD(1), 0},
+        edges = {
+            SUNUP_SHAPE(32, 2, 2, 512), SUNUP_SHAPE(3, 3, 512, 512), ONES, ONES, PAD(1), PAD(1), 0};
     sunup_context *ctx = context(SUNUP_NUMERICS_BF16);
     struct device *d;
     assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
     for (enum way op = FORWARD; op < OPS; op++) {
         assert_int_equal(offers(ctx, &one, op), d->kernels->fast_bf16);
         assert_int_equal(offers(ctx, &winograd, op), d->kernels->tiles_bf16);
+        assert_int_equal(offers(ctx, &edges, op), d->kernels->tiles_bf16);
     }
     sunup_context_destroy(&ctx);
 }
