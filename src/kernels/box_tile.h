@@ -19,7 +19,7 @@
  * Ceiling: multiply-adds from the L1, memory beyond the L2: asking for the next row early made
  * depthwise 3x3 of large maps as fast as a copy (without: 60 %). Points that are a multiple of 2048
  * bytes apart (512 channels) share a few sets of the L1 and run at 30 to 40 % of the peak; copying
- * parts to another pitch cost what it gained. Depthwise 3x3 of small maps is plane_tile.h's.
+ * parts to another pitch cost what it gained. Depthwise 3x3 of small maps is simd/conv_plane.c's.
  */
 #include "kernels/kernels.h"
 #include "kernels/unroll.h"
