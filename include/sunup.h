@@ -505,7 +505,7 @@ typedef struct sunup_tensor {
     void *data; /* dense */
 } sunup_tensor;
 /// Number of parameters (trained tensors), of states, and the i-th, parameters first. *t borrows the model; its data
-/// stay where they are until a trainer of the model is created or destroyed.
+/// stay where they are until a trainer of the model is made or destroyed, which ranks may share: all write the same.
 SUNUP_API int sunup_model_parameters(const sunup_model *model);
 SUNUP_API int sunup_model_states(const sunup_model *model);
 SUNUP_API sunup_status sunup_model_tensor(const sunup_model *model, int i, sunup_tensor *t);

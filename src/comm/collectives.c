@@ -234,7 +234,7 @@ sunup_status sunup__run_meeting(sunup_comm *comm)
 sunup_status sunup__pool_create(sunup_comm *comm)
 {
     if (!sunup__one_node(comm)) return SUNUP_OK;
-    return sunup__shared_create(comm, 2 * POOL_PIECE, &comm->pool);
+    return sunup__shared_create(comm, 2 * POOL_PIECE, 0, &comm->pool);
 }
 
 static void keep_own(const sunup_comm *comm, enum collective what, const struct transfer *t)

@@ -86,12 +86,13 @@ sunup_status sunup__bf16_check(sunup_context *ctx, const struct exchange_options
 sunup_status sunup__exchange_create(sunup_comm *comm, const struct exchange_options *o,
                                     struct exchange **x);
 void sunup__exchange_destroy(struct exchange **x);
-/* Predicted memory of a rank whose rows are not shared, with the default bucket_bytes. */
+/* Predicted memory of a rank whose rows and data are not shared, with the default bucket_bytes. */
 int64_t sunup__exchange_bytes(const struct exchange_options *o, int ranks);
 /* The slices of the head that `rank` owns, ascending, some may be empty; returns their number. Valid until the next
  * question about another rank. */
 int sunup__exchange_slices(struct exchange *x, int rank, const struct slice **slices);
-/* [data_n], 64-byte aligned, zeroed at creation; it lives as long as the exchange. */
+/* [data_n], 64-byte aligned, zeroed at creation; it lives as long as the exchange. Ranks beside one memory may have the
+ * head once: outside of steps all write the same there, each byte once. */
 void *sunup__exchange_data(struct exchange *x);
 /* Where the next own shard's terms must be written ([n], not zeroed). */
 void *sunup__exchange_slot(struct exchange *x);

@@ -5,7 +5,7 @@
  *
  *   one rank      its one row is the total
  *   one node      rows and data lie in memory that the ranks share: node.c adds the rows up where they
- *                 are, and new data are written where they are wanted
+ *                 are, and new data are written where they are wanted, once a memory (shared.c)
  *   messages      stages.c exchanges rows and data between all ranks
  *   nodes         node.c makes the rows of a node from those of its ranks, each rank for a part of
  *                 every bucket; stages.c exchanges these parts between ranks of the same place in their
@@ -173,11 +173,12 @@ static sunup_status all_pushed(const struct exchange *x)
 static void give_to_node(const struct exchange *x, const struct shared *to, const char *from,
                          struct slice s)
 {
-    const int ranks = x->comm->node_ranks;
-    const int64_t offset = s.at * sunup__sum_element(&x->sum);
-    for (int step = 1; step < ranks && s.n > 0; step++) {
-        const int peer = (x->comm->node_rank + step) % ranks; /* not all to one at once */
-        sunup__give(&x->sum, s.n, from + offset, to->block[peer] + offset);
+    const int me = x->comm->node_rank, ranks = x->comm->node_ranks;
+    const int64_t element = sunup__sum_element(&x->sum), end = s.at + s.n;
+    for (int step = 1; step < ranks; step++) {
+        const int peer = (me + step) % ranks; /* not all to one at once */
+        const int64_t at = most(s.at, sunup__shared_there(to, me, peer) / element);
+        if (at < end) sunup__give(&x->sum, end - at, from + at * element, to->block[peer] + at * element);
     }
 }
 

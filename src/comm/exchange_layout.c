@@ -86,9 +86,10 @@ float *sunup__exchange_sizes(const struct exchange *x, int node_rank)
 
 static sunup_status allocate_shared(struct exchange *x, int rows)
 {
-    TRY(sunup__shared_create(x->comm, shared_bytes(x, rows), &x->shared));
+    TRY(sunup__shared_create(x->comm, shared_bytes(x, rows), 0, &x->shared));
     if (x->shared.block == NULL) return SUNUP_OK;
-    TRY(sunup__shared_create(x->comm, data_bytes(&x->o), &x->news));
+    const int64_t head = x->o.head * sunup__sum_element(&x->sum);
+    TRY(sunup__shared_create(x->comm, data_bytes(&x->o), head, &x->news));
     if (x->news.block == NULL) {
         sunup__shared_end(&x->shared);
         return SUNUP_OK;

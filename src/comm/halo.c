@@ -233,7 +233,7 @@ sunup_status sunup__halo_reserve(struct halo *h, const sunup_graph *g)
     h->room = needs;
     h->turns = 0;
     h->stride = needs.give + round_up(h->group->ranks * (int64_t)sizeof(uint64_t), 64);
-    if (sunup__one_node(h->group)) TRY(sunup__shared_create(h->group, 2 * h->stride, &h->shared));
+    if (sunup__one_node(h->group)) TRY(sunup__shared_create(h->group, 2 * h->stride, 0, &h->shared));
     return h->shared.block != NULL ? SUNUP_OK : make_messages(h);
 }
 

@@ -188,11 +188,17 @@ struct shared {
     int ranks;      /* of this node */
     char **block;   /* [ranks] each rank's block as mapped here; NULL: not shared */
     int64_t *bytes; /* [ranks] */
+    int64_t common; /* bytes, in whole huge pages: */
+    int *first;     /* [ranks] the rank in whose block those of each rank lie: itself, or one before it */
     bool whole;     /* all ranks of all nodes have mapped the blocks of their node */
 };
-/* A block of `bytes` (this rank's; others may want other sizes), zeroed. All ranks call it, where sunup__by_nodes.
- * OK with block NULL if a system keeps its ranks apart. */
-sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, struct shared *s);
+/* A block of `bytes` (this rank's; others may want other sizes), zeroed; of its first `common` bytes (the same on all
+ * ranks) whole huge pages are there once for all ranks beside one memory. All ranks call it, where sunup__by_nodes. OK
+ * with block NULL if a system keeps its ranks apart. */
+sunup_status sunup__shared_create(sunup_comm *comm, int64_t bytes, int64_t common, struct shared *s);
+/* How many bytes at the beginning of to's block `from` need not write there: what it writes into its own block, or into
+ * that of the first beside to's memory, is there. */
+int64_t sunup__shared_there(const struct shared *s, int from, int to);
 void sunup__shared_end(struct shared *s); /* of the own mapping only: others may go on */
 
 /* --- collectives.c: the caller's bytes and sums --- */

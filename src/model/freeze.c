@@ -48,15 +48,16 @@ static sunup_status check(const sunup_model *m, int n, const char *const *patter
     return SUNUP_OK;
 }
 
-/* Each tensor from where it was to where it belongs. */
+/* Each tensor from where it was to where it belongs. Several ranks may do this at once in memory that they share: so
+ * each byte is written once, as it stays. */
 static void rearrange(sunup_model *m, void *to)
 {
     const int64_t width = sunup_dtype_bytes(m->dtype);
-    memset(to, 0, (size_t)(m->n_flat * width));
     for (int i = 0; i < m->n_parameters + m->n_states; i++) {
         const struct model_tensor *t = &m->tensors[i];
-        memcpy((char *)to + t->at * width, t->t.data,
-               (size_t)(sunup__elements(&t->t.shape) * width));
+        const int64_t n = sunup__elements(&t->t.shape);
+        memcpy((char *)to + t->at * width, t->t.data, (size_t)(n * width));
+        memset((char *)to + (t->at + n) * width, 0, (size_t)((sunup__model_room(m, n) - n) * width));
     }
 }
 

@@ -92,7 +92,7 @@ bool *sunup__needed(const sunup_value *v)
 
 /* ------------------------------------------------------------------------- weights --- */
 
-static int64_t aligned(const sunup_model *m, int64_t elements)
+int64_t sunup__model_room(const sunup_model *m, int64_t elements)
 {
     const int64_t step = ALIGN_BYTES / sunup_dtype_bytes(m->dtype);
     return (elements + step - 1) / step * step;
@@ -123,7 +123,7 @@ static bool list_kind(sunup_model *m, const sunup_graph *g, enum source_kind kin
 static int64_t place(const sunup_model *m, struct model_tensor *t, int64_t at)
 {
     t->at = at;
-    return at + aligned(m, sunup__elements(&t->t.shape));
+    return at + sunup__model_room(m, sunup__elements(&t->t.shape));
 }
 
 /* Offsets in elements: the last trained parameter first, then the frozen ones, then the states. */

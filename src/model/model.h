@@ -72,6 +72,7 @@ void sunup__model_move(sunup_model *m, void *memory);
 sunup_status sunup__model_freeze(sunup_model *m, int n, const char *const *patterns);
 /* Both, with patterns that were good before: how one of several trainers gets the weights from another one. */
 void sunup__model_take(sunup_model *m, int n, const char *const *patterns, void *memory);
+int64_t sunup__model_room(const sunup_model *m, int64_t elements); /* what so many take in the flat array */
 void sunup__model_lay_out(sunup_model *m);              /* places, by what is frozen */
 void sunup__model_settle(sunup_model *m, void *memory); /* the flat array is there from now on */
 uint64_t sunup__model_frozen(const sunup_model *m); /* which: a hash of the names, 0 if none */

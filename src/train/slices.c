@@ -3,7 +3,8 @@
  * Owes: the exchange, in whose memory the weights live while there is a trainer, and the optimizer over the slices that
  * it gives this rank; the memory that a rank needs. Between ranks and files moments are whole: they are collected on
  * rank 0 and spread from there, so a checkpoint does not depend on ranks.
- * Memory: weights whole on each rank, moments 1/ranks; rank 0 holds whole moments only while a checkpoint is written.
+ * Memory: weights whole once a memory of the node (shared.c) or once a rank, moments 1/ranks; rank 0 holds whole
+ * moments only while a checkpoint is written.
  */
 #include <stdio.h>
 #include <string.h>

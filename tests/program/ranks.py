@@ -106,6 +106,27 @@ class Ranks(common.Case):
                 self.assertEqual(got["hash"], want["hash"], (kind, ranks))
                 self.assertTrue(files == want["files"], (kind, ranks))
 
+    def test_weights_that_ranks_share(self):
+        """Of several MB, once for those beside one memory; a checkpoint is read into them on other ranks."""
+        wide = "    - linear: {out_features: 900}\n    - relu:\n" * 2
+        self.write("net.yaml", common.NET.replace("    - dropout", wide + "    - dropout"))
+        options = ["--set", "optimizer.type=adam", "--set", "optimizer.lr=0.001", "--set", "hash_steps=1",
+                   "--set", "max_steps=6", "--set", "checkpoint_steps=2", "--set", "keep_checkpoints=9"]
+        ways = [(2, {}), (2, {"SUNUP_MEMORY_RANKS": "1"})]
+        if not common.MPICH:
+            ways += [(3, {"SUNUP_VERIFY": "always"}), (4, {"SUNUP_NODE_RANKS": "2"}), (5, {"SUNUP_MEMORY_RANKS": "2"})]
+        want = self.train(*options)
+        files = self.checkpoints()
+        for ranks, env in ways:
+            env = {"SUNUP_THREADS": "1", **env}
+            got = self.train(*options, ranks=ranks, env=env)
+            self.assertEqual((got["hash"], got["loss"]), (want["hash"], want["loss"]), (ranks, env))
+            self.assertTrue(self.checkpoints() == files, (ranks, env))
+            for path in sorted(self.run_dir.glob("checkpoints/*"))[1:]:
+                path.unlink()
+            got = self.train(*options, "--resume", ranks=ranks, env=env)
+            self.assertEqual(got["hash"], want["hash"], (ranks, env))
+
     def test_bench_of_sums(self):
         ranks = 2 if common.MPICH else 3
         done = self.sunup("bench", "comm", "4", "1000", "64K", "--seconds", "0.01", "--json", ranks=ranks)
