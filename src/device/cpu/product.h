@@ -21,7 +21,7 @@ struct product {
     bool stays;   /* B has the same numbers in many runs               */
 
     bool pack_a, pack_b; /* else read in place */
-    bool prepared;       /* B is packed before the runs: the panels of each column of items, whole sums */
+    bool prepared;       /* B is packed before the items, or the runs: each column's panels, whole sums */
     bool ahead;          /* what comes next is fetched before each call */
     bool asks_a, asks_c; /* the calls ask for the next strip of A, and of C: see ahead.h */
     bool stream;         /* a strip of C is computed in the workspace, then stored past the caches */
@@ -40,6 +40,9 @@ struct product sunup__product_of(const struct node *n);
 /* From sizes and strides to the rest. C does not depend on it: each element stays one chain of
  * multiply-adds over p. */
 void sunup__product_cut(struct product *p, int threads);
+
+/* Transposed A, and a large C with at least twice as many rows as columns: both operands are copied. */
+bool sunup__product_tall(const struct product *p);
 
 /* Chunks of product_turned.c, if it may add partial sums: chunk i ends before row (i + 1) k / chunks. */
 int64_t sunup__product_turned_chunks(const struct product *p);

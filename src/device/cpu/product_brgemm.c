@@ -298,6 +298,17 @@ static void run_task(void *arg, int64_t t)
     for (int64_t i = first; i < end; i++, go_on(p, &o)) run_item(r, &o);
 }
 
+/* Columns of items that have panels. */
+static int64_t prepared_columns(const struct product *p)
+{
+    return p->prepared ? (p->b_step != 0 ? p->batch : 1) * p->items_n : 0;
+}
+
+static int64_t prepared_bytes(const struct product *p)
+{
+    return prepared_columns(p) * panels_of_item(p) * p->panel * (int64_t)sizeof(float);
+}
+
 static struct run run_of(const struct step *s)
 {
     const struct product *p = s->data;
@@ -307,13 +318,14 @@ static struct run run_of(const struct step *s)
                         s->in[p->swapped ? 0 : 1],
                         s->node->n_in > 2 ? s->in[2] : NULL,
                         s->out[0],
-                        s->workspace,
-                        s->prepared};
+                        workspace_behind(s, prepared_bytes(p)),
+                        prepared_weights(s)};
 }
 
 static sunup_status run_product(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
+    (void)have_prepared(s);
     struct run r = run_of(s);
     sunup__parallel(s->device->threads, r.p->tasks, run_task, &r);
     return SUNUP_OK;
@@ -324,12 +336,6 @@ static sunup_status run_product(const struct step *s, const sunup_random_key *ke
 static int64_t steps_of(const struct product *p)
 {
     return ceil_div(p->k, p->depth);
-}
-
-/* Columns of items that have panels. */
-static int64_t prepared_columns(const struct product *p)
-{
-    return p->prepared ? (p->b_step != 0 ? p->batch : 1) * p->items_n : 0;
 }
 
 /* Step i % steps of a column of items. */
@@ -379,10 +385,7 @@ static sunup_status make(struct device *d, struct step *s, const struct product 
     s->run = run_product;
     s->end = end;
     s->workspace_bytes = p->slot * p->tasks * (int64_t)sizeof(float);
-    if (p->prepared)
-        ask_prepared(s, p->swapped ? 0 : 1,
-                     prepared_columns(p) * panels_of_item(p) * p->panel * (int64_t)sizeof(float),
-                     prepare_product);
+    ask_prepared(s, p->swapped ? 0 : 1, prepared_bytes(p), prepare_product);
     return SUNUP_OK;
 }
 

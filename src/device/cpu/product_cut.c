@@ -13,7 +13,9 @@
  *   Rows a multiple of 4 KB apart, which meet in one set of the first level, are copied (15 %), and
  *   so is, with a far L3, a transposed A, of which each step of the sum would use another page and half
  *   a line (20 to 25 % on Sapphire Rapids), if there are panels enough to repay it. With a close one,
- *   the steps of a transposed A and of its B run in place (Zen 5: 5 to 9 % against both copied).
+ *   the steps of a transposed A and of its B run in place (Zen 5: 5 to 9 % against both copied), but for a large
+ *   C with at least twice as many rows as columns: B is packed once, by all threads, and A a strip of 56 columns
+ *   at a time (Zen 4: 3 to 6 % on 3000 x 1000 and 5270 x 1000 of 512 and 1024 terms; 768 x 768 loses 5 %).
  * - A panel of B passes through the second level once for each strip of A. With a close L3 a strip is
  *   as tall as half of that level holds, and nothing need be fetched ahead (Zen 5: 3 to 6 % against
  *   strips of 28 rows and their fetching).
@@ -44,6 +46,7 @@ enum {
     HARDLY_ROWS = 4,     /* nor for reading it packed if that costs nothing */
     SHORT = 48,          /* terms of sums in which the leaf does not fetch C itself */
     ONE_STRIP = 28,      /* as few rows use a transposed panel at once, from the first level */
+    TALL_C = 1 << 20,    /* elements of a C for which a transposed A and its B are copied */
     NEAR = 1 << 18,      /* elements of B that the second level holds beside the rest */
     CACHED = 1 << 20,    /* elements of A, B and C that stay in cache from run to run */
     WAKE_CYCLES = 10000, /* another thread's help */
@@ -185,10 +188,16 @@ static int64_t depth(const struct product *p, bool streamed, int threads)
     return p->k > 0 ? round_up(ceil_div(p->k, ceil_div(p->k, deepest)), 8) : 8;
 }
 
+bool sunup__product_tall(const struct product *p)
+{
+    return p->batch == 1 && p->a_col != 1 && p->b_col == 1 && p->k <= DEEPEST && p->m >= 2 * p->n &&
+           p->m * p->n >= TALL_C && p->k * p->n >= NEAR && !sunup__level3_far();
+}
+
 /* A transposed A and its B, both used where they are: if the sum is one step, else C would have to be near, too. */
 static bool in_place(const struct product *p)
 {
-    return p->a_col != 1 && p->b_col == 1 && p->k <= DEEPEST && !sunup__level3_far();
+    return !sunup__product_tall(p) && p->a_col != 1 && p->b_col == 1 && p->k <= DEEPEST && !sunup__level3_far();
 }
 
 /* With a close L3, B that it holds is packed beforehand for few rows, too (32 of 1024 x 1024 on Zen 5: 137 us, in
@@ -231,8 +240,9 @@ void sunup__product_cut(struct product *p, int threads)
 {
     const bool cached = p->batch * (p->m * p->k + p->k * p->n + p->m * p->n) <= CACHED;
     const bool streamed = p->k * p->n >= machine()->streamed;
+    const bool tall = sunup__product_tall(p);
     p->pack_b = packing_pays(p);
-    p->prepared = p->pack_b && p->stays && (p->b_col == 1 || p->m > ONE_STRIP || !streamed);
+    p->prepared = p->pack_b && (tall || (p->stays && (p->b_col == 1 || p->m > ONE_STRIP || !streamed)));
     p->pack_a = p->m >= 8 && !in_place(p) &&
                 ((p->n >= 4 * PANEL && meet_in_one_set(p->a_row * p->a_col)) ||
                  (p->n >= 8 * PANEL && p->a_col != 1));
@@ -240,6 +250,8 @@ void sunup__product_cut(struct product *p, int threads)
     p->depth = depth(p, streamed, threads);
     if (p->b_col != 1 && p->m <= ONE_STRIP) {
         (void)total_cycles(p, threads, 1, ceil_div(p->n, PANEL));
+    } else if (tall) {
+        (void)total_cycles(p, threads, ceil_div(p->m, 2 * STRIP), 1);
     } else {
         cut_evenly(p, threads);
     }

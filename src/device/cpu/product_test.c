@@ -68,6 +68,7 @@ static const struct sizes problems[] = {{1, 1, 2, 1, 0},
                                         {1, 203, 2603, 99, TA}, /* both packed in blocks */
                                         {1, 131, 5003, 45, TA},
                                         {1, 801, 777, 1003, TA},
+                                        {1, 1603, 380, 701, TA}, /* A in strips, B packed first */
                                         {1, 64, 784, 128, LINEAR},
                                         {1, 300, 611, 1, LINEAR},
                                         {1, 66, 1601, 97, LINEAR},

@@ -337,7 +337,7 @@ bool sunup__matmul_turned_can(const struct device *d, const struct node *n)
     (void)d;
     if (n->out[0]->dtype != SUNUP_F32) return false;
     const struct product p = sunup__product_of(n);
-    return p.batch == 1 && p.a_col != 1 && p.b_col == 1 && pays(p.m, p.n, p.k);
+    return p.batch == 1 && p.a_col != 1 && p.b_col == 1 && !sunup__product_tall(&p) && pays(p.m, p.n, p.k);
 }
 
 static int64_t chunks(int64_t m, int64_t n, int64_t k)
