@@ -6,7 +6,9 @@
  * a row of outputs, its batch over the rows of a part. Points that a tap sees outside are left out
  * (`skip`), so x stays where it is. With few channels, the S taps that lie next to each other are
  * one product's rows instead, and x is copied with its padding. Of tiny maps a sum runs over one
- * point of all samples. Where dy has few channels they are the rows instead (`lying`): x is B, read
+ * point of all samples. Where rows are short, a product of few steps each, the x that a tap sees is gathered
+ * instead, with zeros where it sees none at the ends of a row: long sums, whose channels share no sets of a cache
+ * either. Where dy has few channels they are the rows instead (`lying`): x is B, read
  * as it lies, and its channels fill the lanes that dy's would leave empty. Else B is dy, a panel of 32
  * columns at a time, packed if rows are wide: they would share few sets of a cache. Each product
  * fetches a share of what the next part reads: 1.1 to 1.3 times where x and dy come from memory
@@ -37,6 +39,7 @@ enum {
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding                          */
     SKIP_FROM = 16,      /* channels from which on a tap is a product of its own             */
     PART = 96 << 10,     /* elements of x and dy that a part touches; twice is no better at 2 MB */
+    GATHER_BELOW = 28,   /* outputs of a row: more are worth a sum of their own */
     LYING_BELOW = 8,     /* K below which dy's channels are the rows, if x's make a vector      */
     POINTS_LEAST = 192,  /* of a part: what a sum should have to be worth the reading of dw  */
     PACKED_MOST = 64 << 10, /* elements of packed dy at work                                    */
@@ -56,12 +59,14 @@ struct weight_grad {
     int64_t products;                /* blocks * groups * products of taps                    */
     int64_t panels, block;           /* of n; panels that are packed together                 */
     bool packed;
+    bool gathers; /* a product's x is copied to one run of points ... */
+    int64_t pitch; /* so many floats apart                             */
     bool lying;                    /* dw is summed as [tap][K][m], m of a tap's product */
     bool far;                      /* x and dy are in memory, not in a cache */
     bool asks;                     /* the leaf asks for them */
     int64_t dw, chunks, shares;    /* elements; chunks; tasks that share a chunk            */
     int64_t rows_most, panel_most; /* rows of a part; elements of a packed panel            */
-    int64_t slot;                  /* floats of a task's memory: halo, packed dy            */
+    int64_t slot;                  /* floats of a task's memory: halo, packed dy, gathered x */
     int64_t y_pitch[4];
 };
 
@@ -99,7 +104,7 @@ struct piece {
     const float *x, *dy;
     int64_t first;        /* offset of the first target's first tap in x */
     int64_t *a_at, *b_at; /* [rows_most]                                 */
-    float *packed, *dw;
+    float *packed, *gathered, *dw;
     bool adds; /* to what earlier parts of the chunk left in dw */
     /* The next part's dy and x: with a far third level each of `calls` of the leaf is preceded by
      * requests for its share, else the leaf makes them. */
@@ -178,6 +183,55 @@ static int64_t list_rows(const struct piece *p, const int64_t at[3], int64_t fro
     return n;
 }
 
+/* Targets of the part for which the tap is inside along an axis. */
+static struct stretch part_inside(const struct piece *p, int axis, int64_t at)
+{
+    const struct conv_space *s = &p->w->g->space;
+    const struct stretch in = sunup__conv_inside(s, axis, at);
+    const int64_t first = axis == s->axis ? p->part.row : 0;
+    return (struct stretch){most(0, in.from - first),
+                            least(in.to - first, conv_part_count(s, &p->part, axis))};
+}
+
+/* One row of outputs: n channels of each point that the tap sees, else zeros. */
+static void gather_row(const struct piece *p, const float *x, struct stretch in, int64_t n, float *to)
+{
+    for (int64_t m = 0; m < p->rows.m; m++, to += p->w->g->pitch) {
+        if (m >= in.from && m < in.to)
+            memcpy(to, x + m * p->rows.a_row, (size_t)n * sizeof *to);
+        else
+            memset(to, 0, (size_t)n * sizeof *to);
+    }
+}
+
+/* x of the tap as runs of points, one for each plane of outputs, or of all. Rows that see nothing are left out. */
+static void gather(const struct piece *p, const int64_t at[3], const struct place *o, struct gemm_f32 *gemm)
+{
+    const struct weight_grad *g = p->w->g;
+    const struct conv_rows *rows = &p->rows;
+    const struct stretch d = part_inside(p, 0, at[0]), h = part_inside(p, 1, at[1]),
+                         w = part_inside(p, 2, at[2]);
+    const int64_t *pitch = g->space.pitch, *step = rows->a_step;
+    const float *x = p->x + o->x + p->first + at[0] * pitch[1] + at[1] * pitch[2] + at[2] * pitch[3];
+    float *to = p->gathered;
+    gemm->k = most(0, h.to - h.from) * rows->m;
+    gemm->batch = 0;
+    for (int64_t i = 0; i < rows->count[0] && gemm->k > 0; i++) {
+        for (int64_t j = d.from; j < d.to; j++) {
+            p->a_at[gemm->batch] = to - p->gathered;
+            p->b_at[gemm->batch++] = ((i * rows->count[1] + j) * rows->count[2] + h.from) * rows->m * WIDTH;
+            for (int64_t r = h.from; r < h.to; r++, to += rows->m * g->pitch)
+                gather_row(p, x + i * step[0] + j * step[1] + r * step[2], w, o->m, to);
+        }
+    }
+    if (gemm->batch * gemm->k == rows->count[0] * rows->count[1] * rows->count[2] * rows->m) {
+        gemm->k *= gemm->batch;
+        gemm->batch = 1;
+    }
+    gemm->a = p->gathered;
+    gemm->a_col = g->pitch;
+}
+
 /* The product with rows and columns exchanged. Both operands are runs of memory that need no asking. */
 static void multiply_lying(const struct piece *p, const struct gemm_f32 *upright,
                            const struct place *o)
@@ -220,7 +274,10 @@ static void multiply(struct piece *p, int64_t call, int64_t i, int64_t j, int64_
                             .b_at = p->b_at,
                             .c_row = g->k_all,
                             .accumulate = p->adds};
-    gemm.batch = gemm.k > 0 ? list_rows(p, at, in.from) : 0;
+    if (g->gathers)
+        gather(p, at, &o, &gemm);
+    else
+        gemm.batch = gemm.k > 0 ? list_rows(p, at, in.from) : 0;
     if (gemm.batch == 0 && p->adds) return;
     if (g->lying) {
         multiply_lying(p, &gemm, &o);
@@ -293,6 +350,7 @@ static void run_task(void *arg, int64_t i)
                       .packed = memory + ceil_div(g->space.slot, LINE) * LINE,
                       .dw = chunk == 0 ? w->sum : w->partial + (chunk - 1) * g->dw};
     p.b_at = p.a_at + g->rows_most;
+    p.gathered = p.packed + g->block * g->panel_most;
     for (int64_t u = chunk * all / g->chunks; u < end; p.adds = true) {
         u = sunup__conv_part(&g->space, u, end, &p.part);
         p.x = sunup__conv_load(&g->space, &p.part, w->x, memory, &p.first);
@@ -398,7 +456,9 @@ static void plan_products(struct weight_grad *g, const struct window *w)
     }
     g->panel_most = g->packed ? points * WIDTH : 0;
     g->block = g->packed ? least(g->panels, most(1, PACKED_MOST / g->panel_most)) : g->panels;
-    g->slot = ceil_div(s->slot, LINE) * LINE + g->block * g->panel_most;
+    g->gathers = g->packed && s->skip && !s->across && s->axis < 2 && w->out[2] < GATHER_BELOW;
+    g->pitch = round_up(ceil_div(g->m, g->blocks), 2 * LINE) + LINE; /* an odd number of lines */
+    g->slot = ceil_div(s->slot, LINE) * LINE + g->block * g->panel_most + (g->gathers ? points * g->pitch : 0);
 }
 
 /* Chunks: a power of two, which most numbers of samples are a multiple of. Each share of a chunk

@@ -148,6 +148,10 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(pages_apart, S(2, 4, 5, 1024), S(1, 1, 1024, 48))                                            \
     X(pages_apart_strided, S(3, 9, 7, 512), S(1, 1, 512, 100), .stride = {2, 2})                   \
     X(short_rows, S(3, 7, 7, 48), S(3, 3, 48, 70), .before = {1, 1}, .after = {1, 1})              \
+    X(short_rows_strided, S(2, 47, 41, 65), S(3, 3, 65, 69), .stride = {2, 2}, .before = {1, 1},   \
+      .after = {1, 1})                                                                             \
+    X(short_rows_of_planes, S(2, 5, 6, 7, 40), S(3, 3, 3, 40, 66), .stride = {2, 1, 2},            \
+      .dilation = {1, 2, 1}, .before = {1, 3, 1}, .after = {1, 1, 2})                              \
     X(no_whole_tap, S(2, 3, 6, 40), S(3, 3, 40, 33), .dilation = {1, 6}, .before = {1, 6},         \
       .after = {1, 6})                                                                             \
     X(head, S(3, 13, 11, 33), S(1, 1, 33, 3))                                                      \
