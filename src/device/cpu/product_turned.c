@@ -10,7 +10,8 @@
  * An item is a rectangle of C; its sum goes on in C from block to block. Where threads would share
  * few elements but there are many rows, these are cut into chunks with a partial C each, added in
  * order at the end: those of convolutions, and of a small C of a matmul if the numerics allow
- * another order and the third level is close. Their number follows from the shapes alone and in a
+ * another order and the third level is close. A partial C is panels, since rows of C 1 to 4 KB apart
+ * share few sets of a cache. The number of chunks follows from the shapes alone and in a
  * chunk an element is one chain of multiply-adds in order, so no bit depends on threads.
  *
  * Ceiling: 2 m n k flops, or one reading of A and B. On Sapphire Rapids the products alone run at
@@ -29,6 +30,7 @@
 
 enum {
     STRIP = 28,  /* columns of A a call: two of the leaf's tallest two-vector tiles */
+    STRIP_HERE = 128, /* the same of an A where it is */
     DEPTH = 160, /* rows of a block: the first level keeps a panel from one tile of a strip to the
                   * next; 96 to 384 are up to 8 % slower (Sapphire Rapids) */
     DEPTH_FAR = 512, /* if C comes from afar with each block */
@@ -51,7 +53,7 @@ enum {
     CHUNKS_MOST = 16,
     CHUNK_ROWS = 1024, /* that make a partial C worth its adding */
     PARTIAL_ELEMENTS_MOST = 2 << 20,
-    ADD_ELEMENTS = 4096
+    ADD_ROWS = 128 /* of a panel, whose chunks a task adds */
 };
 
 /* Rows of A are points: `line` of them at one pitch, so many lines, so many of these planes. */
@@ -81,11 +83,12 @@ struct run {
     struct conv_slots slots;
 };
 
-/* Columns [i0, i1) of A, [j0, j1) of B; the sum goes on in c. */
+/* Columns [i0, i1) of A, [j0, j1) of B; the sum goes on in c, which begins with row 0 of column j0. */
 struct item {
     int64_t i0, i1, j0, j1;
     int64_t strip; /* columns of a strip, but for the last */
     float *a, *b, *c;
+    int64_t c_row, c_panel; /* floats from one row, one panel to the next */
 };
 
 /* ---- packing ---- */
@@ -167,7 +170,7 @@ static void add_block(const struct run *r, const struct item *o, const int64_t p
                          .a_row = 1,
                          .a_col = t->a_here ? t->m : o->strip,
                          .b_row = t->b_here ? t->n : PANEL,
-                         .c_row = t->n,
+                         .c_row = o->c_row,
                          .accumulate = more};
     if (!t->a_here) pack_a(r, o, p[0], p[1]);
     if (!t->b_here) pack(b, t->n, g.k, n, PANEL, o->b, t->panel_at);
@@ -177,28 +180,49 @@ static void add_block(const struct run *r, const struct item *o, const int64_t p
         for (int64_t j = 0; j < n; j += PANEL) {
             g.n = least(PANEL, n - j);
             g.b = t->b_here ? b + j : o->b + j / PANEL * t->panel_at;
-            g.c = o->c + (o->i0 + i) * t->n + o->j0 + j;
+            g.c = o->c + (o->i0 + i) * o->c_row + j / PANEL * o->c_panel;
             ask_ahead(&next, &g);
             r->leaves->gemm(&g);
         }
     }
 }
 
-/* Task i: item i % items of chunk i / items. Chunk 0 is summed where the result belongs. */
+/* Floats of a chunk's sum: panels of PANEL columns, [panel][m][PANEL]. */
+static int64_t chunk_elements(const struct turned *t)
+{
+    return t->m * round_up(t->n, PANEL);
+}
+
+/* Items of partial sums are whole panels. */
+static int64_t column_unit(const struct turned *t)
+{
+    return t->chunks > 1 ? PANEL : LINE;
+}
+
+/* Task i: item i % items of chunk i / items. A single chunk is summed where the result belongs. */
 static void run_task(void *arg, int64_t i)
 {
     struct run *r = arg;
     const struct turned *t = r->t;
     const int64_t items = t->items_m * t->items_n, chunk = i / items;
-    const int64_t bi = i % items / t->items_n, bj = i % t->items_n, lines = ceil_div(t->n, LINE);
+    const int64_t bi = i % items / t->items_n, bj = i % t->items_n;
+    const int64_t unit = column_unit(t), units = ceil_div(t->n, unit);
     const int64_t slot = conv_slot_take(&r->slots);
     struct item o = {.i0 = bi * t->m / t->items_m,
                      .i1 = (bi + 1) * t->m / t->items_m,
-                     .j0 = bj * lines / t->items_n * LINE,
-                     .j1 = least((bj + 1) * lines / t->items_n * LINE, t->n),
+                     .j0 = bj * units / t->items_n * unit,
+                     .j1 = least((bj + 1) * units / t->items_n * unit, t->n),
                      .a = r->memory + slot * t->slot,
-                     .c = chunk == 0 ? r->c : r->partial + (chunk - 1) * t->m * t->n};
-    o.strip = ceil_div(o.i1 - o.i0, ceil_div(o.i1 - o.i0, STRIP));
+                     .c_row = t->n,
+                     .c_panel = PANEL};
+    const int64_t strip = t->a_here ? STRIP_HERE : STRIP;
+    o.strip = ceil_div(o.i1 - o.i0, ceil_div(o.i1 - o.i0, strip));
+    o.c = r->c + o.j0;
+    if (t->chunks > 1) {
+        o.c = r->partial + chunk * chunk_elements(t) + o.j0 * t->m;
+        o.c_row = PANEL;
+        o.c_panel = t->m * PANEL;
+    }
     o.b = o.a + (t->a_here ? 0 : ceil_div(t->rows, STRIP) * t->strip_at);
     const int64_t first = chunk * t->k / t->chunks, end = (chunk + 1) * t->k / t->chunks;
     for (int64_t p = first; p < end; p += t->depth) {
@@ -208,18 +232,28 @@ static void run_task(void *arg, int64_t i)
     conv_slot_give(&r->slots, slot);
 }
 
+static int64_t add_blocks(const struct turned *t)
+{
+    return ceil_div(t->m, ADD_ROWS);
+}
+
+/* Some rows of one panel, to where they belong. */
 static void add_chunks(void *arg, int64_t i)
 {
     const struct run *r = arg;
-    const int64_t all = r->t->m * r->t->n, from = i * ADD_ELEMENTS;
-    for (int64_t c = 0; c + 1 < r->t->chunks; c++)
-        r->leaves->add_to(least(ADD_ELEMENTS, all - from), r->partial + c * all + from,
-                          r->c + from);
+    const struct turned *t = r->t;
+    const int64_t j = i / add_blocks(t) * PANEL, row = i % add_blocks(t) * ADD_ROWS;
+    const int64_t rows = least(ADD_ROWS, t->m - row), n = least(PANEL, t->n - j);
+    float *sum = r->partial + j * t->m + row * PANEL;
+    for (int64_t c = 1; c < t->chunks; c++)
+        r->leaves->add_to(rows * PANEL, sum + c * chunk_elements(t), sum);
+    for (int64_t k = 0; k < rows; k++)
+        copy_some(sum + k * PANEL, r->c + (row + k) * t->n + j, n);
 }
 
 static int64_t partial_elements(const struct turned *t)
 {
-    return round_up((t->chunks - 1) * t->m * t->n, LINE);
+    return t->chunks > 1 ? round_up(t->chunks * chunk_elements(t), LINE) : 0;
 }
 
 static sunup_status run_turned(const struct step *s, const sunup_random_key *key)
@@ -237,7 +271,7 @@ static sunup_status run_turned(const struct step *s, const sunup_random_key *key
     r.memory = r.partial + partial_elements(t);
     sunup__parallel(threads, t->chunks * t->items_m * t->items_n, run_task, &r);
     if (t->chunks > 1)
-        sunup__parallel(threads, ceil_div(t->m * t->n, ADD_ELEMENTS), add_chunks, &r);
+        sunup__parallel(threads, ceil_div(t->n, PANEL) * add_blocks(t), add_chunks, &r);
     return SUNUP_OK;
 }
 
@@ -271,7 +305,7 @@ static double total_cycles(struct turned *t, int threads, int64_t items_m, int64
     t->items_m = items_m;
     t->items_n = items_n;
     t->rows = ceil_div(t->m, items_m);
-    t->columns = ceil_div(ceil_div(t->n, LINE), items_n) * LINE;
+    t->columns = ceil_div(ceil_div(t->n, column_unit(t)), items_n) * column_unit(t);
     t->depth = depth(t);
     return ((double)ceil_div(t->chunks * items_m * items_n, threads) + 0.03) * item_cycles(t);
 }
