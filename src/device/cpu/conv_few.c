@@ -8,10 +8,15 @@
  * next. Taps that lie outside along D and H are left out. The product is turned back as it leaves.
  * A periodic source is copied with the margin that its other end is; then no tap lies outside.
  *
- * The data gradient is the same with the taps backwards. An element's sum runs over (t, s, r,
- * channel) however samples and rows are cut, then comes the bias.
+ * Of many samples of small images a column is one point of a sample (`across`): no zeros along W are
+ * multiplied, and both copies are turned in whole blocks. That is the same with the axes D H W moved
+ * up, to [H][W][channel][sample], and a W of one point.
  *
- * Ceiling: multiply-adds, with the zeros along W, and about 2 cycles for each float that is turned.
+ * The data gradient is the same with the taps backwards. An element's sum runs over (t, s, r,
+ * channel), across (r, s, channel), however samples and rows are cut, then comes the bias.
+ *
+ * Ceiling: multiply-adds, with the zeros along W, and a quarter to half a cycle for each float that
+ * is turned.
  */
 #include "base/integers.h"
 #include "base/system.h"
@@ -27,6 +32,8 @@ enum {
     CHANNELS_MOST = 8,    /* of the target: with more, its lanes are full enough           */
     BUDGET = 128 << 10,   /* elements of a part's source: half of a second level of 1 MB   */
     COLUMNS_MOST = 1024,  /* of a product, about                                           */
+    ACROSS_MOST = 64,     /* samples of a part: the widest tile                            */
+    FAR_APART = 8,        /* terms that a target of theirs costs more                      */
     PACK_ALONE = 8 << 10, /* weights that one thread packs sooner than several             */
     LINE = 16
 };
@@ -38,6 +45,7 @@ struct few {
     int64_t memory[3]; /* points of the source as it lies there ...              */
     int64_t shift[3];  /* and of a periodic margin before it                     */
     bool turned;       /* weights are [tap][n][c] and the taps run backwards         */
+    bool across;       /* a column is a sample: the axes here are H, W, a single one */
     int64_t pitch;     /* columns from sample to sample                              */
     int64_t each;      /* samples of a part                                          */
     int64_t band;      /* rows of targets along H of a part                          */
@@ -52,6 +60,43 @@ static int64_t lines(int64_t floats)
 }
 
 /* ---- making ---- */
+
+/* Taps along an axis that are inside for a target. */
+static struct stretch taps_inside(const struct few *f, int axis, int64_t target)
+{
+    const int64_t first = target - f->lead[axis];
+    return (struct stretch){most(0, -first), least(f->taps[axis], f->source[axis] - first)};
+}
+
+/* Whether what the zeros between rows cost is more than to write each sample's targets far apart,
+ * and to fill up the last vector of samples. */
+static bool across_pays(const struct few *f)
+{
+    if (f->source[0] != 1 || f->target[0] != 1 || f->taps[0] != 1) return false;
+    if (LINE * f->source[1] * f->taps[2] * f->c > BUDGET) return false;
+    int64_t inside = 0;
+    for (int64_t i = 0; i < f->target[2]; i++) {
+        const struct stretch s = taps_inside(f, 2, i);
+        inside += most(0, s.to - s.from);
+    }
+    const int64_t saved = f->pitch * f->taps[2] * f->samples - inside * lines(f->samples);
+    return saved * f->taps[1] * f->c > FAR_APART * f->target[2] * f->samples;
+}
+
+static void move_axes_up(struct few *f)
+{
+    for (int a = 0; a < 3; a++) {
+        const bool last = a == 2;
+        f->source[a] = last ? 1 : f->source[a + 1];
+        f->target[a] = last ? 1 : f->target[a + 1];
+        f->taps[a] = last ? 1 : f->taps[a + 1];
+        f->memory[a] = last ? 1 : f->memory[a + 1];
+        f->lead[a] = last ? 0 : f->lead[a + 1];
+        f->shift[a] = last ? 0 : f->shift[a + 1];
+    }
+    f->pitch = 1;
+    f->across = true;
+}
 
 static struct few few_of(const struct window *w, int64_t samples, bool turned)
 {
@@ -69,6 +114,7 @@ static struct few few_of(const struct window *w, int64_t samples, bool turned)
     }
     const int64_t seen = f.target[2] + f.taps[2] - 1 - f.lead[2];
     f.pitch = most(f.target[2], most(seen, f.lead[2] + f.source[2]));
+    if (across_pays(&f)) move_axes_up(&f);
     return f;
 }
 
@@ -96,7 +142,7 @@ static bool can(const struct node *n, bool turned)
         if (sunup__elements(&n->in[i]->shape) == 0) return false;
     }
     if (sunup__elements(&n->out[0]->shape) == 0) return false;
-    const struct few f = few_of(w, 1, turned);
+    const struct few f = few_of(w, n->in[turned ? 1 : 0]->shape.d[0], turned);
     for (int a = 0; a < 3; a++) {
         if (w->stride[a] != 1 || w->dilation[a] != 1) return false;
         if (f.lead[a] < 0 || f.lead[a] >= f.taps[a]) return false;
@@ -131,9 +177,15 @@ static int64_t source_room(const struct few *f)
     return f->source[0] * least(f->source[1], f->band + f->taps[1] - 1) * f->c * f->row;
 }
 
-static int64_t bias_room(const struct few *f)
+/* Targets that leave at once: a row along W. */
+static int64_t leaving(const struct few *f)
 {
-    return lines(f->target[2] * f->n);
+    return f->across ? f->band : f->target[2];
+}
+
+static int64_t product_room(const struct few *f)
+{
+    return f->across ? f->band * f->n * f->columns : 2 * f->n * f->columns;
 }
 
 /* Time of a product of so many columns, in vectors of whole tiles: the leaf takes four vectors at a
@@ -149,33 +201,43 @@ static double columns_cost(int64_t columns)
 static int64_t choose_samples(const struct few *f, int64_t limit, int threads)
 {
     const double part = 1; /* what a part costs beyond its columns */
-    int64_t best = 1;
+    const int64_t step = f->across ? least(LINE, limit) : 1;
+    int64_t best = step;
     double least_cost = 0;
-    for (int64_t each = 1; each <= limit; each++) {
+    for (int64_t each = step; each <= limit; each += step) {
         const int64_t parts = ceil_div(f->samples, each) * f->bands;
         const double columns = columns_cost((each - 1) * f->pitch + f->target[2]);
         const double cost = (double)ceil_div(parts, threads) * (columns + part);
-        if (each > 1 && cost >= least_cost) continue;
+        if (each > step && cost >= least_cost) continue;
         best = each;
         least_cost = cost;
     }
     return best;
 }
 
+/* Across, parts of a vector of samples are as small as parts get. */
+static bool idles(const struct few *f, int threads)
+{
+    return ceil_div(f->samples, LINE) * ceil_div(f->target[1], f->band) < threads;
+}
+
 static void plan(struct few *f, int threads)
 {
+    const int64_t together = f->across ? least(LINE, f->samples) : 1;
     f->band = f->target[1];
-    while (f->band > 1 && box(f, f->band) > BUDGET) f->band = (f->band + 1) / 2;
+    while (f->band > 1 && (together * box(f, f->band) > BUDGET || (f->across && idles(f, threads))))
+        f->band = (f->band + 1) / 2;
     f->bands = ceil_div(f->target[1], f->band);
     const int64_t fit = most(1, BUDGET / box(f, f->band));
-    const int64_t limit = least(least(f->samples, fit), most(1, COLUMNS_MOST / f->pitch));
+    const int64_t columns = f->across ? ACROSS_MOST : most(1, COLUMNS_MOST / f->pitch);
+    const int64_t limit = least(least(f->samples, fit), columns);
     f->each = choose_samples(f, limit, threads);
     f->groups = ceil_div(f->samples, f->each);
     f->columns = lines(f->each * f->pitch);
     /* An odd number of lines: the rows of a tile lie in all sets of a cache. */
-    f->row = lines(f->columns + f->taps[2] - 1) | LINE;
+    f->row = f->across ? f->columns : lines(f->columns + f->taps[2] - 1) | LINE;
     f->weights = lines(f->taps[0] * f->taps[1] * f->taps[2] * f->c * f->n);
-    f->slot = lists_room(f) + source_room(f) + 2 * f->n * f->columns + bias_room(f);
+    f->slot = lists_room(f) + source_room(f) + product_room(f) + lines(leaving(f) * f->n);
 }
 
 /* ---- running ---- */
@@ -238,6 +300,18 @@ static void load_row(const struct part *p, const float *from, int64_t sample, fl
     }
 }
 
+/* A plane of all samples, [sample][H][c] to [H][c][sample]. */
+static void load_across(const struct part *p, const float *from, int64_t sample, float *to)
+{
+    const struct few *f = p->w->f;
+    for (int64_t h = 0, n; h < p->height; h += n) {
+        const int64_t at = place(f, 1, p->first + h);
+        n = least(p->height - h, f->memory[1] - at);
+        p->w->leaves->transpose(p->samples, n * f->c, from + at * f->c, sample,
+                                to + h * f->c * f->row, f->row);
+    }
+}
+
 static void load(const struct part *p)
 {
     const struct few *f = p->w->f;
@@ -245,17 +319,11 @@ static void load(const struct part *p)
     const int64_t sample = f->memory[0] * plane;
     for (int64_t d = 0; d < f->source[0]; d++) {
         const float *from = p->w->source + p->sample * sample + place(f, 0, d) * plane;
-        for (int64_t h = 0; h < p->height; h++)
-            load_row(p, from + place(f, 1, p->first + h) * row, sample,
-                     p->source + (d * p->height + h) * f->c * f->row);
+        float *to = p->source + d * p->height * f->c * f->row;
+        if (f->across) load_across(p, from, sample, to);
+        for (int64_t h = 0; !f->across && h < p->height; h++)
+            load_row(p, from + place(f, 1, p->first + h) * row, sample, to + h * f->c * f->row);
     }
-}
-
-/* Taps along an axis that are inside for a target. */
-static struct stretch taps_inside(const struct few *f, int axis, int64_t target)
-{
-    const int64_t first = target - f->lead[axis];
-    return (struct stretch){most(0, -first), least(f->taps[axis], f->source[axis] - first)};
 }
 
 /* Row (d, h) of the targets of all samples, as [n][columns]. */
@@ -273,7 +341,7 @@ static void multiply(const struct part *p, int64_t d, int64_t h)
                          .b = p->source,
                          .b_row = f->row,
                          .b_at = p->b_at,
-                         .c = p->product,
+                         .c = p->product + (f->across ? (h - p->row) * f->n * f->columns : 0),
                          .c_row = f->columns};
     for (int64_t i = t.from; i < t.to && g.k > 0; i++) {
         const int64_t plane = (d + i - f->lead[0]) * p->height;
@@ -286,21 +354,25 @@ static void multiply(const struct part *p, int64_t d, int64_t h)
     p->w->leaves->gemm(&g);
 }
 
-/* The product to where each sample's row belongs. */
+/* The product of target (d, h) and what follows of it along W to where each sample's row belongs. */
 static void leave(const struct part *p, int64_t d, int64_t h)
 {
     const struct few *f = p->w->f;
-    const int64_t row = f->target[2] * f->n;
+    const struct leaves_f32 *leaves = p->w->leaves;
+    const int64_t point = f->target[1] * f->target[2] * f->n, sample = f->target[0] * point;
+    const int64_t n = (f->across ? p->rows : f->target[2]) * f->n;
     const int64_t columns = (p->samples - 1) * f->pitch + f->target[2];
-    p->w->leaves->transpose(f->n, columns, p->product, f->columns, p->back, f->n);
-    for (int64_t i = 0; i < p->samples; i++) {
-        const int64_t at = ((p->sample + i) * f->target[0] + d) * f->target[1] + h;
-        const float *from = p->back + i * f->pitch * f->n;
-        float *to = p->w->target + at * row;
+    float *to = p->w->target + p->sample * sample + d * point + h * f->target[2] * f->n;
+    if (f->across)
+        leaves->transpose(n, p->samples, p->product, f->columns, to, sample);
+    else
+        leaves->transpose(f->n, columns, p->product, f->columns, p->back, f->n);
+    for (int64_t i = 0; i < p->samples; i++, to += sample) {
+        const float *from = f->across ? to : p->back + i * f->pitch * f->n;
         if (p->w->bias)
-            p->w->leaves->pointwise(PW_add, row, to, from, p->bias, NULL, NULL);
-        else
-            memcpy(to, from, (size_t)row * sizeof(float));
+            leaves->pointwise(PW_add, n, to, from, p->bias, NULL, NULL);
+        else if (!f->across)
+            memcpy(to, from, (size_t)n * sizeof(float));
     }
 }
 
@@ -317,19 +389,20 @@ static void run_part(void *arg, int64_t i)
     p.source = (float *)(void *)p.a_at + lists_room(f);
     p.product = p.source + source_room(f);
     p.back = p.product + f->n * f->columns;
-    p.bias = p.back + f->n * f->columns;
+    p.bias = p.product + product_room(f);
     p.samples = least(f->each, f->samples - p.sample);
     p.rows = least(f->band, f->target[1] - p.row);
     p.first = least(f->source[1], most(0, p.row - f->lead[1]));
     const int64_t end = p.row + p.rows - 1 - f->lead[1] + f->taps[1];
     p.height = most(0, least(f->source[1], end) - p.first);
-    for (int64_t j = 0; w->bias && j < f->target[2] * f->n; j++) p.bias[j] = w->bias[j % f->n];
+    for (int64_t j = 0; w->bias && j < leaving(f) * f->n; j++) p.bias[j] = w->bias[j % f->n];
     load(&p);
     for (int64_t d = 0; d < f->target[0]; d++) {
         for (int64_t h = p.row; h < p.row + p.rows; h++) {
             multiply(&p, d, h);
-            leave(&p, d, h);
+            if (!f->across) leave(&p, d, h);
         }
+        if (f->across) leave(&p, d, p.row);
     }
     conv_slot_give(&w->slots, slot);
 }

@@ -112,6 +112,11 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
       .circular = true)                                                                            \
     X(few_circular_space, S(5, 4, 5, 7, 2), S(2, 3, 3, 2, 5), .before = {1, 0, 2},                 \
       .after = {0, 2, 0}, .circular = true)                                                        \
+    X(few_across, S(37, 14, 12, 6), S(5, 5, 6, 16), .before = {0, 1})                              \
+    X(few_across_in_bands, S(32, 34, 30, 5), S(5, 5, 5, 16))                                       \
+    X(few_across_circular, S(45, 6, 5, 4), S(3, 4, 4, 7), .before = {1, 2}, .after = {1, 1},       \
+      .circular = true)                                                                            \
+    X(few_across_line, S(48, 20, 5), S(5, 5, 16))                                                  \
     X(grey_strided, S(7, 70, 91, 1), S(5, 3, 1, 13), .stride = {2, 3}, .before = {4, 1})           \
     X(grey_space, S(3, 9, 8, 21, 1), S(3, 3, 3, 1, 16), .before = {1, 1, 1}, .after = {1, 1, 1})   \
     X(grey_space_strided, S(2, 11, 14, 33, 1), S(3, 2, 4, 1, 5), .stride = {2, 1, 2},              \
