@@ -112,6 +112,7 @@ static const char *const problems[] = {"w1c1",
                                        "w90c20s5stride2pad2",
                                        "h1w1c40",
                                        "h9w8c155r3s3stride2pad1,count",
+                                       "h14w12c19r3s3stride2",
                                        NULL};
 const struct leaf_check sunup__check_max_pool = {"max_pool", problems, run_max};
 const struct leaf_check sunup__check_max_pool_grad = {"max_pool_grad", problems, run_max_grad};
