@@ -48,6 +48,7 @@ struct run {
     float *c;
     uint32_t *a_words, *b_words;
     int64_t k2, depth;    /* words of a sum, whole tiles; of a step */
+    int64_t used;         /* words of a sum that are multiplied: without tiles not their zeros */
     int64_t pitch;        /* from one row of A to the next */
     int64_t rows, panels; /* of a block */
     int64_t strip;        /* rows of A that lie in a strip; 0: each by itself */
@@ -217,18 +218,21 @@ static void pack(void *arg, int64_t i)
         pack_b_turned(r, s, piece);
 }
 
-/* Rows [row, row + rows) of C, a whole strip if there are any; panel j, the step from word q on. */
+/* Rows [row, row + rows) of C, a whole strip if there are any; panel j, the step from word q on. The
+ * next panel is asked for. */
 static void multiply(const struct run *r, int64_t s, int64_t row, int64_t rows, int64_t j,
                      int64_t q)
 {
     const struct product *p = r->p;
-    const int64_t width = least(PANEL, p->n - j * PANEL);
+    const int64_t width = least(PANEL, p->n - j * PANEL), k = least(r->depth, r->used - q);
     const uint32_t *a = a_at(r, p->a_step ? s : 0, row, q),
-                   *b = b_at(r, p->b_step ? s : 0, j, q, width);
+                   *b = b_at(r, p->b_step ? s : 0, j, q, width), *next = NULL;
+    if (j + 1 < panels(p))
+        next = b_at(r, p->b_step ? s : 0, j + 1, q, least(PANEL, p->n - (j + 1) * PANEL));
     r->leaves->gemm_bf16(
         &(struct gemm_f32){.m = rows,
                            .n = width,
-                           .k = least(r->depth, r->k2 - q),
+                           .k = k,
                            .batch = 1,
                            .a = (const float *)(const void *)a,
                            .a_row = r->strip > 0 ? 1 : r->pitch,
@@ -238,7 +242,9 @@ static void multiply(const struct run *r, int64_t s, int64_t row, int64_t rows, 
                            .c = r->c + (s * p->m + row) * p->n + j * PANEL,
                            .c_row = p->n,
                            .accumulate = q > 0,
-                           .bias = r->bias && q + r->depth >= r->k2 ? r->bias + j * PANEL : NULL});
+                           .bias = r->bias && q + r->depth >= r->k2 ? r->bias + j * PANEL : NULL,
+                           .ahead = (const float *)(const void *)next,
+                           .ahead_row = k * PANEL / rows});
 }
 
 static void block(void *arg, int64_t i)
@@ -314,6 +320,7 @@ static struct run run_of(const struct step *s)
                         .c = s->out[0],
                         .b_words = prepared_weights(s),
                         .k2 = words(p),
+                        .used = s->device->kernels->tiles_bf16 ? words(p) : ceil_div(p->k, 2),
                         .depth = depth(p),
                         .pitch = pitch(p)};
 }
