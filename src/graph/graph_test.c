@@ -256,6 +256,23 @@ static void a_value_used_twice_adds_its_gradients(void **state)
     sunup__interpreter_end(&run);
 }
 
+static void relu_before_a_max_pool_works_on_its_results(void **state)
+{
+    (void)state;
+    sunup_value *x = f64("x", SUNUP_SHAPE(1, 8, 1)), *dx;
+    sunup_pool_options o = sunup_pool_defaults();
+    o.window[0] = 2;
+    sunup_value *y = sunup_max_pool(sunup_relu(x), &o);
+    assert_int_equal(sunup__elements(&y->node->in[0]->shape), 4);
+    sunup_gradient(total(sunup_mul(y, y)), 1, &x, &dx);
+    const double at[] = {-1, 3, 2, 2, -2, -1, 0, -5}, pooled[] = {3, 2, 0, 0};
+    sunup_value *outputs[] = {y, dx};
+    start(2, outputs, x, at);
+    for (int i = 0; i < 4; i++) assert_near(result(y, i), pooled[i]);
+    for (int i = 0; i < 8; i++) assert_near(result(dx, i), i == 1 ? 6 : i == 2 ? 4 : 0);
+    sunup__interpreter_end(&run);
+}
+
 static void stretched_operands_get_sums(void **state)
 {
     (void)state;
@@ -384,6 +401,7 @@ int main(void)
         TEST(options_are_checked),
         TEST(lack_of_memory_is_a_mistake_too),
         TEST(a_value_used_twice_adds_its_gradients),
+        TEST(relu_before_a_max_pool_works_on_its_results),
         TEST(stretched_operands_get_sums),
         TEST(independent_values_get_zeros),
         TEST(gradients_by_intermediate_values),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "graph/ops/op.h"
+#include "graph/ops/pointwise.h"
 #include "graph/ops/window.h"
 
 /* --- shapes --- */
@@ -391,9 +392,13 @@ static sunup_value *pool(const struct op *op, sunup_value *x, const sunup_pool_o
     return sunup__node(sunup__graph_of(1, &x), op, 1, &x, &a, 0, NULL);
 }
 
+/* The maximum of relu(x) is relu of the maximum of x, and gradients reach the same points: so relu
+ * works on the fewer numbers, forward and backward. */
 sunup_value *sunup_max_pool(sunup_value *x, const sunup_pool_options *options)
 {
-    return pool(&sunup__op_max_pool, x, options);
+    const bool behind_relu = x && x->node->op == sunup__pointwise_op(PW_relu);
+    sunup_value *y = pool(&sunup__op_max_pool, behind_relu ? x->node->in[0] : x, options);
+    return behind_relu ? sunup_relu(y) : y;
 }
 
 sunup_value *sunup_avg_pool(sunup_value *x, const sunup_pool_options *options)
