@@ -34,7 +34,7 @@ enum {
     ROWS = 14,
     ROWS_MOST = 112,
     TERMS = 128, /* of a product, about: shorter sums get more rows                  */
-    TERMS_TWICE = 256, /* below it twice the rows where the third level is close: 4 % of 128 terms (Zen 4) */
+    TWICE = 256, /* below it twice the rows where the third level is close: 4 % of 128 terms (Zen 4) */
     LINE = 16,
     WIDTH = 32,
     SHORT_ROWS = 6,         /* the leaf takes 64 columns of so few rows                         */
@@ -146,8 +146,7 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
     w->block = most(1, PANELS_MOST / (one * w->together));
     const int64_t terms = most(1, w->taps[0].n * w->taps[1].n * w->together * w->k);
     const int64_t tile = least(w->n, w->b.width) <= LINE ? 2 * ROWS : ROWS;
-    const int64_t twice = terms < TERMS_TWICE && !sunup__level3_far() ? 2 : 1;
-    w->tile = least(ROWS_MOST, tile * most(twice, ceil_div(TERMS, terms)));
+    w->tile = least(ROWS_MOST, tile * most(terms < TWICE && !sunup__level3_far() ? 2 : 1, ceil_div(TERMS, terms)));
     const bool scattered = w->c_pitch[3] > least(w->n, w->b.width);
     w->asks = w->far && !sunup__level3_far() && w->space.stride[1] == 1 &&
               least(w->n, w->b.width) == WIDTH;
