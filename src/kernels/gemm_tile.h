@@ -18,10 +18,6 @@
  */
 #include "kernels/unroll.h"
 
-#ifndef LINE_FLOATS
-#define LINE_FLOATS 16 /* of a line of the caches */
-#endif
-
 typedef void (*T(tile_fn))(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask);
 
 static inline __attribute__((always_inline)) int64_t T(at)(const int64_t *offsets, int64_t i)
@@ -57,7 +53,7 @@ T(multiply)(const struct gemm_f32 *g, const float *a, const float *b, const floa
             b += b_row;
             if (ask) {
                 __builtin_prefetch(ahead);
-                ahead += LINE_FLOATS;
+                ahead += g->ahead_step;
             }
             UNROLL
             for (int r = 0; r < R; r++) {
@@ -121,7 +117,7 @@ static inline __attribute__((always_inline)) void T(sum)(const struct gemm_f32 *
         T(multiply)
         (g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0,
          i + 1 < g->batch ? NULL : c, mask, acc, R, V, ahead, ask);
-        if (ask) ahead += LINE_FLOATS * g->k;
+        if (ask) ahead += g->ahead_step * g->k;
     }
 }
 

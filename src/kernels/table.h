@@ -6,7 +6,8 @@
  *   B_i(p, j) = b[b_at[i] + p * b_row + j]
  * a_at, b_at NULL: zeros. The sum over (i, p) is one chain in this order for each element of C.
  * What the caller needs next may be fetched meanwhile: the tile of C from row r on asks for a line at each (i, p), from
- * ahead + r * ahead_row on. A hint: leaves may ignore it. */
+ * ahead + r * ahead_row on, each ahead_step after the one before (so for the same line several times if that is
+ * less than a line). A hint: leaves may ignore it. */
 struct NAME(gemm) {
     int64_t m, n, k, batch;
     const REAL *a;
@@ -21,7 +22,7 @@ struct NAME(gemm) {
     const REAL *bias;   /* [n] or NULL         */
     bool relu;
     const REAL *ahead;  /* or NULL             */
-    int64_t ahead_row;
+    int64_t ahead_row, ahead_step;
 };
 
 /* Rows of attention scores, [rows][n], `row` apart: row r sees the first see + r keys (none if that is below 0). */

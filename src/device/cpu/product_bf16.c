@@ -244,7 +244,8 @@ static void multiply(const struct run *r, int64_t s, int64_t row, int64_t rows, 
                            .accumulate = q > 0,
                            .bias = r->bias && q + r->depth >= r->k2 ? r->bias + j * PANEL : NULL,
                            .ahead = (const float *)(const void *)next,
-                           .ahead_row = k * PANEL / rows});
+                           .ahead_row = k * PANEL / rows,
+                           .ahead_step = LINE});
 }
 
 static void block(void *arg, int64_t i)

@@ -31,7 +31,10 @@
  *   buffers. More rows leave the asking to the calls, a line each step: the next strip of A, and of
  *   C where sums are too short for the leaf's own fetching, if they are runs of memory. A strip is
  *   then half as tall (Zen 4: 4096 x 256 x 256 with B transposed 2.4 instead of 2.85 ms, 64 of
- *   256 x 256 x 32 1.55 instead of 2.45, of 256 x 32 x 256 1.2 instead of 1.8).
+ *   256 x 256 x 32 1.55 instead of 2.45, of 256 x 32 x 256 1.2 instead of 1.8). With a far L3 they ask for one row of
+ *   the next strip a tile, a line each 16 steps or so: the first call on a strip took twice as long as the others,
+ *   since fourteen rows at a time hide from the prefetcher (Xeon with AMX: 7 to 11 % on 4096 x 256 x 256 and
+ *   4096 x 256 x 1024, 2 to 4 % on 4096 x 1024 x 256).
  * - A C of half of the third level and more with short sums is stored past the caches, which else
  *   read it first (Zen 4: 77360 x 200 x 20 4.1 instead of 6.8 ms).
  */
@@ -259,6 +262,7 @@ void sunup__product_cut(struct product *p, int threads)
     }
     group_items(p, threads);
     p->asks_a = asking_pays(p, cached);
+    p->asks_rows = sunup__level3_far() && p->pack_b && p->a_col == 1 && p->m >= FEW_ROWS && !cached;
     p->stream = streaming_pays(p);
     p->asks_c = p->asks_a && p->k <= SHORT && p->items_n == 1 && !p->stream;
     p->strip = strip(p);

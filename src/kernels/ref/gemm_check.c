@@ -102,7 +102,8 @@ static void run(struct check *c)
                                .bias = s.bias ? bias.f32 : NULL,
                                .relu = s.relu,
                                .ahead = s.ahead ? b.f32 : NULL,
-                               .ahead_row = 16};
+                               .ahead_row = 16,
+                               .ahead_step = 4};
     CHECK_RUN(c) c->f32->gemm(&g);
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_absolute(c, &y);
