@@ -30,7 +30,7 @@ struct product {
     int64_t items_m, items_n;          /* items of one C      */
     int64_t tasks;                     /* of all items, in order: one a claim of a thread */
     int64_t panel;                     /* floats from one packed panel to the next */
-    int64_t strip_a;                   /* floats of a packed strip of A */
+    int64_t strip_a, strips;           /* floats of a packed strip of A, and how many are packed at once */
     int64_t slot;                      /* floats of workspace a task */
     int64_t lines_a, lines_b, lines_c; /* fetched before each call */
 };

@@ -145,16 +145,33 @@ static void pack_b(const struct run *r, const struct item *o, int64_t p0, int64_
     }
 }
 
-/* A strip as it is, its rows (or, transposed, its columns) closer together. */
-static void pack_a(const struct run *r, const struct item *o, struct gemm_f32 *g)
+/* Strips from row i on as they are, the rows of each closer together, or, transposed, the columns: of several
+ * strips at once, since a column of one is two lines of memory that nothing reads ahead. */
+static void pack_a(const struct run *r, const struct item *o, int64_t i, int64_t p0, int64_t k)
 {
-    const bool rows = r->p->a_col == 1;
-    const int64_t count = rows ? g->m : g->k, width = rows ? g->k : g->m;
-    const int64_t from = rows ? g->a_row : g->a_col, to = rows ? r->p->depth + LINE : r->p->strip;
-    for (int64_t i = 0; i < count; i++)
-        memcpy(o->a + i * to, g->a + i * from, (size_t)width * sizeof(float));
-    g->a = o->a;
-    *(rows ? &g->a_row : &g->a_col) = to;
+    const struct product *p = r->p;
+    const int64_t end = least(o->i1, i + p->strips * p->strip);
+    const float *x = a_at(r, o, i, p0);
+    if (p->a_col == 1) {
+        for (float *y = o->a; i < end; i++, x += p->a_row, y += p->depth + LINE)
+            memcpy(y, x, (size_t)k * sizeof *x);
+        return;
+    }
+    for (int64_t q = 0; q < k; q++, x += p->a_col) {
+        float *y = o->a + q * p->strip;
+        for (int64_t at = i; at < end; at += p->strip, y += p->strip_a)
+            memcpy(y, x + (at - i), (size_t)least(p->strip, end - at) * sizeof *x);
+    }
+}
+
+/* A strip of A as it was packed, sums from p0 on. */
+static void use_packed_a(const struct run *r, const struct item *o, int64_t i, int64_t p0, struct gemm_f32 *g)
+{
+    const struct product *p = r->p;
+    const int64_t number = (i - o->i0) / p->strip % p->strips;
+    if (number == 0) pack_a(r, o, i, p0, g->k);
+    g->a = o->a + number * p->strip_a;
+    *(p->a_col == 1 ? &g->a_row : &g->a_col) = p->a_col == 1 ? p->depth + LINE : p->strip;
 }
 
 /* ---- products ---- */
@@ -256,7 +273,7 @@ static void multiply(const struct run *r, const struct item *o, int64_t p0, int6
                              .b_row = p->pack_b ? PANEL : p->b_row,
                              .c_row = p->n,
                              .accumulate = p0 > 0};
-        if (p->pack_a) pack_a(r, o, &g);
+        if (p->pack_a) use_packed_a(r, o, i, p0, &g);
         if (p->ahead) look(r, o, i, p0, &next);
         if (p->asks_a) look_along(r, o, i, &next);
         multiply_strip(r, o, &g, i, p0, &next);
@@ -310,7 +327,7 @@ static void run_task(void *arg, int64_t t)
                      .bj = first % p->items_n,
                      .b = r->workspace + t * p->slot};
     o.a = o.b + (p->pack_b && !p->prepared ? panels_of_item(p) * p->panel : 0);
-    o.c = o.a + (p->pack_a ? p->strip_a : 0);
+    o.c = o.a + (p->pack_a ? p->strips * p->strip_a : 0);
     place(p, &o);
     for (int64_t i = first; i < end; i++, go_on(p, &o)) run_item(r, &o);
 }

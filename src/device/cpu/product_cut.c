@@ -14,10 +14,11 @@
  * - A is read in place, by broadcasts: the out-of-order window hides the second level's latency.
  *   Rows a multiple of 4 KB apart, which meet in one set of the first level, are copied (15 %), and
  *   so is, with a far L3, a transposed A, of which each step of the sum would use another page and half
- *   a line (20 to 25 % on Sapphire Rapids), if there are panels enough to repay it. With a close one,
- *   the steps of a transposed A and of its B run in place (Zen 5: 5 to 9 % against both copied), but for a large
- *   C with at least twice as many rows as columns: B is packed once, by all threads, and A a strip of 56 columns
- *   at a time (Zen 4: 3 to 6 % on 3000 x 1000 and 5270 x 1000 of 512 and 1024 terms; 768 x 768 loses 5 %).
+ *   a line (20 to 25 % on Sapphire Rapids), if there are panels enough to repay it: two strips at a time, of whose
+ *   lines less is fetched in vain (Xeon with AMX: 3 to 4 % on 768 to 3000 x 1000 of 512 terms; more fill the L2).
+ *   With a close one, the steps of a transposed A and of its B run in place (Zen 5: 5 to 9 % against both copied),
+ *   but for a large C with at least twice as many rows as columns: B is packed once, by all threads, and A a strip of
+ *   56 columns at a time (Zen 4: 3 to 6 % on 3000 x 1000 and 5270 x 1000 of 512 and 1024 terms; 768 x 768 loses 5 %).
  * - A panel of B passes through the second level once for each strip of A. With a close L3 a strip is
  *   as tall as half of that level holds, and nothing need be fetched ahead (Zen 5: 3 to 6 % against
  *   strips of 28 rows and their fetching).
@@ -269,7 +270,8 @@ void sunup__product_cut(struct product *p, int threads)
     /* An odd number of lines: panels meet in no set. */
     p->panel = PANEL * (p->prepared ? p->k : p->depth) + LINE;
     p->strip_a = round_up(p->strip * (p->depth + LINE), LINE);
+    p->strips = p->a_col != 1 && sunup__level3_far() ? 2 : 1;
     p->slot = (p->pack_b && !p->prepared ? ceil_div(p->columns, PANEL) * p->panel : 0) +
-              (p->pack_a ? p->strip_a : 0) + (p->stream ? round_up(p->strip * p->n, LINE) : 0);
+              (p->pack_a ? p->strips * p->strip_a : 0) + (p->stream ? round_up(p->strip * p->n, LINE) : 0);
     fetch_evenly(p);
 }
