@@ -16,7 +16,12 @@
 #include "base/integers.h"
 #include "kernels/fill.h"
 
-enum { ROWS = 16, WORDS = 16, ROW_BYTES = 64 };
+enum {
+    ROWS = 16,
+    WORDS = 16,
+    ROW_BYTES = 64,
+    STEPS = 16 /* of a piece: 32 KB of B */
+};
 enum { C00, C01, C10, C11, A0, A1, B0, B1, TILES };
 
 /* As LDTILECFG wants it. */
@@ -26,9 +31,9 @@ struct shape {
     uint8_t rows[16];
 };
 
-/* How the sum of a batch entry is cut: `full` steps of `words`, then `rest` words. */
+/* How the sum of a batch entry is cut: `full` steps of `words`, then `rest` words; `each` in all. */
 struct steps {
-    int64_t words, full, rest;
+    int64_t words, full, rest, each;
 };
 
 /* The words of a step that are not read in place, beside zeros. */
@@ -39,10 +44,12 @@ struct copies {
 struct work {
     const struct gemm_f32 *g;
     struct steps steps;
+    int64_t all;           /* steps of all entries             */
     bool copy_a;           /* every step's A                   */
+    bool copies;           /* some steps'                      */
     int64_t rows, columns; /* of the block that tiles have the shape of */
     struct shape shape;
-    struct copies copies;
+    struct copies copied;
 };
 
 /* A block of C: rows from r on, columns from j on, 32 at most of either. */
@@ -89,13 +96,13 @@ static inline __attribute__((always_inline)) void multiply(const uint32_t *a, si
                                                            const bool two_rows,
                                                            const bool two_columns)
 {
-    _tile_loadd(4, a, a_bytes);
     _tile_loadd(6, b, b_bytes);
-    if (two_columns) _tile_loadd(7, b + WORDS, b_bytes);
+    _tile_loadd(4, a, a_bytes);
     if (two_rows) _tile_loadd(5, (const char *)a + ROWS * a_bytes, a_bytes);
+    if (two_columns) _tile_loadd(7, b + WORDS, b_bytes);
     _tile_dpbf16ps(0, 4, 6);
-    if (two_columns) _tile_dpbf16ps(1, 4, 7);
     if (two_rows) _tile_dpbf16ps(2, 5, 6);
+    if (two_columns) _tile_dpbf16ps(1, 4, 7);
     if (two_rows && two_columns) _tile_dpbf16ps(3, 5, 7);
 }
 
@@ -121,33 +128,80 @@ multiply_copied(struct work *w, const struct block *k, const uint32_t *a, const 
                 int64_t words, const bool two_rows, const bool two_columns)
 {
     const struct gemm_f32 *g = w->g;
-    copy_a(&w->copies, g, a, k->rows, words);
-    if (words < w->steps.words) copy_b(&w->copies, g, b, k->columns, words);
+    copy_a(&w->copied, g, a, k->rows, words);
+    if (words < w->steps.words) copy_b(&w->copied, g, b, k->columns, words);
     settle();
     if (words < w->steps.words) {
-        multiply(w->copies.a[0], ROW_BYTES, w->copies.b[0], (size_t)2 * ROW_BYTES, two_rows,
+        multiply(w->copied.a[0], ROW_BYTES, w->copied.b[0], (size_t)2 * ROW_BYTES, two_rows,
                  two_columns);
     } else {
-        multiply(w->copies.a[0], ROW_BYTES, b, (size_t)g->b_row * sizeof *b, two_rows, two_columns);
+        multiply(w->copied.a[0], ROW_BYTES, b, (size_t)g->b_row * sizeof *b, two_rows, two_columns);
     }
 }
 
+/* Steps [from, to) of entry i. */
 static inline __attribute__((always_inline)) void
-multiply_entry(struct work *w, const struct block *k, const uint32_t *a, const uint32_t *b,
-               const bool two_rows, const bool two_columns)
+multiply_entry(struct work *w, const struct block *k, int64_t i, int64_t from, int64_t to,
+               const bool copies, const bool two_rows, const bool two_columns)
 {
     const struct gemm_f32 *g = w->g;
-    const int64_t words = w->steps.words;
-    const size_t a_bytes = (size_t)g->a_row * sizeof *a, b_bytes = (size_t)g->b_row * sizeof *b;
-    for (int64_t i = 0; i < w->steps.full; i++) {
-        if (w->copy_a)
-            multiply_copied(w, k, a, b, words, two_rows, two_columns);
+    const int64_t words = w->steps.words, full = w->steps.full;
+    const int64_t a_step = words * g->a_col, b_step = words * g->b_row;
+    const size_t a_bytes = (size_t)g->a_row * sizeof(uint32_t),
+                 b_bytes = (size_t)g->b_row * sizeof(uint32_t);
+    const uint32_t *a = (const uint32_t *)(const void *)g->a + k->r * g->a_row,
+                   *b = (const uint32_t *)(const void *)g->b + k->j;
+    a += (g->a_at ? g->a_at[i] : 0) + from * a_step;
+    b += (g->b_at ? g->b_at[i] : 0) + from * b_step;
+    for (; from < to; from++, a += a_step, b += b_step) {
+        if (copies && (w->copy_a || from == full))
+            multiply_copied(w, k, a, b, from == full ? w->steps.rest : words, two_rows,
+                            two_columns);
         else
             multiply(a, a_bytes, b, b_bytes, two_rows, two_columns);
-        a += words * g->a_col;
-        b += words * g->b_row;
     }
-    if (w->steps.rest > 0) multiply_copied(w, k, a, b, w->steps.rest, two_rows, two_columns);
+}
+
+/* Steps [from, to) of the sum, counted through all entries. Where all are read in place the loop
+ * must have no stores, of spilled registers either: tile loads wait for those under way. */
+static inline __attribute__((always_inline)) void
+multiply_steps(struct work *w, const struct block *k, int64_t from, int64_t to, const bool copies,
+               const bool two_rows, const bool two_columns)
+{
+    const int64_t each = w->steps.each, skipped = from % each;
+    int64_t i = from / each;
+    if (skipped > 0) {
+        const int64_t end = least(each, skipped + to - from);
+        multiply_entry(w, k, i++, skipped, end, copies, two_rows, two_columns);
+        from += end - skipped;
+    }
+    for (; from < to; from += each, i++)
+        multiply_entry(w, k, i, 0, least(each, to - from), copies, two_rows, two_columns);
+}
+
+static inline __attribute__((always_inline)) void
+multiply_block(struct work *w, const struct block *k, int64_t from, int64_t to, const bool copies)
+{
+    if (k->rows > ROWS && k->columns > WORDS)
+        multiply_steps(w, k, from, to, copies, true, true);
+    else if (k->rows > ROWS)
+        multiply_steps(w, k, from, to, copies, true, false);
+    else if (k->columns > WORDS)
+        multiply_steps(w, k, from, to, copies, false, true);
+    else
+        multiply_steps(w, k, from, to, copies, false, false);
+}
+
+static __attribute__((noinline)) void multiply_in_place(struct work *w, const struct block *k,
+                                                        int64_t from, int64_t to)
+{
+    multiply_block(w, k, from, to, false);
+}
+
+static __attribute__((noinline)) void multiply_with_copies(struct work *w, const struct block *k,
+                                                           int64_t from, int64_t to)
+{
+    multiply_block(w, k, from, to, true);
 }
 
 /* Bias and relu, while the block is in the first cache. NaN stays: it is the second operand. */
@@ -168,14 +222,15 @@ static void finish(const struct gemm_f32 *g, const struct block *k)
     }
 }
 
-static inline __attribute__((always_inline)) void block(struct work *w, const struct block *k,
-                                                        const bool two_rows, const bool two_columns)
+/* A piece of the sum, steps [from, to), of a block of C. */
+static void any_block(struct work *w, const struct block *k, int64_t from, int64_t to)
 {
     const struct gemm_f32 *g = w->g;
+    const bool two_rows = k->rows > ROWS, two_columns = k->columns > WORDS;
     const size_t c_bytes = (size_t)g->c_row * sizeof(float);
     float *top = g->c + k->r * g->c_row + k->j, *low = top + (two_rows ? ROWS * g->c_row : 0);
-    const uint32_t *a = (const void *)g->a, *b = (const void *)g->b;
-    if (g->accumulate) {
+    shape_tiles(w, k);
+    if (g->accumulate || from > 0) {
         _tile_loadd(0, top, c_bytes);
         if (two_columns) _tile_loadd(1, top + WORDS, c_bytes);
         if (two_rows) _tile_loadd(2, low, c_bytes);
@@ -186,27 +241,15 @@ static inline __attribute__((always_inline)) void block(struct work *w, const st
         if (two_rows) _tile_zero(2);
         if (two_rows && two_columns) _tile_zero(3);
     }
-    for (int64_t i = 0; i < g->batch; i++)
-        multiply_entry(w, k, a + (g->a_at ? g->a_at[i] : 0) + k->r * g->a_row,
-                       b + (g->b_at ? g->b_at[i] : 0) + k->j, two_rows, two_columns);
+    if (w->copies)
+        multiply_with_copies(w, k, from, to);
+    else
+        multiply_in_place(w, k, from, to);
     _tile_stored(0, top, c_bytes);
     if (two_columns) _tile_stored(1, top + WORDS, c_bytes);
     if (two_rows) _tile_stored(2, low, c_bytes);
     if (two_rows && two_columns) _tile_stored(3, low + WORDS, c_bytes);
-    if (g->bias || g->relu) finish(g, k);
-}
-
-static void any_block(struct work *w, const struct block *k)
-{
-    shape_tiles(w, k);
-    if (k->rows > ROWS && k->columns > WORDS)
-        block(w, k, true, true);
-    else if (k->rows > ROWS)
-        block(w, k, true, false);
-    else if (k->columns > WORDS)
-        block(w, k, false, true);
-    else
-        block(w, k, false, false);
+    if ((g->bias || g->relu) && to == w->all) finish(g, k);
 }
 
 static struct steps cut(int64_t k)
@@ -215,6 +258,7 @@ static struct steps cut(int64_t k)
     struct steps s = {.words = words > 0 ? words : 1};
     s.full = k / s.words;
     s.rest = k % s.words;
+    s.each = most(1, s.full + (s.rest > 0));
     return s;
 }
 
@@ -225,13 +269,21 @@ static void gemm_bf16(const struct gemm_f32 *g)
     w.g = g;
     w.steps = cut(g->k);
     w.copy_a = g->a_col != 1;
+    w.copies = w.copy_a || w.steps.rest > 0;
     w.rows = w.columns = 0;
+    w.all = g->k > 0 ? g->batch * w.steps.each : 0;
+    const bool cut_sum = g->m > 2 * ROWS && g->batch > 1;
+    const int64_t pieces = cut_sum ? most(1, ceil_div(w.all, STEPS)) : 1;
     for (int64_t j = 0; j < g->n; j += 2 * WORDS) {
-        for (int64_t r = 0; r < g->m; r += 2 * ROWS)
-            any_block(&w, &(struct block){.r = r,
+        for (int64_t i = 0; i < pieces; i++) {
+            for (int64_t r = 0; r < g->m; r += 2 * ROWS)
+                any_block(&w,
+                          &(struct block){.r = r,
                                           .j = j,
                                           .rows = least(2 * ROWS, g->m - r),
-                                          .columns = least(2 * WORDS, g->n - j)});
+                                          .columns = least(2 * WORDS, g->n - j)},
+                          i * w.all / pieces, (i + 1) * w.all / pieces);
+        }
     }
     _tile_release();
 }
