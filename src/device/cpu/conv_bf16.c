@@ -10,9 +10,10 @@
  * If all weights stay in a second cache, a task makes a box's grid for itself, uses it for all
  * panels and sweeps, and it never leaves the cache; without tiles the leaf meanwhile asks for the
  * source of the next box, which is small where boxes share no halo (256 to 64 channels at 56x56 on
- * Zen 5: 2.2 instead of 2.7 ms). Else grids of all samples are made first, and
- * tasks take as many panels as the cache holds through all points. An element is one chain over
- * taps and channels whatever is cut, so no bit depends on threads.
+ * Zen 5: 2.2 instead of 2.7 ms); where boxes lie behind one another in depth, planes of the grid
+ * are made when they are needed, and those that the next box reads too are kept. Else grids of all
+ * samples are made first, and tasks take as many panels as the cache holds through all points. An
+ * element is one chain over taps and channels whatever is cut, so no bit depends on threads.
  *
  * Ceiling: the leaf's, of which small maps lose the points between their rows (2 of 9 for 7x7 with
  * 3x3 taps, 2 of 58 for 56x56); and memory: source read, targets written. Under tiles this is 1.3
@@ -58,6 +59,7 @@ struct conv {
     int64_t panels, tap_words, panel_words;
     bool stream, fused; /* fused: a task makes its own grids        */
     bool asks;          /* and the leaf asks for the next one's source */
+    bool rolls;         /* and planes when they are needed, what boxes share once */
     int64_t rows;       /* of a product, about                      */
 };
 
@@ -78,7 +80,8 @@ struct work {
     const struct sweep *sweep;
     const int64_t *b_at;
     struct conv_place box;
-    const uint32_t *grid;
+    uint32_t *grid;
+    int64_t filled;      /* planes of the grid */
     int64_t first, last; /* panels */
     struct ahead *next;
 };
@@ -201,6 +204,31 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
     }
 }
 
+/* Planes of the box's grid up to `planes`. */
+static void fill(struct work *k, int64_t planes)
+{
+    if (k->filled >= planes) return;
+    sunup__conv_grid_fill(&k->r->c->grid, k->r->leaves, &k->box, k->filled, planes, k->r->source,
+                          k->grid);
+    k->filled = planes;
+}
+
+/* Goes on to the next box, keeping the planes that it shares if it lies behind this one. */
+static void roll(struct work *k, const struct conv_place *next)
+{
+    const struct conv_grid *g = &k->r->c->grid;
+    const int64_t shared = g->reach[0], passed = k->filled - shared;
+    if (k->r->c->rolls && passed > 0 && next->sample == k->box.sample &&
+        next->first[0] == k->box.first[0] + passed) {
+        memmove(k->grid, k->grid + passed * g->plane,
+                (size_t)(shared * g->plane) * sizeof *k->grid);
+        k->filled = shared;
+    } else {
+        k->filled = 0;
+    }
+    k->box = *next;
+}
+
 /* The box's targets of a sweep, in blocks of whole tiles. */
 static void run_sweep(struct work *k)
 {
@@ -213,6 +241,7 @@ static void run_sweep(struct work *k)
     float *target = k->r->target + s->first + k->box.sample * s->pitch[0];
     for (int a = 0; a < 3; a++) target += k->box.first[a] * s->pitch[a + 1];
     for (int64_t d = 0; d < k->box.n[0]; d++) {
+        if (k->r->c->rolls) fill(k, d + 1 + k->r->c->grid.reach[0]);
         for (int64_t from = 0; from < points; from += size)
             multiply(k, d, from, least(points, from + size), target + d * s->pitch[1]);
     }
@@ -237,14 +266,20 @@ static void task(void *arg, int64_t i)
     const int64_t share = i % r->shares, boxes = sunup__conv_grid_boxes(&c->grid);
     const int64_t first = i / r->shares * r->group, last = least(c->panels, first + r->group);
     const int64_t slot = c->fused ? conv_slot_take(&r->slots) : 0;
+    struct work k = {.r = r, .first = first, .last = last};
     for (int64_t u = share * boxes / r->shares; u < (share + 1) * boxes / r->shares; u++) {
         const struct conv_place box = sunup__conv_grid_box(&c->grid, u);
-        uint32_t *grid = r->grid + (c->fused ? slot : u) * lines(c->grid.all);
-        if (c->fused) sunup__conv_grid_fill(&c->grid, r->leaves, &box, r->source, grid);
+        k.grid = r->grid + (c->fused ? slot : u) * lines(c->grid.all);
+        roll(&k, &box);
+        if (c->fused && !c->rolls) fill(&k, sunup__conv_grid_planes(&c->grid));
         struct ahead next = ahead(r, u + 1);
-        for (int64_t n = 0; n < c->n_sweeps; n++)
-            run_sweep(&(struct work){r, &c->sweeps[n], r->b_at + n * c->taps, box, grid, first,
-                                     last, &next});
+        k.next = &next;
+        for (int64_t n = 0; n < c->n_sweeps; n++) {
+            k.sweep = &c->sweeps[n];
+            k.b_at = r->b_at + n * c->taps;
+            k.box = box;
+            run_sweep(&k);
+        }
     }
     if (c->fused) conv_slot_give(&r->slots, slot);
 }
@@ -253,8 +288,8 @@ static void fill_box(void *arg, int64_t i)
 {
     const struct run *r = arg;
     const struct conv_place box = sunup__conv_grid_box(&r->c->grid, i);
-    sunup__conv_grid_fill(&r->c->grid, r->leaves, &box, r->source,
-                          r->grid + i * lines(r->c->grid.all));
+    sunup__conv_grid_fill(&r->c->grid, r->leaves, &box, 0, sunup__conv_grid_planes(&r->c->grid),
+                          r->source, r->grid + i * lines(r->c->grid.all));
 }
 
 /* Boxes that have memory. */
@@ -364,7 +399,10 @@ static void plan(struct conv *c, const struct device *d)
 
 static void finish(struct conv *c, const struct device *d, struct step *s, int64_t elements)
 {
+    const struct conv_grid *g = &c->grid;
     c->stream = elements >= STREAM;
+    c->rolls = c->fused && c->n_sweeps == 1 && g->reach[0] > 0 && g->boxes[1] * g->boxes[2] == 1 &&
+               g->phases[0] * g->phases[1] * g->phases[2] == 1;
     c->rows = c->stream && !d->kernels->tiles_bf16
                   ? most(ROWS_LEAST, least(ROWS, STREAM_BLOCK / c->n))
                   : ROWS;

@@ -52,11 +52,17 @@ int64_t sunup__conv_grid_source(const struct conv_grid *g, int64_t sample, const
 int64_t sunup__conv_words(int64_t channels);
 /* Source point of point q of a phase along an axis, q counted from target 0; -1: zeros. */
 int64_t sunup__conv_grid_place(const struct conv_grid *g, int axis, int64_t q, int64_t phase);
+/* Of n points of a phase along W from q on, whose first is no zeros: those whose sources follow, a
+ * stride apart. */
+int64_t sunup__conv_grid_run(const struct conv_grid *g, int64_t q, int64_t phase, int64_t n);
 /* Word of point at[] of a phase; and what tap t of the first target reads. */
 int64_t sunup__conv_grid_at(const struct conv_grid *g, const int64_t phase[3], const int64_t at[3]);
 int64_t sunup__conv_grid_tap(const struct conv_grid *g, const struct window *w, int64_t t);
+/* Planes of a box's grid, counted through its phases, and how many of them there are. */
+int64_t sunup__conv_grid_planes(const struct conv_grid *g);
 void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *leaves,
-                           const struct conv_place *box, const float *source, uint32_t *grid);
+                           const struct conv_place *box, int64_t first, int64_t last,
+                           const float *source, uint32_t *grid);
 
 /* Only where numerics are bf16 and the leaf is faster than f32's; `winograd`: Winograd's way in f32
  * is there as well, which only tiles beat. */

@@ -128,6 +128,12 @@ int64_t sunup__conv_grid_place(const struct conv_grid *g, int axis, int64_t q, i
     return at >= 0 && at < n ? at : -1;
 }
 
+int64_t sunup__conv_grid_run(const struct conv_grid *g, int64_t q, int64_t phase, int64_t n)
+{
+    const int64_t at = sunup__conv_grid_place(g, 2, q, phase);
+    return least(n, ceil_div(g->source[2] - at, g->stride[2]));
+}
+
 static void zero(uint32_t *words, int64_t n)
 {
     memset(words, 0, (size_t)n * sizeof *words);
@@ -160,19 +166,22 @@ static void fill_row(const struct conv_grid *g, const struct leaves_f32 *leaves,
             zero(to, g->pitch);
             continue;
         }
-        while (q + run < g->points[2] &&
-               sunup__conv_grid_place(g, 2, first + q + run, phase) == at + run * g->stride[2])
-            run++;
+        run = sunup__conv_grid_run(g, first + q, phase, g->points[2] - q);
         fill_points(g, leaves, row, at, run, to);
     }
 }
 
+int64_t sunup__conv_grid_planes(const struct conv_grid *g)
+{
+    return g->phases[0] * g->phases[1] * g->phases[2] * g->points[0];
+}
+
 void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *leaves,
-                           const struct conv_place *box, const float *source, uint32_t *grid)
+                           const struct conv_place *box, int64_t first, int64_t last,
+                           const float *source, uint32_t *grid)
 {
     const int64_t *n = g->points, *phases = g->phases;
-    const int64_t rows = phases[0] * phases[1] * phases[2] * n[0] * n[1];
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = first * n[1]; i < last * n[1]; i++) {
         const int64_t h = i % n[1], d = i / n[1] % n[0], f = i / n[1] / n[0];
         const int64_t sd = sunup__conv_grid_place(g, 0, box->first[0] + d,
                                                   f / phases[2] / phases[1]),

@@ -13,7 +13,8 @@
  * once a visit, short enough that what is read again and again stays in half of the second cache
  * (2 MB with tiles, else 1 MB): 128 rows of A and a panel of B. Points are cut into chunks with a
  * dw each, added in order at the end; their number follows from shapes alone. If a task takes whole
- * chunks, it makes A and B of a visit in memory of its own, and they never leave the cache (1x1
+ * chunks, it makes A and B of a visit in memory of its own, but planes of x that the last one made,
+ * and they never leave the cache (1x1
  * with 64 and 256 channels: half the time); without tiles visits are smaller and the leaf meanwhile
  * asks for what the next ones are made of (the same on Zen 5: 2.6 instead of 4.1 ms). If several
  * share a chunk, all boxes are made beforehand. So no bit depends on threads.
@@ -59,7 +60,7 @@ struct weight_grad {
     bool turned;  /* A, for tiles */
     int64_t step; /* words that the leaf sums at once */
     int64_t out[3], k, taps;
-    int64_t *at;                     /* [taps] first word in B of its first pair */
+    int64_t *at, *plane; /* [taps] first word in B's plane of its first pair; planes beyond it */
     int64_t box[3], boxes[3], units; /* targets of a box; boxes of a sample, and of all */
     int64_t row, sum; /* words: pairs of a row of a box's plane; of all of it, whole steps */
     int64_t a_row, a_plane, a_unit;                    /* words                   */
@@ -69,6 +70,7 @@ struct weight_grad {
     int64_t products, dw, chunks, shares;
     bool fused; /* a task makes its own A and B */
     bool asks;  /* and the leaf asks for what the next ones are made of */
+    bool rolls; /* and keeps the planes of x that the next box reads as well */
 };
 
 struct run {
@@ -202,7 +204,9 @@ static void pack_pairs(const struct run *r, const struct row *row, int64_t parit
             pair_apart(r, source, at, wide, to + i * WIDTH);
             continue;
         }
-        while (i + run < end && !x->circular && point(g, row, q + 2 * run + 1) >= 0) run++;
+        if (!x->circular)
+            run = least(end - i,
+                        sunup__conv_grid_run(x, row->first + q, row->phase, g->points[2] - q) / 2);
         const float *from = source + at[0] * x->channels;
         if (parity == 0) ask(from + WIDTH, 2 * run, step, least(WIDTH, left - WIDTH));
         r->leaves->bf16_rows(2 * run, wide, from, step, to + i * WIDTH);
@@ -233,8 +237,16 @@ static void pack_row(const struct run *r, const struct place *o, const int64_t p
     }
 }
 
-/* A plane ends with zeros, which taps at its end meet. */
-static void pack_x(const struct run *r, const struct place *o, uint32_t *to)
+/* Plane d under a box; a task's planes go round, so that a box keeps those it shares with the last
+ * one. */
+static int64_t plane_at(const struct weight_grad *g, int64_t d, int64_t turn)
+{
+    return (d + turn) % g->points[0] * g->b_plane;
+}
+
+/* Planes from `kept` on. A plane ends with zeros, which taps at its end meet. */
+static void pack_x(const struct run *r, const struct place *o, int64_t kept, int64_t turn,
+                   uint32_t *to)
 {
     const struct weight_grad *g = r->g;
     const int64_t *phases = g->x.phases, rows = g->points[1] * g->row;
@@ -242,24 +254,25 @@ static void pack_x(const struct run *r, const struct place *o, uint32_t *to)
         const int64_t d = i % g->points[0], f = i / g->points[0];
         const int64_t phase[3] = {f / phases[2] / phases[1], f / phases[2] % phases[1],
                                   f % phases[2]};
-        uint32_t *plane = to + i * g->b_plane;
+        uint32_t *plane = to + f * g->b_phase + plane_at(g, d, turn);
+        if (d < kept) continue;
         for (int64_t h = 0; h < g->points[1]; h++) pack_row(r, o, phase, d, h, plane);
         for (int64_t j = 0; j < g->parities * g->panels; j++)
             zero(plane + j * g->b_panel + rows * WIDTH, (g->b_rows - rows) * WIDTH);
     }
 }
 
-static void pack(const struct run *r, int64_t unit, uint32_t *to)
+static void pack(const struct run *r, int64_t unit, int64_t kept, int64_t turn, uint32_t *to)
 {
     const struct place o = place_of(r->g, unit);
     pack_dy(r, &o, to);
-    pack_x(r, &o, to + r->g->a_unit);
+    pack_x(r, &o, kept, turn, to + r->g->a_unit);
 }
 
 static void pack_unit(void *arg, int64_t i)
 {
     const struct run *r = arg;
-    pack(r, i, r->units + i * unit_words(r->g));
+    pack(r, i, 0, 0, r->units + i * unit_words(r->g));
 }
 
 /* ---- products ---- */
@@ -280,24 +293,35 @@ static struct ahead ahead(const struct run *r, int64_t u, int64_t end)
     return (struct ahead){{r->x + x, r->dy + dy * g->k}, {x_end - x, (dy_end - dy) * g->k}};
 }
 
-/* Boxes [u, end), whose words are at `units`, to products [from, to). */
-static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *units, int64_t from,
-                  int64_t to, float *dw, bool adds, struct ahead *next)
+/* The planes of boxes [u, end) in A, and in B as a tap sees them that begins `plane` planes further
+ * on; how many there are. */
+static int64_t entries(const struct weight_grad *g, int64_t u, int64_t end, int64_t plane,
+                       int64_t turn, int64_t *a_at, int64_t *b_at)
 {
-    const struct weight_grad *g = r->g;
-    int64_t a_at[ENTRIES_MOST], b_at[ENTRIES_MOST], n = 0;
+    int64_t n = 0;
     for (int64_t i = u; i < end; i++) {
-        const struct place o = place_of(g, i);
-        for (int64_t d = 0; d < least(g->box[0], g->out[0] - o.first[0]); d++, n++) {
+        const int64_t planes = least(g->box[0], g->out[0] - place_of(g, i).first[0]);
+        for (int64_t d = 0; d < planes; d++, n++) {
             a_at[n] = (i - u) * unit_words(g) + d * g->a_plane;
-            b_at[n] = (i - u) * unit_words(g) + d * g->b_plane;
+            b_at[n] = (i - u) * unit_words(g) + plane_at(g, d + plane, turn);
         }
     }
+    return n;
+}
+
+/* Boxes [u, end), whose words are at `units`, to products [from, to). */
+static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *units, int64_t turn,
+                  int64_t from, int64_t to, float *dw, bool adds, struct ahead *next)
+{
+    const struct weight_grad *g = r->g;
+    int64_t a_at[ENTRIES_MOST], b_at[ENTRIES_MOST], n = 0, plane = -1;
     for (int64_t i = from; i < to; i++) {
         const int64_t tap = i % g->taps, panel = i / g->taps % g->panels,
                       k = i / g->taps / g->panels * ROWS;
         const uint32_t *b = units + g->a_unit + g->at[tap] + panel * g->parities * g->b_panel;
         const int64_t rows = least(ROWS, g->k - k);
+        if (g->plane[tap] != plane) n = entries(g, u, end, g->plane[tap], turn, a_at, b_at);
+        plane = g->plane[tap];
         struct gemm_f32 gemm = {.m = rows,
                                 .n = least(WIDTH, g->x.channels - panel * WIDTH),
                                 .k = g->sum,
@@ -326,11 +350,16 @@ static void task(void *arg, int64_t i)
     const int64_t first = chunk * g->units / g->chunks, last = (chunk + 1) * g->units / g->chunks;
     const int64_t slot = g->fused ? conv_slot_take(&r->slots) : 0;
     uint32_t *own = r->units + slot * g->together * unit_words(g);
+    int64_t turn = 0;
     for (int64_t u = first; u < last; u += g->together) {
         const int64_t end = least(last, u + g->together);
-        for (int64_t j = u; j < end && g->fused; j++) pack(r, j, own + (j - u) * unit_words(g));
+        const bool follows = g->rolls && u > first && place_of(g, u).first[0] > 0;
+        const int64_t kept = follows ? g->points[0] - g->box[0] : 0;
+        if (follows) turn = (turn + g->box[0]) % g->points[0];
+        for (int64_t j = u; j < end && g->fused; j++)
+            pack(r, j, kept, turn, own + (j - u) * unit_words(g));
         struct ahead next = ahead(r, end, least(last, end + g->together));
-        visit(r, u, end, g->fused ? own : r->units + u * unit_words(g),
+        visit(r, u, end, g->fused ? own : r->units + u * unit_words(g), turn,
               share * g->products / g->shares, (share + 1) * g->products / g->shares,
               r->partial + chunk * g->dw, u > first, &next);
     }
@@ -433,8 +462,9 @@ static void plan_taps(struct weight_grad *g, const struct window *w)
             at[a] = at[a] * w->dilation[a] / w->stride[a];
         }
         const int64_t number = (phase[0] * phases[1] + phase[1]) * phases[2] + phase[2];
-        g->at[t] = number * g->b_phase + at[0] * g->b_plane + at[2] % 2 * g->b_panel +
-                   (at[1] * g->row + at[2] / 2) * WIDTH;
+        g->at[t] =
+            number * g->b_phase + at[2] % 2 * g->b_panel + (at[1] * g->row + at[2] / 2) * WIDTH;
+        g->plane[t] = at[0];
     }
 }
 
@@ -472,6 +502,8 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     plan_operands(g, reach);
     plan_taps(g, w);
     g->fused = g->shares == 1;
+    g->rolls = g->fused && g->together == 1 && reach[0] > 0 && g->boxes[1] * g->boxes[2] == 1 &&
+               g->x.phases[0] * g->x.phases[1] * g->x.phases[2] == 1;
     bool dense = true;
     for (int a = 0; a < 3; a++) dense = dense && g->x.phases[a] == g->x.stride[a];
     g->asks = g->fused && !g->turned && dense && sunup__conv_boxes_follow(g->out, g->boxes);
@@ -489,11 +521,12 @@ sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct no
 {
     const struct window *given = &((const struct conv_attr *)n->attr)->w;
     const int64_t taps = given->taps[0] * given->taps[1] * given->taps[2];
-    struct weight_grad *g = sunup__alloc(sizeof *g + (size_t)taps * sizeof(int64_t));
+    struct weight_grad *g = sunup__alloc(sizeof *g + (size_t)(2 * taps) * sizeof(int64_t));
     CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
     const bool tiles = d->kernels->tiles_bf16;
     *g = (struct weight_grad){
         .taps = taps, .at = (int64_t *)(void *)(g + 1), .turned = tiles, .step = tiles ? STEP : 1};
+    g->plane = g->at + taps;
     int64_t samples = n->in[0]->shape.d[0];
     const struct window w = sunup__conv_flattened(given, &samples);
     plan(g, &w, samples, d->threads);

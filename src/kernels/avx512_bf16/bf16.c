@@ -20,9 +20,9 @@ static inline __m512i rounded(__m512 x)
 /* The halves of 16 words: one of x, then one of y. */
 static inline __m512i pairs(__m512 x, __m512 y)
 {
-    static const _Alignas(64) int16_t order[2 * LANES] = {
-        0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    static const _Alignas(64)
+        int16_t order[2 * LANES] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                    8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(y, x);
     __m512i words = _mm512_permutexvar_epi16(_mm512_load_si512(order), halves);
     const __mmask16 small_x = _mm512_fpclass_ps_mask(x, DENORMAL),
