@@ -70,6 +70,11 @@ static void set_tile(struct shape *s, int tile, int64_t rows, int64_t words)
     s->row_bytes[tile] = used ? (uint16_t)(4 * words) : 0;
 }
 
+/* The shape of most blocks, which waits for no store. */
+static const struct shape whole = {.palette = 1,
+                                   .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                                   .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
 /* Shapes the tiles for a block, if they are not so already; which is told by two numbers, since to
  * read a shape just written in bytes would wait for all stores before it, tiles among them. */
 static void shape_tiles(struct work *w, const struct block *b)
@@ -77,6 +82,10 @@ static void shape_tiles(struct work *w, const struct block *b)
     if (b->rows == w->rows && b->columns == w->columns) return;
     w->rows = b->rows;
     w->columns = b->columns;
+    if (b->rows == 2 * ROWS && b->columns == 2 * WORDS && w->steps.words == WORDS) {
+        _tile_loadconfig(&whole);
+        return;
+    }
     const int64_t rows[2] = {least(b->rows, ROWS), b->rows - least(b->rows, ROWS)};
     const int64_t words[2] = {least(b->columns, WORDS), b->columns - least(b->columns, WORDS)};
     struct shape s = {.palette = 1};
