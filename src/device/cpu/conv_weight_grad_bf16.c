@@ -14,10 +14,10 @@
  * (2 MB with tiles, else 1 MB): 128 rows of A and a panel of B. Points are cut into chunks with a
  * dw each, added in order at the end; their number follows from shapes alone. If a task takes whole
  * chunks, it makes A and B of a visit in memory of its own, but planes of x that the last one made,
- * and they never leave the cache (1x1
- * with 64 and 256 channels: half the time); without tiles visits are smaller and the leaf meanwhile
- * asks for what the next ones are made of (the same on Zen 5: 2.6 instead of 4.1 ms). If several
- * share a chunk, all boxes are made beforehand. So no bit depends on threads.
+ * and they never leave the cache (1x1 with 64 and 256 channels: half the time); without tiles
+ * visits are smaller and the leaf meanwhile asks for what the next ones are made of (the same on
+ * Zen 5: 2.6 instead of 4.1 ms). If several share a chunk, all boxes are made beforehand. So no bit
+ * depends on threads.
  *
  * Where x is not finite, a point that dy's zeros meet may make a sum NaN that would be finite
  * without padding; its neighbours' sums are not finite either way.
@@ -63,8 +63,9 @@ struct weight_grad {
     int64_t *at, *plane; /* [taps] first word in B's plane of its first pair; planes beyond it */
     int64_t box[3], boxes[3], units; /* targets of a box; boxes of a sample, and of all */
     int64_t row, sum; /* words: pairs of a row of a box's plane; of all of it, whole steps */
-    int64_t a_row, a_plane, a_unit;                    /* words                   */
-    int64_t parities, panels, points[3];               /* points: of the grid under a box */
+    int64_t a_row, a_plane, a_unit;  /* words                   */
+    int64_t parities, panels, width; /* width: of a panel of B, where x has fewer channels */
+    int64_t points[3];               /* of the grid under a box */
     int64_t b_rows, b_panel, b_plane, b_phase, b_unit; /* rows, words   */
     int64_t together;                                  /* boxes of a visit */
     int64_t products, dw, chunks, shares;
@@ -200,8 +201,8 @@ static void pack_pairs(const struct run *r, const struct row *row, int64_t parit
         const int64_t q = 2 * i + parity;
         const int64_t at[2] = {point(g, row, q), point(g, row, q + 1)};
         run = 1;
-        if (wide < WIDTH || at[0] < 0 || at[1] != at[0] + x->stride[2]) {
-            pair_apart(r, source, at, wide, to + i * WIDTH);
+        if (wide < g->width || at[0] < 0 || at[1] != at[0] + x->stride[2]) {
+            pair_apart(r, source, at, wide, to + i * g->width);
             continue;
         }
         if (!x->circular)
@@ -209,7 +210,7 @@ static void pack_pairs(const struct run *r, const struct row *row, int64_t parit
                         sunup__conv_grid_run(x, row->first + q, row->phase, g->points[2] - q) / 2);
         const float *from = source + at[0] * x->channels;
         if (parity == 0) ask(from + WIDTH, 2 * run, step, least(WIDTH, left - WIDTH));
-        r->leaves->bf16_rows(2 * run, wide, from, step, to + i * WIDTH);
+        r->leaves->bf16_rows(2 * run, wide, from, step, to + i * g->width);
     }
 }
 
@@ -228,9 +229,9 @@ static void pack_row(const struct run *r, const struct place *o, const int64_t p
     for (int64_t i = 0; i < g->row; i += PAIRS) {
         const int64_t end = least(g->row, i + PAIRS);
         for (int64_t j = 0; j < g->parities * g->panels; j++) {
-            uint32_t *to = plane + j * g->b_panel + h * g->row * WIDTH;
+            uint32_t *to = plane + j * g->b_panel + h * g->row * g->width;
             if (row.source == NULL)
-                zero(to + i * WIDTH, (end - i) * WIDTH);
+                zero(to + i * g->width, (end - i) * g->width);
             else
                 pack_pairs(r, &row, j % g->parities, j / g->parities, i, end, to);
         }
@@ -258,7 +259,7 @@ static void pack_x(const struct run *r, const struct place *o, int64_t kept, int
         if (d < kept) continue;
         for (int64_t h = 0; h < g->points[1]; h++) pack_row(r, o, phase, d, h, plane);
         for (int64_t j = 0; j < g->parities * g->panels; j++)
-            zero(plane + j * g->b_panel + rows * WIDTH, (g->b_rows - rows) * WIDTH);
+            zero(plane + j * g->b_panel + rows * g->width, (g->b_rows - rows) * g->width);
     }
 }
 
@@ -331,7 +332,7 @@ static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *u
                                 .a_col = g->turned ? 1 : rows,
                                 .a_at = a_at,
                                 .b = (const float *)(const void *)b,
-                                .b_row = WIDTH,
+                                .b_row = g->width,
                                 .b_at = b_at,
                                 .c = dw + ((tap * g->panels + panel) * g->k + k) * WIDTH,
                                 .c_row = WIDTH,
@@ -446,7 +447,7 @@ static void plan_operands(struct weight_grad *g, const int64_t reach[3])
     g->a_plane = g->k * g->a_row;
     g->a_unit = g->box[0] * g->a_plane;
     g->b_rows = g->points[1] * g->row + reach[2] / 2 + STEP;
-    g->b_panel = g->b_rows * WIDTH;
+    g->b_panel = g->b_rows * g->width;
     g->b_plane = g->parities * g->panels * g->b_panel;
     g->b_phase = g->points[0] * g->b_plane;
     g->b_unit = phases[0] * phases[1] * phases[2] * g->b_phase;
@@ -463,7 +464,7 @@ static void plan_taps(struct weight_grad *g, const struct window *w)
         }
         const int64_t number = (phase[0] * phases[1] + phase[1]) * phases[2] + phase[2];
         g->at[t] =
-            number * g->b_phase + at[2] % 2 * g->b_panel + (at[1] * g->row + at[2] / 2) * WIDTH;
+            number * g->b_phase + at[2] % 2 * g->b_panel + (at[1] * g->row + at[2] / 2) * g->width;
         g->plane[t] = at[0];
     }
 }
@@ -488,6 +489,7 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     g->k = w->k;
     g->parities = reach[2] > 0 ? 2 : 1;
     g->panels = ceil_div(w->c, WIDTH);
+    g->width = least(WIDTH, w->c);
     g->products = g->taps * g->panels * ceil_div(g->k, ROWS);
     g->dw = g->taps * g->panels * g->k * WIDTH;
     plan_chunks(g, samples * w->out[0] * w->out[1] * w->out[2], threads);
