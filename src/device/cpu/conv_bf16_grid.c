@@ -151,7 +151,7 @@ static void fill_points(const struct conv_grid *g, const struct leaves_f32 *leav
     }
     for (int64_t i = 0; i < n; i++, from += step, to += g->pitch) {
         leaves->bf16_words(c, from, to);
-        zero(to + used, g->pitch - used);
+        if (used < g->pitch) zero(to + used, g->pitch - used);
     }
 }
 

@@ -37,7 +37,33 @@ static inline __m512i pairs(__m512 x, __m512 y)
 
 static inline __mmask16 lanes(int64_t n)
 {
-    return (__mmask16)(n >= LANES ? 0xffff : (1 << n) - 1);
+    return (__mmask16)(n >= LANES ? 0xffff : n > 0 ? (1 << n) - 1 : 0);
+}
+
+/* The halves of 16 words: those of x, then those of y. */
+static inline __m512i neighbours(__m512 x, __m512 y)
+{
+    __m512i words = (__m512i)_mm512_cvtne2ps_pbh(y, x);
+    const __mmask16 small_x = _mm512_fpclass_ps_mask(x, DENORMAL),
+                    small_y = _mm512_fpclass_ps_mask(y, DENORMAL);
+    if (__builtin_expect(small_x | small_y, 0)) {
+        const __m256i low = _mm512_maskz_cvtepi32_epi16(small_x, rounded(x)),
+                      high = _mm512_maskz_cvtepi32_epi16(small_y, rounded(y));
+        words = _mm512_or_si512(words, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+    }
+    return words;
+}
+
+static void bf16_words(int64_t n, const float *x, uint32_t *y)
+{
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES)
+        _mm512_storeu_si512(y + i / 2,
+                            neighbours(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + LANES)));
+    if (i == n) return;
+    const __m512 low = _mm512_maskz_loadu_ps(lanes(n - i), x + i),
+                 high = _mm512_maskz_loadu_ps(lanes(n - i - LANES), x + i + LANES);
+    _mm512_mask_storeu_epi32(y + i / 2, lanes((n - i + 1) / 2), neighbours(low, high));
 }
 
 static void bf16_rows(int64_t k, int64_t n, const float *x, int64_t x_row, uint32_t *y)
@@ -54,5 +80,6 @@ static void bf16_rows(int64_t k, int64_t n, const float *x, int64_t x_row, uint3
 
 void FILL(bf16)(struct kernels *k)
 {
+    k->f32.bf16_words = bf16_words;
     k->f32.bf16_rows = bf16_rows;
 }
