@@ -4,8 +4,9 @@
  * Both operands lie along the wrong axis: a strip of A, or a panel of B, is a short stretch of each
  * of many rows, up to a page apart. So a block of rows of both is copied at once, in the order in
  * which it lies in memory, to strips and panels that stay in the second level beside C. With a
- * close third level a block of whole rows is used where it is, unless C is large: the leaf, which
- * asks for a line of the next block each step, finds it in the second level.
+ * close third level, or of a convolution to a small C, a block of whole rows is used where it is,
+ * unless C is large: the leaf, which asks for a line of the next block each step, finds it in the
+ * second level.
  *
  * An item is a rectangle of C; its sum goes on in C from block to block. Where threads would share
  * few elements but there are many rows, these are cut into chunks with a partial C each, added in
@@ -15,8 +16,9 @@
  * chunk an element is one chain of multiply-adds in order, so no bit depends on threads.
  *
  * Ceiling: 2 m n k flops, or one reading of A and B. On Sapphire Rapids the products alone run at
- * 80 % of peak, with the copies at 60 to 75 %: one core reads 12 GB/s from the third level on. On
- * Zen 5 the products alone run at 95 %, 64 x 256 from memory at 83 %, copied at 60 to 64 %.
+ * 80 % of peak, with the copies at 60 to 75 %: one core reads 12 GB/s from the third level on (on
+ * Granite Rapids 64 x 256 takes 8.9 ms copied, 6.6 where it is, by conv_weight_grad_brgemm.c 9.3).
+ * On Zen 5 the products alone run at 95 %, 64 x 256 from memory at 83 %, copied at 60 to 64 %.
  */
 #include <string.h>
 
@@ -34,13 +36,14 @@ enum {
     DEPTH = 160, /* rows of a block: the first level keeps a panel from one tile of a strip to the
                   * next; 96 to 384 are up to 8 % slower (Sapphire Rapids) */
     DEPTH_FAR = 512, /* if C comes from afar with each block */
+    DEPTH_HERE = 96, /* of operands where they are, with a far third level: 64 to 160 are up to 4 % slower */
     /* Less is no faster than product_brgemm.c and conv_weight_grad_brgemm.c, which copy a strip at
      * a time or read A where it is: few columns of A share lines as it is, and a sum of few blocks
      * hardly repays a look at C. */
     LEAST_M = 96,
     LEAST_N = 32,
     LEAST_N_CONV = 96,
-    LEAST_NEAR = 64, /* columns of A and of a convolution's B with a close third level */
+    LEAST_NEAR = 64, /* columns of A and of a convolution's B with a close third level, or of a small C */
     LEAST_K = 768,
     LEAST_OPERANDS = 3 << 18, /* elements that the second level does not keep from step to step */
     /* Elements of C with a close third level, up to the one or beyond the other. Between, copies of the operands
@@ -71,6 +74,7 @@ struct turned {
     int64_t depth;              /* rows of A and B in a block, at most          */
     int64_t strip_at, panel_at; /* floats from one strip, one panel to the next */
     int64_t slot;               /* floats of a task's strips and panels         */
+    bool near;                  /* a block may be used where it is              */
     bool a_whole, b_whole;      /* a block is one run of memory, asked for before it is used */
     bool a_here, b_here;        /* it is used where it is                                    */
 };
@@ -277,15 +281,19 @@ static sunup_status run_turned(const struct step *s, const sunup_random_key *key
 
 /* ---- cutting ---- */
 
-/* A part of the second level that leaves room for strips, panels and what passes. */
+/* A part of the second level that leaves room for strips, panels and what passes: of 2 MB a half (Granite Rapids:
+ * C of 1024 x 512 6 %, of 2048 x 512 7 % faster than with a quarter). */
 static bool c_is_near(const struct turned *t)
 {
-    return t->rows * t->columns * (int64_t)sizeof(float) <= sunup__cache_bytes(2) / 4;
+    const int64_t part = sunup__level3_far() ? 2 : 4;
+    return t->rows * t->columns * (int64_t)sizeof(float) <= sunup__cache_bytes(2) / part;
 }
 
 static int64_t depth(const struct turned *t)
 {
-    const int64_t k = ceil_div(t->k, t->chunks), deepest = c_is_near(t) ? DEPTH : DEPTH_FAR;
+    const bool here = t->near && sunup__level3_far();
+    const int64_t k = ceil_div(t->k, t->chunks);
+    const int64_t deepest = here ? DEPTH_HERE : c_is_near(t) ? DEPTH : DEPTH_FAR;
     return round_up(ceil_div(k, ceil_div(k, deepest)), 8);
 }
 
@@ -313,10 +321,9 @@ static double total_cycles(struct turned *t, int threads, int64_t items_m, int64
 /* Rows that meet in few sets of the second level, as those of large C do beside it, are copied. */
 static void look(struct turned *t)
 {
-    const bool near = !sunup__level3_far(); /* a far one's own prefetchers do better */
     const int64_t bytes = t->rows * t->columns * (int64_t)sizeof(float);
-    t->a_whole = near && t->items_m == 1 && t->a.line == t->k;
-    t->b_whole = near && t->items_n == 1;
+    t->a_whole = t->near && t->items_m == 1 && t->a.line == t->k;
+    t->b_whole = t->near && t->items_n == 1;
     t->a_here = t->a_whole;
     t->b_here = t->b_whole && bytes <= sunup__cache_bytes(2) / 8;
 }
@@ -345,11 +352,17 @@ static void cut(struct turned *t, int threads)
 
 /* ---- making ---- */
 
-static bool pays(int64_t m, int64_t n, int64_t k)
+static bool pays(int64_t m, int64_t n, int64_t k, bool near)
 {
-    const bool far = sunup__level3_far();
-    return m >= (far ? LEAST_M : LEAST_NEAR) && n >= LEAST_N && k >= LEAST_K &&
-           (m + n) * k >= LEAST_OPERANDS && (far || m * n <= SMALL_NEAR || m * n > LARGE_NEAR);
+    return m >= (near ? LEAST_NEAR : LEAST_M) && n >= LEAST_N && k >= LEAST_K && (m + n) * k >= LEAST_OPERANDS &&
+           (sunup__level3_far() || m * n <= SMALL_NEAR || m * n > LARGE_NEAR);
+}
+
+/* With a far third level a small C of a convolution, whose chunks are each of one item; of the rest its own
+ * prefetchers do better. */
+static bool conv_is_near(const struct window *w)
+{
+    return !sunup__level3_far() || w->c * w->k <= SMALL_NEAR;
 }
 
 static sunup_status make(struct device *d, struct step *s, const struct turned *made)
@@ -371,7 +384,8 @@ bool sunup__matmul_turned_can(const struct device *d, const struct node *n)
     (void)d;
     if (n->out[0]->dtype != SUNUP_F32) return false;
     const struct product p = sunup__product_of(n);
-    return p.batch == 1 && p.a_col != 1 && p.b_col == 1 && !sunup__product_tall(&p) && pays(p.m, p.n, p.k);
+    return p.batch == 1 && p.a_col != 1 && p.b_col == 1 && !sunup__product_tall(&p) &&
+           pays(p.m, p.n, p.k, !sunup__level3_far());
 }
 
 static int64_t chunks(int64_t m, int64_t n, int64_t k)
@@ -397,6 +411,7 @@ sunup_status sunup__make_matmul_turned(struct device *d, const struct node *n, s
     const struct turned t = {.m = p.m,
                              .n = p.n,
                              .k = p.k,
+                             .near = !sunup__level3_far(),
                              .a = {.line = p.k, .lines = 1, .pitch = p.m},
                              .chunks = one ? 1 : sunup__product_turned_chunks(&p)};
     return make(d, s, &t);
@@ -421,7 +436,7 @@ static struct turned of_conv(const struct node *n)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     const int64_t points = n->in[0]->shape.d[0] * w->out[0] * w->out[1] * w->out[2];
-    struct turned t = {.m = w->c, .n = w->k, .k = points};
+    struct turned t = {.m = w->c, .n = w->k, .k = points, .near = conv_is_near(w)};
     t.a = is_dense(w) ? (struct points){.line = points, .lines = 1, .pitch = w->c}
                       : (struct points){.line = w->out[2],
                                         .lines = w->out[1],
@@ -438,7 +453,8 @@ bool sunup__conv_weight_grad_turned_can(const struct device *d, const struct nod
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     if (n->out[0]->dtype != SUNUP_F32 || !is_product(w)) return false;
     const int64_t points = n->in[0]->shape.d[0] * w->out[0] * w->out[1] * w->out[2];
-    return w->k >= (sunup__level3_far() ? LEAST_N_CONV : LEAST_NEAR) && pays(w->c, w->k, points);
+    const bool near = conv_is_near(w);
+    return w->k >= (near ? LEAST_NEAR : LEAST_N_CONV) && pays(w->c, w->k, points, near);
 }
 
 sunup_status sunup__make_conv_weight_grad_turned(struct device *d, const struct node *n,
