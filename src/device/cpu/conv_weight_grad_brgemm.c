@@ -12,8 +12,9 @@
  * as it lies, and its channels fill the lanes that dy's would leave empty. Else B is dy, a panel of 32
  * columns at a time, packed if rows are wide: they would share few sets of a cache. Each product
  * fetches a share of what the next part reads: 1.1 to 1.3 times where x and dy come from memory
- * (Sapphire Rapids); with a close third level the leaf
- * asks for it evenly, which is 1.05 to 1.75 times requests before each call (Zen 5).
+ * (Sapphire Rapids); or the leaf
+ * asks for it evenly, which is 1.05 to 1.75 times requests before each call (Zen 5; whole panels on
+ * Granite Rapids 1.0 to 1.25 times).
  *
  * The points are cut into chunks with a partial dw each, added in order at the end; the number of
  * chunks follows from shapes alone, and within a chunk an element is one chain over the points in
@@ -109,8 +110,8 @@ struct piece {
     int64_t *a_at, *b_at; /* [rows_most]                                 */
     float *packed, *gathered, *dw;
     bool adds; /* to what earlier parts of the chunk left in dw */
-    /* The next part's dy and x: with a far third level each of `calls` of the leaf is preceded by
-     * requests for its share, else the leaf makes them. */
+    /* The next part's dy and x: the leaf asks for them, or each of `calls` of it is preceded by
+     * requests for its share. */
     struct ahead next;
     int64_t calls;
 };
@@ -475,7 +476,7 @@ static void plan_tasks(struct weight_grad *g, const struct window *w, int thread
         g->space.samples * (g->space.source[0] * g->space.source[1] * g->space.source[2] * w->c +
                             w->out[0] * w->out[1] * w->out[2] * w->k) >=
         FAR;
-    g->asks = !sunup__level3_far();
+    g->asks = g->n >= WIDTH || !sunup__level3_far(); /* less has tiles that do not ask: 1x1 to 16 loses 20 % */
     const int64_t useful = least(units, points / CHUNK_POINTS);
     const int64_t limit = least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST), useful);
     for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
