@@ -12,11 +12,11 @@
  * Rows are cut at a tile of the leaf, or a few if sums are short, and each product first asks for
  * the memory it will write and a share of what the next rows read: the access pattern of a tile,
  * many short stretches, is none that a processor foresees (1x1 with 64 to 256 channels gains 15 to
- * 25 %, 2x2 with stride 2 of 16 channels 40 %). With a close third level the leaf asks instead, a
- * line each step (Zen 5: another 5 to 20 % of 1x1 with 64 to 256 channels). Some tiles meet a panel
- * while the first level holds it. Large results leave past the caches. Tasks are shares of the
- * targets, or of the panels where weights are more than what they are applied to. All that decides
- * no bit: an element's sum runs over passes, then (t, r, s, channel).
+ * 25 %, 2x2 with stride 2 of 16 channels 40 %). Whole panels leave the asking to the leaf, a line
+ * each step (another 5 to 20 % of 1x1 with 64 to 512 channels, on Zen 5 as on Granite Rapids). Some
+ * tiles meet a panel while the first level holds it. Large results leave past the caches. Tasks are
+ * shares of the targets, or of the panels where weights are more than what they are applied to. All
+ * that decides no bit: an element's sum runs over passes, then (t, r, s, channel).
  *
  * Sums of few terms to whole vectors of columns go a row of targets at a time to gemm_terms, which
  * stores from registers and so needs no tiles, asking or copies here.
@@ -47,13 +47,15 @@ enum {
     FAR = 256 << 10,        /* elements that the L2 does not hold                               */
     SHARED = 96 << 10,      /* elements of the source that several sweeps share                 */
     STREAM = 6 << 20,       /* elements that no cache holds until they are read                 */
+    STREAM_FAR = 2 << 20,   /* the same of a far third level, of targets with zeros between     */
     BRIEF_TERMS = 48,       /* of a sum by gemm_terms; or in a row of taps                      */
     BRIEF_ROW = 16,
     BRIEF_WEIGHTS = 8 << 10 /* that stay in the first level                                     */
 };
 /* Points a multiple of 4 KB apart share one set of 8 lines of a 32 KB L1, where a tile reads 14 at
- * a time: 1x1 convolutions of 1024 channels lost 20 %. */
-enum { PAGE = 1024, NEAR = 128 };
+ * a time: 1x1 convolutions of 1024 channels lost 20 %. A far third level takes longer to copy from
+ * than that, unless stride leaves most of each page out (Granite Rapids, 12 lines a set: 1 to 10 %). */
+enum { PAGE = 1024, NEVER = 1 << 30, NEAR = 128 };
 static const double pass_terms = 3; /* what another pass over targets costs, in terms of a sum */
 
 /* ---- planning ---- */
@@ -99,7 +101,8 @@ void sunup__conv_sweep_space(struct conv_sweep *w)
     s->skip = !s->circular && !s->across && (w->dots || outside * terms > pass_terms) &&
               sunup__conv_reaches_over(s);
     w->first_pass = s->skip && !w->dots ? whole : 0;
-    s->period = PAGE;
+    const bool evenly = s->reach[0] * s->reach[1] * s->reach[2] * s->stride[2] == 1;
+    s->period = evenly && sunup__level3_far() ? NEVER : PAGE;
     s->budget = most(PART, sunup__cache_bytes(2) / (int64_t)sizeof(float) * 3 / 8);
     sunup__conv_space_plan(s);
     const int64_t targets = s->samples * s->target[0] * s->target[1] * s->target[2];
@@ -125,12 +128,15 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
  * the targets of strided 1x1). Longer sums: from half of the third level on, if targets are not
  * asked for evenly meanwhile: on Zen 5 1.04 to 1.7 times as fast, 0 to 4 % of ResNet-50's step (Zen
  * 4, not timed since, gained 15 to 25 % by such stores over asking in bursts). On Sapphire Rapids
- * (480 MB) less than half of it cost 40 %. */
+ * (480 MB) less than half of it cost 40 %, on Granite Rapids half of it as much; but targets with zeros between, those
+ * of strided 1x1, gain 6 to 10 % there from 13 MB on. */
 static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
     const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];
     if (w->passes > 1 || w->n % LINE != 0) return false;
-    if (terms < TERMS / 2 && !sunup__level3_far()) return all >= STREAM;
+    const bool far = sunup__level3_far(), lone = w->b.panel <= w->k * w->b.width; /* of one tap */
+    if (far && lone && w->c_pitch[3] > w->n * w->groups) return all >= STREAM_FAR;
+    if (terms < TERMS / 2 && !far) return all >= STREAM;
     return (scattered || terms >= TERMS) &&
            w->space.samples * target[0] * target[1] * target[2] * w->n * w->groups >=
                most(STREAM, sunup__cache_bytes(3) / (int64_t)sizeof(float) / 2);
@@ -148,8 +154,7 @@ void sunup__conv_sweep_plan(struct conv_sweep *w)
     const int64_t tile = least(w->n, w->b.width) <= LINE ? 2 * ROWS : ROWS;
     w->tile = least(ROWS_MOST, tile * most(terms < TWICE && !sunup__level3_far() ? 2 : 1, ceil_div(TERMS, terms)));
     const bool scattered = w->c_pitch[3] > least(w->n, w->b.width);
-    w->asks = w->far && !sunup__level3_far() && w->space.stride[1] == 1 &&
-              least(w->n, w->b.width) == WIDTH;
+    w->asks = w->far && w->space.stride[1] == 1 && least(w->n, w->b.width) == WIDTH;
     const bool can_ask = w->asks && w->c_pitch[3] == w->n && w->b.n <= w->block;
     w->stream = !(can_ask && terms >= TERMS / 2) && stream_pays(w, terms, scattered);
     w->asks_targets = can_ask && !w->stream;

@@ -130,6 +130,7 @@ static sunup_value *weight_grad(sunup_graph *g, const struct problem *p)
     X(one_tap_turned_strided, S(11, 33, 41, 97), S(1, 1, 97, 131), .stride = {2, 2})               \
     X(one_tap_turned_large, S(2, 31, 31, 64), S(1, 1, 64, 601))                                    \
     X(one_tap_strided, S(3, 13, 11, 17), S(1, 1, 17, 21), .stride = {2, 3})                        \
+    X(one_tap_strided_streamed, S(3, 150, 151, 32), S(1, 1, 32, 48), .stride = {2, 2})             \
     X(strided, S(2, 23, 22, 8), S(3, 3, 8, 24), .stride = {2, 2}, .before = {1, 1},                \
       .after = {1, 1})                                                                             \
     X(wide_stride, S(2, 19, 17, 3), S(7, 7, 3, 10), .stride = {3, 2}, .before = {3, 2},            \
