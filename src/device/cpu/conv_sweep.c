@@ -13,10 +13,11 @@
  * the memory it will write and a share of what the next rows read: the access pattern of a tile,
  * many short stretches, is none that a processor foresees (1x1 with 64 to 256 channels gains 15 to
  * 25 %, 2x2 with stride 2 of 16 channels 40 %). Whole panels leave the asking to the leaf, a line
- * each step (another 5 to 20 % of 1x1 with 64 to 512 channels, on Zen 5 as on Granite Rapids). Some
- * tiles meet a panel while the first level holds it. Large results leave past the caches. Tasks are
- * shares of the targets, or of the panels where weights are more than what they are applied to. All
- * that decides no bit: an element's sum runs over passes, then (t, r, s, channel).
+ * each step (another 5 to 20 % of 1x1 with 64 to 512 channels, on Zen 5 as on Granite Rapids, where
+ * copying the rows first, 14 to 112 of them a call and weights of up to 1 MB at work gain nothing
+ * more). Some tiles meet a panel while the first level holds it. Large results leave past the
+ * caches. Tasks are shares of the targets, or of the panels where weights are more than what they
+ * are applied to. All that decides no bit: an element's sum runs over passes, then (t, r, s, channel).
  *
  * Sums of few terms to whole vectors of columns go a row of targets at a time to gemm_terms, which
  * stores from registers and so needs no tiles, asking or copies here.
@@ -54,7 +55,7 @@ enum {
 };
 /* Points a multiple of 4 KB apart share one set of 8 lines of a 32 KB L1, where a tile reads 14 at
  * a time: 1x1 convolutions of 1024 channels lost 20 %. A far third level takes longer to copy from
- * than that, unless stride leaves most of each page out (Granite Rapids, 12 lines a set: 1 to 10 %). */
+ * than that (Granite Rapids, 12 lines a set: 2 to 3 %), but for 2048 channels or a stride. */
 enum { PAGE = 1024, NEVER = 1 << 30, NEAR = 128 };
 static const double pass_terms = 3; /* what another pass over targets costs, in terms of a sum */
 
@@ -102,7 +103,7 @@ void sunup__conv_sweep_space(struct conv_sweep *w)
               sunup__conv_reaches_over(s);
     w->first_pass = s->skip && !w->dots ? whole : 0;
     const bool evenly = s->reach[0] * s->reach[1] * s->reach[2] * s->stride[2] == 1;
-    s->period = evenly && sunup__level3_far() ? NEVER : PAGE;
+    s->period = evenly && s->channels <= PAGE && sunup__level3_far() ? NEVER : PAGE;
     s->budget = most(PART, sunup__cache_bytes(2) / (int64_t)sizeof(float) * 3 / 8);
     sunup__conv_space_plan(s);
     const int64_t targets = s->samples * s->target[0] * s->target[1] * s->target[2];
@@ -123,20 +124,19 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
     return narrow && sunup__level3_far() ? LINE : WIDTH;
 }
 
-/* Stores past the caches are not overlapped with products: they pay where sums are so short that
- * memory is waited for anyway (Zen 5: 1.1 to 1.6 times on 16 and 25 terms, and on the zeros between
- * the targets of strided 1x1). Longer sums: from half of the third level on, if targets are not
- * asked for evenly meanwhile: on Zen 5 1.04 to 1.7 times as fast, 0 to 4 % of ResNet-50's step (Zen
- * 4, not timed since, gained 15 to 25 % by such stores over asking in bursts). On Sapphire Rapids
- * (480 MB) less than half of it cost 40 %, on Granite Rapids half of it as much; but targets with zeros between, those
- * of strided 1x1, gain 6 to 10 % there from 13 MB on. */
+/* Stores past the caches are not overlapped with products: they pay where sums are so short that memory is waited for
+ * anyway (Zen 5: 1.1 to 1.6 times on 16 and 25 terms, and on the zeros between the targets of strided 1x1). Longer
+ * sums: from half of the third level on, if targets are not asked for evenly meanwhile: on Zen 5 1.04 to 1.7 times as
+ * fast, 0 to 4 % of ResNet-50's step (Zen 4, not timed since, gained 15 to 25 % by such stores over asking in bursts).
+ * With a far one they cost 30 to 60 % (13 to 257 MB of 64 and 128 terms on Granite Rapids), but where there are zeros
+ * between the targets: those of strided 1x1 gain 6 to 10 % from 13 MB on. */
 static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
     const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];
     if (w->passes > 1 || w->n % LINE != 0) return false;
-    const bool far = sunup__level3_far(), lone = w->b.panel <= w->k * w->b.width; /* of one tap */
-    if (far && lone && w->c_pitch[3] > w->n * w->groups) return all >= STREAM_FAR;
-    if (terms < TERMS / 2 && !far) return all >= STREAM;
+    const bool lone = w->b.panel <= w->k * w->b.width; /* of one tap */
+    if (sunup__level3_far()) return lone && w->c_pitch[3] > w->n * w->groups && all >= STREAM_FAR;
+    if (terms < TERMS / 2) return all >= STREAM;
     return (scattered || terms >= TERMS) &&
            w->space.samples * target[0] * target[1] * target[2] * w->n * w->groups >=
                most(STREAM, sunup__cache_bytes(3) / (int64_t)sizeof(float) / 2);
