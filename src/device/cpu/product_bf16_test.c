@@ -22,11 +22,11 @@ struct sizes {
     int64_t batch, m, k, n;
     int flags;
 };
-static const struct sizes problems[] = {{1, 32, 32, 32, 0},         {1, 97, 65, 33, 0},
-                                        {1, 131, 1051, 163, 0},     {1, 131, 700, 63, TB},
-                                        {1, 123, 131, 70, TA},      {1, 45, 33, 2100, TA | TB},
-                                        {3, 33, 50, 41, TB},        {2, 130, 64, 131, TA},
-                                        {1, 225, 2049, 97, LINEAR}, {1, 113, 1024, 128, LINEAR}};
+static const struct sizes problems[] = {
+    {1, 32, 32, 32, 0},          {1, 97, 65, 33, 0},    {1, 131, 1051, 163, 0},
+    {1, 131, 700, 63, TB},       {1, 123, 131, 70, TA}, {1, 45, 33, 2100, TA | TB},
+    {3, 33, 50, 41, TB},         {2, 130, 64, 131, TA}, {1, 225, 2049, 97, LINEAR},
+    {1, 113, 1024, 128, LINEAR}, {1, 1040, 33, 513, TA}};
 
 static sunup_context *context(sunup_numerics numerics)
 {

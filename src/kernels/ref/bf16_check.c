@@ -135,6 +135,42 @@ static void run_gemm(struct check *c)
     sunup__check_close(c, &y, size, 2 * (double)(k * batch) + 2);
 }
 
+/* m n, k in steps of 16 pairs. */
+static void run_panels(struct check *c)
+{
+    const int64_t m = sunup__check_number(c, "m", 1), n = sunup__check_number(c, "n", 1),
+                  k = 16 * sunup__check_number(c, "k", 1), gap = sunup__check_number(c, "gap", 0),
+                  b_row = k + gap;
+    const struct operand a = fill_words(c, "a", m * (k + gap)), b = fill_words(c, "b", b_row * n);
+    const struct operand bias = sunup__check_in(c, "bias", n, FILL_ANY),
+                         y = sunup__check_out(c, "c", m * n, FILL_FINITE);
+    sunup__check_cost(c, 4.0 * (double)(m * n) * (double)k, 4.0 * (double)(a.n + b.n + m * n));
+    const struct gemm_f32 g = {.m = m,
+                               .n = n,
+                               .k = k,
+                               .batch = 1,
+                               .a = (const void *)a.i32,
+                               .a_row = k + gap,
+                               .a_col = 1,
+                               .b = (const void *)b.i32,
+                               .b_row = b_row,
+                               .c = y.f32,
+                               .c_row = n,
+                               .accumulate = sunup__check_number(c, "accumulate", 0),
+                               .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
+                               .relu = sunup__check_number(c, "relu", 0)};
+    CHECK_RUN(c) c->f32->panels_bf16(&g);
+    if (!sunup__check_wanted(c)) return;
+    double *size = sunup__check_absolute(c, &y);
+    const struct gemm_f64 sizes =
+        reference(&g, absolute(c, &a), absolute(c, &b), sunup__check_absolute(c, &bias), size);
+    c->f64->panels_bf16(&sizes);
+    for (int64_t i = 0; i < m * n; i++) size[i] += 0x1p-102;
+    const struct gemm_f64 want = reference(&g, a.i32, b.i32, bias.f64, y.f64);
+    c->f64->panels_bf16(&want);
+    sunup__check_close(c, &y, size, 2 * (double)k + 2);
+}
+
 static const char *const word_problems[] = {"n0", "n1", "n2", "n31", "n1003", NULL};
 static const char *const row_problems[] = {"k0n3",  "k3n0", "k1n1",      "k2n17",
                                            "k5n33", "k7n1", "k6n64gap5", NULL};
@@ -152,4 +188,14 @@ static const char *const gemm_problems[] = {"m0n5k3",
                                             NULL};
 const struct leaf_check sunup__check_bf16_words = {"bf16_words", word_problems, run_words};
 const struct leaf_check sunup__check_bf16_rows = {"bf16_rows", row_problems, run_rows};
+static const char *const panel_problems[] = {"m0n5k3",
+                                             "m3n5k0:accumulate:bias:relu",
+                                             "m1n1k1",
+                                             "m16n16k2:relu",
+                                             "m33n40k3:bias",
+                                             "m40n81k1:accumulate:bias:relu",
+                                             "m64n64k8gap16:accumulate",
+                                             "m97n200k12gap16",
+                                             NULL};
+const struct leaf_check sunup__check_panels_bf16 = {"panels_bf16", panel_problems, run_panels};
 const struct leaf_check sunup__check_gemm_bf16 = {"gemm_bf16", gemm_problems, run_gemm};

@@ -1,4 +1,4 @@
-/* bf16_ref.c - bf16 in pairs, and the product of pairs: the meaning of the three leaves.
+/* bf16_ref.c - bf16 in pairs, and the product of pairs: the meaning of the four leaves.
  *
  * bf16 is the upper half of an f32. A word holds two, which the product takes as two terms of its
  * sum, so a step along k is a word. Denormal operands count as 0 where the processor has an
@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/integers.h"
 #include "kernels/ref/real.h"
 
 static uint32_t rounded(REAL x)
@@ -59,5 +60,18 @@ void NAME(ref_gemm_bf16)(const struct NAME(gemm) * g)
             if (g->bias) sum += (double)g->bias[j];
             *c = RC(g->relu && sum < 0 ? 0 : sum);
         }
+    }
+}
+
+void NAME(ref_panels_bf16)(const struct NAME(gemm) * g)
+{
+    enum { PANEL = 32 };
+    for (int64_t j = 0; j < g->n; j += PANEL) {
+        struct NAME(gemm) panel = *g;
+        panel.n = panel.b_row = least(PANEL, g->n - j);
+        panel.b = (const void *)((const uint32_t *)(const void *)g->b + j * g->b_row);
+        panel.c += j;
+        if (g->bias) panel.bias += j;
+        NAME(ref_gemm_bf16)(&panel);
     }
 }
