@@ -10,26 +10,12 @@
  * The tiles' shape is set at the start of a call and released at its end, so that threads carry no
  * state, and no 8 KB of tiles through a context switch.
  */
-#include <immintrin.h>
 #include <string.h>
 
-#include "base/integers.h"
+#include "kernels/amx/tiles.h"
 #include "kernels/fill.h"
 
-enum {
-    ROWS = 16,
-    WORDS = 16,
-    ROW_BYTES = 64,
-    STEPS = 16 /* of a piece: 32 KB of B */
-};
-enum { C00, C01, C10, C11, A0, A1, B0, B1, TILES };
-
-/* As LDTILECFG wants it. */
-struct shape {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
+enum { STEPS = 16 /* of a piece: 32 KB of B */ };
 
 /* How the sum of a batch entry is cut: `full` steps of `words`, then `rest` words; `each` in all. */
 struct steps {
@@ -44,11 +30,10 @@ struct copies {
 struct work {
     const struct gemm_f32 *g;
     struct steps steps;
-    int64_t all;           /* steps of all entries             */
-    bool copy_a;           /* every step's A                   */
-    bool copies;           /* some steps'                      */
-    int64_t rows, columns; /* of the block that tiles have the shape of */
-    struct shape shape;
+    int64_t all; /* steps of all entries */
+    bool copy_a; /* every step's A       */
+    bool copies; /* some steps'          */
+    struct tiles tiles;
     struct copies copied;
 };
 
@@ -56,48 +41,6 @@ struct work {
 struct block {
     int64_t r, j, rows, columns;
 };
-
-/* Tile loads do not say that they read memory: stores must be done before. */
-static inline void settle(void)
-{
-    __asm__ volatile("" ::: "memory");
-}
-
-static void set_tile(struct shape *s, int tile, int64_t rows, int64_t words)
-{
-    const bool used = rows > 0 && words > 0;
-    s->rows[tile] = used ? (uint8_t)rows : 0;
-    s->row_bytes[tile] = used ? (uint16_t)(4 * words) : 0;
-}
-
-/* The shape of most blocks, which waits for no store. */
-static const struct shape whole = {.palette = 1,
-                                   .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                                   .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-
-/* Shapes the tiles for a block, if they are not so already; which is told by two numbers, since to
- * read a shape just written in bytes would wait for all stores before it, tiles among them. */
-static void shape_tiles(struct work *w, const struct block *b)
-{
-    if (b->rows == w->rows && b->columns == w->columns) return;
-    w->rows = b->rows;
-    w->columns = b->columns;
-    if (b->rows == 2 * ROWS && b->columns == 2 * WORDS && w->steps.words == WORDS) {
-        _tile_loadconfig(&whole);
-        return;
-    }
-    const int64_t rows[2] = {least(b->rows, ROWS), b->rows - least(b->rows, ROWS)};
-    const int64_t words[2] = {least(b->columns, WORDS), b->columns - least(b->columns, WORDS)};
-    struct shape s = {.palette = 1};
-    for (int i = 0; i < 2; i++) {
-        for (int j = 0; j < 2; j++) set_tile(&s, C00 + 2 * i + j, rows[i], words[j]);
-        set_tile(&s, A0 + i, rows[i], w->steps.words);
-        set_tile(&s, B0 + i, w->steps.words, words[i]);
-    }
-    w->shape = s;
-    settle();
-    _tile_loadconfig(&w->shape);
-}
 
 /* C += A B for one step. */
 static inline __attribute__((always_inline)) void multiply(const uint32_t *a, size_t a_bytes,
@@ -213,52 +156,21 @@ static __attribute__((noinline)) void multiply_with_copies(struct work *w, const
     multiply_block(w, k, from, to, true);
 }
 
-/* Bias and relu, while the block is in the first cache. NaN stays: it is the second operand. */
-static void finish(const struct gemm_f32 *g, const struct block *k)
-{
-    for (int64_t j = k->j; j < k->j + k->columns; j += WORDS) {
-        const int64_t left = least(WORDS, k->j + k->columns - j);
-        const __mmask16 mask = (__mmask16)((1U << left) - 1);
-        const __m512 bias =
-            g->bias ? _mm512_maskz_loadu_ps(mask, g->bias + j) : _mm512_setzero_ps();
-        for (int64_t r = k->r; r < k->r + k->rows; r++) {
-            float *c = g->c + r * g->c_row + j;
-            __m512 x = _mm512_maskz_loadu_ps(mask, c);
-            if (g->bias) x = _mm512_add_ps(x, bias);
-            if (g->relu) x = _mm512_max_ps(_mm512_setzero_ps(), x);
-            _mm512_mask_storeu_ps(c, mask, x);
-        }
-    }
-}
-
 /* A piece of the sum, steps [from, to), of a block of C. */
 static void any_block(struct work *w, const struct block *k, int64_t from, int64_t to)
 {
     const struct gemm_f32 *g = w->g;
     const bool two_rows = k->rows > ROWS, two_columns = k->columns > WORDS;
     const size_t c_bytes = (size_t)g->c_row * sizeof(float);
-    float *top = g->c + k->r * g->c_row + k->j, *low = top + (two_rows ? ROWS * g->c_row : 0);
-    shape_tiles(w, k);
-    if (g->accumulate || from > 0) {
-        _tile_loadd(0, top, c_bytes);
-        if (two_columns) _tile_loadd(1, top + WORDS, c_bytes);
-        if (two_rows) _tile_loadd(2, low, c_bytes);
-        if (two_rows && two_columns) _tile_loadd(3, low + WORDS, c_bytes);
-    } else {
-        _tile_zero(0);
-        if (two_columns) _tile_zero(1);
-        if (two_rows) _tile_zero(2);
-        if (two_rows && two_columns) _tile_zero(3);
-    }
+    float *c = g->c + k->r * g->c_row + k->j;
+    shape_tiles(&w->tiles, k->rows, k->columns);
+    begin_tiles(c, c_bytes, g->accumulate || from > 0, two_rows, two_columns);
     if (w->copies)
         multiply_with_copies(w, k, from, to);
     else
         multiply_in_place(w, k, from, to);
-    _tile_stored(0, top, c_bytes);
-    if (two_columns) _tile_stored(1, top + WORDS, c_bytes);
-    if (two_rows) _tile_stored(2, low, c_bytes);
-    if (two_rows && two_columns) _tile_stored(3, low + WORDS, c_bytes);
-    if ((g->bias || g->relu) && to == w->all) finish(g, k);
+    store_tiles(c, c_bytes, two_rows, two_columns);
+    if ((g->bias || g->relu) && to == w->all) finish_block(g, k->r, k->j, k->rows, k->columns);
 }
 
 static struct steps cut(int64_t k)
@@ -279,7 +191,8 @@ static void gemm_bf16(const struct gemm_f32 *g)
     w.steps = cut(g->k);
     w.copy_a = g->a_col != 1;
     w.copies = w.copy_a || w.steps.rest > 0;
-    w.rows = w.columns = 0;
+    w.tiles.rows = w.tiles.columns = 0;
+    w.tiles.words = w.steps.words;
     w.all = g->k > 0 ? g->batch * w.steps.each : 0;
     const bool cut_sum = g->m > 2 * ROWS && g->batch > 1;
     const int64_t pieces = cut_sum ? most(1, ceil_div(w.all, STEPS)) : 1;

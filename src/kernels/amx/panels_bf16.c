@@ -12,25 +12,10 @@
  * comes next of either operand, into the second cache (into the first costs a third): with
  * 256 x 256 of C a panel of B and a block of A are asked for just once. Steps of Uno gain 4 to 5 %.
  */
-#include <immintrin.h>
-
-#include "base/integers.h"
+#include "kernels/amx/tiles.h"
 #include "kernels/fill.h"
 
-enum { ROWS = 16, WORDS = 16, LINE_BYTES = 64, ASKED = 4 };
-
-/* As LDTILECFG wants it. */
-struct shape {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
-
-/* What the tiles are shaped for. */
-struct tiles {
-    int64_t rows, columns;
-    struct shape shape;
-};
+enum { LINE_BYTES = 64, ASKED = 4 };
 
 struct block {
     const uint32_t *a, *b;
@@ -40,37 +25,6 @@ struct block {
     const char *ahead_a, *ahead_b; /* what comes next: ASKED lines of each a step */
 };
 
-/* Tile loads do not say that they read memory: stores must be done before. */
-static inline void settle(void)
-{
-    __asm__ volatile("" ::: "memory");
-}
-
-/* Tiles 0 to 3 are C, 4 and 5 rows of A, 6 and 7 columns of B. */
-static void shape_tiles(struct tiles *t, int64_t rows, int64_t columns)
-{
-    if (rows == t->rows && columns == t->columns) return;
-    t->rows = rows;
-    t->columns = columns;
-    const int64_t m[2] = {least(rows, ROWS), rows - least(rows, ROWS)};
-    const int64_t n[2] = {least(columns, WORDS), columns - least(columns, WORDS)};
-    struct shape s = {.palette = 1};
-    for (int i = 0; i < 4; i++) {
-        const bool used = m[i / 2] > 0 && n[i % 2] > 0;
-        s.rows[i] = used ? (uint8_t)m[i / 2] : 0;
-        s.row_bytes[i] = used ? (uint16_t)(4 * n[i % 2]) : 0;
-    }
-    for (int i = 0; i < 2; i++) {
-        s.rows[4 + i] = (uint8_t)m[i];
-        s.row_bytes[4 + i] = m[i] > 0 ? 4 * WORDS : 0;
-        s.rows[6 + i] = n[i] > 0 ? WORDS : 0;
-        s.row_bytes[6 + i] = (uint16_t)(4 * n[i]);
-    }
-    t->shape = s;
-    settle();
-    _tile_loadconfig(&t->shape);
-}
-
 /* The loop has no stores, of spilled registers either: tile loads wait for those under way. */
 static inline __attribute__((always_inline)) void
 multiply(const struct block *k, const bool accumulate, const bool two_rows, const bool two_columns)
@@ -78,18 +32,7 @@ multiply(const struct block *k, const bool accumulate, const bool two_rows, cons
     const char *ahead_a = k->ahead_a, *ahead_b = k->ahead_b;
     const size_t a_bytes = k->a_bytes, b_bytes = k->b_bytes, c_bytes = k->c_bytes;
     const char *a = (const void *)k->a, *b = (const void *)k->b;
-    char *c = (void *)k->c, *low = c + ROWS * c_bytes;
-    if (accumulate) {
-        _tile_loadd(0, c, c_bytes);
-        if (two_columns) _tile_loadd(1, c + 4 * WORDS, c_bytes);
-        if (two_rows) _tile_loadd(2, low, c_bytes);
-        if (two_rows && two_columns) _tile_loadd(3, low + 4 * WORDS, c_bytes);
-    } else {
-        _tile_zero(0);
-        if (two_columns) _tile_zero(1);
-        if (two_rows) _tile_zero(2);
-        if (two_rows && two_columns) _tile_zero(3);
-    }
+    begin_tiles(k->c, c_bytes, accumulate, two_rows, two_columns);
     for (int64_t i = k->steps; i > 0; i--) {
         _tile_loadd(6, b, b_bytes);
         _tile_loadd(4, a, a_bytes);
@@ -106,10 +49,7 @@ multiply(const struct block *k, const bool accumulate, const bool two_rows, cons
         a += 4 * WORDS;
         b += WORDS * b_bytes;
     }
-    _tile_stored(0, c, c_bytes);
-    if (two_columns) _tile_stored(1, c + 4 * WORDS, c_bytes);
-    if (two_rows) _tile_stored(2, low, c_bytes);
-    if (two_rows && two_columns) _tile_stored(3, low + 4 * WORDS, c_bytes);
+    store_tiles(k->c, c_bytes, two_rows, two_columns);
 }
 
 static __attribute__((noinline)) void whole_fresh(const struct block *k)
@@ -135,27 +75,12 @@ static __attribute__((noinline)) void at_an_end(const struct block *k, bool accu
         multiply(k, accumulate, false, false);
 }
 
-/* Bias and relu, while the block is in the first cache. NaN stays: it is the second operand. */
-static void finish(const struct gemm_f32 *g, float *c, const float *bias, int64_t rows,
-                   int64_t columns)
-{
-    for (int64_t j = 0; j < columns; j += WORDS) {
-        const __mmask16 mask = (__mmask16)((1U << least(WORDS, columns - j)) - 1);
-        const __m512 add = bias ? _mm512_maskz_loadu_ps(mask, bias + j) : _mm512_setzero_ps();
-        for (int64_t r = 0; r < rows; r++) {
-            __m512 x = _mm512_maskz_loadu_ps(mask, c + r * g->c_row + j);
-            if (bias) x = _mm512_add_ps(x, add);
-            if (g->relu) x = _mm512_max_ps(_mm512_setzero_ps(), x);
-            _mm512_mask_storeu_ps(c + r * g->c_row + j, mask, x);
-        }
-    }
-}
-
 static void panels_bf16(const struct gemm_f32 *g)
 {
     if (g->m <= 0 || g->n <= 0) return;
     struct tiles tiles;
     tiles.rows = tiles.columns = 0;
+    tiles.words = WORDS;
     const uint32_t *a = (const void *)g->a, *b = (const void *)g->b;
     const int64_t bytes = g->k / WORDS * ASKED * LINE_BYTES; /* asked for by a block */
     const char *ahead_a = g->ahead ? (const void *)g->ahead : (const void *)g->a;
@@ -164,13 +89,12 @@ static void panels_bf16(const struct gemm_f32 *g)
         const uint32_t *next = b + (j + columns < g->n ? j + columns : j) * g->b_row;
         for (int64_t r = 0; r < g->m; r += 2 * ROWS) {
             const int64_t rows = least(2 * ROWS, g->m - r);
-            float *c = g->c + r * g->c_row + j;
             const struct block k = {.a = a + r * g->a_row,
                                     .b = b + j * g->b_row,
-                                    .c = c,
+                                    .c = g->c + r * g->c_row + j,
                                     .a_bytes = (size_t)g->a_row * sizeof *a,
                                     .b_bytes = (size_t)columns * sizeof *b,
-                                    .c_bytes = (size_t)g->c_row * sizeof *c,
+                                    .c_bytes = (size_t)g->c_row * sizeof(float),
                                     .steps = g->k / WORDS,
                                     .ahead_a = ahead_a,
                                     .ahead_b = (const char *)next + r / (2 * ROWS) * bytes};
@@ -182,7 +106,7 @@ static void panels_bf16(const struct gemm_f32 *g)
                 whole_more(&k);
             else
                 whole_fresh(&k);
-            if (g->bias || g->relu) finish(g, c, g->bias ? g->bias + j : NULL, rows, columns);
+            if (g->bias || g->relu) finish_block(g, r, j, rows, columns);
         }
     }
     _tile_release();
