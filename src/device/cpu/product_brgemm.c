@@ -220,18 +220,14 @@ static void stream(const struct run *r, int64_t n, const float *strip, float *c)
     r->leaves->stream_rows(1, n - head, strip + head, 0, c + head, 0);
 }
 
-/* For the call of one of the item's panels on strip i of the sums from p0 on: each of its tiles asks for a row of the
- * strip that comes next, or for as many as all panels need, if rows lie behind one another. */
-static void ask_rows(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i,
-                     int64_t p0, int64_t panel)
+/* For the call of one of the item's panels on strip i: each of its tiles asks for as many rows of the strip that
+ * comes next as all panels need. */
+static void ask_rows(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i, int64_t panel)
 {
     const struct product *p = r->p;
-    i += p->strip;
-    if (i >= o->i1) i = o->i0, p0 += p->depth;
-    const int64_t rows = least(p->strip, o->i1 - i), tiles = ceil_div(g->m, TALLEST);
-    const int64_t each = p->a_row == g->k ? ceil_div(rows, tiles * ceil_div(p->columns, PANEL)) : 1;
-    const int64_t row = panel * tiles * each;
-    g->ahead = p0 < p->k && row < rows ? a_at(r, o, i + row, p0) : NULL;
+    const int64_t rows = least(p->strip, o->i1 - i - p->strip), tiles = ceil_div(g->m, TALLEST);
+    const int64_t each = ceil_div(rows, tiles * ceil_div(p->columns, PANEL)), row = panel * tiles * each;
+    g->ahead = row < rows ? a_at(r, o, i + p->strip + row, 0) : NULL;
     g->ahead_row = each * p->a_row / ceil_div(g->m, tiles);
     g->ahead_step = each;
 }
@@ -248,7 +244,7 @@ static void multiply_strip(const struct run *r, const struct item *o, struct gem
     for (int64_t j = o->j0; j < o->j1; j += width, panel += p->panel) {
         if (p->ahead) fetch_some(p, next);
         if (p->asks_a) ask_ahead(&next->runs, g);
-        if (p->asks_rows) ask_rows(r, o, g, i, p0, (j - o->j0) / PANEL);
+        if (p->asks_rows) ask_rows(r, o, g, i, (j - o->j0) / PANEL);
         g->n = least(width, o->j1 - j);
         g->b = p->pack_b ? panel : b_at(r, o, p0, j);
         g->c = c + j;
