@@ -5,6 +5,7 @@
 
 #include "base/integers.h"
 #include "graph/graph.h"
+#include "kernels/kernels.h"
 
 enum {
     PANEL = 32, /* columns of B side by side: a pair of the leaf's widest vectors */
@@ -50,5 +51,13 @@ int64_t sunup__product_turned_chunks(const struct product *p);
 
 /* Rows of B in a chunk of product_chunks.c: its partial sums are added in order of the chunks. */
 int64_t sunup__product_chunk_rows(const struct product *p);
+
+/* n floats stored past the caches; the lines at the ends are shared with what lies beside them. */
+static inline void stream_run(const struct leaves_f32 *leaves, int64_t n, const float *from, float *to)
+{
+    const int64_t head = least(n, (int64_t)(-(uintptr_t)to / sizeof *to % LINE));
+    leaves->stream_rows(1, head, from, 0, to, 0);
+    leaves->stream_rows(1, n - head, from + head, 0, to + head, 0);
+}
 
 #endif

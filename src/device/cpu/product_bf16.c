@@ -331,14 +331,6 @@ static void multiply_panels(const struct run *r, const struct block *k, int64_t 
         .ahead = next < r->k2 ? (const float *)(const void *)a_at(r, s, k->row, next) : NULL});
 }
 
-/* A row shares the lines at its ends. */
-static void stream(const struct run *r, int64_t n, const float *from, float *c)
-{
-    const int64_t head = least(n, (int64_t)(-(uintptr_t)c / sizeof *c % LINE));
-    r->leaves->stream_rows(1, head, from, 0, c, 0);
-    r->leaves->stream_rows(1, n - head, from + head, 0, c + head, 0);
-}
-
 static void store_block(const struct run *r, const struct block *k)
 {
     const int64_t n = r->p->n;
@@ -346,7 +338,7 @@ static void store_block(const struct run *r, const struct block *k)
     for (int64_t i = 0; i < k->rows; i++) {
         const float *from = k->c + i * k->columns;
         if (r->streams)
-            stream(r, k->columns, from, c + i * n);
+            stream_run(r->leaves, k->columns, from, c + i * n);
         else
             memcpy(c + i * n, from, (size_t)k->columns * sizeof *c);
     }

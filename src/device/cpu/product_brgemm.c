@@ -212,14 +212,6 @@ static void fetch_some(const struct product *p, struct next *n)
     fetch(&n->c, p->lines_c);
 }
 
-/* A strip of C is one run, which shares the lines at its ends. */
-static void stream(const struct run *r, int64_t n, const float *strip, float *c)
-{
-    const int64_t head = least(n, (int64_t)(-(uintptr_t)c / sizeof *c % LINE));
-    r->leaves->stream_rows(1, head, strip, 0, c, 0);
-    r->leaves->stream_rows(1, n - head, strip + head, 0, c + head, 0);
-}
-
 /* For the call of one of the item's panels on strip i: each of its tiles asks for as many rows of the strip that
  * comes next as all panels need. */
 static void ask_rows(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i, int64_t panel)
@@ -251,7 +243,7 @@ static void multiply_strip(const struct run *r, const struct item *o, struct gem
         g->bias = r->bias && p0 + g->k == p->k && !p->swapped ? r->bias + j : NULL;
         r->leaves->gemm(g);
     }
-    if (p->stream) stream(r, g->m * p->n, c, to);
+    if (p->stream) stream_run(r->leaves, g->m * p->n, c, to);
 }
 
 static void multiply(const struct run *r, const struct item *o, int64_t p0, int64_t p1)
