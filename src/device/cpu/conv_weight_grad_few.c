@@ -28,6 +28,8 @@ enum {
     TAPS_MOST = 128,
     BAND = 6 << 10,         /* floats of [W][R T] and dy at work: half of a first level of 48 KB */
     TURNED_MOST = 64 << 10, /* floats of a row's [W][R T]                                */
+    ROW_FAR = 8 << 10, /* and of its dy with a far third level: 2 to 13 times as many take 1.2 to 1.7 times as long as
+                        * by conv_weight_grad_brgemm.c, fewer 0.5 to 0.95 (Xeon with AMX, 2026-11-30) */
     CHUNKS_MOST = 16,
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding                     */
     LINE = 16
@@ -62,6 +64,7 @@ bool sunup__conv_weight_grad_few_can(const struct device *d, const struct node *
     if (sunup__elements(&n->in[1]->shape) == 0 || sunup__elements(&n->out[0]->shape) == 0)
         return false;
     const int64_t beside = w->taps[0] * w->taps[1], taps = beside * w->taps[2];
+    if (sunup__level3_far() && row_width(w) * beside + w->out[2] * w->k > ROW_FAR) return false;
     return w->groups == 1 && w->c == 1 && w->k <= COLUMNS_MOST && !w->circular &&
            w->dilation[1] == 1 && w->dilation[2] == 1 && beside > 1 && taps >= TAPS_LEAST &&
            taps <= TAPS_MOST && row_width(w) * beside <= TURNED_MOST;
