@@ -35,8 +35,8 @@
  *   256 x 256 x 32 1.55 instead of 2.45, of 256 x 32 x 256 1.2 instead of 1.8). With a far L3 they ask for the
  *   rows of the next strip, a line each 8 to 16 steps, if sums are one step: the first call on a strip took twice as
  *   long as the others, since fourteen rows at a time hide from the prefetcher (Xeon with AMX: 7 to 11 % on 4096 x 256
- *   of 256 and 1024 terms, 2 to 4 % on 4096 x 1024 x 256; an hour later, with the same machine a fifth faster, only
- *   the 8 % of 1024 terms were left).
+ *   of 256 and 1024 terms, 2 to 4 % on 4096 x 1024 x 256; when the same machine was a fifth faster, 3 to 8 % of
+ *   1024 terms and nothing of 256).
  * - A C of half of the third level and more with short sums is stored past the caches, which else
  *   read it first (Zen 4: 77360 x 200 x 20 4.1 instead of 6.8 ms).
  */
