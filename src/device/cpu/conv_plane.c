@@ -47,8 +47,9 @@ static bool is_same(const struct window *w)
 
 /* A few channels of a plane are lines far apart, which a far third level or memory is slow to give: 16 samples of 14x14
  * with 512 channels take 0.51 ms forward and 0.55 back, by boxes 0.31; 28x28 with 256, and 32 of 28x28 with 64, need
- * 0.5 to 0.75 of the time by boxes. Smaller planes, and what the second levels hold, are 1.2 to 2.4 times as fast here
- * in the weight gradient, 0.7 to 1.6 times in the others (Xeon with AMX, 2026-11-30). */
+ * 0.5 to 0.75 of the time by boxes, in the weight gradient 0.75 to 1.0. Smaller planes, and what the second levels
+ * hold, are 1.2 to 5 times as fast here in the weight gradient, 0.6 to 3.7 times in the others (Xeon with AMX,
+ * 2026-11-30). */
 static bool is_scattered(const struct window *w, const struct node *n)
 {
     const int64_t all = most(sunup__elements(&n->in[0]->shape), sunup__elements(&n->in[1]->shape));

@@ -28,8 +28,8 @@ enum {
     TAPS_MOST = 128,
     BAND = 6 << 10,         /* floats of [W][R T] and dy at work: half of a first level of 48 KB */
     TURNED_MOST = 64 << 10, /* floats of a row's [W][R T]                                */
-    ROW_FAR = 8 << 10, /* and of its dy with a far third level: 2 to 13 times as many take 1.2 to 1.7 times as long as
-                        * by conv_weight_grad_brgemm.c, fewer 0.5 to 0.95 (Xeon with AMX, 2026-11-30) */
+    ROW_FAR = 8 << 10, /* and of its dy with a far third level: 1.6 to 5 times as many take 1.2 to 1.7 times as long
+                        * as by conv_weight_grad_brgemm.c, fewer 0.55 to 0.95 (Xeon with AMX, 2026-11-30) */
     CHUNKS_MOST = 16,
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding                     */
     LINE = 16

@@ -10,7 +10,7 @@
  * blocks of C, each a chain of calls of the leaf over steps of the sum that go on in C's own value,
  * so no bit depends on threads.
  *
- * With tiles a block of C grows in memory of its task, which stays in the second cache, and is
+ * With tiles a block of a large C grows in memory of its task, which stays in the second cache, and is
  * stored when its sums are whole, past the caches where C is large: tile loads wait for stores under
  * way, and those of tiles that miss the caches are done one after the other. A step has 256 words,
  * so that a panel of B may stay in the first cache while the rows of the block meet it, and the leaf
@@ -284,6 +284,11 @@ static void block(void *arg, int64_t i)
     }
 }
 
+static bool grows_apart(const struct product *p, const struct device *d)
+{
+    return d->kernels->tiles_bf16 && p->m * p->n > SMALL;
+}
+
 static int64_t blocks(const struct run *r)
 {
     return r->p->batch * ceil_div(r->p->m, r->rows) * ceil_div(panels(r->p), r->panels);
@@ -446,7 +451,7 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
         r.rows = r.rows / 8 * 7;
     }
     sunup__parallel(threads, r.a_items + (s->prepared != NULL ? 0 : b_items(p)), pack, &r);
-    if (s->device->kernels->tiles_bf16 && p->m * p->n > SMALL) {
+    if (grows_apart(p, s->device)) {
         r.scratch = (float *)(void *)(r.a_words + a_elements(p));
         r.tasks = tasks(&r, threads);
         r.streams = p->batch * p->m * p->n >= STREAM;
@@ -494,7 +499,7 @@ sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, st
     s->run = run;
     s->end = end;
     s->workspace_bytes = a_elements(p) * (int64_t)sizeof(uint32_t);
-    if (d->kernels->tiles_bf16) {
+    if (grows_apart(p, d)) {
         struct run r = {.p = p};
         choose_blocks(&r, d->threads);
         s->workspace_bytes += tasks(&r, d->threads) * block_elements(&r) * (int64_t)sizeof(float);

@@ -26,7 +26,8 @@ static const struct sizes problems[] = {
     {1, 32, 32, 32, 0},          {1, 97, 65, 33, 0},    {1, 131, 1051, 163, 0},
     {1, 131, 700, 63, TB},       {1, 123, 131, 70, TA}, {1, 45, 33, 2100, TA | TB},
     {3, 33, 50, 41, TB},         {2, 130, 64, 131, TA}, {1, 225, 2049, 97, LINEAR},
-    {1, 113, 1024, 128, LINEAR}, {1, 1040, 33, 513, TA}};
+    {1, 113, 1024, 128, LINEAR}, {1, 1040, 33, 513, TA},
+    {1, 371, 1051, 370, 0},      {2, 380, 520, 350, TB}, {1, 525, 1300, 260, LINEAR}}; /* blocks of C that grow apart */
 
 static sunup_context *context(sunup_numerics numerics)
 {

@@ -217,7 +217,7 @@ static void fetch_some(const struct product *p, struct next *n)
 static void ask_rows(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i, int64_t panel)
 {
     const struct product *p = r->p;
-    const int64_t rows = least(p->strip, o->i1 - i - p->strip), tiles = ceil_div(g->m, TALLEST);
+    const int64_t rows = most(0, least(p->strip, o->i1 - i - p->strip)), tiles = ceil_div(g->m, TALLEST);
     const int64_t each = ceil_div(rows, tiles * ceil_div(p->columns, PANEL)), row = panel * tiles * each;
     g->ahead = row < rows ? a_at(r, o, i + p->strip + row, 0) : NULL;
     g->ahead_row = each * p->a_row / ceil_div(g->m, tiles);

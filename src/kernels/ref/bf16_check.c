@@ -88,6 +88,25 @@ static const void *absolute(struct check *c, const struct operand *words)
     return plain;
 }
 
+struct product {
+    struct operand a, b, bias, c;
+};
+
+/* What the leaf made of the product beside the f64 leaf, within its terms' roundings of the sum of |products|. */
+static void compare(struct check *c, const struct gemm_f32 *g, const struct product *p,
+                    void (*leaf)(const struct gemm_f64 *))
+{
+    if (!sunup__check_wanted(c)) return;
+    double *size = sunup__check_absolute(c, &p->c);
+    const struct gemm_f64 sizes =
+        reference(g, absolute(c, &p->a), absolute(c, &p->b), sunup__check_absolute(c, &p->bias), size);
+    leaf(&sizes);
+    for (int64_t i = 0; i < g->m * g->n; i++) size[i] += 0x1p-102;
+    const struct gemm_f64 want = reference(g, p->a.i32, p->b.i32, p->bias.f64, p->c.f64);
+    leaf(&want);
+    sunup__check_close(c, &p->c, size, 2 * (double)(g->k * g->batch) + 2);
+}
+
 enum { MOST = 64 };
 
 static void run_gemm(struct check *c)
@@ -124,15 +143,7 @@ static void run_gemm(struct check *c)
                                .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
                                .relu = sunup__check_number(c, "relu", 0)};
     CHECK_RUN(c) c->f32->gemm_bf16(&g);
-    if (!sunup__check_wanted(c)) return;
-    double *size = sunup__check_absolute(c, &y);
-    const struct gemm_f64 sizes =
-        reference(&g, absolute(c, &a), absolute(c, &b), sunup__check_absolute(c, &bias), size);
-    c->f64->gemm_bf16(&sizes);
-    for (int64_t i = 0; i < m * n; i++) size[i] += 0x1p-102;
-    const struct gemm_f64 want = reference(&g, a.i32, b.i32, bias.f64, y.f64);
-    c->f64->gemm_bf16(&want);
-    sunup__check_close(c, &y, size, 2 * (double)(k * batch) + 2);
+    compare(c, &g, &(struct product){a, b, bias, y}, c->f64->gemm_bf16);
 }
 
 /* m n, k in steps of 16 pairs. */
@@ -160,15 +171,7 @@ static void run_panels(struct check *c)
                                .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
                                .relu = sunup__check_number(c, "relu", 0)};
     CHECK_RUN(c) c->f32->panels_bf16(&g);
-    if (!sunup__check_wanted(c)) return;
-    double *size = sunup__check_absolute(c, &y);
-    const struct gemm_f64 sizes =
-        reference(&g, absolute(c, &a), absolute(c, &b), sunup__check_absolute(c, &bias), size);
-    c->f64->panels_bf16(&sizes);
-    for (int64_t i = 0; i < m * n; i++) size[i] += 0x1p-102;
-    const struct gemm_f64 want = reference(&g, a.i32, b.i32, bias.f64, y.f64);
-    c->f64->panels_bf16(&want);
-    sunup__check_close(c, &y, size, 2 * (double)k + 2);
+    compare(c, &g, &(struct product){a, b, bias, y}, c->f64->panels_bf16);
 }
 
 static const char *const word_problems[] = {"n0", "n1", "n2", "n31", "n1003", NULL};
