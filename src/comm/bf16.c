@@ -27,7 +27,7 @@ static void expand(int64_t n, const uint16_t *restrict half, uint32_t *restrict 
 
 void sunup__bf16_pack(const struct sum *s, int64_t n, const char *x, char *halves)
 {
-    s->k->f32.bf16_words(n, (const float *)(const void *)x, (uint32_t *)(void *)halves);
+    s->k->f32.bf16_words(n, (const float *)(const void *)x, (uint32_t *)(void *)halves, NULL);
 }
 
 void sunup__bf16_unpack(int64_t n, const char *halves, char *x)
@@ -46,7 +46,7 @@ void sunup__bf16_round(const struct sum *s, struct slice range, char *x)
     union piece p;
     for (int64_t at = 0, n = least(range.n, s->rounded - range.at); at < n; at += PIECE) {
         const int64_t m = least(PIECE, n - at);
-        s->k->f32.bf16_words(m, y + at, p.word);
+        s->k->f32.bf16_words(m, y + at, p.word, NULL);
         expand(m, p.half, (uint32_t *)(void *)(y + at));
     }
 }

@@ -117,7 +117,7 @@ static void pack_turned(const struct run *r, const float *from, int64_t width, u
     for (int64_t k = 0; k < c->k; k += CHUNK) {
         const int64_t n = least(CHUNK, c->k - k), n2 = ceil_div(n, 2);
         for (int64_t j = 0; j < width; j++)
-            r->leaves->bf16_words(n, from + j * c->k + k, piece + j * CHUNK / 2);
+            r->leaves->bf16_words(n, from + j * c->k + k, piece + j * CHUNK / 2, NULL);
         r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK / 2,
                              (float *)(void *)(to + k / 2 * WIDTH), WIDTH);
     }
@@ -135,11 +135,11 @@ static void pack_weights(void *arg, int64_t i)
     if (c->turned) {
         pack_turned(r, from, width, to);
     } else if (width == WIDTH) {
-        r->leaves->bf16_rows(c->k, width, from, c->n, to);
+        r->leaves->bf16_rows(c->k, width, from, c->n, to, NULL);
     } else {
         for (int64_t k = 0; k < c->k; k += 2)
             r->leaves->bf16_rows(least(2, c->k - k), width, from + k * c->n, c->n,
-                                 to + k / 2 * WIDTH);
+                                 to + k / 2 * WIDTH, NULL);
     }
     zero(to + used * WIDTH, c->tap_words - used * WIDTH);
 }

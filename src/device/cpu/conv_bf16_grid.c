@@ -146,11 +146,11 @@ static void fill_points(const struct conv_grid *g, const struct leaves_f32 *leav
     const int64_t c = g->channels, step = g->stride[2] * c, used = ceil_div(c, 2);
     const float *from = row + at * c;
     if (g->stride[2] == 1 && c == 2 * g->pitch) {
-        leaves->bf16_words(n * c, from, to);
+        leaves->bf16_words(n * c, from, to, NULL);
         return;
     }
     for (int64_t i = 0; i < n; i++, from += step, to += g->pitch) {
-        leaves->bf16_words(c, from, to);
+        leaves->bf16_words(c, from, to, NULL);
         if (used < g->pitch) zero(to + used, g->pitch - used);
     }
 }

@@ -92,7 +92,7 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, enum way op)
 static double rounded(float x)
 {
     uint32_t word;
-    ref_bf16_words_f32(1, &x, &word);
+    ref_bf16_words_f32(1, &x, &word, NULL);
     word <<= 16;
     memcpy(&x, &word, sizeof x);
     return (double)x;

@@ -130,7 +130,7 @@ static void gather_pairs(const struct run *r, const struct place *o, const float
         if (points > 0) {
             const float *from = plane + (h * g->out[2] + 2 * w) * g->k + k;
             ask(from + wide, points, g->k, least(wide, g->k - k - wide));
-            r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide);
+            r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide, NULL);
         }
         zero(piece + (i + ceil_div(points, 2)) * wide, (run - ceil_div(points, 2)) * wide);
     }
@@ -173,7 +173,7 @@ static void pair_apart(const struct run *r, const float *source, const int64_t a
         else
             memcpy(both[i], source + at[i] * r->g->x.channels, (size_t)wide * sizeof(float));
     }
-    r->leaves->bf16_rows(2, wide, both[0], WIDTH, to);
+    r->leaves->bf16_rows(2, wide, both[0], WIDTH, to, NULL);
 }
 
 /* A row of the grid under a box: its source, NULL: zeros; phase and first point along W. */
@@ -210,7 +210,7 @@ static void pack_pairs(const struct run *r, const struct row *row, int64_t parit
                         sunup__conv_grid_run(x, row->first + q, row->phase, g->points[2] - q) / 2);
         const float *from = source + at[0] * x->channels;
         if (parity == 0) ask(from + WIDTH, 2 * run, step, least(WIDTH, left - WIDTH));
-        r->leaves->bf16_rows(2 * run, wide, from, step, to + i * g->width);
+        r->leaves->bf16_rows(2 * run, wide, from, step, to + i * g->width, NULL);
     }
 }
 

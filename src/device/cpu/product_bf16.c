@@ -149,7 +149,7 @@ static void pack_a_rows(const struct run *r, int64_t s, int64_t from)
         const int64_t left = p->k - 2 * q, n = least(2 * r->depth, left);
         for (int64_t i = from; i < least(p->m, from + LINE); i++) {
             uint32_t *to = a_at(r, s, i, q);
-            r->leaves->bf16_words(n, r->a + s * p->a_step + i * p->a_row + 2 * q, to);
+            r->leaves->bf16_words(n, r->a + s * p->a_step + i * p->a_row + 2 * q, to, NULL);
             zero(to + ceil_div(n, 2), least(r->depth, r->k2 - q) - ceil_div(n, 2));
         }
     }
@@ -167,7 +167,7 @@ static void pack_a_turned(const struct run *r, int64_t s, int64_t k)
         const float *from = r->a + s * p->a_step + k * p->a_col + i;
         uint32_t *rows = a_at(r, s, i, k / 2), *to = r->strip > 0 ? rows : piece;
         ask(from + wide, n, p->a_col, least(wide, p->m - i - wide));
-        r->leaves->bf16_rows(n, wide, from, p->a_col, to);
+        r->leaves->bf16_rows(n, wide, from, p->a_col, to, NULL);
         zero(to + ceil_div(n, 2) * wide, (n2 - ceil_div(n, 2)) * wide);
         if (r->strip == 0)
             r->leaves->transpose(n2, wide, (const float *)(const void *)piece, wide,
@@ -185,7 +185,7 @@ static void pack_b_rows(const struct run *r, int64_t s, int64_t k)
         const float *from = r->b + s * p->b_step + k * p->b_row + j;
         uint32_t *to = b_at(r, s, j / PANEL, k / 2, width);
         ask(from + PANEL, n, p->b_row, least(PANEL, p->n - j - PANEL));
-        r->leaves->bf16_rows(n, width, from, p->b_row, to);
+        r->leaves->bf16_rows(n, width, from, p->b_row, to, NULL);
         zero(to + ceil_div(n, 2) * width, (n2 - ceil_div(n, 2)) * width);
     }
 }
@@ -200,7 +200,7 @@ static void pack_b_turned(const struct run *r, int64_t s, int64_t panel)
         const int64_t n = least(CHUNK, p->k - k), n2 = chunk_words(r, k);
         for (int64_t c = 0; c < width; c++) {
             uint32_t *column = piece + c * CHUNK_WORDS;
-            r->leaves->bf16_words(n, r->b + s * p->b_step + (j + c) * p->b_col + k, column);
+            r->leaves->bf16_words(n, r->b + s * p->b_step + (j + c) * p->b_col + k, column, NULL);
             zero(column + ceil_div(n, 2), n2 - ceil_div(n, 2));
         }
         r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK_WORDS,

@@ -74,7 +74,7 @@ static float *draw(int64_t n, uint64_t seed)
 static double rounded(float x)
 {
     uint32_t word;
-    ref_bf16_words_f32(1, &x, &word);
+    ref_bf16_words_f32(1, &x, &word, NULL);
     word <<= 16;
     memcpy(&x, &word, sizeof x);
     return (double)x;

@@ -54,28 +54,75 @@ static inline __m512i neighbours(__m512 x, __m512 y)
     return words;
 }
 
-static void bf16_words(int64_t n, const float *x, uint32_t *y)
+/* What is left of x, where y is x rounded, in the upper halves of its numbers. Denormal y count here. */
+static inline __m512 left(__m512 x, __m512i y)
 {
-    int64_t i = 0;
-    for (; i + 2 * LANES <= n; i += 2 * LANES)
-        _mm512_storeu_si512(y + i / 2,
-                            neighbours(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + LANES)));
-    if (i == n) return;
-    const __m512 low = _mm512_maskz_loadu_ps(lanes(n - i), x + i),
-                 high = _mm512_maskz_loadu_ps(lanes(n - i - LANES), x + i + LANES);
-    _mm512_mask_storeu_epi32(y + i / 2, lanes((n - i + 1) / 2), neighbours(low, high));
+    return _mm512_sub_ps(x, _mm512_castsi512_ps(y));
 }
 
-static void bf16_rows(int64_t k, int64_t n, const float *x, int64_t x_row, uint32_t *y)
+/* What is left of the numbers that made a vector of words: `neighbours` and `pairs` of them. */
+static inline __m512i neighbours_left(__m512 x, __m512 y, __m512i words)
+{
+    const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words)),
+                  high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(words, 1));
+    return neighbours(left(x, _mm512_slli_epi32(low, 16)), left(y, _mm512_slli_epi32(high, 16)));
+}
+
+static inline __m512i pairs_left(__m512 x, __m512 y, __m512i words)
+{
+    return pairs(left(x, _mm512_slli_epi32(words, 16)),
+                 left(y, _mm512_and_si512(words, _mm512_set1_epi32((int)0xffff0000U))));
+}
+
+static inline __attribute__((always_inline)) void words(int64_t n, const float *x, uint32_t *y,
+                                                        uint32_t *low, const bool both)
+{
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        const __m512 first = _mm512_loadu_ps(x + i), second = _mm512_loadu_ps(x + i + LANES);
+        const __m512i all = neighbours(first, second);
+        _mm512_storeu_si512(y + i / 2, all);
+        if (both) _mm512_storeu_si512(low + i / 2, neighbours_left(first, second, all));
+    }
+    if (i == n) return;
+    const __m512 first = _mm512_maskz_loadu_ps(lanes(n - i), x + i),
+                 second = _mm512_maskz_loadu_ps(lanes(n - i - LANES), x + i + LANES);
+    const __m512i all = neighbours(first, second);
+    _mm512_mask_storeu_epi32(y + i / 2, lanes((n - i + 1) / 2), all);
+    if (both)
+        _mm512_mask_storeu_epi32(low + i / 2, lanes((n - i + 1) / 2), neighbours_left(first, second, all));
+}
+
+static inline __attribute__((always_inline)) void rows(int64_t k, int64_t n, const float *x, int64_t x_row,
+                                                       uint32_t *y, uint32_t *low, const bool both)
 {
     for (int64_t p = 0; p < k; p += 2, x += 2 * x_row, y += n) {
         for (int64_t j = 0; j < n; j += LANES) {
             const __mmask16 some = lanes(n - j);
-            const __m512 top = _mm512_maskz_loadu_ps(some, x + j),
-                         low = _mm512_maskz_loadu_ps(p + 1 < k ? some : 0, x + x_row + j);
-            _mm512_mask_storeu_epi32(y + j, some, pairs(top, low));
+            const __m512 first = _mm512_maskz_loadu_ps(some, x + j),
+                         second = _mm512_maskz_loadu_ps(p + 1 < k ? some : 0, x + x_row + j);
+            const __m512i all = pairs(first, second);
+            _mm512_mask_storeu_epi32(y + j, some, all);
+            if (both) _mm512_mask_storeu_epi32(low + j, some, pairs_left(first, second, all));
         }
+        if (both) low += n;
     }
+}
+
+static void bf16_words(int64_t n, const float *x, uint32_t *y, uint32_t *low)
+{
+    if (low)
+        words(n, x, y, low, true);
+    else
+        words(n, x, y, NULL, false);
+}
+
+static void bf16_rows(int64_t k, int64_t n, const float *x, int64_t x_row, uint32_t *y, uint32_t *low)
+{
+    if (low)
+        rows(k, n, x, x_row, y, low, true);
+    else
+        rows(k, n, x, x_row, y, NULL, false);
 }
 
 void FILL(bf16)(struct kernels *k)

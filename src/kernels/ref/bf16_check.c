@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/integers.h"
 #include "kernels/check.h"
 
 static void same_words(struct check *c, const struct operand *y)
@@ -19,12 +20,15 @@ static void run_words(struct check *c)
 {
     const int64_t n = sunup__check_number(c, "n", 1);
     const struct operand x = sunup__check_in(c, "x", n, FILL_ANY),
-                         y = sunup__check_ints_out(c, "y", (n + 1) / 2);
-    sunup__check_cost(c, 0, 6.0 * (double)n);
-    CHECK_RUN(c) c->f32->bf16_words(n, x.f32, (uint32_t *)y.i32);
+                         y = sunup__check_ints_out(c, "y", (n + 1) / 2),
+                         low = sunup__check_ints_out(c, "low", (n + 1) / 2);
+    const bool both = sunup__check_number(c, "low", 0);
+    sunup__check_cost(c, 0, (both ? 8.0 : 6.0) * (double)n);
+    CHECK_RUN(c) c->f32->bf16_words(n, x.f32, (uint32_t *)y.i32, both ? (uint32_t *)low.i32 : NULL);
     if (!sunup__check_wanted(c)) return;
-    c->f64->bf16_words(n, x.f64, (uint32_t *)y.i32_want);
+    c->f64->bf16_words(n, x.f64, (uint32_t *)y.i32_want, (uint32_t *)low.i32_want);
     same_words(c, &y);
+    if (both) same_words(c, &low);
 }
 
 static void run_rows(struct check *c)
@@ -32,12 +36,16 @@ static void run_rows(struct check *c)
     const int64_t k = sunup__check_number(c, "k", 1), n = sunup__check_number(c, "n", 1),
                   row = n + sunup__check_number(c, "gap", 0);
     const struct operand x = sunup__check_in(c, "x", k > 0 ? (k - 1) * row + n : 0, FILL_ANY),
-                         y = sunup__check_ints_out(c, "y", (k + 1) / 2 * n);
-    sunup__check_cost(c, 0, 6.0 * (double)(k * n));
-    CHECK_RUN(c) c->f32->bf16_rows(k, n, x.f32, row, (uint32_t *)y.i32);
+                         y = sunup__check_ints_out(c, "y", (k + 1) / 2 * n),
+                         low = sunup__check_ints_out(c, "low", (k + 1) / 2 * n);
+    const bool both = sunup__check_number(c, "low", 0);
+    sunup__check_cost(c, 0, (both ? 8.0 : 6.0) * (double)(k * n));
+    CHECK_RUN(c)
+    c->f32->bf16_rows(k, n, x.f32, row, (uint32_t *)y.i32, both ? (uint32_t *)low.i32 : NULL);
     if (!sunup__check_wanted(c)) return;
-    c->f64->bf16_rows(k, n, x.f64, row, (uint32_t *)y.i32_want);
+    c->f64->bf16_rows(k, n, x.f64, row, (uint32_t *)y.i32_want, (uint32_t *)low.i32_want);
     same_words(c, &y);
+    if (both) same_words(c, &low);
 }
 
 /* n words made of 2 n numbers. */
@@ -52,7 +60,7 @@ static struct operand fill_words(struct check *c, const char *name, int64_t n)
             pair[j] = fabsf(x) < 2 * FLT_MIN ? 0 : x;
         }
         uint32_t word;
-        ref_bf16_words_f32(2, pair, &word);
+        ref_bf16_words_f32(2, pair, &word, NULL);
         memcpy(&words.i32[i], &word, sizeof word);
         words.i32_want[i] = words.i32[i];
     }
@@ -146,37 +154,51 @@ static void run_gemm(struct check *c)
     compare(c, &g, &(struct product){a, b, bias, y}, c->f64->gemm_bf16);
 }
 
-/* m n, k in steps of 16 pairs. */
-static void run_panels(struct check *c)
+/* m n, k in steps of 16 pairs; parts: a and b have two, of which the second lies behind the first. */
+static void run_panels_of(struct check *c, void (*leaf)(const struct gemm_f32 *),
+                          void (*meaning)(const struct gemm_f64 *), int64_t parts)
 {
     const int64_t m = sunup__check_number(c, "m", 1), n = sunup__check_number(c, "n", 1),
                   k = 16 * sunup__check_number(c, "k", 1), gap = sunup__check_number(c, "gap", 0),
-                  b_row = k + gap;
-    const struct operand a = fill_words(c, "a", m * (k + gap)), b = fill_words(c, "b", b_row * n);
+                  row = parts * (k + gap);
+    const struct operand a = fill_words(c, "a", m * row), b = fill_words(c, "b", row * n);
     const struct operand bias = sunup__check_in(c, "bias", n, FILL_ANY),
                          y = sunup__check_out(c, "c", m * n, FILL_FINITE);
-    sunup__check_cost(c, 4.0 * (double)(m * n) * (double)k, 4.0 * (double)(a.n + b.n + m * n));
+    const int64_t a_at[] = {0, k + gap}, b_at[] = {0, (k + gap) * least(n, 32)};
+    sunup__check_cost(c, 4.0 * (double)(m * n) * (double)(k * (2 * parts - 1)), 4.0 * (double)(a.n + b.n + m * n));
     const struct gemm_f32 g = {.m = m,
                                .n = n,
                                .k = k,
-                               .batch = 1,
+                               .batch = 2 * parts - 1,
                                .a = (const void *)a.i32,
-                               .a_row = k + gap,
+                               .a_row = row,
                                .a_col = 1,
+                               .a_at = a_at,
                                .b = (const void *)b.i32,
-                               .b_row = b_row,
+                               .b_row = row,
+                               .b_at = b_at,
                                .c = y.f32,
                                .c_row = n,
                                .accumulate = sunup__check_number(c, "accumulate", 0),
                                .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
                                .relu = sunup__check_number(c, "relu", 0)};
-    CHECK_RUN(c) c->f32->panels_bf16(&g);
-    compare(c, &g, &(struct product){a, b, bias, y}, c->f64->panels_bf16);
+    CHECK_RUN(c) leaf(&g);
+    compare(c, &g, &(struct product){a, b, bias, y}, meaning);
 }
 
-static const char *const word_problems[] = {"n0", "n1", "n2", "n31", "n1003", NULL};
+static void run_panels(struct check *c)
+{
+    run_panels_of(c, c->f32->panels_bf16, c->f64->panels_bf16, 1);
+}
+
+static void run_parts(struct check *c)
+{
+    run_panels_of(c, c->f32->panels_bf16x3, c->f64->panels_bf16x3, 2);
+}
+
+static const char *const word_problems[] = {"n0", "n1", "n2", "n31", "n1003", "n17low", "n1003low", NULL};
 static const char *const row_problems[] = {"k0n3",  "k3n0", "k1n1",      "k2n17",
-                                           "k5n33", "k7n1", "k6n64gap5", NULL};
+                                           "k5n33", "k7n1", "k6n64gap5", "k3n16low", "k7n33gap5low", NULL};
 static const char *const gemm_problems[] = {"m0n5k3",
                                             "m3n5k0:accumulate:bias:relu",
                                             "m1n1k1",
@@ -201,4 +223,15 @@ static const char *const panel_problems[] = {"m0n5k3",
                                              "m97n200k12gap16",
                                              NULL};
 const struct leaf_check sunup__check_panels_bf16 = {"panels_bf16", panel_problems, run_panels};
+/* Here the low parts of a panel lie behind it whole, so the last panel must be 32 wide too, or the only one. */
+static const char *const part_problems[] = {"m0n5k3",
+                                            "m3n5k0:accumulate:bias:relu",
+                                            "m1n1k1",
+                                            "m16n16k2:relu",
+                                            "m33n20k3:bias",
+                                            "m40n64k1:accumulate:bias:relu",
+                                            "m64n64k8gap16:accumulate",
+                                            "m97n192k12gap16",
+                                            NULL};
+const struct leaf_check sunup__check_panels_bf16x3 = {"panels_bf16x3", part_problems, run_parts};
 const struct leaf_check sunup__check_gemm_bf16 = {"gemm_bf16", gemm_problems, run_gemm};

@@ -1,4 +1,4 @@
-/* bf16_ref.c - bf16 in pairs, and the product of pairs: the meaning of the four leaves.
+/* bf16_ref.c - bf16 in pairs, and the product of pairs: the meaning of the five leaves.
  *
  * bf16 is the upper half of an f32. A word holds two, which the product takes as two terms of its
  * sum, so a step along k is a word. Denormal operands count as 0 where the processor has an
@@ -26,18 +26,28 @@ static double number(uint32_t half)
     return (double)f;
 }
 
-void NAME(ref_bf16_words)(int64_t n, const REAL *x, uint32_t *y)
+static uint32_t left(REAL x)
 {
-    for (int64_t i = 0; i < n; i += 2)
-        y[i / 2] = rounded(x[i]) | (i + 1 < n ? rounded(x[i + 1]) << 16 : 0);
+    return rounded(RC((double)x - number(rounded(x))));
 }
 
-void NAME(ref_bf16_rows)(int64_t k, int64_t n, const REAL *x, int64_t x_row, uint32_t *y)
+void NAME(ref_bf16_words)(int64_t n, const REAL *x, uint32_t *y, uint32_t *low)
 {
-    for (int64_t p = 0; p < k; p += 2)
-        for (int64_t j = 0; j < n; j++)
-            y[p / 2 * n + j] =
-                rounded(x[p * x_row + j]) | (p + 1 < k ? rounded(x[(p + 1) * x_row + j]) << 16 : 0);
+    for (int64_t i = 0; i < n; i += 2) {
+        y[i / 2] = rounded(x[i]) | (i + 1 < n ? rounded(x[i + 1]) << 16 : 0);
+        if (low) low[i / 2] = left(x[i]) | (i + 1 < n ? left(x[i + 1]) << 16 : 0);
+    }
+}
+
+void NAME(ref_bf16_rows)(int64_t k, int64_t n, const REAL *x, int64_t x_row, uint32_t *y, uint32_t *low)
+{
+    for (int64_t p = 0; p < k; p += 2) {
+        for (int64_t j = 0; j < n; j++) {
+            const REAL first = x[p * x_row + j], second = p + 1 < k ? x[(p + 1) * x_row + j] : 0;
+            y[p / 2 * n + j] = rounded(first) | rounded(second) << 16;
+            if (low) low[p / 2 * n + j] = left(first) | left(second) << 16;
+        }
+    }
 }
 
 static double term(uint32_t a, uint32_t b)
@@ -74,4 +84,14 @@ void NAME(ref_panels_bf16)(const struct NAME(gemm) * g)
         if (g->bias) panel.bias += j;
         NAME(ref_gemm_bf16)(&panel);
     }
+}
+
+void NAME(ref_panels_bf16x3)(const struct NAME(gemm) * g)
+{
+    struct NAME(gemm) parts = *g;
+    const int64_t a_at[] = {0, 0, g->a_at[1]}, b_at[] = {0, g->b_at[1], 0};
+    parts.batch = 3;
+    parts.a_at = a_at;
+    parts.b_at = b_at;
+    NAME(ref_panels_bf16)(&parts);
 }
