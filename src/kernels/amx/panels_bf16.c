@@ -17,7 +17,7 @@
 #include "kernels/amx/tiles.h"
 #include "kernels/fill.h"
 
-enum { LINE_BYTES = 64, ASKED = 4 };
+enum { ASKED = 4 };
 
 struct block {
     const uint32_t *a, *b;

@@ -8,7 +8,7 @@
 #include "base/integers.h"
 #include "kernels/kernels.h"
 
-enum { ROWS = 16, WORDS = 16, ROW_BYTES = 64 };
+enum { ROWS = 16, WORDS = 16, ROW_BYTES = 64, LINE_BYTES = 64 };
 enum { C00, C01, C10, C11, A0, A1, B0, B1 };
 
 /* As LDTILECFG wants it. */

@@ -5,6 +5,7 @@
  */
 #include <immintrin.h>
 
+#include "base/integers.h"
 #include "kernels/fill.h"
 
 #define ROWS1 28
@@ -58,8 +59,32 @@ static void gemm_bf16(const struct gemm_f32 *g)
     }
 }
 
+/* Each entry as three. */
+static void gemm_bf16x3(const struct gemm_f32 *g)
+{
+    enum { PIECE = 32 };
+    int64_t a_at[3 * PIECE], b_at[3 * PIECE], i = 0;
+    do {
+        struct gemm_f32 piece = *g;
+        const int64_t end = least(g->batch, i + PIECE);
+        piece.accumulate = g->accumulate || i > 0;
+        piece.bias = end < g->batch ? NULL : g->bias;
+        piece.relu = end == g->batch && g->relu;
+        piece.a_at = a_at;
+        piece.b_at = b_at;
+        for (piece.batch = 0; i < end; i++, piece.batch += 3) {
+            for (int j = 0; j < 3; j++) {
+                a_at[piece.batch + j] = g->a_at[i] + (j == 0 ? g->a_at[g->batch] : 0);
+                b_at[piece.batch + j] = g->b_at[i] + (j == 2 ? g->b_at[g->batch] : 0);
+            }
+        }
+        gemm_bf16(&piece);
+    } while (i < g->batch);
+}
+
 void FILL(gemm_bf16)(struct kernels *k)
 {
     k->f32.gemm_bf16 = gemm_bf16;
+    k->f32.gemm_bf16x3 = gemm_bf16x3;
     k->fast_bf16 = true;
 }

@@ -1,4 +1,4 @@
-/* bf16_check.c - problems of the bf16 leaves. gemm_bf16: m n, k in pairs, b batch; a 1: A is transposed
+/* bf16_check.c - problems of the bf16 leaves. gemm_bf16 and gemm_bf16x3: m n, k in pairs, b batch; a 1: A is transposed
  * in memory; accumulate bias relu.
  *
  * The instructions take denormals for 0, in operands, sums and results: each term may be off by
@@ -100,9 +100,10 @@ struct product {
     struct operand a, b, bias, c;
 };
 
-/* What the leaf made of the product beside the f64 leaf, within its terms' roundings of the sum of |products|. */
+/* What the leaf made of the product, of which it adds `products`, beside the f64 leaf, within its terms' roundings of
+ * the sum of |products|. */
 static void compare(struct check *c, const struct gemm_f32 *g, const struct product *p,
-                    void (*leaf)(const struct gemm_f64 *))
+                    void (*leaf)(const struct gemm_f64 *), int64_t products)
 {
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_absolute(c, &p->c);
@@ -112,27 +113,31 @@ static void compare(struct check *c, const struct gemm_f32 *g, const struct prod
     for (int64_t i = 0; i < g->m * g->n; i++) size[i] += 0x1p-102;
     const struct gemm_f64 want = reference(g, p->a.i32, p->b.i32, p->bias.f64, p->c.f64);
     leaf(&want);
-    sunup__check_close(c, &p->c, size, 2 * (double)(g->k * g->batch) + 2);
+    sunup__check_close(c, &p->c, size, 2 * (double)(g->k * g->batch * products) + 2);
 }
 
 enum { MOST = 64 };
 
-static void run_gemm(struct check *c)
+/* parts: of a and b; the second lies behind the first of all entries. */
+static void run_gemm_of(struct check *c, void (*leaf)(const struct gemm_f32 *),
+                        void (*meaning)(const struct gemm_f64 *), int64_t parts)
 {
     const int64_t m = sunup__check_number(c, "m", 1), n = sunup__check_number(c, "n", 1),
                   k = sunup__check_number(c, "k", 1), batch = sunup__check_number(c, "b", 1);
     const bool transposed = sunup__check_number(c, "a", 0) == 1;
-    int64_t a_at[MOST], b_at[MOST];
+    int64_t a_at[MOST + 1], b_at[MOST + 1];
     if (batch > MOST) sunup__check_fail(c, "b is at most %d", MOST);
     for (int64_t i = 0; i < batch && i < MOST; i++) {
         a_at[i] = (batch - 1 - i) * m * k;
         b_at[i] = i * k * n;
     }
-    const struct operand a = fill_words(c, "a", m * k * batch),
-                         b = fill_words(c, "b", k * n * batch);
+    const struct operand a = fill_words(c, "a", m * k * batch * parts),
+                         b = fill_words(c, "b", k * n * batch * parts);
+    a_at[batch] = m * k * batch;
+    b_at[batch] = k * n * batch;
     const struct operand bias = sunup__check_in(c, "bias", n, FILL_ANY),
                          y = sunup__check_out(c, "c", m * n, FILL_FINITE);
-    sunup__check_cost(c, 4.0 * (double)(m * n) * (double)(k * batch),
+    sunup__check_cost(c, 4.0 * (double)(m * n) * (double)(k * batch * (2 * parts - 1)),
                       4.0 * (double)(a.n + b.n + m * n));
     const struct gemm_f32 g = {.m = m,
                                .n = n,
@@ -150,8 +155,18 @@ static void run_gemm(struct check *c)
                                .accumulate = sunup__check_number(c, "accumulate", 0),
                                .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
                                .relu = sunup__check_number(c, "relu", 0)};
-    CHECK_RUN(c) c->f32->gemm_bf16(&g);
-    compare(c, &g, &(struct product){a, b, bias, y}, c->f64->gemm_bf16);
+    CHECK_RUN(c) leaf(&g);
+    compare(c, &g, &(struct product){a, b, bias, y}, meaning, 2 * parts - 1);
+}
+
+static void run_gemm(struct check *c)
+{
+    run_gemm_of(c, c->f32->gemm_bf16, c->f64->gemm_bf16, 1);
+}
+
+static void run_gemm_of_parts(struct check *c)
+{
+    run_gemm_of(c, c->f32->gemm_bf16x3, c->f64->gemm_bf16x3, 2);
 }
 
 /* m n, k in steps of 16 pairs; parts: a and b have two, of which the second lies behind the first. */
@@ -169,7 +184,7 @@ static void run_panels_of(struct check *c, void (*leaf)(const struct gemm_f32 *)
     const struct gemm_f32 g = {.m = m,
                                .n = n,
                                .k = k,
-                               .batch = 2 * parts - 1,
+                               .batch = 1,
                                .a = (const void *)a.i32,
                                .a_row = row,
                                .a_col = 1,
@@ -183,7 +198,7 @@ static void run_panels_of(struct check *c, void (*leaf)(const struct gemm_f32 *)
                                .bias = sunup__check_number(c, "bias", 0) ? bias.f32 : NULL,
                                .relu = sunup__check_number(c, "relu", 0)};
     CHECK_RUN(c) leaf(&g);
-    compare(c, &g, &(struct product){a, b, bias, y}, meaning);
+    compare(c, &g, &(struct product){a, b, bias, y}, meaning, 2 * parts - 1);
 }
 
 static void run_panels(struct check *c)
@@ -235,3 +250,4 @@ static const char *const part_problems[] = {"m0n5k3",
                                             NULL};
 const struct leaf_check sunup__check_panels_bf16x3 = {"panels_bf16x3", part_problems, run_parts};
 const struct leaf_check sunup__check_gemm_bf16 = {"gemm_bf16", gemm_problems, run_gemm};
+const struct leaf_check sunup__check_gemm_bf16x3 = {"gemm_bf16x3", gemm_problems, run_gemm_of_parts};

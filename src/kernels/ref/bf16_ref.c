@@ -1,4 +1,4 @@
-/* bf16_ref.c - bf16 in pairs, and the product of pairs: the meaning of the five leaves.
+/* bf16_ref.c - bf16 in pairs, and the product of pairs: the meaning of the six leaves.
  *
  * bf16 is the upper half of an f32. A word holds two, which the product takes as two terms of its
  * sum, so a step along k is a word. Denormal operands count as 0 where the processor has an
@@ -55,8 +55,9 @@ static double term(uint32_t a, uint32_t b)
     return number(a & 0xffff) * number(b & 0xffff) + number(a >> 16) * number(b >> 16);
 }
 
-void NAME(ref_gemm_bf16)(const struct NAME(gemm) * g)
+static void product(const struct NAME(gemm) * g, bool parts)
 {
+    const int64_t a_low = parts ? g->a_at[g->batch] : 0, b_low = parts ? g->b_at[g->batch] : 0;
     const uint32_t *const a = (const void *)g->a, *const b = (const void *)g->b;
     for (int64_t r = 0; r < g->m; r++) {
         for (int64_t j = 0; j < g->n; j++) {
@@ -65,7 +66,10 @@ void NAME(ref_gemm_bf16)(const struct NAME(gemm) * g)
             for (int64_t i = 0; i < g->batch; i++) {
                 const uint32_t *ai = a + (g->a_at ? g->a_at[i] : 0) + r * g->a_row;
                 const uint32_t *bi = b + (g->b_at ? g->b_at[i] : 0) + j;
-                for (int64_t p = 0; p < g->k; p++) sum += term(ai[p * g->a_col], bi[p * g->b_row]);
+                for (int64_t p = 0; p < g->k; p++, ai += g->a_col, bi += g->b_row) {
+                    sum += term(*ai, *bi);
+                    if (parts) sum += term(ai[a_low], *bi) + term(*ai, bi[b_low]);
+                }
             }
             if (g->bias) sum += (double)g->bias[j];
             *c = RC(g->relu && sum < 0 ? 0 : sum);
@@ -73,7 +77,17 @@ void NAME(ref_gemm_bf16)(const struct NAME(gemm) * g)
     }
 }
 
-void NAME(ref_panels_bf16)(const struct NAME(gemm) * g)
+void NAME(ref_gemm_bf16)(const struct NAME(gemm) * g)
+{
+    product(g, false);
+}
+
+void NAME(ref_gemm_bf16x3)(const struct NAME(gemm) * g)
+{
+    product(g, true);
+}
+
+static void panels(const struct NAME(gemm) * g, bool parts)
 {
     enum { PANEL = 32 };
     for (int64_t j = 0; j < g->n; j += PANEL) {
@@ -82,16 +96,16 @@ void NAME(ref_panels_bf16)(const struct NAME(gemm) * g)
         panel.b = (const void *)((const uint32_t *)(const void *)g->b + j * g->b_row);
         panel.c += j;
         if (g->bias) panel.bias += j;
-        NAME(ref_gemm_bf16)(&panel);
+        product(&panel, parts);
     }
+}
+
+void NAME(ref_panels_bf16)(const struct NAME(gemm) * g)
+{
+    panels(g, false);
 }
 
 void NAME(ref_panels_bf16x3)(const struct NAME(gemm) * g)
 {
-    struct NAME(gemm) parts = *g;
-    const int64_t a_at[] = {0, 0, g->a_at[1]}, b_at[] = {0, g->b_at[1], 0};
-    parts.batch = 3;
-    parts.a_at = a_at;
-    parts.b_at = b_at;
-    NAME(ref_panels_bf16)(&parts);
+    panels(g, true);
 }
