@@ -18,10 +18,12 @@ static bool has_terms(const struct device *d, const struct node *n)
 
 const struct maker sunup__cpu_makers[] = {
     {"linear_bf16", "linear", sunup__product_bf16_can, sunup__make_product_bf16},
+    {"linear_bf16x3", "linear", sunup__product_bf16x3_can, sunup__make_product_bf16x3},
     {"linear_dots", "linear", sunup__product_dots_can, sunup__make_product_dots},
     {"linear_chunks", "linear", sunup__product_chunks_can, sunup__make_product_chunks},
     {"linear_brgemm", "linear", is_f32, sunup__make_product_brgemm},
     {"matmul_bf16", "matmul", sunup__product_bf16_can, sunup__make_product_bf16},
+    {"matmul_bf16x3", "matmul", sunup__product_bf16x3_can, sunup__make_product_bf16x3},
     {"matmul_dots", "matmul", sunup__product_dots_can, sunup__make_product_dots},
     {"matmul_turned", "matmul", sunup__matmul_turned_can, sunup__make_matmul_turned},
     {"matmul_chunks", "matmul", sunup__product_chunks_can, sunup__make_product_chunks},

@@ -31,6 +31,8 @@ sunup_status sunup__make_product_chunks(struct device *d, const struct node *n, 
 /* Only where numerics are bf16 and the processor multiplies it faster. */
 bool sunup__product_bf16_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_product_bf16(struct device *d, const struct node *n, struct step *s);
+bool sunup__product_bf16x3_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_product_bf16x3(struct device *d, const struct node *n, struct step *s);
 /* The same for convolutions, with tiles those of 16 channels and more, else of 32 where Winograd's
  * way does not serve; conv_bf16.c, conv_weight_grad_bf16.c. */
 bool sunup__conv_bf16_can(const struct device *d, const struct node *n);

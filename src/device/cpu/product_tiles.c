@@ -1,0 +1,458 @@
+/* product_tiles.c - linear and matmul on tiles, which multiply bf16 and add in f32.
+ *
+ * Owes: the product where numerics are bf16, of rounded operands; and where they are fast as bf16x3, which is
+ * about as near to f32 as Winograd's convolutions: each operand is a sum of two bf16 within 2^-17 of it, and of
+ * their four products that of both second parts, 2^-16 of the whole at most, is left out. So a term errs by 2^-15
+ * of itself at most; sums of 64 to 5270 normal numbers by 5 to 6e-6 of the largest, 4.5e-6 of the mean result,
+ * beside 0.3 to 3e-6 and 0.1 to 1.3e-6 in f32. Inf may become NaN, denormals count as 0.
+ *
+ * Operands are written as words (product_words.h). A block of C grows in memory of its task, which stays in
+ * the second cache, a chain of steps of the sum, and is stored when it is whole, past the caches where C is
+ * large: tile loads wait for stores under way, and those of tiles that miss the caches are done one after the
+ * other. A step has 256 words of all parts, so that a panel of B may stay in the first cache while the rows of
+ * the block meet it, and the leaf asks for the next panel and for A's next step. Where blocks of 256 rows are
+ * enough for all threads, a task packs A's rows for itself and takes them through all columns; then the leaf
+ * asks for the rows of its next block.
+ *
+ * Of many small matrices, as in attention, a task packs both operands of one after the other.
+ *
+ * A long sum of a small C with a turned A, a weight gradient, reads more than it multiplies. It is cut into
+ * chunks of terms, each with a partial C in the second cache, where steps of both operands are packed and used
+ * at once; partial ones are added in order. Chunks follow from the shapes alone, so no bit depends on threads.
+ *
+ * Ceiling: 2 m n k flops at a third (bf16x3) of 4400 GFLOP/s of the leaf (two threads of a Xeon with AMX, Granite
+ * Rapids class, 2026-11-30; f32 is 485 there), or all of it (bf16), and reading the operands.
+ */
+#include <string.h>
+
+#include "base/system.h"
+#include "device/cpu/conv_slots.h"
+#include "device/cpu/makers.h"
+#include "device/cpu/prepared.h"
+#include "device/cpu/product_tiles.h"
+
+enum {
+    DEPTH = 256, /* words of a step */
+    ROWS = 256,  /* of a block, and its panels: most and least */
+    ROWS_LEAST = 64,
+    ROWS_OWN = 192, /* of blocks whose tasks pack A */
+    PANELS = 8,
+    PANELS_LEAST = 2,
+    ITEMS_PER_THREAD = 3,
+    ROWS_FEWEST = 32,   /* rather than a thread without a block */
+    STREAM = 1 << 19,   /* elements of a C that goes past the caches */
+    CHUNKED = 1 << 18,  /* of one that a sum in chunks may have */
+    CHUNK_TERMS = 1024, /* that make a partial C worth its adding, at least */
+    CHUNKS_MOST = 16,
+    ADDED = 1 << 13 /* elements of all partial C that a task adds */
+};
+
+struct tiled {
+    struct product p;
+    int64_t parts, chunks;
+};
+
+struct run {
+    struct words w;
+    const float *bias;
+    float *c;
+    int64_t rows, panels; /* of a block */
+    bool own;             /* a task packs its rows of A itself  */
+    bool matrices;        /* and B, of whole matrices           */
+    bool streams;         /* C goes past the caches             */
+    int64_t tasks;
+    int64_t chunks, rows_task; /* a sum's; rows of a partial C that a task adds to */
+    uint32_t *a_words;
+    float *scratch; /* blocks of C, of tasks or slots; partial C */
+    struct conv_slots slots;
+};
+
+/* A block of C where it grows: rows from row on, panels from `first` on, of matrix s; and what it is made of. */
+struct block {
+    int64_t s, row, rows, first, end, columns;
+    struct rows a;
+    const float *next; /* rows of A that are packed afterwards, if they lie in one run, or NULL */
+    float *c;
+};
+
+/* The step from word q on of panels [j, end), which begin at the same distance: the last of C only by itself, if it is
+ * narrow. more: C goes on. */
+static void multiply_panels(const struct run *r, const struct block *k, int64_t j, int64_t end, int64_t q, bool more)
+{
+    const struct words *w = &r->w;
+    const struct product *p = w->p;
+    const int64_t width = least(PANEL, p->n - j * PANEL), next = q + w->depth, words = step_words(w, q);
+    if (j >= end) return;
+    const float *ahead = NULL;
+    if (k->next != NULL)
+        ahead = k->next + q * k->rows * w->parts + (j - k->first) * PANEL * words;
+    else if (!r->own && next < w->k2)
+        ahead = (const float *)(const void *)a_at(w, &k->a, k->row, next);
+    (w->parts > 1 ? w->leaves->panels_bf16x3 : w->leaves->panels_bf16)(
+        &(struct gemm_f32){.m = k->rows,
+                           .n = (end - j - 1) * PANEL + width,
+                           .k = words,
+                           .batch = 1,
+                           .a = (const float *)(const void *)a_at(w, &k->a, k->row, q),
+                           .a_row = w->pitch,
+                           .a_col = 1,
+                           .a_at = (const int64_t[]){0, words},
+                           .b = (const float *)(const void *)b_at(w, p->b_step ? k->s : 0, j, q, width),
+                           .b_row = panel_words(w) / PANEL,
+                           .b_at = (const int64_t[]){0, words * width},
+                           .c = k->c + (j - k->first) * PANEL,
+                           .c_row = k->columns,
+                           .accumulate = more,
+                           .bias = r->bias && next >= w->k2 ? r->bias + j * PANEL : NULL,
+                           .ahead = ahead});
+}
+
+static void multiply(const struct run *r, const struct block *k, int64_t q, bool more)
+{
+    const int64_t whole = least(k->end, r->w.p->n / PANEL);
+    multiply_panels(r, k, k->first, whole, q, more);
+    multiply_panels(r, k, whole, k->end, q, more);
+}
+
+static void store_block(const struct run *r, const struct block *k)
+{
+    const int64_t n = r->w.p->n;
+    float *c = r->c + (k->s * r->w.p->m + k->row) * n + k->first * PANEL;
+    for (int64_t i = 0; i < k->rows; i++) {
+        const float *from = k->c + i * k->columns;
+        if (r->streams)
+            stream_run(r->w.leaves, k->columns, from, c + i * n);
+        else
+            memcpy(c + i * n, from, (size_t)k->columns * sizeof *c);
+    }
+}
+
+/* All steps of a block that knows its rows, first panel, operand and memory. */
+static void make_block(const struct run *r, struct block *k)
+{
+    const struct product *p = r->w.p;
+    k->rows = least(p->m - k->row, r->rows);
+    k->end = least(panels_of(p), k->first + r->panels);
+    k->columns = least(p->n, k->end * PANEL) - k->first * PANEL;
+    for (int64_t q = 0; q < r->w.k2; q += r->w.depth) multiply(r, k, q, q > 0);
+    store_block(r, k);
+}
+
+static int64_t row_blocks(const struct run *r)
+{
+    return r->w.p->batch * ceil_div(r->w.p->m, r->rows);
+}
+
+static int64_t blocks(const struct run *r)
+{
+    return row_blocks(r) * ceil_div(panels_of(r->w.p), r->panels);
+}
+
+static int64_t block_elements(const struct run *r)
+{
+    return r->rows * r->panels * PANEL;
+}
+
+static void blocks_task(void *arg, int64_t task)
+{
+    const struct run *r = arg;
+    const int64_t across = ceil_div(panels_of(r->w.p), r->panels), down = ceil_div(r->w.p->m, r->rows), all = blocks(r);
+    for (int64_t i = task * all / r->tasks; i < (task + 1) * all / r->tasks; i++) {
+        struct block k = {.s = i / across / down,
+                          .row = i / across % down * r->rows,
+                          .first = i % across * r->panels,
+                          .c = r->scratch + task * block_elements(r)};
+        k.a = matrix_of(&r->w, k.s, r->a_words);
+        make_block(r, &k);
+    }
+}
+
+static void pack_rows(const struct words *w, const struct rows *a)
+{
+    for (int64_t i = 0; i < sunup__words_a_pieces(w, a); i++) sunup__words_pack_a(w, a, i);
+}
+
+/* All columns of a block of rows; the rows of the next one, if it follows, are asked for in the first of them. */
+static void rows_block(const struct run *r, int64_t i, bool follows, float *memory)
+{
+    const struct product *p = r->w.p;
+    const int64_t down = ceil_div(p->m, r->rows), s = i / down, row = i % down * r->rows;
+    const struct rows a = {p->a_step ? s : 0, row, least(p->m, row + r->rows),
+                           (uint32_t *)(void *)(memory + block_elements(r))};
+    const bool run = follows && p->a_col == 1 && p->a_row == p->k && a.end < p->m;
+    struct block k = {.s = s, .row = row, .a = a, .c = memory};
+    if (run) k.next = r->w.a + a.s * p->a_step + a.end * p->a_row;
+    pack_rows(&r->w, &a);
+    for (; k.first < panels_of(p); k.first += r->panels, k.next = NULL) make_block(r, &k);
+}
+
+static int64_t own_words(const struct run *r)
+{
+    return block_elements(r) + rows_words(&r->w, r->rows);
+}
+
+static void rows_task(void *arg, int64_t task)
+{
+    struct run *r = arg;
+    const int64_t slot = conv_slot_take(&r->slots), all = row_blocks(r), end = (task + 1) * all / r->tasks;
+    for (int64_t i = task * all / r->tasks; i < end; i++)
+        rows_block(r, i, i + 1 < end, r->scratch + slot * own_words(r));
+    conv_slot_give(&r->slots, slot);
+}
+
+/* ---- small matrices ---- */
+
+static int64_t matrix_words(const struct run *r)
+{
+    return own_words(r) + panels_of(r->w.p) * panel_words(&r->w);
+}
+
+/* Whole matrices, of which both operands are packed right here. */
+static void matrices_task(void *arg, int64_t task)
+{
+    struct run *r = arg;
+    const int64_t slot = conv_slot_take(&r->slots), all = r->w.p->batch;
+    struct product p = *r->w.p;
+    struct run one = *r;
+    float *memory = r->scratch + slot * matrix_words(r);
+    p.batch = 1;
+    one.w.p = &p;
+    one.w.b_words = (uint32_t *)(void *)(memory + own_words(r));
+    for (int64_t s = task * all / r->tasks; s < (task + 1) * all / r->tasks; s++) {
+        one.w.a = r->w.a + s * p.a_step;
+        one.w.b = r->w.b + s * p.b_step;
+        one.c = r->c + s * p.m * p.n;
+        for (int64_t i = 0; i < sunup__words_b_pieces(&one.w); i++) sunup__words_pack_b(&one.w, 0, i);
+        for (int64_t i = 0; i < row_blocks(&one); i++) rows_block(&one, i, false, memory);
+    }
+    conv_slot_give(&r->slots, slot);
+}
+
+/* ---- long sums in chunks ---- */
+
+static int64_t first_term(const struct run *r, int64_t chunk)
+{
+    const int64_t k = r->w.p->k;
+    return chunk < r->chunks ? chunk * k / r->chunks / CHUNK * CHUNK : k;
+}
+
+/* Both operands of a step. */
+static int64_t step_memory(const struct run *r)
+{
+    return panels_of(r->w.p) * r->w.depth * r->w.parts * PANEL + ROWS * r->w.pitch;
+}
+
+/* Terms [k, k + p->k) of rows [row, end) of a partial C; more: it goes on. */
+static void add_step(const struct run *r, const struct product *p, int64_t k, int64_t row, int64_t end, bool more,
+                     float *c, uint32_t *memory)
+{
+    struct run step = *r;
+    step.w = sunup__words_of(p, r->w.leaves, r->w.parts, DEPTH);
+    step.w.a = r->w.a + k * p->a_col;
+    step.w.b = r->w.b + k * p->b_row;
+    step.w.b_words = memory;
+    for (int64_t i = 0; i < sunup__words_b_pieces(&step.w); i++) sunup__words_pack_b(&step.w, 0, i);
+    for (; row < end; row += ROWS) {
+        const struct rows a = {0, row, least(end, row + ROWS), memory + b_words(&step.w)};
+        pack_rows(&step.w, &a);
+        multiply(&step,
+                 &(struct block){.row = row,
+                                 .rows = a.end - row,
+                                 .end = panels_of(p),
+                                 .columns = p->n,
+                                 .a = a,
+                                 .c = c + row * p->n},
+                 0, more);
+    }
+}
+
+static void chunk_task(void *arg, int64_t i)
+{
+    struct run *r = arg;
+    struct product p = *r->w.p;
+    const int64_t tasks = ceil_div(p.m, r->rows_task), chunk = i / tasks, row = i % tasks * r->rows_task,
+                  slot = conv_slot_take(&r->slots);
+    const int64_t first = first_term(r, chunk), last = first_term(r, chunk + 1);
+    for (int64_t k = first; k < last; k += p.k) {
+        p.k = least(2 * r->w.depth, last - k);
+        add_step(r, &p, k, row, least(p.m, row + r->rows_task), k > first, r->scratch + chunk * p.m * p.n,
+                 r->a_words + slot * step_memory(r));
+    }
+    conv_slot_give(&r->slots, slot);
+}
+
+static void add_chunks(void *arg, int64_t i)
+{
+    const struct run *r = arg;
+    const int64_t all = r->w.p->m * r->w.p->n, at = i * ADDED, n = least(ADDED, all - at);
+    for (int64_t c = 1; c < r->chunks; c++) r->w.leaves->add_to(n, r->scratch + c * all + at, r->scratch + at);
+    memcpy(r->c + at, r->scratch + at, (size_t)n * sizeof *r->c);
+}
+
+/* ---- cutting ---- */
+
+static int64_t chunks(const struct product *p)
+{
+    if (p->batch > 1 || p->a_col == 1 || p->b_col != 1 || p->m * p->n > CHUNKED) return 1;
+    return most(1, least(CHUNKS_MOST, p->k / CHUNK_TERMS));
+}
+
+/* Halves blocks, not below so many rows and panels, until there are so many. */
+static void halve(struct run *r, int64_t wanted, int64_t fewest_rows, int64_t fewest_panels)
+{
+    while (blocks(r) < wanted && (r->rows > fewest_rows || r->panels > fewest_panels)) {
+        if (r->rows >= r->panels * PANEL && r->rows > fewest_rows)
+            r->rows /= 2;
+        else
+            r->panels /= 2;
+    }
+}
+
+/* Equal blocks of rows, two or more for each thread, if they are high enough and A's rows of one stay in the second
+ * cache; or smaller ones of fewer columns. */
+static void choose_blocks(struct run *r, int threads)
+{
+    const int64_t equal = round_up(ceil_div(r->w.p->m, ROWS), threads);
+    r->rows = round_up(ceil_div(r->w.p->m, equal), PANEL);
+    r->panels = PANELS;
+    r->own = equal >= 2 * (int64_t)threads && r->rows >= ROWS_OWN &&
+             2 * rows_words(&r->w, r->rows) * (int64_t)sizeof(uint32_t) <= sunup__cache_bytes(2);
+    if (r->own) return;
+    r->rows = ROWS;
+    if (threads == 1) return;
+    halve(r, (int64_t)ITEMS_PER_THREAD * threads, ROWS_LEAST, PANELS_LEAST);
+    halve(r, threads, ROWS_FEWEST, 1);
+}
+
+/* Whether matrices are small enough for the second cache, and enough for all threads. */
+static bool choose_matrices(struct run *r, int threads)
+{
+    const struct product *p = r->w.p;
+    r->rows = round_up(ceil_div(p->m, ceil_div(p->m, ROWS)), PANEL);
+    r->panels = PANELS;
+    r->own = p->b_step != 0 && p->batch >= TASKS_PER_THREAD * (int64_t)threads &&
+             2 * matrix_words(r) * (int64_t)sizeof(uint32_t) <= sunup__cache_bytes(2);
+    return r->own;
+}
+
+/* Rows of a task on a chunk: all, or so many that each thread has two tasks. */
+static int64_t chunk_rows(const struct run *r, int threads)
+{
+    int64_t rows = r->w.p->m;
+    while (rows > ROWS_LEAST && ceil_div(r->w.p->m, rows) * r->chunks < 2 * (int64_t)threads)
+        rows = round_up(ceil_div(rows, 2), PANEL);
+    return rows;
+}
+
+static struct run cut(const struct tiled *t, const struct device *d)
+{
+    const struct product *p = &t->p;
+    struct run r = {.w = sunup__words_of(p, &d->kernels->f32, t->parts, DEPTH),
+                    .chunks = t->chunks,
+                    .streams = p->batch * p->m * p->n >= STREAM,
+                    .slots = {.n = conv_slots_count(d->threads)}};
+    if (r.chunks > 1) {
+        r.rows_task = chunk_rows(&r, d->threads);
+        return r;
+    }
+    r.matrices = choose_matrices(&r, d->threads);
+    if (r.matrices) {
+        r.tasks = least(p->batch, (int64_t)TASKS_PER_THREAD * d->threads);
+        return r;
+    }
+    choose_blocks(&r, d->threads);
+    r.tasks = least(r.own ? row_blocks(&r) : blocks(&r), (int64_t)TASKS_PER_THREAD * d->threads);
+    return r;
+}
+
+/* Words of A, and of them and blocks of C or partial ones. */
+static int64_t a_memory(const struct run *r)
+{
+    const struct product *p = r->w.p;
+    if (r->chunks > 1) return r->slots.n * step_memory(r);
+    if (r->matrices) return 0;
+    return r->own ? 0 : matrices(p, p->a_step) * rows_words(&r->w, p->m);
+}
+
+static int64_t memory(const struct run *r)
+{
+    const int64_t partial = r->chunks * r->w.p->m * r->w.p->n, blocks = r->tasks * block_elements(r);
+    if (r->chunks > 1) return a_memory(r) + partial;
+    if (r->matrices) return r->slots.n * matrix_words(r);
+    return a_memory(r) + (r->own ? r->slots.n * own_words(r) : blocks);
+}
+
+static struct run run_of(const struct step *s)
+{
+    struct run r = cut(s->data, s->device);
+    r.w.a = s->in[0];
+    r.w.b = s->in[1];
+    r.w.b_words = prepared_weights(s);
+    r.bias = s->node->n_in > 2 ? s->in[2] : NULL;
+    r.c = s->out[0];
+    r.a_words = (uint32_t *)s->workspace + (s->prepared != NULL || r.chunks > 1 || r.matrices ? 0 : b_words(&r.w));
+    r.scratch = (float *)(void *)(r.a_words + a_memory(&r));
+    return r;
+}
+
+static void prepare(const struct step *s)
+{
+    const struct run r = run_of(s);
+    sunup__words_pack(&r.w, NULL, true, s->device->threads);
+}
+
+/* What does not stay is packed at once. */
+static sunup_status run(const struct step *s, const sunup_random_key *key)
+{
+    (void)key;
+    struct run r = run_of(s);
+    const struct product *p = r.w.p;
+    const int threads = s->device->threads;
+    if (r.chunks > 1) {
+        sunup__parallel(threads, r.chunks * ceil_div(p->m, r.rows_task), chunk_task, &r);
+        sunup__parallel(threads, ceil_div(p->m * p->n, ADDED), add_chunks, &r);
+        return SUNUP_OK;
+    }
+    if (r.matrices) {
+        sunup__parallel(threads, r.tasks, matrices_task, &r);
+        return SUNUP_OK;
+    }
+    sunup__words_pack(&r.w, r.own ? NULL : r.a_words, s->prepared == NULL, threads);
+    sunup__parallel(threads, r.tasks, r.own ? rows_task : blocks_task, &r);
+    return SUNUP_OK;
+}
+
+static void end(struct step *s)
+{
+    sunup__free(s->data);
+    s->data = NULL;
+}
+
+sunup_status sunup__make_product_tiles(struct device *d, const struct node *n, struct step *s, int64_t parts)
+{
+    struct tiled *t = sunup__alloc(sizeof *t);
+    CHECK(t != NULL, d->ctx, E_MEMORY, "no memory for a step");
+    *t = (struct tiled){.p = sunup__product_of(n), .parts = parts};
+    t->chunks = n->n_in > 2 ? 1 : chunks(&t->p);
+    s->data = t;
+    s->run = run;
+    s->end = end;
+    const struct run r = cut(t, d);
+    s->workspace_bytes = memory(&r) * (int64_t)sizeof(uint32_t);
+    if (r.chunks == 1 && !r.matrices) ask_prepared(s, 1, b_words(&r.w) * (int64_t)sizeof(uint32_t), prepare);
+    return SUNUP_OK;
+}
+
+bool sunup__product_bf16x3_can(const struct device *d, const struct node *n)
+{
+    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_FAST || !d->kernels->tiles_bf16 ||
+        n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->out[0]->shape) == 0)
+        return false;
+    const struct product p = sunup__product_of(n);
+    return sunup__words_pay(&p, 2);
+}
+
+sunup_status sunup__make_product_bf16x3(struct device *d, const struct node *n, struct step *s)
+{
+    return sunup__make_product_tiles(d, n, s, 2);
+}
