@@ -77,8 +77,8 @@ typedef void (*sunup_log_fn)(void *arg, sunup_log_level level, const char *line)
 
 /// How products (convolution, linear, matmul) are computed; all else is the same in each.
 typedef enum sunup_numerics {
-    SUNUP_NUMERICS_FAST,    /* the default: also Winograd convolution, errors of some 1e-6; sums of a few
-                               rows times a matrix in another order                                     */
+    SUNUP_NUMERICS_FAST,    /* the default: also Winograd convolution and, with AMX, numbers in two bf16
+                               parts, errors of some 1e-6; few rows times a matrix in another order     */
     SUNUP_NUMERICS_EXACT,   /* every product as it is written, in the operands' type                   */
     SUNUP_NUMERICS_BF16     /* as fast, and f32 operands of linear, matmul and conv rounded to bf16, with
                                sums in f32, where the processor is faster so; weights stay f32         */
