@@ -5,10 +5,12 @@
  *
  *   VEC MASK INDEX LANES      vector, mask of its lanes, indices of lanes, floats in it
  *   ZERO() FMA(a, b, c) ADD(a, b) LOAD(p) STORE(p, v) LOADM(p, mask) STOREM(p, mask, v)
+ *   STREAM(p, v)              STORE past the caches, p at a whole vector
  *   TURN(v, index, mask)      lane l: v[index[l]] where the mask has l, else 0
  *   MASK_OF(p) INDEX_OF(p)    from LANES int32 (0 or -1; lane numbers)
  *   POINTS(F, R)              F(P, R) for P = 1, 2 ... POINTS_<R> points of R turns, R = 1 2 4 8
  *   TAPS(F, R)                F(T, R) for T = 1, 2 ... TAPS_<R> taps
+ *   ROWS_OF_3(F, R)           F(G, R) for G = 1, 2 ... rows of three taps whose sums fit the registers
  *
  * Forward: sums of P points x R turns; weights stay in registers for all P, x is read once for R
  * products (with one turn, for up to three neighbouring taps), and lanes are turned once a point,
@@ -17,9 +19,11 @@
  * tile.
  *
  * Ceiling: multiply-adds from the L1, memory beyond the L2: asking for the next row early made
- * depthwise 3x3 of large maps as fast as a copy (without: 60 %). Points that are a multiple of 2048
- * bytes apart (512 channels) share a few sets of the L1 and run at 30 to 40 % of the peak; copying
- * parts to another pitch cost what it gained. Depthwise 3x3 of small maps is simd/conv_plane.c's.
+ * depthwise 3x3 of large maps as fast as a copy (without: 60 %). With a far third level that takes
+ * targets that go past the caches, for a store that misses reads its line first: 112x112 of 32 channels
+ * 2.0 -> 1.3 ms forward and back (Xeon with AMX, 2026-11-30). Points that are a multiple of 2048 bytes
+ * apart (512 channels) share a few sets of the L1 and run at 30 to 40 % of the peak; copying parts to
+ * another pitch cost what it gained. Depthwise 3x3 of small maps is simd/conv_plane.c's.
  */
 #include "kernels/kernels.h"
 #include "kernels/unroll.h"
@@ -31,6 +35,9 @@ struct lanes {
     MASK x, y, takes[BOX_TURNS];
     INDEX from[BOX_TURNS];
 };
+
+#define COUNT(P, R) +1
+enum { G_MOST = 0 ROWS_OF_3(COUNT, 1) };
 
 /* What a later row of the box reads and no row before it: the last rows of taps, and all points up
  * to the next one's. Memory is asked for it point by point while this row is computed; the processor
@@ -56,7 +63,7 @@ static struct fresh fresh_rows(const struct box *b, int64_t rows)
     return f;
 }
 
-/* For n points from here on. */
+/* For n points from here on; y NULL: not of y. */
 INLINE void fetch_ahead(const struct box *b, const struct fresh *f, const float *x, const float *y,
                         int64_t n, const bool write)
 {
@@ -64,7 +71,7 @@ INLINE void fetch_ahead(const struct box *b, const struct fresh *f, const float 
     for (int64_t i = 0; i < f->n; i++) {
         for (int64_t p = 0; p < n; p++) __builtin_prefetch(x + f->x_at[i] + p * b->x_point, 0, 2);
     }
-    for (int64_t p = 0; p < n; p++) {
+    for (int64_t p = 0; y && p < n; p++) {
         const float *at = y + f->y_at + p * b->y_point;
         if (write)
             __builtin_prefetch(at, 1, 2);
@@ -80,6 +87,7 @@ struct tile {
     const struct fresh *fresh;
     const float *x, *w, *bias, *dy;
     float *y;
+    bool streamed; /* y, past the caches */
 };
 
 INLINE VEC load(const float *p, MASK mask, const bool full)
@@ -167,6 +175,11 @@ INLINE void conv_tile(const struct tile *t, const int P, const int R, const bool
         UNROLL
         for (int p = 0; p < P; p++) acc[p] = ADD(acc[p], bias);
     }
+    if (full && t->streamed) {
+        UNROLL
+        for (int p = 0; p < P; p++) STREAM(t->y + p * b->y_point, acc[p]);
+        return;
+    }
     UNROLL
     for (int p = 0; p < P; p++) store(t->y + p * b->y_point, t->lanes->y, full, acc[p]);
 }
@@ -208,6 +221,52 @@ INLINE void grad_tile(const struct tile *t, int64_t first, float *dw, const int 
     }
 }
 
+/* Point p of the same, for G rows of three taps of which each reads what the one before reads of the next
+ * point: a vector of x is loaded once for three products. Those of row g are in x[g][(turn + 0 .. 2) % 3]. */
+INLINE void add_point(const struct tile *t, const int64_t *at, int64_t p, const int turn,
+                      VEC x[][3], VEC *acc, const int G, const bool full)
+{
+    const struct box *b = t->b;
+    fetch_ahead(b, t->fresh, t->x + p * b->x_point, t->dy + p * b->y_point, 1, false);
+    const VEC dy = load(t->dy + p * b->y_point, t->lanes->y, full);
+    UNROLL
+    for (int g = 0; g < G; g++) {
+        x[g][(turn + 2) % 3] = load(t->x + p * b->x_point + at[3 * g + 2], t->lanes->x, full);
+        UNROLL
+        for (int s = 0; s < 3; s++)
+            acc[3 * g + s] = FMA(x[g][(turn + s) % 3], dy, acc[3 * g + s]);
+    }
+}
+
+/* The same for one row of points. */
+INLINE void grad_row_tile(const struct tile *t, int64_t first, float *dw, const int G, const bool full)
+{
+    const struct box *b = t->b;
+    const int64_t *at = b->x_at + first;
+    VEC acc[3 * G_MOST], x[G_MOST][3];
+    UNROLL
+    for (int g = 0; g < G; g++) {
+        UNROLL
+        for (int s = 0; s < 3; s++) acc[3 * g + s] = ZERO();
+        x[g][0] = load(t->x + at[3 * g], t->lanes->x, full);
+        x[g][1] = load(t->x + at[3 * g + 1], t->lanes->x, full);
+        x[g][2] = ZERO(); /* compilers do not see that a point writes it first */
+    }
+    int64_t p = 0;
+    for (; p + 3 <= b->points; p += 3) {
+        add_point(t, at, p, 0, x, acc, G, full);
+        add_point(t, at, p + 1, 1, x, acc, G, full);
+        add_point(t, at, p + 2, 2, x, acc, G, full);
+    }
+    if (p < b->points) add_point(t, at, p, 0, x, acc, G, full);
+    if (p + 1 < b->points) add_point(t, at, p + 1, 1, x, acc, G, full);
+    UNROLL
+    for (int i = 0; i < 3 * G; i++) {
+        float *to = dw + b->w_at[first + i];
+        store(to, t->lanes->x, full, ADD(load(to, t->lanes->x, full), acc[i]));
+    }
+}
+
 /* ---- a function for each number of points and taps ---- */
 
 typedef void conv_fn(const struct tile *t);
@@ -234,7 +293,16 @@ typedef void grad_fn(const struct tile *t, int64_t first, float *dw);
 POINTS_1(CONV, 1)
 POINTS_2(CONV, 2)
 POINTS_4(CONV, 4)
-POINTS_8(CONV, 8) TAPS_1(GRAD, 1) TAPS_2(GRAD, 2) TAPS_4(GRAD, 4) TAPS_8(GRAD, 8)
+#define ROW_GRAD(G, R)                                                                             \
+    static void row_grad_##G(const struct tile *t, int64_t first, float *dw)                       \
+    {                                                                                              \
+        grad_row_tile(t, first, dw, G, true);                                                      \
+    }                                                                                              \
+    static void row_grad_ragged_##G(const struct tile *t, int64_t first, float *dw)                \
+    {                                                                                              \
+        grad_row_tile(t, first, dw, G, false);                                                     \
+    }
+POINTS_8(CONV, 8) TAPS_1(GRAD, 1) TAPS_2(GRAD, 2) TAPS_4(GRAD, 4) TAPS_8(GRAD, 8) ROWS_OF_3(ROW_GRAD, 1)
 
     enum {
         TILE_MOST = 16,
@@ -260,7 +328,10 @@ static grad_fn *const grads[2][TURN_KINDS][TILE_MOST] = {{{TAPS_1(RAGGED_GRAD, 1
                                                           {TAPS_2(FULL_GRAD, 2)},
                                                           {TAPS_4(FULL_GRAD, 4)},
                                                           {TAPS_8(FULL_GRAD, 8)}}};
-#define COUNT(P, R) +1
+#define FULL_ROW_GRAD(G, R)   [G] = row_grad_##G,
+#define RAGGED_ROW_GRAD(G, R) [G] = row_grad_ragged_##G,
+static grad_fn *const row_grads[2][G_MOST + 1] = {{ROWS_OF_3(RAGGED_ROW_GRAD, 1)},
+                                                  {ROWS_OF_3(FULL_ROW_GRAD, 1)}};
 static const int64_t points_most[] = {0 POINTS_1(COUNT, 1), 0 POINTS_2(COUNT, 2),
                                       0 POINTS_4(COUNT, 4), 0 POINTS_8(COUNT, 8)};
 static const int64_t taps_most[] = {0 TAPS_1(COUNT, 1), 0 TAPS_2(COUNT, 2), 0 TAPS_4(COUNT, 4),
@@ -340,6 +411,8 @@ static void conv_rows(const struct box *rows, const float *x, const float *w, co
     const bool full = all * b.cg == LANES && all * b.kg == LANES;
     struct lanes lanes = {.x = first_lanes(all * b.cg), .y = first_lanes(all * b.kg)};
     if (b.turns > 1) list_turns(&lanes, &b, all, b.kg, b.cg, -1);
+    const bool streamed = b.streamed && full && b.groups % all == 0 &&
+                          b.y_row % LANES == 0 && (uintptr_t)y % sizeof(VEC) == 0;
     const struct fresh fresh = fresh_rows(&b, 1);
     const int kind = turn_kind(b.turns);
     const int64_t tiles = (b.points + points_most[kind] - 1) / points_most[kind];
@@ -355,8 +428,9 @@ static void conv_rows(const struct box *rows, const float *x, const float *w, co
                                    .x = x_at + g * b.cg,
                                    .w = w + g * b.cg,
                                    .bias = bias ? bias + g * b.kg : NULL,
-                                   .y = y_at + g * b.kg};
-            fetch_ahead(&b, &fresh, t.x, t.y, n, true);
+                                   .y = y_at + g * b.kg,
+                                   .streamed = streamed};
+            fetch_ahead(&b, &fresh, t.x, streamed ? NULL : t.y, n, true);
             convs[full][kind][n](&t);
         }
     }
@@ -371,9 +445,22 @@ static void conv_box(const struct box *given, const float *x, const float *w, co
     if (rest.points > 0) conv_rows(&rest, x + b.rows * b.x_row, w, bias, y + b.rows * b.y_row);
 }
 
-static void grad_vector(const struct tile *t, float *dw, bool full)
+/* Rows of three taps that go on from point to point, 0: others. */
+static int64_t rows_of_3(const struct box *b)
+{
+    for (int64_t i = 0; i < b->taps; i += 3)
+        if (b->turns > 1 || chain(b, i) < 3) return 0;
+    return b->taps / 3;
+}
+
+static void grad_vector(const struct tile *t, float *dw, int64_t rows, bool full)
 {
     const struct box *b = t->b;
+    for (int64_t i = 0, n; i < rows; i += n) {
+        n = rows - i < G_MOST ? rows - i : G_MOST;
+        row_grads[full][n](t, 3 * i, dw);
+    }
+    if (rows > 0) return;
     const int kind = turn_kind(b->turns);
     const int64_t most = taps_most[kind], tiles = (b->taps + most - 1) / most;
     for (int64_t i = 0; i < tiles; i++) {
@@ -382,13 +469,19 @@ static void grad_vector(const struct tile *t, float *dw, bool full)
     }
 }
 
-/* Some rows at a time, so that all channels of a point are read soon after each other. */
-enum { GRAD_POINTS = 64 };
+/* Some rows at a time, so that all channels of a point are read soon after each other. Memory far away wants them
+ * sooner: some points of a row. Xeon with AMX, 2026-11-30: strided depthwise 3x3 of 144 channels takes 0.73 of the
+ * time, 112x112 of 32 channels 0.74 with 14 points and 0.85 with 28, of which longer sums of more taps gain (5x5). */
+enum { GRAD_POINTS = 64, ORDERED_POINTS = 28, ORDERED_OF_3 = 14 };
 
 static void grad_rows(const struct box *given, const float *x, const float *dy, float *dw)
 {
-    struct box b = *given;
-    const int64_t each = groups_in_vector(&b), some = (GRAD_POINTS + b.points) / (b.points + 1);
+    const struct box all = given->in_order ? upright(given) : *given;
+    struct box b = all;
+    const int64_t each = groups_in_vector(&b);
+    const int64_t some = b.in_order ? 1 : (GRAD_POINTS + b.points) / (b.points + 1);
+    const int64_t threes = b.in_order ? rows_of_3(&b) : 0, stretch = threes > 0 ? ORDERED_OF_3 : ORDERED_POINTS;
+    const int64_t tiles = b.in_order ? (b.points + stretch - 1) / stretch : 1;
     const struct fresh fresh = fresh_rows(&b, some);
     struct lanes lanes[2]; /* of a whole vector, and of the last one */
     for (int i = 0; i < 2; i++) {
@@ -397,16 +490,19 @@ static void grad_rows(const struct box *given, const float *x, const float *dy, 
         lanes[i].y = first_lanes(n * b.kg);
         if (b.turns > 1) list_turns(&lanes[i], &b, n, b.cg, b.kg, 1);
     }
-    for (int64_t row = 0; row < given->rows; row += b.rows) {
-        b.rows = given->rows - row < some ? given->rows - row : some;
+    for (int64_t i = 0; i < (all.rows + some - 1) / some * tiles; i++) {
+        const int64_t row = i / tiles * some, at = i % tiles * all.points / tiles;
+        b.rows = all.rows - row < some ? all.rows - row : some;
+        b.points = (i % tiles + 1) * all.points / tiles - at;
         for (int64_t g = 0; g < b.groups; g += each) {
             const bool whole = b.groups - g >= each;
+            const bool full = whole && each * b.cg == LANES && each * b.kg == LANES;
             const struct tile t = {.b = &b,
                                    .lanes = &lanes[whole ? 0 : 1],
                                    .fresh = &fresh,
-                                   .x = x + row * b.x_row + g * b.cg,
-                                   .dy = dy + row * b.y_row + g * b.kg};
-            grad_vector(&t, dw + g * b.cg, whole && each * b.cg == LANES && each * b.kg == LANES);
+                                   .x = x + row * b.x_row + at * b.x_point + g * b.cg,
+                                   .dy = dy + row * b.y_row + at * b.y_point + g * b.kg};
+            grad_vector(&t, dw + g * b.cg, threes, full);
         }
     }
 }

@@ -33,12 +33,15 @@ struct window {
 /* Points of a grouped convolution that see the same taps: rows x points of them, x_row ... y_point elements apart; tap
  * t reads x x_at[t] further on and has its weights at w_at[t]. A group has cg channels of x and kg of y. In turn r of
  * `turns` (a power of two, cg or kg at least, BOX_TURNS at most), channel j of a group of x meets channel
- * (j + r) % turns of y, if it is there: so no channel has to be moved before a turn's sum is complete. */
+ * (j + r) % turns of y, if it is there: so no channel has to be moved before a turn's sum is complete. With a far third
+ * level the weight gradient reads memory `in_order`, some points of all channels before the next ones, and `streamed`
+ * targets, which are not read soon, go past the caches. */
 enum { BOX_TURNS = 8 };
 struct box {
     int64_t rows, points, x_row, x_point, y_row, y_point;
     int64_t taps, groups, cg, kg, turns, w_turn; /* w_turn: elements from one turn's weights to the next */
     const int64_t *x_at, *w_at;
+    bool in_order, streamed;
 };
 
 /* Depthwise 3x3 of stride 1 and as much padding: rows x points targets, `row` and `point` elements

@@ -19,6 +19,7 @@
 #include "graph/ops/conv.h"
 
 enum { CHUNKS_MOST = 64, PARTIAL_ELEMENTS_MOST = 2 << 20, ADD_ELEMENTS = 4096, LINE = 16 };
+enum { FAR = 1 << 20 }; /* elements of x and y that no second level holds */
 
 struct grouped {
     struct boxes boxes;
@@ -237,6 +238,10 @@ static sunup_status make(struct device *d, const struct node *n, struct step *s,
     g->source = sample_elements(g->boxes.source);
     g->target = sample_elements(g->boxes.target);
     g->adjoint = adjoint;
+    const bool far = sunup__level3_far(), scattered = adjoint && w->stride[2] > 1;
+    g->boxes.shape.in_order = far && g->samples * (g->source + g->target) > FAR;
+    g->boxes.shape.streamed =
+        far && !scattered && sunup__outgrows_caches(g->samples * g->target * (int64_t)sizeof(float));
     s->data = g;
     s->end = end;
     s->workspace_bytes = turned_elements(g) * (int64_t)sizeof(float);

@@ -16,6 +16,7 @@
 #define ADD(a, b)         _mm256_add_ps(a, b)
 #define LOAD(p)           _mm256_loadu_ps(p)
 #define STORE(p, v)       _mm256_storeu_ps(p, v)
+#define STREAM(p, v)      _mm256_stream_ps(p, v)
 #define LOADM(p, m)       _mm256_maskload_ps(p, m)
 #define STOREM(p, m, v)   _mm256_maskstore_ps(p, m, v)
 #define TURN(v, index, m) _mm256_and_ps(_mm256_permutevar8x32_ps(v, index), _mm256_castsi256_ps(m))
@@ -33,4 +34,5 @@
 #define TAPS_2            UP_TO_5
 #define TAPS_4            UP_TO_2
 #define TAPS_8            UP_TO_1
+#define ROWS_OF_3         UP_TO_2
 #include "kernels/box_tile.h"

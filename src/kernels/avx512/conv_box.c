@@ -17,6 +17,7 @@
 #define ADD(a, b)         _mm512_add_ps(a, b)
 #define LOAD(p)           _mm512_loadu_ps(p)
 #define STORE(p, v)       _mm512_storeu_ps(p, v)
+#define STREAM(p, v)      _mm512_stream_ps(p, v)
 #define LOADM(p, m)       _mm512_maskz_loadu_ps(m, p)
 #define STOREM(p, m, v)   _mm512_mask_storeu_ps(p, m, v)
 #define TURN(v, index, m) _mm512_maskz_permutexvar_ps(m, index, v)
@@ -36,4 +37,5 @@
 #define TAPS_2            UP_TO_10
 #define TAPS_4            UP_TO_5
 #define TAPS_8            UP_TO_2
+#define ROWS_OF_3         UP_TO_3
 #include "kernels/box_tile.h"

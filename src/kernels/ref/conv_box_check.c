@@ -1,5 +1,6 @@
 /* conv_box_check.c - problems of the leaves of grouped convolution: h w points, s taps in each of r
- * rows, groups, c k channels of a group, stride (of x), step (of y), bias.
+ * rows, groups, c k channels of a group, stride (of x), step (of y), bias; far: as a far third level is
+ * treated.
  *
  * x is h stride + r rows, each long enough; weights lie with a gap between the turns.
  */
@@ -29,6 +30,7 @@ static void read_problem(struct check *c, struct problem *p)
                       .taps = r * s,
                       .x_at = p->x_at,
                       .w_at = p->w_at};
+    b->in_order = b->streamed = sunup__check_number(c, "far", 0) != 0;
     p->bias = sunup__check_number(c, "bias", 0) != 0;
     while (b->turns < b->cg || b->turns < b->kg) b->turns *= 2;
     if (b->turns > BOX_TURNS || b->taps > TAPS_MOST) {
@@ -93,7 +95,9 @@ static void run_weight_grad(struct check *c)
         "h2w11groups8c2k2r3s3", "h3w7groups9c4k4r3s3", "h2w13groups32c4k4r3s3",                    \
         "h2w5groups5c8k8r3s3", "h2w6groups7c3k3r3s3", "h2w6groups2c5k7s3", "h2w6groups9c1k2r3s3",  \
         "h2w4groups17c2k1r3s3", "h2w4groups3c1k8s2stride3step2", "h1w5groups3c6k2s3",                \
-        "h5w13groups32r3s3", "h2w6groups16r3s3step2"
+        "h5w13groups32r3s3", "h2w6groups16r3s3step2", "h3w31groups32r3s3far", "h2w15groups33r3s3far",   \
+        "h4w30groups16r6s3far", "h9w1groups33r2s2far", "h2w16groups16r2s3far", "h3w16groups7r5s5far",  \
+        "h2w20groups16r3s3stride2far", "h2w9groups16s3step3far", "h2w33groups32c4k4r3s3far"
 static const char *const problems[] = {PROBLEMS, NULL};
 static const char *const forward_problems[] = {
     PROBLEMS, "h3w5groups19r3s3:bias", "h4w9groups48r3s3:bias",
