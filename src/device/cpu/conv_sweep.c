@@ -129,14 +129,17 @@ int64_t sunup__conv_sweep_width(const struct conv_sweep *w)
  * sums: from half of the third level on, if targets are not asked for evenly meanwhile: on Zen 5 1.04 to 1.7 times as
  * fast, 0 to 4 % of ResNet-50's step (Zen 4, not timed since, gained 15 to 25 % by such stores over asking in bursts).
  * With a far one they cost 30 to 60 % (13 to 257 MB of 64 and 128 terms on Granite Rapids), but where there are zeros
- * between the targets: those of strided 1x1 gain 6 to 10 % from 13 MB on. */
+ * between the targets: those of strided 1x1 gain 6 to 10 % from 13 MB on. Nor do those that gemm_terms stores from
+ * registers, which need the time of a copy: 16 to 96 channels at 112x112 and back 6.4 -> 3.0 ms, one channel to 64 in
+ * 1-D 5.0 -> 2.2, 3x3 of 3 channels to 64 2.8 -> 1.8 (2026-11-30; 13 to 17 MB 0.95 to 1.06 times as long). */
 static bool stream_pays(const struct conv_sweep *w, int64_t terms, bool scattered)
 {
     const int64_t *target = w->space.target, all = w->space.samples * w->c_pitch[0];
     if (w->passes > 1 || w->n % LINE != 0) return false;
     const bool lone = w->b.panel <= w->k * w->b.width; /* of one tap */
-    if (sunup__level3_far()) return lone && w->c_pitch[3] > w->n * w->groups && all >= STREAM_FAR;
-    if (terms < TERMS / 2) return all >= STREAM;
+    const bool far = sunup__level3_far();
+    if (far && !w->brief) return lone && w->c_pitch[3] > w->n * w->groups && all >= STREAM_FAR;
+    if (far || terms < TERMS / 2) return all >= STREAM;
     return (scattered || terms >= TERMS) &&
            w->space.samples * target[0] * target[1] * target[2] * w->n * w->groups >=
                most(STREAM, sunup__cache_bytes(3) / (int64_t)sizeof(float) / 2);
