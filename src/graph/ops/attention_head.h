@@ -61,7 +61,7 @@ static int64_t BITS(lay_out)(const struct attention_attr *a, bool back, REAL *me
 }
 
 /* Where a head's row `from` begins in x [samples][length][width]; its rows are `width` apart. */
-static REAL *BITS(rows_of)(const struct head *h, const void *x, int64_t length, int64_t width,
+static REAL *BITS(rows_of)(const struct attention_part *h, const void *x, int64_t length, int64_t width,
                            int64_t d, int64_t from)
 {
     return (REAL *)(uintptr_t)x + (h->sample * length + from) * width + h->head * d;
@@ -126,7 +126,7 @@ static void BITS(scores)(const struct run *r, const struct block *o, const REAL 
 
 /* What the leaf must know of a block: the first key that row o->i does not see, from o->j on. */
 static struct BITS(attention)
-    BITS(block_of)(const struct run *r, const struct head *h, const struct block *o)
+    BITS(block_of)(const struct run *r, const struct attention_part *h, const struct block *o)
 {
     const struct attention_attr *a = r->a;
     const REAL *bias = r->e->in[3];
@@ -144,7 +144,7 @@ static struct BITS(attention)
 
 /* ---- forward ---- */
 
-static void BITS(forward_begin)(const struct run *r, const struct head *h, struct BITS(desk) * t)
+static void BITS(forward_begin)(const struct run *r, const struct attention_part *h, struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
     const int64_t c = a->c / a->heads, v = a->v / a->heads;
@@ -154,7 +154,7 @@ static void BITS(forward_begin)(const struct run *r, const struct head *h, struc
 }
 
 /* y /= sum, and the logarithm of each row's sum for the way back. */
-static void BITS(forward_end)(const struct run *r, const struct head *h, int64_t i, int64_t m,
+static void BITS(forward_end)(const struct run *r, const struct attention_part *h, int64_t i, int64_t m,
                               REAL *y, const struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
@@ -170,7 +170,7 @@ static void BITS(forward_end)(const struct run *r, const struct head *h, int64_t
         lse[q] = t->sum[q] != 0 ? t->max[q] + t->log[q] : (REAL)-INFINITY;
 }
 
-static void BITS(forward_block)(const struct run *r, const struct head *h, int64_t i, int64_t m,
+static void BITS(forward_block)(const struct run *r, const struct attention_part *h, int64_t i, int64_t m,
                                 struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
@@ -181,7 +181,7 @@ static void BITS(forward_block)(const struct run *r, const struct head *h, int64
         t->sum[q] = 0;
     }
     BITS(pack)(m, c, BITS(rows_of)(h, r->e->in[0], a->queries, a->c, c, i), a->c, t->q);
-    const int64_t seen = keys_seen(a, i, m);
+    const int64_t seen = attention_keys_seen(a, i, m);
     bool some = false;
     for (int64_t j = 0; j < seen; j += KEYS) {
         const struct block o = {i, m, j, seen - j < KEYS ? seen - j : KEYS};
@@ -207,13 +207,12 @@ static void BITS(forward_block)(const struct run *r, const struct head *h, int64
     BITS(forward_end)(r, h, i, m, y, t);
 }
 
-static void BITS(forward_head)(const struct run *r, const struct head *h, int64_t part,
-                               REAL *memory)
+static void BITS(forward_head)(const struct run *r, const struct attention_part *h, REAL *memory)
 {
     struct BITS(desk) t;
     BITS(lay_out)(r->a, false, memory, &t);
     BITS(forward_begin)(r, h, &t);
-    for (int64_t i = part * QUERIES; i < r->a->queries; i += r->parts * QUERIES) {
+    for (int64_t i = h->part * QUERIES; i < r->a->queries; i += h->parts * QUERIES) {
         const int64_t left = r->a->queries - i;
         BITS(forward_block)(r, h, i, left < QUERIES ? left : QUERIES, &t);
     }
@@ -221,7 +220,7 @@ static void BITS(forward_head)(const struct run *r, const struct head *h, int64_
 
 /* ---- back ---- */
 
-static void BITS(backward_begin)(const struct run *r, const struct head *h, struct BITS(desk) * t)
+static void BITS(backward_begin)(const struct run *r, const struct attention_part *h, struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
     const int64_t c = a->c / a->heads, v = a->v / a->heads;
@@ -234,7 +233,7 @@ static void BITS(backward_begin)(const struct run *r, const struct head *h, stru
     memset(t->dv, 0, (size_t)(a->keys * v) * sizeof *t->dv);
 }
 
-static void BITS(backward_end)(const struct run *r, const struct head *h,
+static void BITS(backward_end)(const struct run *r, const struct attention_part *h,
                                const struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
@@ -246,7 +245,7 @@ static void BITS(backward_end)(const struct run *r, const struct head *h,
 
 /* dy to the desk, and delta = the sum over the head's channels of y dy, which the softmax takes
  * off. */
-static void BITS(take_dy)(const struct run *r, const struct head *h, int64_t i, int64_t m,
+static void BITS(take_dy)(const struct run *r, const struct attention_part *h, int64_t i, int64_t m,
                           struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
@@ -276,7 +275,7 @@ static void BITS(add_keys)(const struct run *r, const struct block *o, const REA
                                 .accumulate = true});
 }
 
-static void BITS(backward_block)(const struct run *r, const struct head *h, int64_t i, int64_t m,
+static void BITS(backward_block)(const struct run *r, const struct attention_part *h, int64_t i, int64_t m,
                                  struct BITS(desk) * t)
 {
     const struct attention_attr *a = r->a;
@@ -287,7 +286,7 @@ static void BITS(backward_block)(const struct run *r, const struct head *h, int6
     const int64_t dq_row = out[0] ? a->c : c;
     BITS(take_dy)(r, h, i, m, t);
     BITS(pack)(m, c, BITS(rows_of)(h, in[0], a->queries, a->c, c, i), a->c, t->q);
-    const int64_t seen = keys_seen(a, i, m);
+    const int64_t seen = attention_keys_seen(a, i, m);
     bool some = false;
     for (int64_t j = 0; j < seen; j += KEYS) {
         const struct block o = {i, m, j, seen - j < KEYS ? seen - j : KEYS};
@@ -315,7 +314,7 @@ static void BITS(backward_block)(const struct run *r, const struct head *h, int6
     for (int64_t q = 0; q < m && !some; q++) memset(dq + q * dq_row, 0, (size_t)c * sizeof *dq);
 }
 
-static void BITS(backward_head)(const struct run *r, const struct head *h, REAL *memory)
+static void BITS(backward_head)(const struct run *r, const struct attention_part *h, REAL *memory)
 {
     struct BITS(desk) t;
     BITS(lay_out)(r->a, true, memory, &t);

@@ -25,22 +25,10 @@ struct run {
     const struct exec *e;
     const struct attention_attr *a;
     sunup_dtype dtype;
-    int64_t tasks, parts;             /* forward: tasks of a head */
-    int64_t sharing_n, sharing_heads; /* back: samples and heads in one task */
-};
-struct head {
-    int64_t sample, head;
 };
 struct block { /* queries [i, i + m), keys [j, j + n) */
     int64_t i, m, j, n;
 };
-
-/* Keys that the last of queries [i, i + m) sees, and so all that any of them does. */
-static int64_t keys_seen(const struct attention_attr *a, int64_t i, int64_t m)
-{
-    const int64_t n = a->causal ? i + m + a->keys - a->queries : a->keys;
-    return n < 0 ? 0 : n < a->keys ? n : a->keys;
-}
 
 /* Elements from one row of transposed keys to the next: an odd number of lines. */
 static int64_t key_row(const struct attention_attr *a)
@@ -61,7 +49,7 @@ static int64_t key_row(const struct attention_attr *a)
 #define BITS(x) x##_f64
 #include "graph/ops/attention_head.h"
 
-/* ---- tasks: thread t does every threads-th one, at a desk of its own ---- */
+/* ---- tasks: a desk for each thread ---- */
 
 static int64_t desk_bytes(const struct attention_attr *a, bool back, sunup_dtype dtype)
 {
@@ -75,43 +63,93 @@ static void *desk_of(const struct run *r, bool back, int64_t thread)
     return (char *)r->e->workspace + thread * desk_bytes(r->a, back, r->dtype);
 }
 
-static void forward_task(const struct run *r, int64_t task, void *memory)
+static void forward_part(void *arg, int64_t thread, const struct attention_part *p)
 {
-    const int64_t at = task / r->parts, part = task % r->parts;
-    const struct head h = {at / r->a->heads, at % r->a->heads};
+    const struct run *r = arg;
     if (r->dtype == SUNUP_F64)
-        forward_head_f64(r, &h, part, memory);
+        forward_head_f64(r, p, desk_of(r, false, thread));
     else
-        forward_head_f32(r, &h, part, memory);
+        forward_head_f32(r, p, desk_of(r, false, thread));
 }
 
-static void backward_task(const struct run *r, int64_t task, void *memory)
+static void backward_part(void *arg, int64_t thread, const struct attention_part *p)
 {
-    const int64_t across = r->a->heads / r->sharing_heads;
-    const int64_t sample = task / across * r->sharing_n, head = task % across * r->sharing_heads;
-    for (int64_t s = 0; s < r->sharing_n; s++) {
-        for (int64_t g = 0; g < r->sharing_heads; g++) {
-            const struct head h = {sample + s, head + g};
-            if (r->dtype == SUNUP_F64)
-                backward_head_f64(r, &h, memory);
-            else
-                backward_head_f32(r, &h, memory);
-        }
-    }
+    const struct run *r = arg;
+    if (r->dtype == SUNUP_F64)
+        backward_head_f64(r, p, desk_of(r, true, thread));
+    else
+        backward_head_f32(r, p, desk_of(r, true, thread));
+}
+
+struct tasks {
+    const struct attention_attr *a;
+    int threads;
+    attention_task *task;
+    void *arg;
+    int64_t parts;                    /* forward: of a head */
+    int64_t sharing_n, sharing_heads; /* back: samples and heads of one task */
+    int64_t count;
+};
+
+static struct attention_part forward_part_of(const struct tasks *t, int64_t i)
+{
+    const int64_t at = i / t->parts;
+    return (struct attention_part){at / t->a->heads, at % t->a->heads, i % t->parts, t->parts, NULL};
 }
 
 static void forward_thread(void *arg, int64_t thread)
 {
-    const struct run *r = arg;
-    for (int64_t task = thread; task < r->tasks; task += r->e->threads)
-        forward_task(r, task, desk_of(r, false, thread));
+    const struct tasks *t = arg;
+    for (int64_t i = thread; i < t->count; i += t->threads) {
+        const struct attention_part next = forward_part_of(t, i + t->threads);
+        struct attention_part part = forward_part_of(t, i);
+        if (i + t->threads < t->count) part.next = &next;
+        t->task(t->arg, thread, &part);
+    }
+}
+
+/* Head number i of those of a task, one after the other. */
+static struct attention_part backward_part_of(const struct tasks *t, int64_t task, int64_t i)
+{
+    const int64_t across = t->a->heads / t->sharing_heads;
+    return (struct attention_part){task / across * t->sharing_n + i / t->sharing_heads,
+                                   task % across * t->sharing_heads + i % t->sharing_heads, 0, 1, NULL};
 }
 
 static void backward_thread(void *arg, int64_t thread)
 {
-    const struct run *r = arg;
-    for (int64_t task = thread; task < r->tasks; task += r->e->threads)
-        backward_task(r, task, desk_of(r, true, thread));
+    const struct tasks *t = arg;
+    const int64_t sharing = t->sharing_n * t->sharing_heads;
+    const int64_t all = thread < t->count ? ((t->count - 1 - thread) / t->threads + 1) * sharing : 0;
+    for (int64_t i = 0; i < all; i++) {
+        const int64_t at = i + 1;
+        const struct attention_part next =
+            backward_part_of(t, thread + at / sharing * t->threads, at % sharing);
+        struct attention_part part = backward_part_of(t, thread + i / sharing * t->threads, i % sharing);
+        if (at < all) part.next = &next;
+        t->task(t->arg, thread, &part);
+    }
+}
+
+void sunup__attention_forward(const struct attention_attr *a, int threads, int64_t queries,
+                              attention_task *task, void *arg)
+{
+    const int64_t heads = a->n * a->heads, blocks = (a->queries + queries - 1) / queries;
+    const int64_t wanted = heads > 0 ? (threads * TASKS_A_THREAD + heads - 1) / heads : 1;
+    struct tasks t = {.a = a, .threads = threads, .task = task, .arg = arg};
+    t.parts = wanted < blocks ? wanted : blocks > 0 ? blocks : 1;
+    t.count = heads * t.parts;
+    sunup__parallel(threads, threads, forward_thread, &t);
+}
+
+void sunup__attention_backward(const struct attention_attr *a, int threads, bool bias_gradient,
+                               attention_task *task, void *arg)
+{
+    struct tasks t = {.a = a, .threads = threads, .task = task, .arg = arg};
+    t.sharing_n = bias_gradient && a->bias_n == 0 ? a->n : 1;
+    t.sharing_heads = bias_gradient && a->bias_heads == 0 ? a->heads : 1;
+    t.count = a->n / t.sharing_n * (a->heads / t.sharing_heads);
+    sunup__parallel(threads, threads, backward_thread, &t);
 }
 
 /* ---- runs ---- */
@@ -128,25 +166,15 @@ int64_t sunup__attention_grad_workspace(const struct node *n, int threads)
 
 sunup_status sunup__attention_run(const struct node *n, const struct exec *e)
 {
-    const struct attention_attr *a = n->attr;
-    struct run r = {.e = e, .a = a, .dtype = n->out[0]->dtype};
-    const int64_t heads = a->n * a->heads, blocks = (a->queries + QUERIES - 1) / QUERIES;
-    const int64_t wanted = heads > 0 ? (e->threads * TASKS_A_THREAD + heads - 1) / heads : 1;
-    r.parts = wanted < blocks ? wanted : blocks > 0 ? blocks : 1;
-    r.tasks = heads * r.parts;
-    sunup__parallel(e->threads, e->threads, forward_thread, &r);
+    struct run r = {.e = e, .a = n->attr, .dtype = n->out[0]->dtype};
+    sunup__attention_forward(r.a, e->threads, QUERIES, forward_part, &r);
     return SUNUP_OK;
 }
 
 sunup_status sunup__attention_grad_run(const struct node *n, const struct exec *e)
 {
-    const struct attention_attr *a = n->attr;
-    struct run r = {.e = e, .a = a, .dtype = n->out[0]->dtype};
-    const bool shared = e->in[3] && e->out[3];
-    r.sharing_n = shared && a->bias_n == 0 ? a->n : 1;
-    r.sharing_heads = shared && a->bias_heads == 0 ? a->heads : 1;
-    r.tasks = a->n / r.sharing_n * (a->heads / r.sharing_heads);
+    struct run r = {.e = e, .a = n->attr, .dtype = n->out[0]->dtype};
     if (e->out[3]) sunup__zero(e->out[3], r.dtype, sunup__elements(&n->out[3]->shape));
-    sunup__parallel(e->threads, e->threads, backward_thread, &r);
+    sunup__attention_backward(r.a, e->threads, e->in[3] && e->out[3], backward_part, &r);
     return SUNUP_OK;
 }
