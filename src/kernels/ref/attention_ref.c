@@ -4,6 +4,7 @@
  * for softmax" (2018); what was added up under an older maximum is multiplied by `shrink`. A NaN
  * or +inf that is seen makes the row NaN, as softmax does.
  */
+#include "base/integers.h"
 #include "kernels/ref/real.h"
 
 static int64_t seen(const struct NAME(attention) * a, int64_t row)
@@ -50,5 +51,45 @@ void NAME(ref_attention_grad)(const struct NAME(attention) * a, const REAL *lse,
             if (dbias) dbias[r * a->bias_row + j] += d;
             dp[j] = a->scale * d;
         }
+    }
+}
+
+enum { PANEL = 32 };
+
+/* A row in two parts, in place of it or elsewhere. */
+static void keep_row(int64_t n, const REAL *x, void *place)
+{
+    uint32_t *y = place;
+    for (int64_t j = 0; j < n; j += PANEL) {
+        REAL part[PANEL] = {0};
+        for (int64_t i = 0; i < least(PANEL, n - j); i++) part[i] = x[j + i];
+        NAME(ref_bf16_words)(PANEL, part, y + j, y + j + PANEL / 2);
+    }
+}
+
+/* Two rows, or one, in two parts in place of them. */
+static void keep_rows(int64_t rows, int64_t n, REAL *x, int64_t row)
+{
+    uint32_t *words = (void *)x, *low = (void *)(x + row);
+    for (int64_t j = 0; j < round_up(n, PANEL); j++) {
+        const REAL two[] = {j < n ? x[j] : 0, rows > 1 && j < n ? x[row + j] : 0};
+        NAME(ref_bf16_rows)(2, 1, two, 1, words + j, low + j);
+    }
+}
+
+void NAME(ref_attention_scores_bf16x3)(const struct NAME(attention) * a, REAL *s, REAL *max, REAL *sum, REAL *shrink)
+{
+    NAME(ref_attention_scores)(a, s, max, sum, shrink);
+    for (int64_t r = 0; r < a->rows; r++) keep_row(a->n, s + r * a->row, s + r * a->row);
+}
+
+void NAME(ref_attention_grad_bf16x3)(const struct NAME(attention) * a, const REAL *lse, const REAL *delta, REAL *s,
+                                     REAL *dp, REAL *dbias, REAL *ds)
+{
+    NAME(ref_attention_grad)(a, lse, delta, s, dp, dbias);
+    for (int64_t r = 0; r < a->rows; r++) keep_row(a->n, dp + r * a->row, ds + r * a->row);
+    for (int64_t r = 0; r < a->rows; r += 2) {
+        keep_rows(a->rows - r, a->n, s + r * a->row, a->row);
+        keep_rows(a->rows - r, a->n, dp + r * a->row, a->row);
     }
 }
