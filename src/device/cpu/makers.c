@@ -65,6 +65,9 @@ const struct maker sunup__cpu_makers[] = {
      sunup__make_conv_weight_grad_few},
     {"conv_weight_grad_brgemm", "conv_weight_grad", sunup__conv_brgemm_can,
      sunup__make_conv_weight_grad_brgemm},
+    {"attention_bf16x3", "attention", sunup__attention_bf16x3_can, sunup__make_attention_bf16x3},
+    {"attention_grad_bf16x3", "attention_grad", sunup__attention_bf16x3_can,
+     sunup__make_attention_grad_bf16x3},
     {"chain_channels", "chain", sunup__chain_channels_can, sunup__make_chain_channels},
     {"chain_channels", "fma", sunup__chain_channels_can, sunup__make_chain_channels},
     {NULL, NULL, NULL, NULL}};

@@ -102,6 +102,13 @@ bool sunup__conv_weight_grad_winograd_row_can(const struct device *d, const stru
 sunup_status sunup__make_conv_weight_grad_winograd_row(struct device *d, const struct node *n,
                                                        struct step *s);
 
+/* Products of operands in two parts of bf16, where numerics allow it and the processor has tiles;
+ * attention_bf16x3.c. */
+bool sunup__attention_bf16x3_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_attention_bf16x3(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_attention_grad_bf16x3(struct device *d, const struct node *n,
+                                               struct step *s);
+
 /* Chains that are a batch norm's result or gradient, with relu and a residual; chain_channels.c. */
 bool sunup__chain_channels_can(const struct device *d, const struct node *n);
 sunup_status sunup__make_chain_channels(struct device *d, const struct node *n, struct step *s);
