@@ -25,6 +25,11 @@ struct opened {
     struct device_ops ops;
 };
 
+double sunup__product_error(const struct maker *m)
+{
+    return strstr(m->name, "_bf16x3") != NULL ? 0x1.0002p-15 : 0;
+}
+
 static const struct device_ops *find(const char *name)
 {
     if (name == NULL) return NULL;

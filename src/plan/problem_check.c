@@ -4,6 +4,7 @@
  * multiply-adds an output has on average (x4: borders have fewer than others), and size
  *   for sums of products (convolution, products, their gradients): the f64 run on absolute values,
  *   for any other op: the largest value of that output.
+ * Where a maker rounds the operands of products, their error (sunup__product_error) of size more.
  * A NaN is never within it. It is wide (right makers stay below a fifth, Winograd's larger constant
  * included): it tells a wrong kernel from a right one, not a good one from a better one.
  */
@@ -78,7 +79,7 @@ static double largest(const double *x, int64_t n)
 }
 
 /* Largest error of an output as a share of its bound; *at: where. */
-static double worst_of(const struct problem *p, const struct reference *r, int output, int64_t *at)
+static double worst_of(const struct problem *p, const struct reference *r, double factor, int output, int64_t *at)
 {
     const int64_t n = sunup__elements(&p->node->out[output]->shape);
     const float *got = p->out[output];
@@ -87,7 +88,7 @@ static double worst_of(const struct problem *p, const struct reference *r, int o
     double worst = 0;
     for (int64_t i = 0; i < n; i++) {
         const double size = output == 0 && r->size != NULL ? r->size[i] : most;
-        const double error = fabs((double)got[i] - want[i]), bound = r->factor * size + 0x1p-126;
+        const double error = fabs((double)got[i] - want[i]), bound = factor * size + 0x1p-126;
         const double share = isnan(error) ? INFINITY : error / bound;
         if (share <= worst) continue;
         worst = share;
@@ -111,7 +112,7 @@ static sunup_status check_way(struct problem *p, const struct reference *r, int 
     TRY(sunup__problem_run(p, way));
     for (int o = 0; o < n->n_out; o++) {
         int64_t at = 0;
-        const double share = worst_of(p, r, o, &at);
+        const double share = worst_of(p, r, r->factor + sunup__product_error(p->ways[way].maker), o, &at);
         if (share > result.worst) result.worst = share;
         if (share <= 1 || result.failure != NULL) continue;
         snprintf(sentence, sizeof sentence,

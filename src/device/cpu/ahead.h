@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 
 enum { TALLEST = 14, FLOATS = 16 }; /* rows of the leaf's tiles of two vectors; of a line */
+enum { BLOCK_ROWS = 32, STEP_WORDS = 16 }; /* of gemm_bf16x3 */
 
 /* Floats of both runs that no product has asked for yet. */
 struct ahead {
@@ -25,6 +26,18 @@ static inline void ask_ahead(struct ahead *f, struct gemm_f32 *g)
     g->ahead_row = g->k * g->batch * FLOATS / ceil_div(g->m, ceil_div(g->m, TALLEST));
     f->x[run] += g->m * g->ahead_row;
     f->n[run] -= g->m * g->ahead_row;
+}
+
+/* The same for gemm_bf16x3: each step asks for so many lines, an even number. */
+static inline void ask_ahead_lines(struct ahead *f, struct gemm_f32 *g, int64_t lines)
+{
+    const int run = f->n[0] > 0 ? 0 : 1;
+    g->ahead = f->n[run] > 0 ? f->x[run] : NULL;
+    g->ahead_step = lines;
+    g->ahead_row = ceil_div(g->k, STEP_WORDS) * g->batch * lines * FLOATS / BLOCK_ROWS;
+    const int64_t asked = g->ahead ? ceil_div(g->m, BLOCK_ROWS) * BLOCK_ROWS * g->ahead_row : 0;
+    f->x[run] += asked;
+    f->n[run] -= asked;
 }
 
 #endif

@@ -20,6 +20,13 @@
  * (64 channels) to 3.5 times (256) as fast as Winograd in f32. With vdpbf16ps, twice the rate of
  * f32, Winograd's 2.1 to 3.5 times are more, so that it serves the rest alone: 1x1 and strided ones,
  * 1.3 to 2 times as fast as in f32 (Zen 5, ResNet-50).
+ *
+ * Operands in two parts (x3) take three products of tiles where one part takes one, so the leaf has time
+ * to ask for the source of the next box: 256 to 128 channels at 56x56 in 6.0 instead of 8.4 ms, with boxes
+ * half as large, beside which that source has room in the cache. Weights may fill half of it rather than a
+ * quarter, so that grids are read fewer times (3x3 with 256 channels and stride 2: 6.4 instead of 7.6 ms),
+ * and products have 256 rows (5.9). Up to 1430 GFLOP/s on two cores (NT3's ten taps), whose ceiling in f32
+ * is 460 (Xeon with AMX, Granite Rapids class, 2026-11-30).
  */
 #include <string.h>
 
@@ -34,20 +41,22 @@
 
 enum {
     WIDTH = 32, /* of a panel                                     */
-    ROWS = 128, /* of a product, about                            */
+    ROWS = 128, /* of a product, about; of operands in two parts  */
+    ROWS_OF_PARTS = 256,
     ROWS_LEAST = 32,
     STREAM_BLOCK = 8 << 10, /* elements of rows that are streamed, all columns */
     BOX_LEAST = 8 << 10,
     BOXES_PER_THREAD = 3,
     STREAM = 2 << 20, /* elements that no near cache holds until they are read */
-    CHUNK = 128       /* terms of turned weights at once           */
+    CHUNK = 128,      /* terms of turned weights at once           */
+    LINES_MOST = 32   /* asked for by a step                       */
 };
 
 /* Targets that see the same taps. */
 struct sweep {
     int64_t targets[3], taps;
     int64_t first, pitch[4]; /* elements of the target memory: N D H W */
-    int64_t *at, *weight;    /* [taps] word in the grid, number of the tap */
+    int64_t *a_at, *b_at;    /* [taps] words in the grid and in a panel; then to the second part */
 };
 
 struct conv {
@@ -56,7 +65,7 @@ struct conv {
     int64_t n_sweeps;
     int64_t n, k, taps; /* columns; terms of a tap, in elements; taps */
     bool turned;        /* weights are [tap][n][k]                    */
-    int64_t panels, tap_words, panel_words;
+    int64_t panels, low, tap_words, panel_words; /* low: as the grid's, in a panel */
     bool stream, fused; /* fused: a task makes its own grids        */
     bool asks;          /* and the leaf asks for the next one's source */
     bool rolls;         /* and planes when they are needed, what boxes share once */
@@ -69,7 +78,6 @@ struct run {
     const float *source, *w, *bias;
     float *target;
     uint32_t *grid, *weights;
-    int64_t *b_at;                 /* [sweeps][taps] */
     int64_t group, groups, shares; /* panels at once; shares of the boxes */
     struct conv_slots slots;
 };
@@ -78,18 +86,19 @@ struct run {
 struct work {
     const struct run *r;
     const struct sweep *sweep;
-    const int64_t *b_at;
     struct conv_place box;
     uint32_t *grid;
     int64_t filled;      /* planes of the grid */
+    int64_t lines;       /* of the next box's source, asked for by a step of gemm_bf16x3 */
     int64_t first, last; /* panels */
     struct ahead *next;
 };
 
-/* Words of weights at work, a quarter of the second cache; of the grid of a box that stays in it. */
-static int64_t weights_most(void)
+/* Words of weights at work, a quarter of the second cache, half of it for two parts; of the grid of a box that stays in
+ * it. */
+static int64_t weights_most(int64_t parts)
 {
-    return sunup__cache_bytes(2) / 16;
+    return sunup__cache_bytes(2) / 16 * parts;
 }
 
 static int64_t box_most(void)
@@ -113,13 +122,15 @@ static void zero(uint32_t *words, int64_t n)
 static void pack_turned(const struct run *r, const float *from, int64_t width, uint32_t *to)
 {
     const struct conv *c = r->c;
-    _Alignas(64) uint32_t piece[WIDTH * CHUNK / 2];
+    _Alignas(64) uint32_t piece[2][WIDTH * CHUNK / 2];
     for (int64_t k = 0; k < c->k; k += CHUNK) {
         const int64_t n = least(CHUNK, c->k - k), n2 = ceil_div(n, 2);
         for (int64_t j = 0; j < width; j++)
-            r->leaves->bf16_words(n, from + j * c->k + k, piece + j * CHUNK / 2, NULL);
-        r->leaves->transpose(width, n2, (const float *)(const void *)piece, CHUNK / 2,
-                             (float *)(void *)(to + k / 2 * WIDTH), WIDTH);
+            r->leaves->bf16_words(n, from + j * c->k + k, piece[0] + j * CHUNK / 2,
+                                  c->grid.parts > 1 ? piece[1] + j * CHUNK / 2 : NULL);
+        for (int64_t i = 0; i < c->grid.parts; i++)
+            r->leaves->transpose(width, n2, (const float *)(const void *)piece[i], CHUNK / 2,
+                                 (float *)(void *)(to + i * c->low + k / 2 * WIDTH), WIDTH);
     }
 }
 
@@ -130,18 +141,20 @@ static void pack_weights(void *arg, int64_t i)
     const struct conv *c = r->c;
     const int64_t tap = i / c->panels, panel = i % c->panels;
     const int64_t width = least(WIDTH, c->n - panel * WIDTH), used = ceil_div(c->k, 2);
-    uint32_t *to = r->weights + panel * c->panel_words + tap * c->tap_words;
+    uint32_t *to = r->weights + panel * c->panel_words + tap * c->tap_words,
+             *low = c->grid.parts > 1 ? to + c->low : NULL;
     const float *from = r->w + tap * c->k * c->n + panel * WIDTH * (c->turned ? c->k : 1);
     if (c->turned) {
         pack_turned(r, from, width, to);
     } else if (width == WIDTH) {
-        r->leaves->bf16_rows(c->k, width, from, c->n, to, NULL);
+        r->leaves->bf16_rows(c->k, width, from, c->n, to, low);
     } else {
         for (int64_t k = 0; k < c->k; k += 2)
             r->leaves->bf16_rows(least(2, c->k - k), width, from + k * c->n, c->n,
-                                 to + k / 2 * WIDTH, NULL);
+                                 to + k / 2 * WIDTH, low ? low + k / 2 * WIDTH : NULL);
     }
-    zero(to + used * WIDTH, c->tap_words - used * WIDTH);
+    for (int64_t part = 0; part < c->grid.parts; part++)
+        zero(to + part * c->low + used * WIDTH, c->low - used * WIDTH);
 }
 
 /* ---- products ---- */
@@ -180,7 +193,7 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
     const bool whole =
         k->box.n[2] == c->grid.points[2] && s->pitch[2] == c->grid.points[2] * s->pitch[3];
     const bool direct = !c->stream && (whole || k->box.n[1] == 1);
-    _Alignas(64) float memory[(ROWS + WIDTH) * WIDTH];
+    _Alignas(64) float memory[(ROWS_OF_PARTS + WIDTH) * WIDTH];
     const uint32_t *a = k->grid + d * c->grid.plane + from * c->grid.pitch;
     struct gemm_f32 g = {.m = to - from,
                          .k = c->grid.words,
@@ -188,9 +201,9 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
                          .a = (const float *)(const void *)a,
                          .a_row = c->grid.pitch,
                          .a_col = 1,
-                         .a_at = s->at,
+                         .a_at = s->a_at,
                          .b_row = WIDTH,
-                         .b_at = k->b_at,
+                         .b_at = s->b_at,
                          .c = memory,
                          .c_row = direct ? s->pitch[3] : WIDTH};
     for (int64_t j = k->first; j < k->last; j++) {
@@ -198,8 +211,13 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
         g.b = (const float *)(const void *)(r->weights + j * c->panel_words);
         g.bias = r->bias ? r->bias + j * WIDTH : NULL;
         if (direct) g.c = plane + from * s->pitch[3] + j * WIDTH;
-        ask_ahead(k->next, &g);
-        r->leaves->gemm_bf16(&g);
+        if (c->grid.parts > 1) {
+            ask_ahead_lines(k->next, &g, k->lines);
+            r->leaves->gemm_bf16x3(&g);
+        } else {
+            ask_ahead(k->next, &g);
+            r->leaves->gemm_bf16(&g);
+        }
         if (!direct) deliver(k, memory, from, to, g.n, plane + j * WIDTH);
     }
 }
@@ -258,6 +276,17 @@ static struct ahead ahead(const struct run *r, int64_t u)
     return (struct ahead){{r->source + x, NULL}, {end - x, 0}};
 }
 
+/* Lines that a step must ask for, so that all of the next box's are before this one is done. */
+static int64_t lines_of_step(const struct conv *c, const struct conv_place *box, const struct ahead *next)
+{
+    const int64_t points = (box->n[1] - 1) * c->grid.points[2] + box->n[2];
+    int64_t steps = 0;
+    for (int64_t n = 0; n < c->n_sweeps; n++) steps += c->sweeps[n].taps * ceil_div(c->grid.words, STEP_WORDS);
+    steps *= box->n[0] * ceil_div(points, BLOCK_ROWS) * c->panels;
+    const int64_t lines = ceil_div(ceil_div(most(0, next->n[0]), FLOATS), most(1, steps));
+    return least(LINES_MOST, ceil_div(lines, 2) * 2);
+}
+
 /* Share i % shares of the boxes, group i / shares of the panels. */
 static void task(void *arg, int64_t i)
 {
@@ -274,9 +303,9 @@ static void task(void *arg, int64_t i)
         if (c->fused && !c->rolls) fill(&k, sunup__conv_grid_planes(&c->grid));
         struct ahead next = ahead(r, u + 1);
         k.next = &next;
+        k.lines = lines_of_step(c, &box, &next);
         for (int64_t n = 0; n < c->n_sweeps; n++) {
             k.sweep = &c->sweeps[n];
-            k.b_at = r->b_at + n * c->taps;
             k.box = box;
             run_sweep(&k);
         }
@@ -326,13 +355,7 @@ static sunup_status run_conv(const struct step *s, const float *source, const fl
                     .weights = have_prepared(s),
                     .grid = workspace_behind(s, weights_bytes(c)),
                     .slots = {.n = conv_slots_count(threads)}};
-    r.b_at = (int64_t *)(void *)(r.grid + boxes_kept(c, threads) * lines(c->grid.all));
-    for (int64_t n = 0; n < c->n_sweeps; n++) {
-        const struct sweep *sweep = &c->sweeps[n];
-        for (int64_t t = 0; t < sweep->taps; t++)
-            r.b_at[n * c->taps + t] = sweep->weight[t] * c->tap_words;
-    }
-    r.group = c->fused ? c->panels : most(1, least(c->panels, weights_most() / c->panel_words));
+    r.group = c->fused ? c->panels : most(1, least(c->panels, weights_most(c->grid.parts) / c->panel_words));
     r.groups = ceil_div(c->panels, r.group);
     r.shares = least(boxes, most(1, ceil_div((int64_t)TASKS_PER_THREAD * threads, r.groups)));
     if (!c->fused) sunup__parallel(threads, boxes, fill_box, &r);
@@ -363,19 +386,28 @@ static void end(struct step *s)
 /* Room for all sweeps' lists behind the struct. */
 static struct conv *room_for(int64_t sweeps, int64_t taps)
 {
-    const size_t lists = (size_t)(2 * sweeps * taps) * sizeof(int64_t);
+    const size_t lists = (size_t)(2 * sweeps * (taps + 1)) * sizeof(int64_t);
     struct conv *c = sunup__alloc(sizeof *c + (size_t)sweeps * sizeof(struct sweep) + lists);
     if (c == NULL) return NULL;
     *c = (struct conv){.sweeps = (struct sweep *)(void *)(c + 1), .taps = taps};
     int64_t *list = (int64_t *)(void *)(c->sweeps + sweeps);
-    for (int64_t i = 0; i < sweeps; i++, list += 2 * taps)
-        c->sweeps[i] = (struct sweep){.at = list, .weight = list + taps};
+    for (int64_t i = 0; i < sweeps; i++, list += 2 * (taps + 1))
+        c->sweeps[i] = (struct sweep){.a_at = list, .b_at = list + taps + 1};
     return c;
+}
+
+/* Tap t of a sweep, which its first target sees at a word of the grid. */
+static void add_tap(const struct conv *c, struct sweep *s, int64_t t, int64_t at)
+{
+    s->a_at[s->taps] = at;
+    s->b_at[s->taps++] = t * c->tap_words;
+    s->a_at[s->taps] = c->grid.low;
+    s->b_at[s->taps] = c->low;
 }
 
 /* Cuts boxes, as large as leave each thread a few, since a box's halo is made twice; what has none
  * and asks ahead leaves the cache room for the next one's source. Sweeps are made next. */
-static void plan(struct conv *c, const struct device *d)
+static void plan(struct conv *c, const struct device *d, int64_t parts)
 {
     const int threads = d->threads;
     bool dense = true, halo = false;
@@ -383,17 +415,20 @@ static void plan(struct conv *c, const struct device *d)
         dense = dense && c->grid.phases[a] == c->grid.stride[a];
         halo = halo || c->grid.reach[a] > 0;
     }
-    const int64_t largest = halo || d->kernels->tiles_bf16 ? box_most() : box_most() / 5;
-    const int64_t words = c->taps * sunup__conv_words(c->k) * WIDTH;
+    const bool tiles = d->kernels->tiles_bf16;
+    const int64_t words = parts * c->taps * sunup__conv_words(c->k) * WIDTH;
+    c->grid.parts = parts;
     c->panels = ceil_div(c->n, WIDTH);
-    c->fused = c->panels * words <= weights_most();
+    c->fused = c->panels * words <= weights_most(parts);
+    const int64_t largest = !halo && !tiles ? box_most() / 5 : parts > 1 && c->fused ? box_most() / 2 : box_most();
     for (int64_t most = largest; most >= BOX_LEAST; most /= 2) {
         sunup__conv_grid_plan(&c->grid, most);
         if (sunup__conv_grid_boxes(&c->grid) >= (int64_t)BOXES_PER_THREAD * threads) break;
     }
-    c->asks = c->fused && !d->kernels->tiles_bf16 && dense &&
+    c->asks = c->fused && (!tiles || parts > 1) && dense &&
               sunup__conv_boxes_follow(c->grid.targets, c->grid.boxes);
-    c->tap_words = c->grid.words * WIDTH;
+    c->low = c->grid.words * WIDTH;
+    c->tap_words = parts * c->low;
     c->panel_words = c->taps * c->tap_words;
 }
 
@@ -403,14 +438,12 @@ static void finish(struct conv *c, const struct device *d, struct step *s, int64
     c->stream = elements >= STREAM;
     c->rolls = c->fused && c->n_sweeps == 1 && g->reach[0] > 0 && g->boxes[1] * g->boxes[2] == 1 &&
                g->phases[0] * g->phases[1] * g->phases[2] == 1;
-    c->rows = c->stream && !d->kernels->tiles_bf16
-                  ? most(ROWS_LEAST, least(ROWS, STREAM_BLOCK / c->n))
-                  : ROWS;
+    c->rows = g->parts > 1 ? ROWS_OF_PARTS : ROWS;
+    if (c->stream && !d->kernels->tiles_bf16) c->rows = most(ROWS_LEAST, least(ROWS, STREAM_BLOCK / c->n));
     s->data = c;
     s->end = end;
     s->workspace_bytes =
-        boxes_kept(c, d->threads) * lines(c->grid.all) * (int64_t)sizeof(uint32_t) +
-        most(1, c->n_sweeps) * c->taps * (int64_t)sizeof(int64_t);
+        boxes_kept(c, d->threads) * lines(c->grid.all) * (int64_t)sizeof(uint32_t);
     ask_prepared(s, c->turned ? 0 : 1, weights_bytes(c), prepare);
 }
 
@@ -420,7 +453,13 @@ bool sunup__conv_bf16_can(const struct device *d, const struct node *n)
         d, n, sunup__conv_winograd_can(d, n) || sunup__conv_winograd_row_can(d, n));
 }
 
-sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struct step *step)
+bool sunup__conv_bf16x3_can(const struct device *d, const struct node *n)
+{
+    return sunup__conv_bf16x3_pays(
+        d, n, sunup__conv_winograd_can(d, n) || sunup__conv_winograd_row_can(d, n));
+}
+
+static sunup_status make_forward(struct device *d, const struct node *n, struct step *step, int64_t parts)
 {
     int64_t samples = n->in[0]->shape.d[0];
     const struct window window =
@@ -433,18 +472,25 @@ sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struc
     c->k = w->c;
     c->n_sweeps = 1;
     sunup__conv_grid_of(&c->grid, w, samples);
-    plan(c, d);
+    plan(c, d, parts);
     struct sweep *s = c->sweeps;
     s->pitch[3] = w->k;
     for (int a = 2; a >= 0; a--) s->pitch[a] = s->pitch[a + 1] * w->out[a];
     memcpy(s->targets, w->out, sizeof s->targets);
-    for (s->taps = 0; s->taps < c->taps; s->taps++) {
-        s->at[s->taps] = sunup__conv_grid_tap(&c->grid, w, s->taps);
-        s->weight[s->taps] = s->taps;
-    }
+    for (int64_t t = 0; t < c->taps; t++) add_tap(c, s, t, sunup__conv_grid_tap(&c->grid, w, t));
     finish(c, d, step, sunup__elements(&n->out[0]->shape));
     step->run = run_forward;
     return SUNUP_OK;
+}
+
+sunup_status sunup__make_conv_bf16(struct device *d, const struct node *n, struct step *step)
+{
+    return make_forward(d, n, step, 1);
+}
+
+sunup_status sunup__make_conv_bf16x3(struct device *d, const struct node *n, struct step *step)
+{
+    return make_forward(d, n, step, 2);
 }
 
 bool sunup__conv_data_grad_bf16_can(const struct device *d, const struct node *n)
@@ -452,6 +498,14 @@ bool sunup__conv_data_grad_bf16_can(const struct device *d, const struct node *n
     const bool winograd =
         sunup__conv_data_grad_winograd_can(d, n) || sunup__conv_data_grad_winograd_row_can(d, n);
     return sunup__conv_bf16_pays(d, n, winograd) &&
+           !((const struct conv_attr *)n->attr)->w.circular;
+}
+
+bool sunup__conv_data_grad_bf16x3_can(const struct device *d, const struct node *n)
+{
+    const bool winograd =
+        sunup__conv_data_grad_winograd_can(d, n) || sunup__conv_data_grad_winograd_row_can(d, n);
+    return sunup__conv_bf16x3_pays(d, n, winograd) &&
            !((const struct conv_attr *)n->attr)->w.circular;
 }
 
@@ -501,6 +555,7 @@ static void plan_phase(struct conv *c, const struct window *w, const int64_t pha
     const int64_t *taps = w->taps, none[3] = {0, 0, 0};
     int64_t step = w->c, at[3];
     s->first = s->taps = 0;
+    s->a_at[0] = s->b_at[0] = 0;
     for (int a = 2; a >= 0; a--) {
         s->targets[a] = targets_of(w, a, phase[a]);
         s->first += first_target(w, a, phase[a]) * step;
@@ -517,14 +572,12 @@ static void plan_phase(struct conv *c, const struct window *w, const int64_t pha
             at[a] += c->grid.before[a];
         }
         if (!seen) continue;
-        s->at[s->taps] = sunup__conv_grid_at(&c->grid, none, at);
-        s->weight[s->taps++] = t;
+        add_tap(c, s, t, sunup__conv_grid_at(&c->grid, none, at));
     }
     c->n_sweeps++;
 }
 
-sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node *n,
-                                             struct step *step)
+static sunup_status make_data_grad(struct device *d, const struct node *n, struct step *step, int64_t parts)
 {
     int64_t samples = n->in[1]->shape.d[0];
     const struct window window =
@@ -538,7 +591,7 @@ sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node
     c->turned = true;
     c->grid = (struct conv_grid){.samples = samples, .channels = w->k};
     for (int a = 0; a < 3; a++) plan_grid_axis(&c->grid, w, a);
-    plan(c, d);
+    plan(c, d, parts);
     for (int64_t i = 0; i < sweeps; i++)
         plan_phase(c, w,
                    (const int64_t[3]){i / stride[2] / stride[1], i / stride[2] % stride[1],
@@ -546,4 +599,14 @@ sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node
     finish(c, d, step, sunup__elements(&n->out[0]->shape));
     step->run = run_data_grad;
     return SUNUP_OK;
+}
+
+sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node *n, struct step *step)
+{
+    return make_data_grad(d, n, step, 1);
+}
+
+sunup_status sunup__make_conv_data_grad_bf16x3(struct device *d, const struct node *n, struct step *step)
+{
+    return make_data_grad(d, n, step, 2);
 }

@@ -1,6 +1,11 @@
 /* conv_bf16.h - what the bf16 convolutions read: a grid of points, each its channels as words of
  * two bf16, with the padding around it; of a box of targets at a time.
  *
+ * A number is one bf16, or where numerics are fast the sum of two (x3: three of the four products are
+ * kept, sums in f32): a plane of what is first of all numbers, and one of what is left of them. Within
+ * 2^-15 of each product, 1.2 x 2^-18 as a rule. Inf in an operand, or what rounds to it, from 2^128 (1 - 2^-9)
+ * on, gives NaN; denormals count as 0.
+ *
  * With a stride, points of one phase, those a whole number of strides apart, are a grid of their
  * own. So a tap, seen from a row of targets, is always a row of neighbouring points, and rows go
  * on from one to the next at the grid's pitch: all targets of a box's plane, and between its rows
@@ -15,6 +20,7 @@
  * source, zero where there is none such, or the other end's; `first` is the box's first target. */
 struct conv_grid {
     int64_t samples, channels, source[3];
+    int64_t parts; /* of a number: 1 or 2 bf16 */
     int64_t stride[3], before[3];
     bool circular;
     int64_t phases[3];            /* that are read            */
@@ -24,7 +30,8 @@ struct conv_grid {
     /* from sunup__conv_grid_plan */
     int64_t words; /* of a point, what its channels take and zeros up to equal steps of the leaf */
     int64_t pitch; /* words from point to point  */
-    int64_t plane; /* words of points[1] x points[2] */
+    int64_t low;   /* words from what is first of a number to what is left of it */
+    int64_t plane; /* words of points[1] x points[2], all parts */
     int64_t phase; /* of a phase  */
     int64_t all;   /* of a box    */
 };
@@ -67,5 +74,7 @@ void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *l
 /* Only where numerics are bf16 and the leaf is faster than f32's; `winograd`: Winograd's way in f32
  * is there as well, which only tiles beat. */
 bool sunup__conv_bf16_pays(const struct device *d, const struct node *n, bool winograd);
+/* The same of operands in two parts: only where numerics are fast and tiles there. */
+bool sunup__conv_bf16x3_pays(const struct device *d, const struct node *n, bool winograd);
 
 #endif

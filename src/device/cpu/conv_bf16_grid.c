@@ -12,6 +12,7 @@ enum {
     ROW_LEAST = 32,   /* targets of a box along W, if there are so many */
     TILES_LEAST = 16, /* channels */
     CHANNELS_LEAST = 32,
+    TAPS_LEAST = 9,
     INSIDE_LEAST = 70 /* per cent of the taps */
 };
 
@@ -24,7 +25,7 @@ int64_t sunup__conv_words(int64_t channels)
 /* The largest box along an axis, others as they are, that takes `most` words; cut evenly. */
 static void cut(struct conv_grid *g, int axis, int64_t most)
 {
-    int64_t others = g->phases[0] * g->phases[1] * g->phases[2] * g->pitch;
+    int64_t others = g->phases[0] * g->phases[1] * g->phases[2] * g->parts * g->pitch;
     for (int a = 0; a < 3; a++) {
         if (a != axis) others *= g->box[a] + g->reach[a];
     }
@@ -42,7 +43,8 @@ void sunup__conv_grid_plan(struct conv_grid *g, int64_t most)
     g->box[0] = g->box[1] = 1;
     for (int a = 2; a >= 0; a--) cut(g, a, most);
     for (int a = 0; a < 3; a++) g->points[a] = g->box[a] + g->reach[a];
-    g->plane = g->points[1] * g->points[2] * g->pitch;
+    g->low = g->points[1] * g->points[2] * g->pitch;
+    g->plane = g->parts * g->low;
     g->phase = g->points[0] * g->plane;
     g->all = g->phases[0] * g->phases[1] * g->phases[2] * g->phase;
 }
@@ -139,19 +141,27 @@ static void zero(uint32_t *words, int64_t n)
     memset(words, 0, (size_t)n * sizeof *words);
 }
 
+/* n words of each part. */
+static void zero_parts(const struct conv_grid *g, uint32_t *words, int64_t n)
+{
+    for (int64_t i = 0; i < g->parts; i++) zero(words + i * g->low, n);
+}
+
 /* n points from q on, whose first is the source's point `at`. */
 static void fill_points(const struct conv_grid *g, const struct leaves_f32 *leaves,
                         const float *row, int64_t at, int64_t n, uint32_t *to)
 {
     const int64_t c = g->channels, step = g->stride[2] * c, used = ceil_div(c, 2);
     const float *from = row + at * c;
+    uint32_t *low = g->parts > 1 ? to + g->low : NULL;
     if (g->stride[2] == 1 && c == 2 * g->pitch) {
-        leaves->bf16_words(n * c, from, to, NULL);
+        leaves->bf16_words(n * c, from, to, low);
         return;
     }
     for (int64_t i = 0; i < n; i++, from += step, to += g->pitch) {
-        leaves->bf16_words(c, from, to, NULL);
-        if (used < g->pitch) zero(to + used, g->pitch - used);
+        leaves->bf16_words(c, from, to, low);
+        if (low) low += g->pitch;
+        if (used < g->pitch) zero_parts(g, to + used, g->pitch - used);
     }
 }
 
@@ -163,7 +173,7 @@ static void fill_row(const struct conv_grid *g, const struct leaves_f32 *leaves,
         const int64_t at = sunup__conv_grid_place(g, 2, first + q, phase);
         run = 1;
         if (at < 0) {
-            zero(to, g->pitch);
+            zero_parts(g, to, g->pitch);
             continue;
         }
         run = sunup__conv_grid_run(g, first + q, phase, g->points[2] - q);
@@ -187,9 +197,9 @@ void sunup__conv_grid_fill(const struct conv_grid *g, const struct leaves_f32 *l
                                                   f / phases[2] / phases[1]),
                       sh = sunup__conv_grid_place(g, 1, box->first[1] + h,
                                                   f / phases[2] % phases[1]);
-        uint32_t *to = grid + i * n[2] * g->pitch;
+        uint32_t *to = grid + i / n[1] * g->plane + h * n[2] * g->pitch;
         if (sd < 0 || sh < 0) {
-            zero(to, n[2] * g->pitch);
+            zero_parts(g, to, n[2] * g->pitch);
             continue;
         }
         const float *row = source + ((box->sample * g->source[0] + sd) * g->source[1] + sh) *
@@ -216,16 +226,33 @@ static double share_inside(const struct window *w)
     return share;
 }
 
+/* One group of f32, not empty, of so many channels. */
+static bool serves(const struct node *n, int64_t channels)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->out[0]->shape) == 0) return false;
+    if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0) return false;
+    return w->groups == 1 && w->c >= channels && w->k >= channels;
+}
+
 bool sunup__conv_bf16_pays(const struct device *d, const struct node *n, bool winograd)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
-    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_BF16 || !d->kernels->fast_bf16)
-        return false;
-    if (winograd && !d->kernels->tiles_bf16) return false;
-    if (n->out[0]->dtype != SUNUP_F32 || sunup__elements(&n->out[0]->shape) == 0) return false;
-    if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0)
-        return false;
-    if (!d->kernels->tiles_bf16 && 100 * share_inside(w) < INSIDE_LEAST) return false;
-    const int64_t channels = d->kernels->tiles_bf16 ? TILES_LEAST : CHANNELS_LEAST;
-    return w->groups == 1 && w->c >= channels && w->k >= channels;
+    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_BF16 || !d->kernels->fast_bf16) return false;
+    const bool tiles = d->kernels->tiles_bf16;
+    if (!serves(n, tiles ? TILES_LEAST : CHANNELS_LEAST)) return false;
+    return tiles || (!winograd && 100 * share_inside(w) >= INSIDE_LEAST);
+}
+
+/* What f32 takes over what operands in two parts take, forward and data gradient (`sunup bench kernel`, lists resnet50,
+ * 1d, 2d, 3d and odd; Xeon with AMX, Granite Rapids class, 2 threads, 2026-11-30): from 32 channels on, 1x1 1.0 to 2.3,
+ * strided 1.6 to 2.9, 5x5 1.2 to 1.6 over Winograd, along W 1.6 to 3.0, 3x3 over Winograd 0.9 to 1.9, median
+ * 1.1. With 16 channels 1.5 to 2.5 where there are 9 taps and no Winograd (else 0.95 to 1.0), 0.8 to 1.0 for 2x2 with
+ * stride 2. With fewer 0.1 to 1.2. On maps of 2x2 0.45, 3x3 with stride from 4x4 0.6 to 0.9. */
+bool sunup__conv_bf16x3_pays(const struct device *d, const struct node *n, bool winograd)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (sunup_context_numerics(d->ctx) != SUNUP_NUMERICS_FAST || !d->kernels->tiles_bf16) return false;
+    const bool many_taps = w->taps[0] * w->taps[1] * w->taps[2] >= TAPS_LEAST;
+    return serves(n, many_taps && !winograd ? TILES_LEAST : CHANNELS_LEAST) && 100 * share_inside(w) >= INSIDE_LEAST;
 }

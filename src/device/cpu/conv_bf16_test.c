@@ -1,7 +1,8 @@
 /* conv_bf16_test.c - the three bf16 convolutions against the op's plain way in f64 on the same
- * rounded operands, whatever geometry decides how they cut their work; and the same bits from any
- * number of threads. They must be right where they do not pay, too. Without tiles they offer
- * themselves only where Winograd's way does not, and taps see the input rather than padding.
+ * rounded operands, and those of operands in two parts on operands as they are, whatever geometry
+ * decides how they cut their work; and the same bits from any number of threads. They must be right
+ * where they do not pay, too. Without tiles they offer themselves only where Winograd's way does not,
+ * and taps see the input rather than padding.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,7 +66,10 @@ static const struct problem problems[] = {
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
 enum way { FORWARD, DATA_GRAD, WEIGHT_GRAD, OPS };
-static const char *const names[OPS] = {"conv_bf16", "conv_data_grad_bf16", "conv_weight_grad_bf16"};
+enum parts { ONE, TWO, PARTS };
+static const char *const names[PARTS][OPS] = {
+    {"conv_bf16", "conv_data_grad_bf16", "conv_weight_grad_bf16"},
+    {"conv_bf16x3", "conv_data_grad_bf16x3", "conv_weight_grad_bf16x3"}};
 
 static sunup_value *build(sunup_graph *g, const struct problem *p, enum way op)
 {
@@ -100,21 +104,22 @@ static double rounded(float x)
 
 /* Normal numbers: as they are, rounded, and these without signs; the bias is not rounded. */
 struct operand {
-    void *f32, *rounded, *size;
+    void *f32, *rounded, *size, *f64;
 };
 static struct operand draw(const sunup_value *v, uint64_t which)
 {
     const int64_t n = sunup__elements(&v->shape);
     float *x = sunup__alloc_aligned((size_t)n * sizeof *x);
-    double *all[2];
-    for (int i = 0; i < 2; i++) all[i] = sunup__alloc_aligned((size_t)n * sizeof(double));
+    double *all[3];
+    for (int i = 0; i < 3; i++) all[i] = sunup__alloc_aligned((size_t)n * sizeof(double));
     const struct random_stream s = {7, RANDOM_TEST, 1, which};
     for (int64_t i = 0; i < n; i++) {
         x[i] = (float)sunup__random_normal(&s, (uint64_t)i);
         all[0][i] = which == 2 ? (double)x[i] : rounded(x[i]);
         all[1][i] = fabs(all[0][i]);
+        all[2][i] = (double)x[i];
     }
-    return (struct operand){x, all[0], all[1]};
+    return (struct operand){x, all[0], all[1], all[2]};
 }
 
 /* Terms of the longest sum. */
@@ -126,15 +131,17 @@ static double terms(const struct problem *p, const struct node *n, enum way op)
     return taps * (double)(op == FORWARD ? w->c : w->k);
 }
 
-/* Sums of rounded operands as exact as f32 allows. */
-static void compare(const struct problem *p, const struct node *n, enum way op, const float *got,
+/* Sums as exact as f32 allows, of rounded operands; or of operands in two parts, whose products err as
+ * sunup__product_error says. Their size is that of the rounded operands, each at most 2^-8 smaller. */
+static void compare(const struct problem *p, const struct node *n, enum way op, enum parts parts, const float *got,
                     const double *sum, const double *size)
 {
-    const double bound = (terms(p, n, op) + 4) * 0x1p-24;
+    const double error = sunup__product_error(maker_named(names[TWO][op]));
+    const double sums = (terms(p, n, op) + 4) * 0x1p-24, bound = parts == TWO ? 1.008 * (sums + error) : sums;
     for (int64_t i = 0; i < sunup__elements(&n->out[0]->shape); i++) {
         const double y = (double)got[i];
         if (!(fabs(y - sum[i]) <= bound * size[i] + 0x1p-100))
-            fail_msg("%s %d: element %lld is %g, not %g", names[op], (int)(p - problems),
+            fail_msg("%s %d: element %lld is %g, not %g", names[parts][op], (int)(p - problems),
                      (long long)i, y, sum[i]);
     }
 }
@@ -144,23 +151,26 @@ static void check_problem(const struct device *d, const struct problem *p, enum 
     sunup_graph *g = graph_of(d->ctx, SUNUP_F32), *g64 = graph_of(d->ctx, SUNUP_F64);
     const struct node *n = node_of(g, build(g, p, op)), *n64 = node_of(g64, build(g64, p, op));
     if (d->kernels->fast_bf16 && !(p->circular && op == DATA_GRAD)) {
-        void *in[3][3];
+        void *in[4][3];
         for (int j = 0; j < n->n_in; j++) {
             const struct operand o = draw(n->in[j], (uint64_t)j);
             in[0][j] = o.f32;
             in[1][j] = o.rounded;
             in[2][j] = o.size;
+            in[3][j] = o.f64;
         }
-        float *one = run_on_any_threads(maker_named(names[op]), d, n, in[0]);
+        float *got[PARTS];
+        for (int j = 0; j < PARTS; j++) got[j] = run_on_any_threads(maker_named(names[j][op]), d, n, in[0]);
         if (RUNS > 1) { /* the sanitizers look at the maker, and would see its plain way for minutes */
-            double *want[2];
-            for (int j = 0; j < 2; j++) want[j] = run_plain(d, n64, in[j + 1]);
-            compare(p, n, op, one, want[0], want[1]);
-            for (int j = 0; j < 2; j++) sunup__free(want[j]);
+            double *want[3];
+            for (int j = 0; j < 3; j++) want[j] = run_plain(d, n64, in[j + 1]);
+            compare(p, n, op, ONE, got[ONE], want[0], want[1]);
+            compare(p, n, op, TWO, got[TWO], want[2], want[1]);
+            for (int j = 0; j < 3; j++) sunup__free(want[j]);
         }
-        sunup__free(one);
+        for (int j = 0; j < PARTS; j++) sunup__free(got[j]);
         for (int j = 0; j < n->n_in; j++)
-            for (int k = 0; k < 3; k++) sunup__free(in[k][j]);
+            for (int k = 0; k < 4; k++) sunup__free(in[k][j]);
     }
     sunup_graph_destroy(&g64);
     sunup_graph_destroy(&g);
@@ -203,12 +213,12 @@ static void weight_grad(void **state)
     check_all(WEIGHT_GRAD);
 }
 
-static bool offers(sunup_context *ctx, const struct problem *p, enum way op)
+static bool offers(sunup_context *ctx, const struct problem *p, enum way op, enum parts parts)
 {
     struct device *d;
     assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
     sunup_graph *g = graph_of(ctx, SUNUP_F32);
-    const bool can = maker_named(names[op])->can(d, node_of(g, build(g, p, op)));
+    const bool can = maker_named(names[parts][op])->can(d, node_of(g, build(g, p, op)));
     sunup_graph_destroy(&g);
     return can;
 }
@@ -226,9 +236,9 @@ static void only_where_it_is_faster(void **state)
     struct device *d;
     assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
     for (enum way op = FORWARD; op < OPS; op++) {
-        assert_int_equal(offers(ctx, &one, op), d->kernels->fast_bf16);
-        assert_int_equal(offers(ctx, &winograd, op), d->kernels->tiles_bf16);
-        assert_int_equal(offers(ctx, &edges, op), d->kernels->tiles_bf16);
+        assert_int_equal(offers(ctx, &one, op, ONE), d->kernels->fast_bf16);
+        assert_int_equal(offers(ctx, &winograd, op, ONE), d->kernels->tiles_bf16);
+        assert_int_equal(offers(ctx, &edges, op, ONE), d->kernels->tiles_bf16);
     }
     sunup_context_destroy(&ctx);
 }
@@ -237,7 +247,41 @@ static void only_where_it_is_asked_for(void **state)
 {
     (void)state;
     sunup_context *ctx = context(SUNUP_NUMERICS_FAST);
-    for (enum way op = FORWARD; op < OPS; op++) assert_false(offers(ctx, &problems[6], op));
+    for (enum way op = FORWARD; op < OPS; op++) assert_false(offers(ctx, &problems[6], op, ONE));
+    sunup_context_destroy(&ctx);
+    static const sunup_numerics others[] = {SUNUP_NUMERICS_EXACT, SUNUP_NUMERICS_BF16};
+    for (int i = 0; i < 2; i++) {
+        ctx = context(others[i]);
+        for (enum way op = FORWARD; op < OPS; op++) assert_false(offers(ctx, &problems[17], op, TWO));
+        sunup_context_destroy(&ctx);
+    }
+}
+
+/* Operands in two parts: on tiles alone, and where Winograd's way, few channels or taps or points are no better. */
+static void in_two_parts_only_where_it_is_faster(void **state)
+{
+    (void)state;
+    static const struct {
+        struct problem p;
+        bool offers[OPS];
+    } cases[] = {
+        {{SUNUP_SHAPE(4, 28, 28, 64), SUNUP_SHAPE(5, 5, 64, 64), ONES, ONES, PAD(2), PAD(2), 0}, {1, 1, 1}},
+        {{SUNUP_SHAPE(16, 28, 28, 64), SUNUP_SHAPE(3, 3, 64, 64), ONES, ONES, PAD(1), PAD(1), 0}, {1, 1, 0}},
+        {{SUNUP_SHAPE(16, 64, 64, 16), SUNUP_SHAPE(3, 3, 16, 16), ONES, ONES, PAD(1), PAD(1), 0}, {0, 0, 0}},
+        {{SUNUP_SHAPE(16, 28, 28, 16), SUNUP_SHAPE(3, 3, 16, 16), {2, 2}, ONES, PAD(1), PAD(1), 0}, {1, 1, 1}},
+        {{SUNUP_SHAPE(16, 28, 28, 64), SUNUP_SHAPE(1, 1, 64, 256), ONES, ONES, PAD(0), PAD(0), 0}, {1, 1, 0}},
+        {{SUNUP_SHAPE(16, 28, 28, 128), SUNUP_SHAPE(1, 1, 128, 256), ONES, ONES, PAD(0), PAD(0), 0}, {1, 1, 1}},
+        {{SUNUP_SHAPE(1, 7, 7, 128), SUNUP_SHAPE(1, 1, 128, 256), ONES, ONES, PAD(0), PAD(0), 0}, {1, 1, 0}},
+        {{SUNUP_SHAPE(32, 2, 2, 512), SUNUP_SHAPE(3, 3, 512, 512), ONES, ONES, PAD(1), PAD(1), 0}, {0, 0, 0}},
+        {{SUNUP_SHAPE(4, 999, 3), SUNUP_SHAPE(20, 3, 128), ONES, ONES, PAD(0), PAD(0), 0}, {0, 0, 0}},
+    };
+    sunup_context *ctx = context(SUNUP_NUMERICS_FAST);
+    struct device *d;
+    assert_int_equal(sunup__device(ctx, &d), SUNUP_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (enum way op = FORWARD; op < OPS; op++)
+            assert_int_equal(offers(ctx, &cases[i].p, op, TWO), d->kernels->tiles_bf16 && cases[i].offers[op]);
+    }
     sunup_context_destroy(&ctx);
 }
 
@@ -246,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(forward), cmocka_unit_test(data_grad),
                                        cmocka_unit_test(weight_grad),
                                        cmocka_unit_test(only_where_it_is_faster),
-                                       cmocka_unit_test(only_where_it_is_asked_for)};
+                                       cmocka_unit_test(only_where_it_is_asked_for),
+                                       cmocka_unit_test(in_two_parts_only_where_it_is_faster)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,7 +116,7 @@ static void check_pass(const struct device *cpu, const struct problem *p, int pa
     struct operands in = draw_operands(n);
     know(k, cpu, node_of(g64, build(g64, p, pass)), &in);
     float *one = run_on_any_threads(m, cpu, n, in.f32);
-    check_sums(n, p->name, one, k);
+    check_sums(m, n, p->name, one, k);
     sunup__free(one);
     drop_operands(&in);
     sunup_graph_destroy(&g);

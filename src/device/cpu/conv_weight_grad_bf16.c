@@ -19,6 +19,10 @@
  * Zen 5: 2.6 instead of 4.1 ms). If several share a chunk, all boxes are made beforehand. So no bit
  * depends on threads.
  *
+ * Operands in two parts (conv_bf16.h) ask ahead on tiles too; with one tap, which has no halo, a task then
+ * makes half as much at once, beside which the next one's source has room (64 and 256 channels: 6.9
+ * instead of 8.4 ms; Xeon with AMX, Granite Rapids class, 2 threads, 2026-11-30).
+ *
  * Where x is not finite, a point that dy's zeros meet may make a sum NaN that would be finite
  * without padding; its neighbours' sums are not finite either way.
  *
@@ -51,12 +55,17 @@ enum {
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding      */
     PIECE = 16,          /* words of a row of A that are turned at once  */
     PIECE_ROWS = 256,
+    LINES_MOST = 32,     /* asked for by a step                          */
+    POINTS_LEAST = 128,  /* where operands in two parts pay              */
+    ONE_TAP_LEAST = 128, /* channels there                               */
     PAIRS = 32, /* of a row of x that are made at once          */
     ENTRIES_MOST = VISIT_MOST / STEP
 };
 
 struct weight_grad {
     struct conv_grid x;
+    int64_t parts;        /* of a number: 1 or 2 bf16 */
+    int64_t a_low, b_low; /* words from what is first of a number to what is left of it */
     bool turned;  /* A, for tiles */
     int64_t step; /* words that the leaf sums at once */
     int64_t out[3], k, taps;
@@ -118,7 +127,7 @@ static void ask(const float *x, int64_t rows, int64_t row, int64_t wide)
 
 /* Words [q, q + n) of a plane of a box, n <= PIECE, as rows of `wide` channels from k on. */
 static void gather_pairs(const struct run *r, const struct place *o, const float *plane, int64_t q,
-                         int64_t n, int64_t k, int64_t wide, uint32_t *piece)
+                         int64_t n, int64_t k, int64_t wide, uint32_t *piece, uint32_t *low)
 {
     const struct weight_grad *g = r->g;
     const int64_t rows = least(g->box[1], g->out[1] - o->first[1]),
@@ -130,16 +139,18 @@ static void gather_pairs(const struct run *r, const struct place *o, const float
         if (points > 0) {
             const float *from = plane + (h * g->out[2] + 2 * w) * g->k + k;
             ask(from + wide, points, g->k, least(wide, g->k - k - wide));
-            r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide, NULL);
+            r->leaves->bf16_rows(points, wide, from, g->k, piece + i * wide, low ? low + i * wide : NULL);
         }
-        zero(piece + (i + ceil_div(points, 2)) * wide, (run - ceil_div(points, 2)) * wide);
+        const int64_t used = ceil_div(points, 2);
+        zero(piece + (i + used) * wide, (run - used) * wide);
+        if (low) zero(low + (i + used) * wide, (run - used) * wide);
     }
 }
 
 static void pack_dy(const struct run *r, const struct place *o, uint32_t *to)
 {
     const struct weight_grad *g = r->g;
-    _Alignas(64) uint32_t piece[PIECE * PIECE_ROWS];
+    _Alignas(64) uint32_t piece[2][PIECE * PIECE_ROWS];
     for (int64_t d = 0; d < least(g->box[0], g->out[0] - o->first[0]); d++, to += g->a_plane) {
         const float *plane =
             r->dy +
@@ -151,16 +162,29 @@ static void pack_dy(const struct run *r, const struct place *o, uint32_t *to)
             for (int64_t k = 0; k < g->k; k += most_wide) {
                 const int64_t wide = least(most_wide, g->k - k);
                 uint32_t *rows = to + k * g->a_row;
-                gather_pairs(r, o, plane, q, n, k, wide, g->turned ? piece : rows + q * wide);
-                if (g->turned)
-                    r->leaves->transpose(n, wide, (const float *)(const void *)piece, wide,
-                                         (float *)(void *)(rows + q), g->a_row);
+                uint32_t *high = g->turned ? piece[0] : rows + q * wide,
+                         *low = g->turned ? piece[1] : high + g->a_low;
+                gather_pairs(r, o, plane, q, n, k, wide, high, g->parts > 1 ? low : NULL);
+                for (int64_t i = 0; i < g->parts && g->turned; i++)
+                    r->leaves->transpose(n, wide, (const float *)(const void *)piece[i], wide,
+                                         (float *)(void *)(rows + i * g->a_low + q), g->a_row);
             }
         }
     }
 }
 
 /* ---- x in pairs ---- */
+
+static uint32_t *low_of(const struct weight_grad *g, uint32_t *to)
+{
+    return g->parts > 1 ? to + g->b_low : NULL;
+}
+
+/* n words of each part. */
+static void zero_parts(const struct weight_grad *g, uint32_t *words, int64_t n)
+{
+    for (int64_t i = 0; i < g->parts; i++) zero(words + i * g->b_low, n);
+}
 
 /* A pair of points, -1: zeros, that do not lie a stride apart. */
 static void pair_apart(const struct run *r, const float *source, const int64_t at[2], int64_t wide,
@@ -173,7 +197,7 @@ static void pair_apart(const struct run *r, const float *source, const int64_t a
         else
             memcpy(both[i], source + at[i] * r->g->x.channels, (size_t)wide * sizeof(float));
     }
-    r->leaves->bf16_rows(2, wide, both[0], WIDTH, to, NULL);
+    r->leaves->bf16_rows(2, wide, both[0], WIDTH, to, low_of(r->g, to));
 }
 
 /* A row of the grid under a box: its source, NULL: zeros; phase and first point along W. */
@@ -210,7 +234,8 @@ static void pack_pairs(const struct run *r, const struct row *row, int64_t parit
                         sunup__conv_grid_run(x, row->first + q, row->phase, g->points[2] - q) / 2);
         const float *from = source + at[0] * x->channels;
         if (parity == 0) ask(from + WIDTH, 2 * run, step, least(WIDTH, left - WIDTH));
-        r->leaves->bf16_rows(2 * run, wide, from, step, to + i * g->width, NULL);
+        uint32_t *pairs = to + i * g->width;
+        r->leaves->bf16_rows(2 * run, wide, from, step, pairs, low_of(g, pairs));
     }
 }
 
@@ -231,7 +256,7 @@ static void pack_row(const struct run *r, const struct place *o, const int64_t p
         for (int64_t j = 0; j < g->parities * g->panels; j++) {
             uint32_t *to = plane + j * g->b_panel + h * g->row * g->width;
             if (row.source == NULL)
-                zero(to + i * g->width, (end - i) * g->width);
+                zero_parts(g, to + i * g->width, (end - i) * g->width);
             else
                 pack_pairs(r, &row, j % g->parities, j / g->parities, i, end, to);
         }
@@ -259,7 +284,7 @@ static void pack_x(const struct run *r, const struct place *o, int64_t kept, int
         if (d < kept) continue;
         for (int64_t h = 0; h < g->points[1]; h++) pack_row(r, o, phase, d, h, plane);
         for (int64_t j = 0; j < g->parities * g->panels; j++)
-            zero(plane + j * g->b_panel + rows * g->width, (g->b_rows - rows) * g->width);
+            zero_parts(g, plane + j * g->b_panel + rows * g->width, (g->b_rows - rows) * g->width);
     }
 }
 
@@ -295,7 +320,7 @@ static struct ahead ahead(const struct run *r, int64_t u, int64_t end)
 }
 
 /* The planes of boxes [u, end) in A, and in B as a tap sees them that begins `plane` planes further
- * on; how many there are. */
+ * on; behind them the second part; how many there are. */
 static int64_t entries(const struct weight_grad *g, int64_t u, int64_t end, int64_t plane,
                        int64_t turn, int64_t *a_at, int64_t *b_at)
 {
@@ -307,7 +332,17 @@ static int64_t entries(const struct weight_grad *g, int64_t u, int64_t end, int6
             b_at[n] = (i - u) * unit_words(g) + plane_at(g, d + plane, turn);
         }
     }
+    a_at[n] = g->a_low;
+    b_at[n] = g->b_low;
     return n;
+}
+
+/* Lines that a step must ask for, so that all are before these products of a box are done. */
+static int64_t lines_of_step(const struct weight_grad *g, int64_t products, const struct ahead *next)
+{
+    const int64_t steps = products * g->box[0] * ceil_div(least(ROWS, g->k), BLOCK_ROWS) * g->sum / STEP;
+    const int64_t lines = ceil_div(ceil_div(next->n[0] + next->n[1], FLOATS), most(1, steps));
+    return least(LINES_MOST, ceil_div(lines, 2) * 2);
 }
 
 /* Boxes [u, end), whose words are at `units`, to products [from, to). */
@@ -315,7 +350,8 @@ static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *u
                   int64_t from, int64_t to, float *dw, bool adds, struct ahead *next)
 {
     const struct weight_grad *g = r->g;
-    int64_t a_at[ENTRIES_MOST], b_at[ENTRIES_MOST], n = 0, plane = -1;
+    int64_t a_at[ENTRIES_MOST + 1], b_at[ENTRIES_MOST + 1], n = 0, plane = -1;
+    const int64_t lines = lines_of_step(g, (to - from) * (end - u), next);
     for (int64_t i = from; i < to; i++) {
         const int64_t tap = i % g->taps, panel = i / g->taps % g->panels,
                       k = i / g->taps / g->panels * ROWS;
@@ -337,8 +373,13 @@ static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *u
                                 .c = dw + ((tap * g->panels + panel) * g->k + k) * WIDTH,
                                 .c_row = WIDTH,
                                 .accumulate = adds};
-        ask_ahead(next, &gemm);
-        r->leaves->gemm_bf16(&gemm);
+        if (g->parts > 1) {
+            ask_ahead_lines(next, &gemm, lines);
+            r->leaves->gemm_bf16x3(&gemm);
+        } else {
+            ask_ahead(next, &gemm);
+            r->leaves->gemm_bf16(&gemm);
+        }
     }
 }
 
@@ -444,11 +485,13 @@ static void plan_operands(struct weight_grad *g, const int64_t reach[3])
 {
     const int64_t *phases = g->x.phases;
     g->a_row = g->turned && g->sum / STEP % 2 == 0 ? g->sum + STEP : g->sum;
-    g->a_plane = g->k * g->a_row;
+    g->a_low = g->k * g->a_row;
+    g->a_plane = g->parts * g->a_low;
     g->a_unit = g->box[0] * g->a_plane;
     g->b_rows = g->points[1] * g->row + reach[2] / 2 + STEP;
     g->b_panel = g->b_rows * g->width;
-    g->b_plane = g->parities * g->panels * g->b_panel;
+    g->b_low = g->parities * g->panels * g->b_panel;
+    g->b_plane = g->parts * g->b_low;
     g->b_phase = g->points[0] * g->b_plane;
     g->b_unit = phases[0] * phases[1] * phases[2] * g->b_phase;
 }
@@ -494,10 +537,11 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     g->dw = g->taps * g->panels * g->k * WIDTH;
     plan_chunks(g, samples * w->out[0] * w->out[1] * w->out[2], threads);
     const bool small = g->chunks > 4; /* dw: tasks of their own, whose operands stay in the cache */
-    const int64_t words = g->k + g->parities * g->panels * WIDTH, part = g->turned ? 1 : 2;
+    const int64_t words = g->parts * (g->k + g->parities * g->panels * WIDTH), part = g->turned ? 1 : 2;
+    const bool halo = reach[0] + reach[1] + reach[2] > 0, asks = part > 1 || (g->parts > 1 && !halo);
 
-    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / part / (least(g->k, ROWS) + 2 * WIDTH));
-    if (small) visit = most(VISIT_LEAST / part, least(visit, OPERANDS / part / part / words));
+    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / part / g->parts / (least(g->k, ROWS) + 2 * WIDTH));
+    if (small) visit = most(VISIT_LEAST / part, least(visit, OPERANDS / part / (asks ? 2 : part) / words));
     plan_boxes(g, w, samples, reach, visit);
     while (g->chunks > g->units) g->chunks /= 2;
     g->together = least(g->together, ceil_div(g->units, g->chunks));
@@ -508,7 +552,7 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
                g->x.phases[0] * g->x.phases[1] * g->x.phases[2] == 1;
     bool dense = true;
     for (int a = 0; a < 3; a++) dense = dense && g->x.phases[a] == g->x.stride[a];
-    g->asks = g->fused && !g->turned && dense && sunup__conv_boxes_follow(g->out, g->boxes);
+    g->asks = g->fused && (!g->turned || g->parts > 1) && dense && sunup__conv_boxes_follow(g->out, g->boxes);
 }
 
 bool sunup__conv_weight_grad_bf16_can(const struct device *d, const struct node *n)
@@ -518,8 +562,20 @@ bool sunup__conv_weight_grad_bf16_can(const struct device *d, const struct node 
                                      sunup__conv_weight_grad_winograd_row_can(d, n));
 }
 
-sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct node *n,
-                                               struct step *s)
+/* Over what f32 takes, as in conv_bf16_grid.c: strided from 128 channels on 1.4 to 1.8, along W 1.4 to 2.3, 5x5 1.2 to
+ * 2.1; 3x3 over Winograd 0.7 to 1.2, median 0.9; 1x1 from 128 channels on 1.3 to 1.8, else 0.7 to 1.1. With 49 points
+ * 0.5 to 0.9, since dw is made turned; with 196 1.1. */
+bool sunup__conv_weight_grad_bf16x3_can(const struct device *d, const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    const int64_t *taps = w->taps, points = n->in[0]->shape.d[0] * w->out[0] * w->out[1] * w->out[2];
+    const bool winograd = sunup__conv_weight_grad_winograd_can(d, n);
+    if (!sunup__conv_bf16x3_pays(d, n, winograd || sunup__conv_weight_grad_winograd_row_can(d, n))) return false;
+    if (points < POINTS_LEAST || (winograd && taps[2] == 3)) return false;
+    return taps[0] * taps[1] * taps[2] > 1 || (w->c >= ONE_TAP_LEAST && w->k >= ONE_TAP_LEAST);
+}
+
+static sunup_status make(struct device *d, const struct node *n, struct step *s, int64_t parts)
 {
     const struct window *given = &((const struct conv_attr *)n->attr)->w;
     const int64_t taps = given->taps[0] * given->taps[1] * given->taps[2];
@@ -527,7 +583,7 @@ sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct no
     CHECK(g != NULL, d->ctx, E_MEMORY, "no memory for a step");
     const bool tiles = d->kernels->tiles_bf16;
     *g = (struct weight_grad){
-        .taps = taps, .at = (int64_t *)(void *)(g + 1), .turned = tiles, .step = tiles ? STEP : 1};
+        .parts = parts, .taps = taps, .at = (int64_t *)(void *)(g + 1), .turned = tiles, .step = tiles ? STEP : 1};
     g->plane = g->at + taps;
     int64_t samples = n->in[0]->shape.d[0];
     const struct window w = sunup__conv_flattened(given, &samples);
@@ -538,4 +594,14 @@ sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct no
     s->workspace_bytes =
         (boxes_kept(g, d->threads) * unit_words(g) + g->chunks * g->dw) * (int64_t)sizeof(float);
     return SUNUP_OK;
+}
+
+sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct node *n, struct step *s)
+{
+    return make(d, n, s, 1);
+}
+
+sunup_status sunup__make_conv_weight_grad_bf16x3(struct device *d, const struct node *n, struct step *s)
+{
+    return make(d, n, s, 2);
 }

@@ -79,15 +79,15 @@ static inline void forget(struct known *k)
     *k = (struct known){NULL, NULL};
 }
 
-/* Each element within terms * 2^-24 * sum of |products| of it; borders have up to four times fewer
- * terms than others. */
-static inline void check_sums(const struct node *n, const char *problem, const float *got,
+/* Each element within terms * 2^-24 * sum of |products| of it, and what products themselves err by; borders have up to
+ * four times fewer terms than others. */
+static inline void check_sums(const struct maker *m, const struct node *n, const char *problem, const float *got,
                               const struct known *k)
 {
     const int64_t count = sunup__elements(&n->out[0]->shape);
     const double terms = sunup__node_cost(n).flops / 2 / (double)count * 4 + 20;
     for (int64_t i = 0; i < count; i++) {
-        const double bound = terms * 0x1p-24 * k->size[i];
+        const double bound = (terms * 0x1p-24 + sunup__product_error(m)) * k->size[i];
         if (fabs((double)got[i] - k->want[i]) <= bound) continue;
         fail_msg("%s of '%s': element %lld of %lld is %g, must be %g, bound %g", n->op->name,
                  problem, (long long)i, (long long)count, (double)got[i], k->want[i], bound);

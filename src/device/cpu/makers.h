@@ -43,6 +43,15 @@ sunup_status sunup__make_conv_data_grad_bf16(struct device *d, const struct node
                                              struct step *s);
 sunup_status sunup__make_conv_weight_grad_bf16(struct device *d, const struct node *n,
                                                struct step *s);
+/* Of operands in two parts, where numerics are fast and tiles there. */
+bool sunup__conv_bf16x3_can(const struct device *d, const struct node *n);
+bool sunup__conv_data_grad_bf16x3_can(const struct device *d, const struct node *n);
+bool sunup__conv_weight_grad_bf16x3_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_conv_bf16x3(struct device *d, const struct node *n, struct step *s);
+sunup_status sunup__make_conv_data_grad_bf16x3(struct device *d, const struct node *n,
+                                               struct step *step);
+sunup_status sunup__make_conv_weight_grad_bf16x3(struct device *d, const struct node *n,
+                                                 struct step *s);
 sunup_status sunup__make_conv_brgemm(struct device *d, const struct node *n, struct step *s);
 sunup_status sunup__make_conv_data_grad_brgemm(struct device *d, const struct node *n,
                                                struct step *s);

@@ -2,7 +2,8 @@
  * that make them cut their work: many samples, parts, phases, blocks, groups, chunks.
  *
  * All these ops are sums of products, so the error bound is theirs: terms * 2^-24 * sum of
- * |products|, where the sum is the f64 run on absolute values and terms its length. Any number of
+ * |products|, where the sum is the f64 run on absolute values and terms its length; wider where operands are rounded
+ * (sunup__product_error). Any number of
  * threads must give the same bits. Workspaces start as NaN; bytes behind outputs and workspaces
  * must survive.
  */
@@ -49,7 +50,7 @@ static void check_maker(const struct device *cpu, const struct maker *m, const c
         struct known *k = known_of(build);
         know(k, cpu, n64, &in);
         float *one = run_on_any_threads(m, cpu, n, in.f32);
-        check_sums(n, problem, one, k);
+        check_sums(m, n, problem, one, k);
         sunup__free(one);
         drop_operands(&in);
     }
