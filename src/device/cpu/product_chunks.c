@@ -1,12 +1,11 @@
 /* product_chunks.c - a few rows times a large matrix from memory, read as one run.
  *
  * Owes: linear or matmul of up to 24 rows and a plain B of 16 MB and more, if the numerics allow
- * the terms of a sum to be added in another order and the third level is close. Memory gives its
- * full rate only to runs as long as can be: two threads that each read half of every row got 34
- * GB/s where halves of B got 57 (rows of 200, Zen 5), but a sum that is one chain leaves no other
- * way to share B. So k is cut into chunks, each with a partial C, added in order at the end. Their
- * number follows from m and k alone, and within a chunk an element is one chain: no bit depends on
- * threads.
+ * the terms of a sum to be added in another order. Memory gives its full rate only to runs as long as
+ * can be: two threads that each read half of every row got 34 GB/s where halves of B got 57 (rows of
+ * 200, Zen 5), but a sum that is one chain leaves no other way to share B. So k is cut into chunks,
+ * each with a partial C, added in order at the end. Their number follows from m and k alone, and
+ * within a chunk an element is one chain: no bit depends on threads.
  *
  * A chunk goes in blocks of whole rows of B, used where they are. Each call of the leaf brings a
  * stretch of the next block to the caches, line by line in order, by the leaf's own asking: it asks
@@ -19,7 +18,9 @@
  *
  * Ceiling: one reading of B. On Zen 5 one row of 4096 x 4096 runs at 80 to 105 % of a copy's rate,
  * 1.2 to 1.9 times product_brgemm.c; 20 rows of 77360 x 200 at 60 to 70 %, 1.7 to 2.6 times. A B
- * that the third level holds gains nothing from long runs, and loses nothing.
+ * that a close third level holds gains nothing from long runs, and loses nothing. With a far one
+ * (Xeon with AMX, 2026-11-30, 2 threads) 4 and 20 rows of 200 columns run 1.65 and 1.9 times as fast, 8 and 24 of 1024
+ * 2.4 and 3 times, 2 to 16 of 4096 1.1 to 1.3; one row 1.3 times with 200 columns, but 0.9 with 1030 and 4096.
  */
 #include "base/system.h"
 #include "device/cpu/ahead.h"
@@ -33,6 +34,7 @@ enum {
     ROWS_MOST = 24, /* from there on products bound */
     FEWEST_COLUMNS = 128,
     MOST_COLUMNS = 8192,      /* blocks of eight rows, two of them in half of 1 MB */
+    MOST_COLUMNS_FAR = 512,   /* beside one row, with a far third level */
     LEAST_ELEMENTS = 4 << 20, /* of B: from memory */
     CHUNKS_MOST = 32,         /* cores that take all a memory gives */
     CHUNKS_LEAST = 8,
@@ -249,10 +251,9 @@ int64_t sunup__product_chunk_rows(const struct product *p)
 
 bool sunup__product_chunks_can(const struct device *d, const struct node *n)
 {
-    if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT || n->out[0]->dtype != SUNUP_F32 ||
-        sunup__level3_far())
-        return false;
+    if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT || n->out[0]->dtype != SUNUP_F32) return false;
     const struct product p = sunup__product_of(n);
+    if (p.m == 1 && p.n > MOST_COLUMNS_FAR && sunup__level3_far()) return false;
     return p.batch == 1 && p.m > 0 && p.m <= ROWS_MOST && p.b_col == 1 && p.n >= FEWEST_COLUMNS &&
            p.n <= MOST_COLUMNS && p.k * p.n >= LEAST_ELEMENTS &&
            ceil_div(p.k, sunup__product_chunk_rows(&p)) >= CHUNKS_LEAST;
