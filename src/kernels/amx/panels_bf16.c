@@ -12,7 +12,8 @@
  * comes next of either operand, into the second cache (into the first costs a third): with
  * 256 x 256 of C a panel of B and a block of A are asked for just once. Steps of Uno gain 4 to 5 %.
  *
- * Operands in two parts take eight loads for twelve products a step, fewer for each than one part.
+ * Operands in two parts take eight loads for twelve products a step, fewer for each than one part: 2050 to 2350
+ * GFLOP/s from the second cache with 64 to 128 words of each, 1900 to 1950 with C's own value or 192 words.
  */
 #include "kernels/amx/tiles.h"
 #include "kernels/fill.h"
@@ -31,26 +32,6 @@ struct block {
 static inline __attribute__((always_inline)) void ask(const char *from, const int lines)
 {
     for (int x = 0; x < lines; x++) __builtin_prefetch(from + x * LINE_BYTES, 0, 2);
-}
-
-static inline __attribute__((always_inline)) void load_a(const char *a, size_t a_bytes, const bool two_rows)
-{
-    _tile_loadd(4, a, a_bytes);
-    if (two_rows) _tile_loadd(5, a + ROWS * a_bytes, a_bytes);
-}
-
-static inline __attribute__((always_inline)) void load_b(const char *b, size_t b_bytes, const bool two_columns)
-{
-    _tile_loadd(6, b, b_bytes);
-    if (two_columns) _tile_loadd(7, b + 4 * WORDS, b_bytes);
-}
-
-static inline __attribute__((always_inline)) void add_products(const bool two_rows, const bool two_columns)
-{
-    _tile_dpbf16ps(0, 4, 6);
-    if (two_rows) _tile_dpbf16ps(2, 5, 6);
-    if (two_columns) _tile_dpbf16ps(1, 4, 7);
-    if (two_rows && two_columns) _tile_dpbf16ps(3, 5, 7);
 }
 
 /* The loop has no stores, of spilled registers either: tile loads wait for those under way. */

@@ -83,6 +83,27 @@ static inline __attribute__((always_inline)) void begin_tiles(const float *c, si
     }
 }
 
+/* Tiles of A and of B, and their products to C. */
+static inline __attribute__((always_inline)) void load_a(const void *a, size_t a_bytes, const bool two_rows)
+{
+    _tile_loadd(4, a, a_bytes);
+    if (two_rows) _tile_loadd(5, (const char *)a + ROWS * a_bytes, a_bytes);
+}
+
+static inline __attribute__((always_inline)) void load_b(const void *b, size_t b_bytes, const bool two_columns)
+{
+    _tile_loadd(6, b, b_bytes);
+    if (two_columns) _tile_loadd(7, (const char *)b + ROW_BYTES, b_bytes);
+}
+
+static inline __attribute__((always_inline)) void add_products(const bool two_rows, const bool two_columns)
+{
+    _tile_dpbf16ps(0, 4, 6);
+    if (two_rows) _tile_dpbf16ps(2, 5, 6);
+    if (two_columns) _tile_dpbf16ps(1, 4, 7);
+    if (two_rows && two_columns) _tile_dpbf16ps(3, 5, 7);
+}
+
 static inline __attribute__((always_inline)) void store_tiles(float *c, size_t c_bytes, const bool two_rows,
                                                               const bool two_columns)
 {
