@@ -10,9 +10,9 @@
  * the second cache, a chain of steps of the sum, and is stored when it is whole, past the caches where C is
  * large: tile loads wait for stores under way, and those of tiles that miss the caches are done one after the
  * other. A step has 256 words of all parts, so that a panel of B may stay in the first cache while the rows of
- * the block meet it, and the leaf asks for the next panel and for A's next step. Where blocks of 256 rows are
- * enough for all threads, a task packs A's rows for itself and takes them through all columns; then the leaf
- * asks for the rows of its next block.
+ * the block meet it, and the leaf asks for the next panel and for A's next step. Where each thread has two
+ * blocks of 192 to 256 rows or more, a task packs A's rows for itself and takes them through all columns; then
+ * the leaf asks for the rows of its next block.
  *
  * Of many small matrices, as in attention, a task packs both operands of one after the other.
  *
