@@ -18,12 +18,9 @@
 
 enum {
     DEPTH = 512, /* words of a step, at most */
-    ROWS = 256,  /* of a block, and its panels: most and least */
+    ROWS = 256,  /* of a block at most, and its panels */
     ROWS_LEAST = 64,
     PANELS = 8,
-    PANELS_LEAST = 2,
-    ITEMS_PER_THREAD = 3,
-    ROWS_FEWEST = 32, /* rather than a thread without a block */
     STRIP = 112
 };
 
@@ -79,23 +76,6 @@ static void block(void *arg, int64_t i)
     }
 }
 
-static int64_t blocks(const struct run *r)
-{
-    const struct product *p = r->w.p;
-    return p->batch * ceil_div(p->m, r->rows) * ceil_div(panels_of(p), r->panels);
-}
-
-/* Halves blocks, not below so many rows and panels, until there are so many. */
-static void halve(struct run *r, int64_t wanted, int64_t fewest_rows, int64_t fewest_panels)
-{
-    while (blocks(r) < wanted && (r->rows > fewest_rows || r->panels > fewest_panels)) {
-        if (r->rows >= r->panels * PANEL && r->rows > fewest_rows)
-            r->rows /= 2;
-        else
-            r->panels /= 2;
-    }
-}
-
 /* Blocks whose operands of a step take half of the second cache, and that leave each thread a few. */
 static void choose_blocks(struct run *r, int threads)
 {
@@ -106,10 +86,7 @@ static void choose_blocks(struct run *r, int threads)
         r->rows /= 2;
         r->panels /= 2;
     }
-    if (threads > 1) {
-        halve(r, (int64_t)ITEMS_PER_THREAD * threads, ROWS_LEAST, PANELS_LEAST);
-        halve(r, threads, ROWS_FEWEST, 1);
-    }
+    sunup__words_share(r->w.p, threads, &r->rows, &r->panels);
     if (r->w.p->a_col == 1) return;
     r->w.strip = least(STRIP, r->rows / 8 * 7);
     r->rows = r->rows / 8 * 7;
@@ -140,9 +117,10 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
 {
     (void)key;
     struct run r = run_of(s);
+    const struct product *p = r.w.p;
     r.a_words = (uint32_t *)s->workspace + (s->prepared != NULL ? 0 : b_words(&r.w));
     sunup__words_pack(&r.w, r.a_words, s->prepared == NULL, s->device->threads);
-    sunup__parallel(s->device->threads, blocks(&r), block, &r);
+    sunup__parallel(s->device->threads, blocks_of(p, r.rows, r.panels), block, &r);
     return SUNUP_OK;
 }
 

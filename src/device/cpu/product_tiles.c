@@ -20,8 +20,8 @@
  * chunks of terms, each with a partial C in the second cache, where steps of both operands are packed and used
  * at once; partial ones are added in order. Chunks follow from the shapes alone, so no bit depends on threads.
  *
- * Ceiling: 2 m n k flops at a third (bf16x3) of 4400 GFLOP/s of the leaf (two threads of a Xeon with AMX, Granite
- * Rapids class, 2026-11-30; f32 is 485 there), or all of it (bf16), and reading the operands.
+ * Ceiling: 2 m n k flops at a third (bf16x3) of 2050 to 2350 GFLOP/s of the leaf (one core of a Xeon with AMX, Granite
+ * Rapids class, 2026-11-30; f32 is 240 there), or all of it (bf16), and reading the operands.
  */
 #include <string.h>
 
@@ -33,13 +33,10 @@
 
 enum {
     DEPTH = 256, /* words of a step */
-    ROWS = 256,  /* of a block, and its panels: most and least */
-    ROWS_LEAST = 64,
+    ROWS = 256,  /* of a block at most, and its panels */
+    ROWS_LEAST = 64, /* of a task on a chunk */
     ROWS_OWN = 192, /* of blocks whose tasks pack A */
     PANELS = 8,
-    PANELS_LEAST = 2,
-    ITEMS_PER_THREAD = 3,
-    ROWS_FEWEST = 32,   /* rather than a thread without a block */
     STREAM = 1 << 19,   /* elements of a C that goes past the caches */
     CHUNKED = 1 << 18,  /* of one that a sum in chunks may have */
     CHUNK_TERMS = 1024, /* that make a partial C worth its adding, at least */
@@ -145,7 +142,7 @@ static int64_t row_blocks(const struct run *r)
 
 static int64_t blocks(const struct run *r)
 {
-    return row_blocks(r) * ceil_div(panels_of(r->w.p), r->panels);
+    return blocks_of(r->w.p, r->rows, r->panels);
 }
 
 static int64_t block_elements(const struct run *r)
@@ -297,17 +294,6 @@ static int64_t chunks(const struct product *p)
     return most(1, least(CHUNKS_MOST, p->k / CHUNK_TERMS));
 }
 
-/* Halves blocks, not below so many rows and panels, until there are so many. */
-static void halve(struct run *r, int64_t wanted, int64_t fewest_rows, int64_t fewest_panels)
-{
-    while (blocks(r) < wanted && (r->rows > fewest_rows || r->panels > fewest_panels)) {
-        if (r->rows >= r->panels * PANEL && r->rows > fewest_rows)
-            r->rows /= 2;
-        else
-            r->panels /= 2;
-    }
-}
-
 /* Equal blocks of rows, two or more for each thread, if they are high enough and A's rows of one stay in the second
  * cache; or smaller ones of fewer columns. */
 static void choose_blocks(struct run *r, int threads)
@@ -319,9 +305,7 @@ static void choose_blocks(struct run *r, int threads)
              2 * rows_words(&r->w, r->rows) * (int64_t)sizeof(uint32_t) <= sunup__cache_bytes(2);
     if (r->own) return;
     r->rows = ROWS;
-    if (threads == 1) return;
-    halve(r, (int64_t)ITEMS_PER_THREAD * threads, ROWS_LEAST, PANELS_LEAST);
-    halve(r, threads, ROWS_FEWEST, 1);
+    sunup__words_share(r->w.p, threads, &r->rows, &r->panels);
 }
 
 /* Whether matrices are small enough for the second cache, and enough for all threads. */

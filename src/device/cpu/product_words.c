@@ -182,6 +182,26 @@ void sunup__words_pack(const struct words *w, uint32_t *a_words, bool b, int thr
     sunup__parallel(threads, k.a_items + (b ? matrices(p, p->b_step) * sunup__words_b_pieces(w) : 0), pack, &k);
 }
 
+/* Not below so many rows and panels, until there are so many blocks. */
+static void halve(const struct product *p, int64_t *rows, int64_t *panels, int64_t wanted, int64_t fewest_rows,
+                  int64_t fewest_panels)
+{
+    while (blocks_of(p, *rows, *panels) < wanted && (*rows > fewest_rows || *panels > fewest_panels)) {
+        if (*rows >= *panels * PANEL && *rows > fewest_rows)
+            *rows /= 2;
+        else
+            *panels /= 2;
+    }
+}
+
+void sunup__words_share(const struct product *p, int threads, int64_t *rows, int64_t *panels)
+{
+    enum { BLOCKS_PER_THREAD = 3, ROWS_LEAST = 64, PANELS_LEAST = 2, ROWS_FEWEST = 32, PANELS_FEWEST = 1 };
+    if (threads == 1) return;
+    halve(p, rows, panels, (int64_t)BLOCKS_PER_THREAD * threads, ROWS_LEAST, PANELS_LEAST);
+    halve(p, rows, panels, threads, ROWS_FEWEST, PANELS_FEWEST);
+}
+
 /* Below these f32 is as fast or faster. One part, Zen 5: 96 cubed 1.03, 32 x 32 x 4096 0.6, 4096 x 32 x 32 0.8 times
  * its speed. Two, with tiles: 32 columns 0.5 to 0.9 times, 48 and 64 1.0 to 1.3. */
 bool sunup__words_pay(const struct product *p, int64_t parts)

@@ -46,6 +46,14 @@ static inline int64_t matrices(const struct product *p, int64_t step)
     return step != 0 ? p->batch : 1;
 }
 
+static inline int64_t blocks_of(const struct product *p, int64_t rows, int64_t panels)
+{
+    return p->batch * ceil_div(p->m, rows) * ceil_div(panels_of(p), panels);
+}
+
+/* Halves blocks of C until each of several threads has a few, or one. */
+void sunup__words_share(const struct product *p, int threads, int64_t *rows, int64_t *panels);
+
 /* Words of the step that word q belongs to; second parts lie so many words, or rows of a panel, behind the first. */
 static inline int64_t step_words(const struct words *w, int64_t q)
 {
