@@ -655,8 +655,8 @@ typedef struct sunup_train_options {
     int keep_checkpoints;   /* 2                                                                       */
     int hash_steps;         /* 100: weights compared across ranks every so many steps; 0: never        */
     int log_steps;          /* 50: steps between metric records                                        */
-    int64_t memory_bytes;   /* 0: no limit; else parts of the forward pass run again in the backward pass
-                               where a shard's values would take more; changes no bit                  */
+    int64_t memory_bytes;   /* 0: no limit; else forward values are made again in the backward pass, the
+                               cheapest first, where a shard's would take more; changes no bit         */
     int parts;              /* 1: slabs that the space of each sample is cut into, a power of two; part of the
                                run's definition. Beyond `shards` ranks, 2, 4 .. parts ranks hold one shard */
     const char *split;      /* NULL: the first space axis; else "D", "H", "W", or "N", a shard's samples, is cut */

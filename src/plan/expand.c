@@ -16,6 +16,8 @@
  *
  * Whatever is done twice is done by the same steps, so no bit changes.
  */
+#include <string.h>
+
 #include "graph/ops/channel_norm.h"
 #include "graph/ops/pointwise.h"
 #include "plan/stages.h"
@@ -28,6 +30,7 @@ struct expanding {
     int n_given;         /* values before this stage                               */
     int *reads;          /* [values] by nodes of the plan, and one if it is wanted */
     bool *cheap, *met;   /* [values] y of a batch norm; it has been read           */
+    struct node **norm;  /* [values] statistics of x in the list                   */
     /* Room for all that may come, so that nothing can fail on the way. */
     struct node *nodes;
     sunup_value *values, **pointers;
@@ -179,21 +182,40 @@ static bool is_grad(const struct node *n)
     return is_norm(n, &sunup__op_batch_norm_grad, &sunup__op_group_norm_grad);
 }
 
-static void expand_norm(struct expanding *e, const struct node *n)
+static struct node *add_statistics(struct expanding *e, const struct node *n)
 {
-    sunup_value *x = n->in[0], *y = n->out[0];
+    const sunup_value *y = n->out[0];
     const sunup_shape c = SUNUP_SHAPE(((const struct channel_norm_attr *)n->attr)->c);
     sunup_value *var = n->n_out > 3 ? n->out[3] : new_value(e, y, &n->out[1]->shape);
     sunup_value *out[] = {new_value(e, y, &c), new_value(e, y, &c), n->out[1], n->out[2], var};
-    add_node(e, n,
-             (struct node){.op = &sunup__op_batch_norm_statistics,
-                           .n_in = n->n_in,
-                           .n_out = 5,
-                           .in = n->in,
-                           .out = out,
-                           .attr = n->attr});
+    return add_node(e, n,
+                    (struct node){.op = &sunup__op_batch_norm_statistics,
+                                  .n_in = n->n_in,
+                                  .n_out = 5,
+                                  .in = n->in,
+                                  .out = out,
+                                  .attr = n->attr});
+}
+
+/* The statistics that a copy of a norm (recompute.c) need not take again; NULL: it must. */
+static const struct node *taken(const struct expanding *e, const struct node *n)
+{
+    const struct node *norm = e->norm[n->in[0]->id];
+    if (norm == NULL || memcmp(norm->attr, n->attr, n->op->attr_bytes) != 0) return NULL;
+    for (int k = 0; k < n->n_in; k++)
+        if (norm->in[k] != n->in[k]) return NULL;
+    for (int o = 1; o < n->n_out; o++)
+        if (e->reads[n->out[o]->id] > 0) return NULL;
+    return norm;
+}
+
+static void expand_norm(struct expanding *e, const struct node *n)
+{
+    sunup_value *x = n->in[0], *y = n->out[0];
+    const struct node *norm = taken(e, n);
+    if (norm == NULL) norm = e->norm[x->id] = add_statistics(e, n);
     if (e->reads[y->id] == 0) return;
-    add_fma(e, n, x, out[0], out[1], y);
+    add_fma(e, n, x, norm->out[0], norm->out[1], y);
     e->cheap[y->id] = true;
 }
 
@@ -264,12 +286,13 @@ static sunup_status make_room(struct expanding *e)
     e->reads = scratch_alloc(p, values, sizeof *e->reads);
     e->cheap = scratch_alloc(p, values, sizeof *e->cheap);
     e->met = scratch_alloc(p, values, sizeof *e->met);
+    e->norm = scratch_alloc(p, values, sizeof(struct node *));
     e->nodes = plan_alloc(p, nodes, sizeof *e->nodes);
     e->values = plan_alloc(p, values - p->n_values, sizeof *e->values);
     e->pointers = plan_alloc(p, (int64_t)nodes * POINTERS, sizeof *e->pointers);
     e->attrs = plan_alloc(p, nodes, sizeof *e->attrs);
     e->sums = plan_alloc(p, norms, sizeof *e->sums);
-    CHECK(wanted && e->list && e->maker && e->reads && e->cheap && e->met && e->nodes &&
+    CHECK(wanted && e->list && e->maker && e->reads && e->cheap && e->met && e->norm && e->nodes &&
               e->values && e->pointers && e->attrs && e->sums,
           p->ctx, E_MEMORY, "no memory to describe a plan of %d nodes", nodes);
     for (int v = 0; v < p->n_values; v++) wanted[v] = p->wanted[v];

@@ -33,7 +33,7 @@ sunup_status sunup__plan_order(sunup_plan *p)
     const sunup_graph *g = p->graph;
     p->n_values = g->n_values;
     p->n_ids = g->n_nodes;
-    p->wanted = scratch_alloc(p, 3 * (int64_t)g->n_values, sizeof *p->wanted); /* again.c, recompute.c */
+    p->wanted = scratch_alloc(p, 2 * (int64_t)g->n_values, sizeof *p->wanted); /* recompute.c doubles */
     NEED(p, p->wanted);
     for (int i = 0; i < p->n_outputs; i++) p->wanted[p->outputs[i]->id] = true;
     p->nodes = plan_alloc(p, g->n_nodes, sizeof *p->nodes);

@@ -4,6 +4,8 @@
  * loop. Leaves: what is decided to the stages (stages.h), numbers from outside to values.c.
  * Invariant: run neither allocates nor looks at a shape or a type.
  */
+#include <math.h>
+
 #include "base/system.h"
 #include "base/trace.h"
 #include "plan/stages.h"
@@ -204,7 +206,7 @@ static sunup_status check_outputs(sunup_plan *p)
     return SUNUP_OK;
 }
 
-static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, int segments)
+static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, struct again how)
 {
     CHECK(n >= 0 && (n == 0 || outputs != NULL), p->ctx, E_ARGUMENT, "a plan of %d outputs", n);
     p->outputs = plan_alloc(p, n, sizeof(sunup_value *));
@@ -215,8 +217,7 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, 
     TRY(check_outputs(p));
     TRY(sunup__device(p->ctx, &p->device));
     TRY(sunup__plan_order(p));
-    TRY(sunup__plan_again(p));
-    TRY(sunup__plan_recompute(p, segments));
+    TRY(sunup__plan_recompute(p, how));
     TRY(sunup__plan_expand(p));
     TRY(sunup__plan_fuse(p));
     TRY(sunup__plan_liveness(p));
@@ -231,9 +232,8 @@ static sunup_status assemble(sunup_plan *p, int n, sunup_value *const *outputs, 
     return list_regions(p);
 }
 
-/* A plan whose forward pass is kept in `segments`. */
 static sunup_status create(sunup_graph *graph, int n, sunup_value *const *outputs,
-                           const struct plan_options *options, int segments, sunup_plan **plan)
+                           const struct plan_options *options, struct again how, sunup_plan **plan)
 {
     *plan = NULL;
     sunup_plan *p = sunup__alloc(sizeof *p);
@@ -243,7 +243,7 @@ static sunup_status create(sunup_graph *graph, int n, sunup_value *const *output
     p->dry = options->dry;
     p->weights_stay = options->weights_stay;
     p->weights_changed = true;
-    const sunup_status status = assemble(p, n, outputs, segments);
+    const sunup_status status = assemble(p, n, outputs, how);
     sunup__arena_end(&p->scratch);
     p->wanted = NULL;
     if (status != SUNUP_OK)
@@ -253,21 +253,23 @@ static sunup_status create(sunup_graph *graph, int n, sunup_value *const *output
     return status;
 }
 
-/* The fewest segments whose arena fits. */
+/* The cheapest values to make again so that the arena fits: none, then norms and pointwise work, whose time is that
+ * of moving bytes, then convolutions of few channels, at last whatever there is. */
 static sunup_status fit(sunup_graph *graph, int n, sunup_value *const *outputs, int64_t limit,
-                        int *segments)
+                        struct again *how)
 {
-    static const int tries[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+    static const double prices[] = {32, 64, 128, 256, 512, 1024, INFINITY};
+    static const int segments[] = {2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+    enum { PRICES = sizeof prices / sizeof *prices, SEGMENTS = sizeof segments / sizeof *segments };
     int64_t least = INT64_MAX;
-    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+    for (int i = 0; i <= PRICES * SEGMENTS; i++) {
+        if (i > 0) *how = (struct again){segments[(i - 1) % SEGMENTS], prices[(i - 1) / SEGMENTS]};
         sunup_plan *p;
-        TRY(create(graph, n, outputs, &(struct plan_options){.dry = true}, tries[i], &p));
+        TRY(create(graph, n, outputs, &(struct plan_options){.dry = true}, *how, &p));
         const int64_t bytes = p->arena_bytes;
         sunup_plan_destroy(&p);
+        if (bytes <= limit) return SUNUP_OK;
         if (bytes < least) least = bytes;
-        if (bytes > limit) continue;
-        *segments = tries[i];
-        return SUNUP_OK;
     }
     RAISE(graph->ctx, E_MEMORY,
           "the values of a pass do not fit into memory_bytes %lld: with forward values made again "
@@ -277,13 +279,14 @@ static sunup_status fit(sunup_graph *graph, int n, sunup_value *const *outputs, 
 
 /* Whether there is room for prepared weights. */
 static sunup_status prepared_fit(sunup_graph *graph, int n, sunup_value *const *outputs,
-                                 int64_t limit, int segments, bool *they_do)
+                                 int64_t limit, struct again how, bool *they_do)
 {
     sunup_plan *p;
     const struct plan_options with = {.dry = true, .weights_stay = true};
-    TRY(create(graph, n, outputs, &with, segments, &p));
+    TRY(create(graph, n, outputs, &with, how, &p));
     const int64_t bytes = p->arena_bytes + p->prepared_bytes;
-    *they_do = (limit == 0 || bytes <= limit) && bytes + p->owned_bytes <= sunup__memory_available();
+    *they_do =
+        (limit == 0 || bytes <= limit) && bytes + p->owned_bytes <= sunup__memory_available();
     sunup_plan_destroy(&p);
     return SUNUP_OK;
 }
@@ -294,11 +297,10 @@ sunup_status sunup__plan_create(sunup_graph *graph, int n, sunup_value *const *o
     *plan = NULL;
     if (graph == NULL) return SUNUP_E_ARGUMENT;
     struct plan_options o = *options;
-    int segments = 1;
-    if (o.memory_bytes > 0) TRY(fit(graph, n, outputs, o.memory_bytes, &segments));
-    if (o.weights_stay)
-        TRY(prepared_fit(graph, n, outputs, o.memory_bytes, segments, &o.weights_stay));
-    return create(graph, n, outputs, &o, segments, plan);
+    struct again how = {.segments = 1};
+    if (o.memory_bytes > 0) TRY(fit(graph, n, outputs, o.memory_bytes, &how));
+    if (o.weights_stay) TRY(prepared_fit(graph, n, outputs, o.memory_bytes, how, &o.weights_stay));
+    return create(graph, n, outputs, &o, how, plan);
 }
 
 sunup_status sunup_plan_create(sunup_graph *graph, int n, sunup_value *const *outputs,

@@ -1,8 +1,8 @@
 /* plan.h - from a graph to a list of steps over one arena.
  *
  * Stages, each in its own file (stages.h): order.c (which nodes, reachable from the outputs),
- * again.c and recompute.c (forward values that are made again instead of kept: where that is cheap,
- * and where memory is short), expand.c (batch norm as passes and pointwise work), fuse.c (pointwise
+ * recompute.c (forward values that are made again instead of kept: where an op asks for it, and
+ * where memory is short), expand.c (batch norm as passes and pointwise work), fuse.c (pointwise
  * chains become one node), liveness.c (first and last use of every value; views and in-place
  * share), choose.c (a maker for each node; tuning.c the file of choices, tune.c fills it), arena.c
  * (offsets), plan.c (assemble, run), values.c (bind, set, get, init), print.c (the table),

@@ -1,26 +1,34 @@
 /* recompute.c - second stage: forward values that are made again instead of kept.
  *
- * A training pass keeps every forward value that a gradient reads. Here the forward pass is cut into
- * segments; of each but the last only what later segments read is kept, and the rest is made again
- * from it just before the segment's gradients (Chen et al., "Training deep nets with sublinear memory
- * cost", 2016). The price is at most one more forward pass.
+ * A training pass keeps every forward value that a gradient reads. Here some are made again instead, just
+ * before the first gradient that reads them: by copies of their nodes, which read what is kept or what other
+ * copies made. A copy does the same work on the same operands, and a random one draws the same numbers, for its
+ * position is an attribute: no bit changes.
  *
- * Cuts are put where little crosses them, at equal shares of what would be kept. The nodes that run
- * again are copies with values of their own; a random one draws the same numbers, for its position
- * is an attribute. So no bit changes.
+ * Always made again is what an op says is cheaper so (OP_AGAIN). The others where memory is short: the forward
+ * pass is cut into segments; of each but the last only what later segments read is kept, and what costs more to
+ * make than the caller pays (Chen et al., "Training deep nets with sublinear memory cost", 2016). Cuts are put
+ * where little crosses them, at equal shares of what would be kept.
  */
 #include <string.h>
 
 #include "plan/stages.h"
 
+/* Flops that a machine does while it moves a byte, so that prices have one unit; Xeons and EPYCs: 5 to 18. */
+#define FLOPS_A_BYTE 8.0
+
+/* A result that takes less than this share of another of its node stays: statistics beside a norm. */
+enum { BESIDE = 16 };
+
 struct cutting {
     sunup_plan *p;
-    int n; /* forward nodes: the first of p->nodes            */
-    int segments;
+    struct again how;
+    int n;               /* forward nodes: the first of p->nodes            */
     int *segment;        /* [n_values] of the node that makes it; -1: not forward */
     bool *kept, *read;   /* [n_values] in memory until its gradients; read by one */
     sunup_value **again; /* [n_values] the value made again, NULL: not yet */
-    bool *done;          /* [segments] its nodes have run again */
+    struct node **list;  /* what becomes p->nodes */
+    int n_list;
 };
 
 static int64_t bytes_of(const sunup_value *v)
@@ -85,17 +93,17 @@ static sunup_status choose_cuts(struct cutting *c)
     fill_crossing(c, last, crossing);
     int64_t total = 0, sum = 0;
     for (int i = 0; i < c->n; i++) total += saved(c, i);
-    for (int segment = 0, i = 0; segment < c->segments; segment++) {
-        const int64_t most = total / c->segments * (segment + 1) + total / c->segments / 2;
+    for (int segment = 0, i = 0; segment < c->how.segments; segment++) {
+        const int64_t most = total / c->how.segments * (segment + 1) + total / c->how.segments / 2;
         int best = -1, from = i;
         int64_t at = sum;
         for (int j = from; j < c->n; j++) { /* candidates: from half a share before to half after */
             at += saved(c, j);
-            if (segment + 1 < c->segments && at > most && best >= 0) break;
-            const bool near = at >= most - total / c->segments;
+            if (segment + 1 < c->how.segments && at > most && best >= 0) break;
+            const bool near = at >= most - total / c->how.segments;
             if (near && (best < 0 || crossing[j] < crossing[best])) best = j;
         }
-        if (best < 0 || segment + 1 == c->segments) best = c->n - 1;
+        if (best < 0 || segment + 1 == c->how.segments) best = c->n - 1;
         for (; i <= best; i++) {
             sum += saved(c, i);
             for (int o = 0; o < p->nodes[i]->n_out; o++)
@@ -105,17 +113,36 @@ static sunup_status choose_cuts(struct cutting *c)
     return SUNUP_OK;
 }
 
-/* Kept: sources, outputs of the plan, the last segment, what a later segment reads, and what came from other
- * processes, which may cut their passes elsewhere. */
+/* What result costs, in flops for each of its bytes. */
+static double price(const struct node *n)
+{
+    int64_t made = 0;
+    for (int o = 0; o < n->n_out; o++) made += bytes_of(n->out[o]);
+    const struct cost cost = sunup__node_cost(n);
+    return made == 0 ? 0 : (cost.flops + FLOPS_A_BYTE * cost.bytes) / (double)made;
+}
+
+static bool is_small(const struct node *n, const sunup_value *v)
+{
+    int64_t most = 0;
+    for (int o = 0; o < n->n_out; o++)
+        if (bytes_of(n->out[o]) > most) most = bytes_of(n->out[o]);
+    return bytes_of(v) < most / BESIDE;
+}
+
+/* Kept: sources, outputs of the plan, the last segment, what a later segment reads, what is dear or small, and
+ * what came from other processes, which may cut their passes elsewhere. */
 static void choose_kept(struct cutting *c)
 {
     const sunup_plan *p = c->p;
     for (int i = 0; i < c->n; i++) {
         const struct node *n = p->nodes[i];
+        const bool dear = price(n) > c->how.price;
         for (int o = 0; o < n->n_out; o++) {
             const int v = n->out[o]->id;
+            const bool last = c->segment[v] == c->how.segments - 1;
             c->kept[v] = c->kept[v] || n->op->flags & (OP_SOURCE | OP_MEETS) || p->wanted[v] ||
-                         c->segment[v] == c->segments - 1;
+                         (!(n->op->flags & OP_AGAIN) && (last || dear || is_small(n, n->out[o])));
         }
         const int mine = n->n_out > 0 ? c->segment[n->out[0]->id] : 0;
         for (int k = 0; k < n->n_in; k++)
@@ -132,98 +159,81 @@ static bool lost(const struct cutting *c, const sunup_value *v)
     return v != NULL && c->segment[v->id] >= 0 && !c->kept[v->id];
 }
 
-/* A copy of n that reads what was made again; made: with new values as results. */
-static struct node *copy(struct cutting *c, const struct node *n, bool made)
+static sunup_value *again(struct cutting *c, const sunup_value *v);
+
+/* A copy of n, behind what it reads that has to be made again. */
+static struct node *add_copy(struct cutting *c, const struct node *n)
 {
     sunup_plan *p = c->p;
-    struct node *m = plan_alloc(p, 1, sizeof *m);
+    struct node *copy = plan_alloc(p, 1, sizeof *copy);
     sunup_value **in = plan_alloc(p, n->n_in, sizeof(sunup_value *));
-    sunup_value **out = plan_alloc(p, n->n_out, sizeof(sunup_value *));
-    if (m == NULL || in == NULL || out == NULL) return NULL;
-    *m = *n;
-    for (int k = 0; k < n->n_in; k++) in[k] = lost(c, n->in[k]) ? c->again[n->in[k]->id] : n->in[k];
-    m->in = in;
-    if (!made) return m;
-    m->out = out;
-    m->id = p->n_ids++;
-    for (int o = 0; o < n->n_out; o++) {
-        out[o] = plan_alloc(p, 1, sizeof *out[o]);
-        if (out[o] == NULL) return NULL;
-        *out[o] = *n->out[o];
-        out[o]->node = m;
-        out[o]->id = p->n_values++;
-        c->again[n->out[o]->id] = out[o];
+    if (copy == NULL || in == NULL) return NULL;
+    for (int k = 0; k < n->n_in; k++) {
+        in[k] = lost(c, n->in[k]) ? again(c, n->in[k]) : n->in[k];
+        if (in[k] == NULL && n->in[k] != NULL) return NULL;
     }
-    return m;
+    *copy = *n;
+    copy->in = in;
+    return c->list[c->n_list++] = copy;
 }
 
-/* Nodes of the segment that its gradients need, appended to list. */
-static sunup_status repeat(struct cutting *c, int segment, struct node **list, int *n_list)
+/* v from a copy of its node, whose other results come with it; NULL: no memory. */
+static sunup_value *again(struct cutting *c, const sunup_value *v)
 {
+    if (c->again[v->id] != NULL) return c->again[v->id];
     sunup_plan *p = c->p;
-    bool *needed = scratch_alloc(p, c->n, sizeof *needed);
-    NEED(p, needed);
-    for (int i = c->n - 1; i >= 0; i--) {
-        const struct node *n = p->nodes[i];
-        bool need = false;
-        for (int o = 0; o < n->n_out; o++)
-            need = need || (c->segment[n->out[o]->id] == segment && !c->kept[n->out[o]->id] &&
-                            c->read[n->out[o]->id]);
-        needed[i] = need;
-        for (int k = 0; need && k < n->n_in; k++)
-            if (lost(c, n->in[k])) c->read[n->in[k]->id] = true;
+    const struct node *n = v->node;
+    struct node *copy = add_copy(c, n);
+    sunup_value **out = plan_alloc(p, n->n_out, sizeof(sunup_value *));
+    sunup_value *values = plan_alloc(p, n->n_out, sizeof *values);
+    if (copy == NULL || out == NULL || values == NULL) return NULL;
+    copy->out = out;
+    copy->id = p->n_ids++;
+    for (int o = 0; o < n->n_out; o++) {
+        values[o] = *n->out[o];
+        values[o].node = copy;
+        values[o].id = p->n_values++;
+        out[o] = c->again[n->out[o]->id] = &values[o];
     }
-    for (int i = 0; i < c->n; i++) {
-        if (!needed[i]) continue;
-        list[*n_list] = copy(c, p->nodes[i], true);
-        NEED(p, list[*n_list]);
-        ++*n_list;
-    }
-    c->done[segment] = true;
-    return SUNUP_OK;
+    p->n_again++;
+    return c->again[v->id];
 }
 
 static sunup_status rewrite(struct cutting *c)
 {
     sunup_plan *p = c->p;
-    struct node **list = plan_alloc(p, p->n_nodes + c->n, sizeof *list);
-    NEED(p, list);
-    int n_list = c->n;
-    memcpy(list, p->nodes, (size_t)c->n * sizeof *list);
+    c->list = plan_alloc(p, p->n_nodes + c->n, sizeof *c->list);
+    NEED(p, c->list);
+    memcpy(c->list, p->nodes, (size_t)c->n * sizeof *c->list);
+    c->n_list = c->n;
     for (int i = c->n; i < p->n_nodes; i++) {
         struct node *n = p->nodes[i];
         bool reads_lost = false;
-        for (int k = 0; k < n->n_in; k++) {
-            if (!lost(c, n->in[k])) continue;
-            reads_lost = true;
-            const int segment = c->segment[n->in[k]->id];
-            if (!c->done[segment]) TRY(repeat(c, segment, list, &n_list));
-        }
-        list[n_list] = reads_lost ? copy(c, n, false) : n;
-        NEED(p, list[n_list]);
-        n_list++;
+        for (int k = 0; k < n->n_in; k++) reads_lost = reads_lost || lost(c, n->in[k]);
+        if (reads_lost)
+            NEED(p, add_copy(c, n));
+        else
+            c->list[c->n_list++] = n;
     }
-    p->n_again = n_list - p->n_nodes;
-    p->nodes = list;
-    p->n_nodes = n_list;
+    p->nodes = c->list;
+    p->n_nodes = c->n_list;
     return SUNUP_OK;
 }
 
-sunup_status sunup__plan_recompute(sunup_plan *p, int segments)
+sunup_status sunup__plan_recompute(sunup_plan *p, struct again how)
 {
-    struct cutting c = {.p = p, .segments = segments};
+    struct cutting c = {.p = p, .how = how};
     while (c.n < p->n_nodes && is_forward(p, p->nodes[c.n])) c.n++;
-    if (segments < 2 || c.n == p->n_nodes || c.n < segments) return SUNUP_OK;
+    if (c.n == p->n_nodes) return SUNUP_OK;
+    if (c.n < how.segments) c.how.segments = 1;
     c.segment = scratch_alloc(p, p->n_values, sizeof *c.segment);
     c.kept = scratch_alloc(p, p->n_values, sizeof *c.kept);
     c.read = scratch_alloc(p, p->n_values, sizeof *c.read);
     c.again = scratch_alloc(p, p->n_values, sizeof(sunup_value *));
-    c.done = scratch_alloc(p, segments, sizeof *c.done);
     NEED(p, c.segment);
     NEED(p, c.kept);
     NEED(p, c.read);
     NEED(p, c.again);
-    NEED(p, c.done);
     for (int v = 0; v < p->n_values; v++) c.segment[v] = -1;
     mark_read(&c);
     TRY(choose_cuts(&c));

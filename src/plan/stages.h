@@ -12,10 +12,14 @@
 sunup_status sunup__plan_order(sunup_plan *p);
 /* nodes -> nodes: without those that no output needs; for stages that rewrite. */
 sunup_status sunup__plan_drop_unread(sunup_plan *p);
-/* nodes -> nodes: what is cheap to make is made again for its gradients. */
-sunup_status sunup__plan_again(sunup_plan *p);
-/* nodes -> nodes: the forward pass in segments, whose insides are made again for their gradients. 1: none are. */
-sunup_status sunup__plan_recompute(sunup_plan *p, int segments);
+/* Which forward values are made again for their gradients instead of kept: those inside all but the last of
+ * `segments` (1: only what an op asks for) whose making costs up to `price` flops a byte of them. */
+struct again {
+    int segments;
+    double price;
+};
+/* nodes -> nodes: copies of forward nodes before the gradients that read their results. */
+sunup_status sunup__plan_recompute(sunup_plan *p, struct again how);
 /* nodes -> nodes: batch norm as passes that only read, and pointwise work. */
 sunup_status sunup__plan_expand(sunup_plan *p);
 /* nodes -> nodes: pointwise neighbours joined into chains; sources first. */
