@@ -6,17 +6,33 @@
  *   T(x)                      name of x for this width
  *   VEC MASK LANES            vector, mask of its lanes, floats in it
  *   ZERO() SPLAT(p) FMA(a, b, c) ADD(a, b) MAX(a, b)
+ *   FMA_AT(p, b, c)           FMA(SPLAT(p), b, c) as one instruction; may be missing
  *   LOAD(p) STORE(p, v) LOADM(p, mask) STOREM(p, mask, v)
  *   TILES1(V) TILES2(V) TILES4(V)  TILE(R, V) for R = 1, 2 ... as many rows as registers allow
  *   ROWS1                     the most rows of all; TILES2 and TILES4 may be missing
  *
  * One element of C is one chain of fused multiply-adds over (i, p), so tiles can be cut anywhere
  * without changing bits. A is read by broadcast loads, hence any strides; the last vector of a tile
- * is masked. Rows of A are reached from every fourth row's pointer with a scaled index, else 28
- * addresses would not fit the general registers. Source: Georganas et al., "High-performance deep
- * learning via a single building block", 2020.
+ * is masked. Rows of A are reached from every second or fourth row's pointer with a scaled index,
+ * else 28 addresses would not fit the general registers. Source: Georganas et al., "High-performance
+ * deep learning via a single building block", 2020.
+ *
+ * Instructions are scarce: 14x2 needs 51 a step with a broadcast for each row, of the 84 that a core
+ * can issue meanwhile, or of 42 if what runs beside it on the core takes its half. So where an FMA reads
+ * A itself, most rows of two vectors do: each saves an instruction for one more load, of which 28 a
+ * step are free. With an index such an FMA is two instructions again: rows in place do it at their
+ * pointers, every second one (46 a step), and of rows that lie beside each other, whose distances
+ * are constants, all do but every seventh (37). Emerald Rapids with a busy neighbour: in the first level 1.07 and
+ * 1.18 times as fast, alone the same.
  */
 #include "kernels/unroll.h"
+
+#ifdef FMA_AT
+#define READS 1
+#else
+#define READS           0
+#define FMA_AT(p, b, c) FMA(SPLAT(p), b, c)
+#endif
 
 typedef void (*T(tile_fn))(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask);
 
@@ -37,12 +53,15 @@ static inline __attribute__((always_inline)) int64_t T(at)(const int64_t *offset
  * 25 % of the weight gradient of 64 to 256 channels on Zen 5, a line each step 5 to 10 %. */
 static inline __attribute__((always_inline)) void
 T(multiply)(const struct gemm_f32 *g, const float *a, const float *b, const float *c, MASK mask,
-            VEC *acc, const int R, const int V, const float *ahead, const bool ask)
+            VEC *acc, const int R, const int V, const float *ahead, const bool ask,
+            const bool beside)
 {
-    const int64_t a_row = g->a_row, a_col = g->a_col, b_row = g->b_row;
-    const float *quad[(ROWS1 + 3) / 4];
+    const int64_t a_row = beside ? 1 : g->a_row, a_col = g->a_col, b_row = g->b_row;
+    const bool reads = READS && V == 2;
+    const int each = beside ? ROWS1 : reads ? 2 : 4; /* rows a pointer */
+    const float *from[ROWS1];
     UNROLL
-    for (int q = 0; q < (R + 3) / 4; q++) quad[q] = a + 4 * q * a_row;
+    for (int q = 0; q < (R + each - 1) / each; q++) from[q] = a + each * q * a_row;
     int64_t later = c && g->k > 48 ? 48 : 0;
     for (int64_t steps = g->k - later;; steps = later, later = 0) {
         for (int64_t p = steps; p > 0; p--) {
@@ -57,12 +76,22 @@ T(multiply)(const struct gemm_f32 *g, const float *a, const float *b, const floa
             }
             UNROLL
             for (int r = 0; r < R; r++) {
-                const VEC x = SPLAT(quad[r / 4] + r % 4 * a_row);
+                const float *at = from[r / each] + r % each * a_row;
+                if (reads && (beside ? r % 7 != 0 : r % 2 == 0)) {
+                    UNROLL
+                    for (int v = 0; v < V; v++) acc[r * V + v] = FMA_AT(at, bv[v], acc[r * V + v]);
+                    continue;
+                }
+                const VEC x = SPLAT(at);
                 UNROLL
                 for (int v = 0; v < V; v++) acc[r * V + v] = FMA(x, bv[v], acc[r * V + v]);
             }
             UNROLL
-            for (int q = 0; q < (R + 3) / 4; q++) quad[q] += a_col;
+            for (int q = 0; q < (R + each - 1) / each; q++) {
+                from[q] += a_col;
+                if (reads)
+                    __asm__("" : "+r"(from[q])); /* else clang makes them one, and an index */
+            }
         }
         if (later == 0) return;
         for (int64_t r = 0; r < 2 * R; r++) {
@@ -109,14 +138,15 @@ static inline __attribute__((always_inline)) void T(finish)(const struct gemm_f3
 
 static inline __attribute__((always_inline)) void T(sum)(const struct gemm_f32 *g, int64_t r0,
                                                          int64_t j0, MASK mask, VEC *acc,
-                                                         const int R, const int V, const bool ask)
+                                                         const int R, const int V, const bool ask,
+                                                         const bool beside)
 {
     const float *c = g->c + r0 * g->c_row + j0;
     const float *ahead = ask ? g->ahead + r0 * g->ahead_row : NULL;
     for (int64_t i = 0; i < g->batch; i++) {
         T(multiply)
         (g, g->a + T(at)(g->a_at, i) + r0 * g->a_row, g->b + T(at)(g->b_at, i) + j0,
-         i + 1 < g->batch ? NULL : c, mask, acc, R, V, ahead, ask);
+         i + 1 < g->batch ? NULL : c, mask, acc, R, V, ahead, ask, beside);
         if (ask) ahead += g->ahead_step * g->k;
     }
 }
@@ -139,10 +169,14 @@ T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask, const int R
         UNROLL
         for (int i = 0; i < R * V; i++) acc[i] = ZERO();
     }
-    if (V == 2 && g->ahead) {
-        T(sum)(g, r0, j0, mask, acc, R, V, true);
+    if (V == 2 && g->ahead && g->a_row == 1) {
+        T(sum)(g, r0, j0, mask, acc, R, V, true, true);
+    } else if (V == 2 && g->ahead) {
+        T(sum)(g, r0, j0, mask, acc, R, V, true, false);
+    } else if (V <= 2 && g->a_row == 1) {
+        T(sum)(g, r0, j0, mask, acc, R, V, false, true);
     } else {
-        T(sum)(g, r0, j0, mask, acc, R, V, false);
+        T(sum)(g, r0, j0, mask, acc, R, V, false, false);
     }
     T(finish)(g, c, g->bias ? g->bias + j0 : NULL, mask, acc, R, V);
 }
@@ -180,3 +214,8 @@ static void T(panel)(const struct gemm_f32 *g, int64_t j0, MASK mask, const T(ti
         r += height;
     }
 }
+
+#if !READS
+#undef FMA_AT
+#endif
+#undef READS

@@ -49,12 +49,20 @@
 #undef LOADM
 #undef STOREM
 
+/* c + b *p. Of an *p that two use, compilers would make a load of its own. */
+static inline __m512 fma_at(const float *p, __m512 b, __m512 c)
+{
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
+    return c;
+}
+
 #define VEC          __m512
 #define MASK         __mmask16
 #define LANES        16
 #define ZERO()       _mm512_setzero_ps()
 #define SPLAT(p)     _mm512_broadcastss_ps(_mm_load_ss(p))
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define FMA_AT       fma_at
 #define ADD(a, b)    _mm512_add_ps(a, b)
 #define MAX(a, b)    _mm512_max_ps(a, b)
 #define LOAD(p)      _mm512_loadu_ps(p)
