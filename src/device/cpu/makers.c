@@ -21,6 +21,7 @@ const struct maker sunup__cpu_makers[] = {
     {"linear_bf16x3", "linear", sunup__product_bf16x3_can, sunup__make_product_bf16x3},
     {"linear_dots", "linear", sunup__product_dots_can, sunup__make_product_dots},
     {"linear_chunks", "linear", sunup__product_chunks_can, sunup__make_product_chunks},
+    {"linear_halves", "linear", sunup__product_halves_can, sunup__make_product_halves},
     {"linear_brgemm", "linear", is_f32, sunup__make_product_brgemm},
     {"matmul_bf16", "matmul", sunup__product_bf16_can, sunup__make_product_bf16},
     {"matmul_bf16x3", "matmul", sunup__product_bf16x3_can, sunup__make_product_bf16x3},

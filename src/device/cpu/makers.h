@@ -15,6 +15,9 @@ extern const struct maker sunup__onednn_makers[]; /* onednn.c; the same, if it i
 
 /* One maker a file; f32 only. */
 sunup_status sunup__make_product_brgemm(struct device *d, const struct node *n, struct step *s);
+/* A small linear layer whose threads keep rows of its weights, where numerics allow it; the same file. */
+bool sunup__product_halves_can(const struct device *d, const struct node *n);
+sunup_status sunup__make_product_halves(struct device *d, const struct node *n, struct step *s);
 /* A transposed, as in gradients of weights, and large enough to repay packing both operands; of a
  * convolution with one tap as well. product_turned.c. */
 bool sunup__matmul_turned_can(const struct device *d, const struct node *n);

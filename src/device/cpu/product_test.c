@@ -96,6 +96,15 @@ static const struct sizes row_chunked[] = {{1, 1, 4100, 1030, LINEAR}};
 static const struct sizes not_chunked[] = {
     {1, 25, 21003, 200, 0}, {1, 8, 2003, 200, 0}, {1, 8, 21003, 200, TB}};
 
+/* A small linear layer: panels ragged and whole, B packed if it stays. */
+static const struct sizes halved[] = {{1, 64, 784, 128, LINEAR}, {1, 17, 1030, 97, LINEAR}, {1, 200, 802, 301, LINEAR}};
+/* An odd sum, few rows, a C as large as B, a large B, a small one. */
+static const struct sizes not_halved[] = {{1, 64, 783, 128, LINEAR},
+                                          {1, 15, 784, 128, LINEAR},
+                                          {1, 64, 252, 140, LINEAR},
+                                          {1, 64, 1000, 1000, LINEAR},
+                                          {1, 64, 256, 120, LINEAR}};
+
 /* A transposed A: two, four and eight chunks, and a C too large for them. */
 static const struct sizes turned_chunks[] = {{1, 203, 2603, 131, TA},
                                              {1, 97, 5001, 301, TA},
@@ -179,10 +188,11 @@ static float *dots(const struct sizes *s, const struct kernels *k, void *const *
 }
 
 /* Row behind the chunk that begins with `from`. */
-static int64_t chunk_end(const struct sizes *s, int64_t from, bool turned)
+static int64_t chunk_end(const struct sizes *s, int64_t from, const char *kind)
 {
     const struct product p = {.m = s->m, .n = s->n, .k = s->k};
-    if (!turned) return least(s->k, from + sunup__product_chunk_rows(&p));
+    if (strcmp(kind, "_halves") == 0) return from + s->k / 2;
+    if (strcmp(kind, "_chunks") == 0) return least(s->k, from + sunup__product_chunk_rows(&p));
     const int64_t chunks = sunup__product_turned_chunks(&p);
     int64_t i = 0;
     while (i * s->k / chunks <= from) i++;
@@ -191,13 +201,13 @@ static int64_t chunk_end(const struct sizes *s, int64_t from, bool turned)
 
 /* Each chunk by the leaf, then added in order. */
 static float *by_chunks(const struct sizes *s, const struct kernels *k, void *const *in,
-                        bool turned)
+                        const char *kind)
 {
     const int64_t a_col = s->flags & TA ? s->m : 1;
     float *c = guarded(s->m * s->n * (int64_t)sizeof(float));
     float *part = guarded(s->m * s->n * (int64_t)sizeof(float));
     for (int64_t from = 0, end; from < s->k; from = end) {
-        end = chunk_end(s, from, turned);
+        end = chunk_end(s, from, kind);
         const struct gemm_f32 g = {.m = s->m,
                                    .n = s->n,
                                    .k = end - from,
@@ -221,8 +231,7 @@ static float *wanted(const char *kind, const struct sizes *s, const struct kerne
                      void *const *in)
 {
     if (strcmp(kind, "_dots") == 0) return dots(s, k, in);
-    const bool turned = strcmp(kind, "_turned") == 0;
-    return turned || strcmp(kind, "_chunks") == 0 ? by_chunks(s, k, in, turned) : whole(s, k, in);
+    return strcmp(kind, "") == 0 ? whole(s, k, in) : by_chunks(s, k, in, kind);
 }
 
 /* The first of f32 whose name holds `kind`. */
@@ -335,6 +344,14 @@ static void chunks_have_the_bits_of_their_sums(void **state)
     check_list(SUNUP_NUMERICS_EXACT, LIST(not_chunked), NULL, "_chunks");
 }
 
+static void halves_have_the_bits_of_their_sums(void **state)
+{
+    (void)state;
+    check_list(SUNUP_NUMERICS_FAST, LIST(halved), sunup__level3_far() ? "_halves" : NULL, "_halves");
+    check_list(SUNUP_NUMERICS_FAST, LIST(not_halved), NULL, "_halves");
+    check_list(SUNUP_NUMERICS_EXACT, LIST(halved), NULL, "_halves");
+}
+
 static void turned_have_the_bits_of_their_sums(void **state)
 {
     (void)state;
@@ -386,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_have_the_bits_of_the_whole),
                                        cmocka_unit_test(vectors_have_the_bits_of_dots),
                                        cmocka_unit_test(chunks_have_the_bits_of_their_sums),
+                                       cmocka_unit_test(halves_have_the_bits_of_their_sums),
                                        cmocka_unit_test(turned_have_the_bits_of_their_sums),
                                        cmocka_unit_test(items_cover_every_element)};
     return cmocka_run_group_tests(tests, NULL, NULL);
