@@ -123,19 +123,20 @@ static void transform(const struct work *w, const struct part *p, const struct s
     static const int64_t none[SIDE] = {-1, -1, -1, -1, -1, -1};
     const struct winograd *g = w->g;
     const bool is_x = s == &g->x;
-    const int64_t columns = g->mosaic.axis[1].tiles, step = SIDE + 1 - g->plane_taps;
+    const struct mosaic_axis *h = &g->mosaic.axis[0], *v = &g->mosaic.axis[1];
+    int64_t (*number)(const struct mosaic_axis *, int64_t) = is_x ? mosaic_source : mosaic_target;
     for (int64_t row = from, next; row < to; row = next) {
-        const int64_t tile = p->tile + row % p->tiles, at = tile % columns;
-        next = least(row + columns - at, least(to, (row / p->tiles + 1) * p->tiles));
+        const int64_t tile = p->tile + row % p->tiles, at = tile % v->tiles;
+        next = least(row + mosaic_run(v, at), least(to, (row / p->tiles + 1) * p->tiles));
         struct winograd_input_f32 t = {
             .taps = g->plane_taps,
             .tiles = next - row,
             .x = find_slice(g, s, is_x ? w->x : w->dy, p->sequence, p->slice + row / p->tiles),
-            .column = s->at.column + at * step,
-            .x_point = s->channels,
+            .column = s->at.column + number(v, at),
+            .x_point = s->channels * v->dilation,
             .v_tile = s->width,
             .v_frequency = s->pitch};
-        t.row = t.x ? s->at.row + tile / columns * step : none;
+        t.row = t.x ? s->at.row + number(h, tile / v->tiles) : none;
         for (int64_t b = 0; b < s->blocks; b++) {
             t.channels = channels_of(s, b);
             t.v = out + b * s->block + row * s->width;
@@ -373,6 +374,7 @@ static void plan(struct winograd *g, const struct window *w, int64_t samples)
                                                  .source = w->in[a + 1],
                                                  .target = w->out[a + 1],
                                                  .before = w->before[a + 1],
+                                                 .dilation = w->dilation[a + 1],
                                                  .circular = w->circular};
     sunup__mosaic_plan(&g->mosaic, samples);
     g->tiles = mosaic_tiles(&g->mosaic);
@@ -468,7 +470,7 @@ static bool is_faster(const struct winograd *g, const struct window *w)
                  area = (double)(g->plane_taps * g->plane_taps);
     const double chunks = (double)(plan_chunks(g) + 1);
     const double each = 0.5 + 8 / (double)(w->c > w->k ? w->c : w->k);
-    const double direct = each * points * area * pairs;
+    const double direct = each * points * area * pairs * sunup__mosaic_inside(&g->mosaic);
     const double winograd =
         tiles * (0.64 * POINTS * pairs + 24 * (double)(w->c + w->k)) + 4 * POINTS * pairs * chunks;
     return 1.25 * winograd < direct;
@@ -480,12 +482,7 @@ bool sunup__conv_weight_grad_winograd_can(const struct device *d, const struct n
         sunup__elements(&n->out[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0)
         return false;
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
-    for (int a = 0; a < 3; a++) {
-        if (w->stride[a] != 1 || w->dilation[a] != 1) return false;
-    }
-    if (w->taps[1] != w->taps[2] || (w->taps[1] != 3 && w->taps[1] != 5)) return false;
-    if (w->groups != 1) return false;
-    if (w->c < LINE || w->k < LINE) return false;
+    if (!sunup__mosaic_can(w) || w->c < LINE || w->k < LINE) return false;
     struct winograd g = {0};
     plan(&g, w, n->in[0]->shape.d[0]);
     return is_faster(&g, w);

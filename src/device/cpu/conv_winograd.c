@@ -36,8 +36,8 @@ static bool pays(struct winograd w)
     const double columns = vectors(w.k), taps = (double)(w.depth_taps * w.c);
     const double points = (double)(w.samples * w.target[0] * w.target[1] * w.target[2]);
     const double tiles = (double)(w.all * w.target[0]), loaded = (double)(w.all * w.source[0]);
-    const double area = (double)(w.taps * w.taps);
-    const double direct = DIRECT * area * points * taps * columns;
+    const double area = (double)(w.taps * w.taps), inside = sunup__mosaic_inside(&w.mosaic);
+    const double direct = DIRECT * inside * area * points * taps * columns;
     const double cost = PRODUCT * 36 * tiles * taps * columns + INPUT * loaded * vectors(w.c) +
                         OUTPUT * tiles * columns + (WEIGHTS + TAP * area) * taps * columns + START;
     return cost * GAIN < direct;
@@ -49,15 +49,11 @@ static bool fits(const struct device *d, const struct node *n)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT) return false;
-    if (n->out[0]->dtype != SUNUP_F32 || w->groups != 1) return false;
+    if (n->out[0]->dtype != SUNUP_F32) return false;
     if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0 ||
         sunup__elements(&n->out[0]->shape) == 0)
         return false;
-    for (int a = 0; a < 3; a++) {
-        if (w->stride[a] != 1 || (w->taps[a] > 1 && w->dilation[a] != 1)) return false;
-    }
-    const bool square = w->taps[1] == w->taps[2] && (w->taps[1] == 3 || w->taps[1] == 5);
-    return square && w->taps[0] <= WINOGRAD_DEPTH_TAPS_MOST;
+    return sunup__mosaic_can(w) && w->taps[0] <= WINOGRAD_DEPTH_TAPS_MOST;
 }
 
 static struct winograd forward(const struct node *n)
@@ -68,6 +64,7 @@ static struct winograd forward(const struct node *n)
                          .k = w->k,
                          .depth_taps = w->taps[0],
                          .taps = w->taps[1],
+                         .dilation = {w->dilation[1], w->dilation[2]},
                          .circular = w->circular};
     for (int a = 0; a < 3; a++) {
         g.source[a] = w->in[a];
@@ -85,12 +82,13 @@ static struct winograd backward(const struct node *n)
                          .k = w->c,
                          .depth_taps = w->taps[0],
                          .taps = w->taps[1],
+                         .dilation = {w->dilation[1], w->dilation[2]},
                          .circular = w->circular,
                          .transposed = true};
     for (int a = 0; a < 3; a++) {
         g.source[a] = w->out[a];
         g.target[a] = w->in[a];
-        g.before[a] = w->taps[a] - 1 - w->before[a];
+        g.before[a] = (w->taps[a] - 1) * w->dilation[a] - w->before[a];
     }
     return g;
 }

@@ -1,4 +1,4 @@
-/* conv_winograd.h - convolution of stride 1 with 3x3 or 5x5 taps in H and W by Winograd's F(4x4, 3x3)
+/* conv_winograd.h - convolution of stride 1 with 3x3 or 5x5 taps in H and W, dilated or not, by Winograd's F(4x4, 3x3)
  * or F(2x2, 5x5): the plan and the run that the forward direction and the data gradient share. */
 #ifndef SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
 #define SUNUP_DEVICE_CPU_CONV_WINOGRAD_H
@@ -16,13 +16,13 @@ struct winograd {
     int64_t samples, c, k;        /* c: channels of the source, k: of the target              */
     int64_t source[3], target[3]; /* D H W                                                    */
     int64_t before[3];            /* source points before target 0 that taps reach over       */
+    int64_t dilation[2];          /* along H and W                                            */
     int64_t depth_taps, taps;     /* taps: in H and in W, 3 or 5                              */
     bool circular, transposed;    /* transposed: weights are [T][taps][taps][k][c], to be flipped */
     bool stays;                   /* weights are the same in many runs                        */
     /* derived */
     struct mosaic mosaic;
     struct mosaic_offsets sources, targets;
-    int64_t side;          /* of a tile of the target                                     */
     int64_t all;           /* tiles of all samples                                        */
     int64_t panels;        /* of k                                                        */
     enum winograd_way way; /* see conv_winograd_run.c                                     */

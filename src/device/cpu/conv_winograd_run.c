@@ -36,7 +36,6 @@
 
 enum {
     FREQUENCIES = 36,
-    POINTS = 6, /* side of a tile of the source: side + taps - 1 */
     AREA_MOST = 25,
     PANEL = 32, /* columns of U side by side: two vectors          */
     CHUNK = 16, /* source channels that are transposed at a time   */
@@ -142,9 +141,9 @@ void sunup__winograd_plan_mosaic(struct winograd *w)
                                                  .source = w->source[a + 1],
                                                  .target = w->target[a + 1],
                                                  .before = w->before[a + 1],
+                                                 .dilation = w->dilation[a],
                                                  .circular = w->circular};
     sunup__mosaic_plan(&w->mosaic, w->samples);
-    w->side = POINTS + 1 - w->taps;
     w->all = w->samples / mosaic_maps(&w->mosaic) * mosaic_tiles(&w->mosaic);
 }
 
@@ -268,7 +267,7 @@ struct block {
     float *v, *m;
 };
 
-/* Tiles of a block in one row of tiles. */
+/* Tiles of a block side by side in one row of tiles. */
 struct run {
     int64_t sample, row, column, tiles; /* the mosaic's first; row and column in tiles */
 };
@@ -278,7 +277,7 @@ static struct run run_at(const struct winograd *w, int64_t u, int64_t end)
     const int64_t rows = w->mosaic.axis[0].tiles, columns = w->mosaic.axis[1].tiles;
     const int64_t sample = u / columns / rows * mosaic_maps(&w->mosaic);
     struct run r = {sample, u / columns % rows, u % columns, 0};
-    r.tiles = least(end - u, columns - r.column);
+    r.tiles = least(end - u, mosaic_run(&w->mosaic.axis[1], r.column));
     return r;
 }
 
@@ -289,15 +288,15 @@ static void load_plane(const struct block *b, int64_t plane, float *v)
     const int64_t elements = w->source[1] * w->source[2] * w->c;
     struct winograd_input_f32 in = {.taps = w->taps,
                                     .channels = w->c,
-                                    .x_point = w->c,
+                                    .x_point = w->c * w->dilation[1],
                                     .v_tile = w->v_tile,
                                     .v_frequency = w->v_frequency};
     for (int64_t u = b->from; u < b->end; u += in.tiles) {
         const struct run run = run_at(w, u, b->end);
         in.tiles = run.tiles;
         in.x = b->r->source + (run.sample * w->source[0] + plane) * elements;
-        in.row = w->sources.row + run.row * w->side;
-        in.column = w->sources.column + run.column * w->side;
+        in.row = w->sources.row + mosaic_source(&w->mosaic.axis[0], run.row);
+        in.column = w->sources.column + mosaic_source(&w->mosaic.axis[1], run.column);
         in.v = v + (u - b->from) * w->v_tile;
         b->r->leaves->winograd_input(&in);
     }
@@ -313,15 +312,15 @@ static void store_plane(const struct block *b, int64_t plane, int64_t k, int64_t
                                       .m_tile = w->m_tile,
                                       .m_frequency = w->m_frequency,
                                       .bias = b->r->bias ? b->r->bias + k : NULL,
-                                      .y_point = w->k,
+                                      .y_point = w->k * w->dilation[1],
                                       .stream = w->stream};
     for (int64_t u = b->from; u < b->end; u += out.tiles) {
         const struct run run = run_at(w, u, b->end);
         out.tiles = run.tiles;
         out.m = b->m + (u - b->from) * w->m_tile;
         out.y = b->r->target + (run.sample * w->target[0] + plane) * elements + k;
-        out.row = w->targets.row + run.row * w->side;
-        out.column = w->targets.column + run.column * w->side;
+        out.row = w->targets.row + mosaic_target(&w->mosaic.axis[0], run.row);
+        out.column = w->targets.column + mosaic_target(&w->mosaic.axis[1], run.column);
         b->r->leaves->winograd_output(&out);
     }
 }

@@ -29,54 +29,61 @@ struct problem {
     sunup_shape x, w;
     int64_t before[3], after[3];
     int flags;
+    int64_t dilation[3]; /* 0: 1 */
 };
 
 #define S SUNUP_SHAPE
 static const struct problem problems[] = {
-    {S(1, 12, 12, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, 0},
-    {S(3, 17, 15, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, BIASED},
-    {S(2, 16, 19, 17), S(3, 3, 17, 67), {0, 0}, {0, 0}, BIASED},
-    {S(2, 13, 9, 5), S(3, 3, 5, 3), {2, 0}, {1, 3}, BIASED},
-    {S(2, 3, 4, 16), S(3, 3, 16, 9), {5, 6}, {7, 5}, BIASED}, /* tiles of padding only */
-    {S(2, 11, 6, 1), S(3, 3, 1, 33), {1, 1}, {1, 1}, BIASED},
-    {S(37, 1, 1, 20), S(3, 3, 20, 18), {1, 1}, {1, 1}, BIASED}, /* narrow maps */
-    {S(9, 2, 3, 16), S(3, 3, 16, 40), {1, 1}, {1, 1}, 0},
-    {S(5, 5, 4, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, BIASED},
-    {S(19, 7, 7, 70), S(3, 3, 70, 65), {1, 1}, {1, 1}, BIASED}, /* samples in a block */
-    {S(1, 61, 131, 24), S(3, 3, 24, 40), {1, 1}, {1, 1}, BIASED},
-    {S(8, 17, 17, 16), S(3, 3, 16, 24), {1, 1}, {1, 1}, BIASED},   /* mosaics of 2x2, */
-    {S(16, 14, 14, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, BIASED},  /* of 4x4          */
-    {S(6, 5, 9, 96), S(3, 3, 96, 100), {0, 1}, {2, 1}, BIASED},    /* and ragged ones */
-    {S(32, 6, 6, 130), S(3, 3, 130, 130), {1, 1}, {1, 1}, BIASED}, /* by points       */
-    {S(3, 7, 7, 144), S(3, 3, 144, 200), {1, 1}, {1, 1}, BIASED},  /* by panels */
-    {S(23, 5, 6, 64), S(3, 3, 64, 250), {1, 1}, {0, 1}, BIASED},   /* and blocks */
-    {S(2, 9, 11, 16), S(3, 3, 16, 21), {1, 1}, {1, 1}, CIRCULAR | BIASED},
-    {S(2, 8, 6, 18), S(3, 3, 18, 16), {3, 2}, {2, 4}, CIRCULAR | OTHER_PERIOD},
-    {S(2, 2, 1, 18), S(3, 3, 18, 16), {1, 1}, {1, 1}, CIRCULAR},
-    {S(2, 9, 13, 15, 16), S(3, 3, 3, 16, 19), {1, 1, 1}, {1, 1, 1}, BIASED},
-    {S(1, 30, 6, 7, 20), S(2, 3, 3, 20, 33), {1, 1, 1}, {0, 1, 1}, BIASED}, /* parts */
-    {S(8, 3, 9, 13, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, BIASED}, /* mosaics */
-    {S(1, 3, 9, 10, 17), S(5, 3, 3, 17, 18), {4, 1, 1}, {6, 1, 1}, BIASED}, /* no taps seen */
-    {S(2, 4, 9, 10, 16), S(1, 3, 3, 16, 18), {1, 1, 1}, {0, 1, 1}, BIASED},
-    {S(1, 4, 6, 7, 64), S(3, 3, 3, 64, 70), {1, 1, 1}, {1, 1, 1}, BIASED}, /* by panels */
-    {S(1, 5, 9, 8, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, CIRCULAR},
-    {S(1, 2, 5, 6, 16), S(5, 3, 3, 16, 17), {2, 1, 1}, {2, 1, 1}, CIRCULAR},
-    {S(1, 12, 12, 16), S(5, 5, 16, 16), {2, 2}, {2, 2}, 0},
-    {S(3, 17, 15, 33), S(5, 5, 33, 20), {2, 2}, {2, 2}, BIASED},
-    {S(2, 13, 9, 5), S(5, 5, 5, 3), {4, 0}, {1, 3}, BIASED},
-    {S(2, 11, 6, 1), S(5, 5, 1, 33), {2, 2}, {2, 2}, BIASED},
-    {S(2, 2, 3, 16), S(5, 5, 16, 9), {7, 8}, {9, 6}, BIASED}, /* tiles of padding only */
-    {S(37, 1, 1, 20), S(5, 5, 20, 18), {2, 2}, {2, 2}, BIASED},
-    {S(19, 5, 7, 70), S(5, 5, 70, 65), {2, 2}, {2, 2}, BIASED},
-    {S(1, 61, 31, 24), S(5, 5, 24, 40), {1, 2}, {3, 2}, BIASED},
-    {S(2, 4, 5, 144), S(5, 5, 144, 200), {2, 2}, {2, 2}, BIASED},   /* by panels */
-    {S(1, 12, 20, 96), S(5, 5, 96, 200), {2, 2}, {2, 2}, BIASED},   /* by points */
-    {S(2, 26, 26, 130), S(5, 5, 130, 130), {2, 2}, {2, 2}, BIASED}, /* and rounds */
-    {S(2, 9, 11, 16), S(5, 5, 16, 21), {2, 2}, {2, 2}, CIRCULAR | BIASED},
-    {S(4, 9, 7, 16), S(5, 5, 16, 21), {0, 4}, {0, 4}, BIASED}, /* mosaics */
-    {S(2, 9, 7, 8, 16), S(3, 5, 5, 16, 19), {1, 2, 2}, {1, 2, 2}, BIASED},
-    {S(2, 4, 9, 10, 16), S(1, 5, 5, 16, 18), {1, 2, 2}, {0, 2, 2}, BIASED},
-    {S(1, 30, 6, 7, 20), S(2, 5, 5, 20, 33), {1, 2, 2}, {0, 2, 2}, BIASED},
+    {S(1, 12, 12, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, 0, {0}},
+    {S(3, 17, 15, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, BIASED, {0}},
+    {S(2, 16, 19, 17), S(3, 3, 17, 67), {0, 0}, {0, 0}, BIASED, {0}},
+    {S(2, 13, 9, 5), S(3, 3, 5, 3), {2, 0}, {1, 3}, BIASED, {0}},
+    {S(2, 3, 4, 16), S(3, 3, 16, 9), {5, 6}, {7, 5}, BIASED, {0}}, /* tiles of padding only */
+    {S(2, 11, 6, 1), S(3, 3, 1, 33), {1, 1}, {1, 1}, BIASED, {0}},
+    {S(37, 1, 1, 20), S(3, 3, 20, 18), {1, 1}, {1, 1}, BIASED, {0}}, /* narrow maps */
+    {S(9, 2, 3, 16), S(3, 3, 16, 40), {1, 1}, {1, 1}, 0, {0}},
+    {S(5, 5, 4, 16), S(3, 3, 16, 16), {1, 1}, {1, 1}, BIASED, {0}},
+    {S(19, 7, 7, 70), S(3, 3, 70, 65), {1, 1}, {1, 1}, BIASED, {0}}, /* samples in a block */
+    {S(1, 61, 131, 24), S(3, 3, 24, 40), {1, 1}, {1, 1}, BIASED, {0}},
+    {S(8, 17, 17, 16), S(3, 3, 16, 24), {1, 1}, {1, 1}, BIASED, {0}},   /* mosaics of 2x2, */
+    {S(16, 14, 14, 33), S(3, 3, 33, 20), {1, 1}, {1, 1}, BIASED, {0}},  /* of 4x4          */
+    {S(6, 5, 9, 96), S(3, 3, 96, 100), {0, 1}, {2, 1}, BIASED, {0}},    /* and ragged ones */
+    {S(32, 6, 6, 130), S(3, 3, 130, 130), {1, 1}, {1, 1}, BIASED, {0}}, /* by points       */
+    {S(3, 7, 7, 144), S(3, 3, 144, 200), {1, 1}, {1, 1}, BIASED, {0}},  /* by panels */
+    {S(23, 5, 6, 64), S(3, 3, 64, 250), {1, 1}, {0, 1}, BIASED, {0}},   /* and blocks */
+    {S(2, 9, 11, 16), S(3, 3, 16, 21), {1, 1}, {1, 1}, CIRCULAR | BIASED, {0}},
+    {S(2, 8, 6, 18), S(3, 3, 18, 16), {3, 2}, {2, 4}, CIRCULAR | OTHER_PERIOD, {0}},
+    {S(2, 2, 1, 18), S(3, 3, 18, 16), {1, 1}, {1, 1}, CIRCULAR, {0}},
+    {S(2, 9, 13, 15, 16), S(3, 3, 3, 16, 19), {1, 1, 1}, {1, 1, 1}, BIASED, {0}},
+    {S(1, 30, 6, 7, 20), S(2, 3, 3, 20, 33), {1, 1, 1}, {0, 1, 1}, BIASED, {0}}, /* parts */
+    {S(8, 3, 9, 13, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, BIASED, {0}}, /* mosaics */
+    {S(1, 3, 9, 10, 17), S(5, 3, 3, 17, 18), {4, 1, 1}, {6, 1, 1}, BIASED, {0}}, /* no taps seen */
+    {S(2, 4, 9, 10, 16), S(1, 3, 3, 16, 18), {1, 1, 1}, {0, 1, 1}, BIASED, {0}},
+    {S(1, 4, 6, 7, 64), S(3, 3, 3, 64, 70), {1, 1, 1}, {1, 1, 1}, BIASED, {0}}, /* by panels */
+    {S(1, 5, 9, 8, 16), S(3, 3, 3, 16, 17), {1, 1, 1}, {1, 1, 1}, CIRCULAR, {0}},
+    {S(1, 2, 5, 6, 16), S(5, 3, 3, 16, 17), {2, 1, 1}, {2, 1, 1}, CIRCULAR, {0}},
+    {S(1, 12, 12, 16), S(5, 5, 16, 16), {2, 2}, {2, 2}, 0, {0}},
+    {S(3, 17, 15, 33), S(5, 5, 33, 20), {2, 2}, {2, 2}, BIASED, {0}},
+    {S(2, 13, 9, 5), S(5, 5, 5, 3), {4, 0}, {1, 3}, BIASED, {0}},
+    {S(2, 11, 6, 1), S(5, 5, 1, 33), {2, 2}, {2, 2}, BIASED, {0}},
+    {S(2, 2, 3, 16), S(5, 5, 16, 9), {7, 8}, {9, 6}, BIASED, {0}}, /* tiles of padding only */
+    {S(37, 1, 1, 20), S(5, 5, 20, 18), {2, 2}, {2, 2}, BIASED, {0}},
+    {S(19, 5, 7, 70), S(5, 5, 70, 65), {2, 2}, {2, 2}, BIASED, {0}},
+    {S(1, 61, 31, 24), S(5, 5, 24, 40), {1, 2}, {3, 2}, BIASED, {0}},
+    {S(2, 4, 5, 144), S(5, 5, 144, 200), {2, 2}, {2, 2}, BIASED, {0}},   /* by panels */
+    {S(1, 12, 20, 96), S(5, 5, 96, 200), {2, 2}, {2, 2}, BIASED, {0}},   /* by points */
+    {S(2, 26, 26, 130), S(5, 5, 130, 130), {2, 2}, {2, 2}, BIASED, {0}}, /* and rounds */
+    {S(2, 9, 11, 16), S(5, 5, 16, 21), {2, 2}, {2, 2}, CIRCULAR | BIASED, {0}},
+    {S(4, 9, 7, 16), S(5, 5, 16, 21), {0, 4}, {0, 4}, BIASED, {0}}, /* mosaics */
+    {S(2, 9, 7, 8, 16), S(3, 5, 5, 16, 19), {1, 2, 2}, {1, 2, 2}, BIASED, {0}},
+    {S(2, 4, 9, 10, 16), S(1, 5, 5, 16, 18), {1, 2, 2}, {0, 2, 2}, BIASED, {0}},
+    {S(1, 30, 6, 7, 20), S(2, 5, 5, 20, 33), {1, 2, 2}, {0, 2, 2}, BIASED, {0}},
+    {S(2, 16, 12, 16), S(3, 3, 16, 17), {2, 2}, {2, 2}, BIASED, {2, 2}}, /* dilated */
+    {S(3, 13, 20, 33), S(3, 3, 33, 20), {2, 6}, {1, 5}, BIASED, {2, 3}}, /* in ragged phases */
+    {S(4, 2, 9, 16), S(3, 3, 16, 20), {4, 0}, {4, 1}, BIASED, {4, 1}},   /* and empty ones */
+    {S(4, 17, 17, 20), S(5, 5, 20, 24), {4, 4}, {4, 4}, 0, {2, 2}},
+    {S(2, 9, 9, 144), S(3, 3, 144, 200), {2, 2}, {2, 2}, BIASED, {2, 2}},
+    {S(1, 4, 9, 7, 16), S(3, 3, 3, 16, 18), {1, 2, 2}, {1, 2, 2}, BIASED, {1, 2, 2}},
 };
 #undef S
 
@@ -88,6 +95,7 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, bool gradient
     for (int i = 0; i < 3; i++) {
         o.before[i] = p->before[i];
         o.after[i] = p->after[i];
+        if (p->dilation[i] > 0) o.dilation[i] = p->dilation[i];
     }
     if (p->flags & CIRCULAR) o.pad_mode = SUNUP_PAD_CIRCULAR;
     const sunup_dtype dtype = sunup_graph_dtype(g);
@@ -162,7 +170,7 @@ static void check_errors(const struct device *cpu)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t c = shapes[i].channels, taps = shapes[i].taps, pad = taps / 2;
         const struct problem p = {
-            SUNUP_SHAPE(1, 14, 14, c), SUNUP_SHAPE(taps, taps, c, c), {pad, pad}, {pad, pad}, 0};
+            SUNUP_SHAPE(1, 14, 14, c), SUNUP_SHAPE(taps, taps, c, c), {pad, pad}, {pad, pad}, 0, {0}};
         for (int gradient = 0; gradient < 2; gradient++) {
             struct known k = {NULL, NULL};
             const struct largest l = run(cpu, &p, gradient != 0, &k);
@@ -200,18 +208,21 @@ static void is_chosen_where_it_pays(void **state)
 {
     (void)state;
 #define S SUNUP_SHAPE
-    const struct problem large = {S(16, 28, 28, 64), S(3, 3, 64, 64), {1, 1}, {1, 1}, 0},
-                         few = {S(16, 28, 28, 3), S(3, 3, 3, 64), {1, 1}, {1, 1}, 0},
-                         narrow = {S(1, 1, 1, 64), S(3, 3, 64, 64), {1, 1}, {1, 1}, 0},
-                         weights = {S(1, 7, 7, 512), S(3, 3, 512, 512), {1, 1}, {1, 1}, 0},
+    const struct problem large = {S(16, 28, 28, 64), S(3, 3, 64, 64), {1, 1}, {1, 1}, 0, {0}},
+                         few = {S(16, 28, 28, 3), S(3, 3, 3, 64), {1, 1}, {1, 1}, 0, {0}},
+                         narrow = {S(1, 1, 1, 64), S(3, 3, 64, 64), {1, 1}, {1, 1}, 0, {0}},
+                         weights = {S(1, 7, 7, 512), S(3, 3, 512, 512), {1, 1}, {1, 1}, 0, {0}},
                          shifted = {S(16, 28, 28, 64),
                                     S(3, 3, 64, 64),
                                     {2, 1},
                                     {2, 1},
-                                    CIRCULAR | OTHER_PERIOD},
-                         five = {S(16, 28, 28, 64), S(5, 5, 64, 64), {2, 2}, {2, 2}, 0},
-                         taps = {S(16, 28, 28, 64), S(3, 5, 64, 64), {1, 2}, {1, 2}, 0},
-                         seven = {S(16, 28, 28, 64), S(7, 7, 64, 64), {3, 3}, {3, 3}, 0};
+                                    CIRCULAR | OTHER_PERIOD,
+                                    {0}},
+                         five = {S(16, 28, 28, 64), S(5, 5, 64, 64), {2, 2}, {2, 2}, 0, {0}},
+                         taps = {S(16, 28, 28, 64), S(3, 5, 64, 64), {1, 2}, {1, 2}, 0, {0}},
+                         seven = {S(16, 28, 28, 64), S(7, 7, 64, 64), {3, 3}, {3, 3}, 0, {0}},
+                         dilated = {S(4, 56, 56, 64), S(3, 3, 64, 64), {2, 2}, {2, 2}, 0, {2, 2}},
+                         uneven = {S(4, 56, 56, 64), S(3, 3, 64, 64), {1, 2}, {3, 2}, 0, {2, 2}};
 #undef S
     assert_true(chosen(SUNUP_NUMERICS_FAST, &shifted, false));
     assert_false(chosen(SUNUP_NUMERICS_FAST, &shifted, true));
@@ -224,6 +235,8 @@ static void is_chosen_where_it_pays(void **state)
         assert_true(chosen(SUNUP_NUMERICS_FAST, &five, gradient != 0));
         assert_false(chosen(SUNUP_NUMERICS_FAST, &taps, gradient != 0));
         assert_false(chosen(SUNUP_NUMERICS_FAST, &seven, gradient != 0));
+        assert_true(chosen(SUNUP_NUMERICS_FAST, &dilated, gradient != 0));
+        assert_false(chosen(SUNUP_NUMERICS_FAST, &uneven, gradient != 0));
     }
 }
 

@@ -1,5 +1,7 @@
 /* winograd_mosaic.h - the maps of several samples side by side, so that Winograd's tiles may span
  * them: a map of 17x17 takes 5x5 tiles of 4x4, of which 72 % are used, 2x2 of them take 9x9.
+ * Dilated by d, an axis is d phases of every d-th point, each a map to taps that are not dilated: a
+ * strip of maps for each phase, which tiles do not span.
  *
  *     | map 0 ........ 0 | map 1 ........ 0 | ...     along H and along W; `pitch` from map to map
  *     |   |   |   |   |   |   |   |   |   |           tiles
@@ -18,14 +20,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/kernels.h"
+
 struct mosaic_axis {
     /* given */
-    int64_t taps;           /* a tile has 7 - taps points of the target, 6 of the source */
-    int64_t source, target; /* points of a map                                           */
-    int64_t before;         /* source points before target 0 that taps reach over        */
+    int64_t taps;           /* a tile has 7 - taps points of the target, 6 of the source  */
+    int64_t source, target; /* points of a map                                            */
+    int64_t before;         /* source points before target 0 that taps reach over, ...    */
+    int64_t dilation;       /* ... a multiple of this, which is 1 if the axis is circular */
     bool circular;
     /* derived */
-    int64_t maps, pitch, tiles;
+    int64_t maps, pitch, tiles, strips; /* maps of a strip, tiles of all */
 };
 
 /* Along H and W. */
@@ -37,6 +42,9 @@ struct mosaic {
 struct mosaic_offsets {
     const int64_t *row, *column;
 };
+
+/* Taps that tiles are made for, and phases that see their own points alone. */
+bool sunup__mosaic_can(const struct window *w);
 
 /* The mosaic of the fewest tiles whose maps divide the samples: a function of the shapes alone. One
  * map if none has fewer, or for circular padding. */
@@ -52,8 +60,30 @@ static inline int64_t mosaic_tiles(const struct mosaic *m)
     return m->axis[0].tiles * m->axis[1].tiles;
 }
 
-/* Offsets of maps [H][W][channels], `sample` elements apart. Tile i of an axis takes 6 from number
- * (7 - taps) i on of the sources, and 7 - taps of the targets. They lie at `memory`, which has
+/* Tiles of an axis from tile i on that lie side by side, to the end of its strip. */
+static inline int64_t mosaic_run(const struct mosaic_axis *a, int64_t i)
+{
+    const int64_t strip = a->tiles / a->strips;
+    return strip - i % strip;
+}
+
+/* Number of tile i's first offset: it takes 6 of the sources, and 7 - taps of the targets. Strips of
+ * sources end with the points that taps reach over. */
+static inline int64_t mosaic_target(const struct mosaic_axis *a, int64_t i)
+{
+    return (7 - a->taps) * i;
+}
+
+static inline int64_t mosaic_source(const struct mosaic_axis *a, int64_t i)
+{
+    return mosaic_target(a, i) + (a->taps - 1) * (i / (a->tiles / a->strips));
+}
+
+/* Share of the taps' points that exist, of dilated axes: products outside are none of the direct sum's.
+ * The model of its time has those of taps side by side in its constants. */
+double sunup__mosaic_inside(const struct mosaic *m);
+
+/* Offsets of maps [H][W][channels], `sample` elements apart. They lie at `memory`, which has
  * sunup__mosaic_room elements for each call. */
 struct mosaic_offsets sunup__mosaic_sources(const struct mosaic *m, int64_t sample,
                                             int64_t channels, int64_t *memory);

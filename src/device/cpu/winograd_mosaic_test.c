@@ -1,5 +1,5 @@
 /* winograd_mosaic_test.c - mosaics of all small maps: every target is in one tile, and its taps see the
- * points of its own map and zeros; fewer tiles than map by map where that is known.
+ * points of its own map and zeros, dilated or not; fewer tiles than map by map where that is known.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,15 +19,17 @@ static struct mosaic plan(int64_t samples, struct mosaic_axis h, struct mosaic_a
     return m;
 }
 
-/* Along axis `a` target `at` of map `map` is point `i` of the mosaic. Its taps see the source. */
+/* Target `at` of a map whose sources begin at `first` is point `i` of the targets. Its taps see the source. */
 static void check_taps(const struct mosaic_axis *a, const int64_t *source, int64_t i, int64_t at,
                        int64_t first, int64_t point)
 {
+    const int64_t side = 7 - a->taps;
+    source += mosaic_source(a, i / side) + i % side;
     for (int64_t t = 0; t < a->taps; t++) {
-        int64_t from = at - a->before + t;
+        int64_t from = at - a->before + t * a->dilation;
         if (a->circular) from = (from % a->source + a->source) % a->source;
         const bool exists = from >= 0 && from < a->source;
-        assert_int_equal(source[i + t], exists ? first + from * point : -1);
+        assert_int_equal(source[t], exists ? first + from * point : -1);
     }
 }
 
@@ -35,15 +37,17 @@ static void check_taps(const struct mosaic_axis *a, const int64_t *source, int64
 static void check_axis(const struct mosaic_axis *a, const int64_t *source, const int64_t *target,
                        const int64_t map[2], const int64_t point[2])
 {
-    int64_t found = 0;
-    for (int64_t i = 0; i < (7 - a->taps) * a->tiles; i++) {
-        if (target[i] < 0) continue;
-        const int64_t number = found / a->target, at = found % a->target;
-        assert_int_equal(target[i], number * map[1] + at * point[1]);
-        check_taps(a, source, i, at, number * map[0], point[0]);
-        found++;
+    int64_t i = 0;
+    for (int64_t phase = 0; phase < a->strips; phase++) {
+        for (int64_t number = 0; number < a->maps; number++) {
+            for (int64_t at = phase; at < a->target; at += a->dilation, i++) {
+                while (target[i] < 0) i++;
+                assert_int_equal(target[i], number * map[1] + at * point[1]);
+                check_taps(a, source, i, at, number * map[0], point[0]);
+            }
+        }
     }
-    assert_int_equal(found, a->maps * a->target);
+    for (; i < (7 - a->taps) * a->tiles; i++) assert_true(target[i] < 0);
 }
 
 static void check_mosaic(const struct mosaic *m)
@@ -71,10 +75,10 @@ static void taps_see_their_own_map(void **state)
                 const int64_t before = pads / 8, after = pads % 8,
                               target = source + before + after - taps + 1;
                 if (target < 1) continue;
-                struct mosaic_axis h = {taps, source, target, before, false, 0, 0, 0};
-                const struct mosaic_axis w = {taps, 17, 15 - taps + 7, 2, false, 0, 0, 0};
-                struct mosaic_axis gradient = {taps,  target, source, taps - 1 - before,
-                                               false, 0,      0,      0};
+                struct mosaic_axis h = {taps, source, target, before, 1, false, 0, 0, 0, 0};
+                const struct mosaic_axis w = {taps, 17, 15 - taps + 7, 2, 1, false, 0, 0, 0, 0};
+                struct mosaic_axis gradient = {
+                    taps, target, source, taps - 1 - before, 1, false, 0, 0, 0, 0};
                 for (int64_t samples = 1; samples < 9; samples++) {
                     struct mosaic m = plan(samples, h, w);
                     check_mosaic(&m);
@@ -90,9 +94,34 @@ static void taps_see_their_own_map(void **state)
     }
 }
 
+/* Points that the dilation does not divide, and fewer than it. */
+static void dilated_taps_see_their_own_phase(void **state)
+{
+    (void)state;
+    for (int64_t dilation = 2; dilation < 5; dilation++) {
+        for (int64_t source = 1; source < 14; source++) {
+            for (int64_t pads = 0; pads < 16; pads++) {
+                const int64_t before = pads / 4 * dilation,
+                              target = source + before + pads % 4 - 2 * dilation;
+                if (target < 1) continue;
+                const struct mosaic_axis w = {3, source, target, before, dilation, false, 0, 0, 0, 0},
+                                         h = {3, 17, 15, 0, 1, false, 0, 0, 0, 0};
+                const struct mosaic_axis gradient = {
+                    3, target, source, 2 * dilation - before, dilation, false, 0, 0, 0, 0};
+                for (int64_t samples = 1; samples < 9; samples++) {
+                    struct mosaic m = plan(samples, h, w);
+                    check_mosaic(&m);
+                    m = plan(samples, gradient, w);
+                    if (before <= 2 * dilation) check_mosaic(&m);
+                }
+            }
+        }
+    }
+}
+
 static struct mosaic of_square(int64_t samples, int64_t taps, int64_t n)
 {
-    const struct mosaic_axis a = {taps, n, n, taps / 2, false, 0, 0, 0};
+    const struct mosaic_axis a = {taps, n, n, taps / 2, 1, false, 0, 0, 0, 0};
     return plan(samples, a, a);
 }
 
@@ -113,6 +142,7 @@ static void saves_tiles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(taps_see_their_own_map),
+                                       cmocka_unit_test(dilated_taps_see_their_own_phase),
                                        cmocka_unit_test(saves_tiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
