@@ -14,8 +14,10 @@
  * - A is read in place, by broadcasts: the out-of-order window hides the second level's latency.
  *   Rows a multiple of 4 KB apart, which meet in one set of the first level, are copied (15 %), and
  *   so is, with a far L3, a transposed A, of which each step of the sum would use another page and half
- *   a line (20 to 25 % on Sapphire Rapids), if there are panels enough to repay it: two strips at a time, of whose
+ *   a line (20 to 25 % on Sapphire Rapids), if there are panels enough to repay it: 56 columns at a time, of whose
  *   lines less is fetched in vain (Xeon with AMX: 3 to 4 % on 768 to 3000 x 1000 of 512 terms; more fill the L2).
+ *   They are four strips of one tile each: two tiles of a strip would both read all its lines (Emerald Rapids
+ *   without AMX: 3 to 9 % of the same products).
  *   With a close one, the steps of a transposed A and of its B run in place (Zen 5: 5 to 9 % against both copied),
  *   but for a large C with at least twice as many rows as columns: B is packed once, by all threads, and A a strip of
  *   56 columns at a time (Zen 4: 3 to 6 % on 3000 x 1000 and 5270 x 1000 of 512 and 1024 terms; 768 x 768 loses 5 %).
@@ -244,6 +246,7 @@ static int64_t strip(const struct product *p)
 {
     if (!p->pack_b && p->m < FEW_ROWS) return p->rows;
     if (p->asks_c || p->stream) return least(p->rows, STRIP);
+    if (p->pack_a && p->a_col != 1 && sunup__level3_far()) return least(p->rows, TILE);
     if (sunup__level3_far()) return ceil_div(p->rows, ceil_div(p->rows, STRIP));
     const int64_t part = sunup__cache_bytes(2) / (p->asks_a ? 4 : 2) / (int64_t)sizeof(float);
     const int64_t room = part / p->depth / TILE * TILE, most = room < STRIP ? STRIP : room;
@@ -278,7 +281,7 @@ void sunup__product_cut(struct product *p, int threads)
     /* An odd number of lines: panels meet in no set. */
     p->panel = PANEL * (p->prepared ? p->k : p->depth) + LINE;
     p->strip_a = round_up(p->strip * (p->depth + LINE), LINE);
-    p->strips = p->a_col != 1 && sunup__level3_far() ? 2 : 1;
+    p->strips = p->a_col != 1 && sunup__level3_far() ? 4 : 1;
     p->slot = (p->pack_b && !p->prepared ? ceil_div(p->columns, PANEL) * p->panel : 0) +
               (p->pack_a ? p->strips * p->strip_a : 0) + (p->stream ? round_up(p->strip * p->n, LINE) : 0);
     fetch_evenly(p);

@@ -31,19 +31,22 @@
 #include "graph/ops/conv.h"
 
 enum {
-    STRIP = 28,  /* columns of A a call: two of the leaf's tallest two-vector tiles */
+    STRIP = 28,     /* columns of A a call: two of the leaf's tallest two-vector tiles */
+    STRIP_FAR = 14, /* with a far third level: one, so that no two tiles read the same lines of A */
     STRIP_HERE = 128, /* the same of an A where it is */
     DEPTH = 160, /* rows of a block: the first level keeps a panel from one tile of a strip to the
                   * next; 96 to 384 are up to 8 % slower (Sapphire Rapids) */
     DEPTH_FAR = 512, /* if C comes from afar with each block */
-    DEPTH_HERE = 96, /* of operands where they are, with a far third level: 64 to 160 are up to 4 % slower */
+    DEPTH_HERE =
+        96, /* of operands where they are, with a far third level: 64 to 160 are up to 4 % slower */
     /* Less is no faster than product_brgemm.c and conv_weight_grad_brgemm.c, which copy a strip at
      * a time or read A where it is: few columns of A share lines as it is, and a sum of few blocks
      * hardly repays a look at C. */
     LEAST_M = 96,
     LEAST_N = 32,
     LEAST_N_CONV = 96,
-    LEAST_NEAR = 64, /* columns of A and of a convolution's B with a close third level, or of a small C */
+    LEAST_NEAR =
+        64, /* columns of A and of a convolution's B with a close third level, or of a small C */
     LEAST_K = 768,
     LEAST_OPERANDS = 3 << 18, /* elements that the second level does not keep from step to step */
     /* Elements of C with a close third level, up to the one or beyond the other. Between, copies of the operands
@@ -137,6 +140,11 @@ pack(const float *x, int64_t pitch, int64_t rows, int64_t n, int64_t width, floa
     }
 }
 
+static int64_t copied_strip(void)
+{
+    return sunup__level3_far() ? STRIP_FAR : STRIP;
+}
+
 /* Rows [p0, p1) of A, the columns of the item. */
 static void pack_a(const struct run *r, const struct item *o, int64_t p0, int64_t p1)
 {
@@ -219,7 +227,7 @@ static void run_task(void *arg, int64_t i)
                      .a = r->memory + slot * t->slot,
                      .c_row = t->n,
                      .c_panel = PANEL};
-    const int64_t strip = t->a_here ? STRIP_HERE : STRIP;
+    const int64_t strip = t->a_here ? STRIP_HERE : copied_strip();
     o.strip = ceil_div(o.i1 - o.i0, ceil_div(o.i1 - o.i0, strip));
     o.c = r->c + o.j0;
     if (t->chunks > 1) {
@@ -227,7 +235,7 @@ static void run_task(void *arg, int64_t i)
         o.c_row = PANEL;
         o.c_panel = t->m * PANEL;
     }
-    o.b = o.a + (t->a_here ? 0 : ceil_div(t->rows, STRIP) * t->strip_at);
+    o.b = o.a + (t->a_here ? 0 : ceil_div(t->rows, copied_strip()) * t->strip_at);
     const int64_t first = chunk * t->k / t->chunks, end = (chunk + 1) * t->k / t->chunks;
     for (int64_t p = first; p < end; p += t->depth) {
         const int64_t block[] = {p, least(p + t->depth, end), least(p + 2 * t->depth, end)};
@@ -344,9 +352,10 @@ static void cut(struct turned *t, int threads)
     }
     (void)total_cycles(t, threads, best_m, best_n);
     look(t);
-    t->strip_at = STRIP * t->depth + LINE; /* an odd number of lines: they meet in no set */
+    t->strip_at =
+        copied_strip() * t->depth + LINE; /* an odd number of lines: they meet in no set */
     t->panel_at = PANEL * t->depth + LINE;
-    t->slot = (t->a_here ? 0 : ceil_div(t->rows, STRIP) * t->strip_at) +
+    t->slot = (t->a_here ? 0 : ceil_div(t->rows, copied_strip()) * t->strip_at) +
               (t->b_here ? 0 : ceil_div(t->columns, PANEL) * t->panel_at);
 }
 
