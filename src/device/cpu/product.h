@@ -24,7 +24,6 @@ struct product {
     bool pack_a, pack_b; /* else read in place */
     bool prepared;       /* B is packed before the items, or the runs: each column's panels, whole sums */
     bool ahead;          /* what comes next is fetched before each call */
-    bool asks_rows;      /* the calls ask for rows of the next strip of A, slowly    */
     bool asks_a, asks_c; /* the calls ask for the next strip of A, and of C: see ahead.h */
     bool stream;         /* a strip of C is computed in the workspace, then stored past the caches */
     int64_t rows, columns, depth, strip;

@@ -215,18 +215,6 @@ static void fetch_some(const struct product *p, struct next *n)
     fetch(&n->c, p->lines_c);
 }
 
-/* For the call of one of the item's panels on strip i: each of its tiles asks for as many rows of the strip that
- * comes next as all panels need. */
-static void ask_rows(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i, int64_t panel)
-{
-    const struct product *p = r->p;
-    const int64_t rows = most(0, least(p->strip, o->i1 - i - p->strip)), tiles = ceil_div(g->m, TALLEST);
-    const int64_t each = ceil_div(rows, tiles * ceil_div(p->columns, PANEL)), row = panel * tiles * each;
-    g->ahead = row < rows ? a_at(r, o, i + p->strip + row, 0) : NULL;
-    g->ahead_row = each * p->a_row / ceil_div(g->m, tiles);
-    g->ahead_step = each;
-}
-
 /* A strip of A from row i on with all panels of the item, sums [p0, p0 + g->k); in one call if B is
  * in place and nothing is fetched: few rows then have tiles of four vectors. */
 static void multiply_strip(const struct run *r, const struct item *o, struct gemm_f32 *g, int64_t i,
@@ -239,7 +227,6 @@ static void multiply_strip(const struct run *r, const struct item *o, struct gem
     for (int64_t j = o->j0; j < o->j1; j += width, panel += p->panel) {
         if (p->ahead) fetch_some(p, next);
         if (p->asks_a) ask_ahead(&next->runs, g);
-        if (p->asks_rows) ask_rows(r, o, g, i, (j - o->j0) / PANEL);
         g->n = least(width, o->j1 - j);
         g->b = p->pack_b ? panel : b_at(r, o, p0, j);
         g->c = c + j;

@@ -34,11 +34,10 @@
  *   buffers. More rows leave the asking to the calls, a line each step: the next strip of A, and of
  *   C where sums are too short for the leaf's own fetching, if they are runs of memory. A strip is
  *   then half as tall (Zen 4: 4096 x 256 x 256 with B transposed 2.4 instead of 2.85 ms, 64 of
- *   256 x 256 x 32 1.55 instead of 2.45, of 256 x 32 x 256 1.2 instead of 1.8). With a far L3 they ask for the
- *   rows of the next strip, a line each 8 to 16 steps, if sums are one step: the first call on a strip took twice as
- *   long as the others, since fourteen rows at a time hide from the prefetcher (Xeon with AMX: 7 to 11 % on 4096 x 256
- *   of 256 and 1024 terms, 2 to 4 % on 4096 x 1024 x 256; when the same machine was a fifth faster, 3 to 8 % of
- *   1024 terms and nothing of 256).
+ *   256 x 256 x 32 1.55 instead of 2.45, of 256 x 32 x 256 1.2 instead of 1.8). With a far L3 the first
+ *   call on a strip otherwise takes twice as long as the others, since fourteen rows at a time hide from the
+ *   prefetcher (Emerald Rapids without AMX, old and new in turn: 256 x 32 and 64 x 64 in batches 6 to 11 %, 256 x 256
+ *   x 32 15 %, 4096 x 256 of 1024 terms 3 %, x 768 and 1024 of 256 terms 1 %).
  * - A C of half of the third level and more with short sums is stored past the caches, which else
  *   read it first (Zen 4: 77360 x 200 x 20 4.1 instead of 6.8 ms).
  */
@@ -223,15 +222,8 @@ static bool packing_pays(const struct product *p)
 /* Whole rows of A, each strip and each matrix right behind the one before, and not in the caches from run to run. */
 static bool asking_pays(const struct product *p, bool cached)
 {
-    return machine()->ahead && !cached && p->m >= FEW_ROWS && p->k > 0 && p->k <= p->depth &&
-           p->a_col == 1 && p->a_row == p->k && (p->batch == 1 || p->a_step == p->m * p->k);
-}
-
-/* Far, whole rows, and calls enough to ask slowly (m256 n256 k32 in batches would take a third longer). */
-static bool asking_rows_pays(const struct product *p, bool cached)
-{
-    return sunup__level3_far() && !cached && p->m >= FEW_ROWS && p->pack_b && p->a_col == 1 && p->a_row == p->k &&
-           p->k >= 4 * PANEL && p->k <= p->depth && p->columns >= 4 * PANEL;
+    return !cached && p->m >= FEW_ROWS && p->k > 0 && p->k <= p->depth && p->a_col == 1 &&
+           p->a_row == p->k && (p->batch == 1 || p->a_step == p->m * p->k);
 }
 
 /* C is so large that nobody finds it in a cache, and there is little to overlap its way with. */
@@ -274,7 +266,6 @@ void sunup__product_cut(struct product *p, int threads)
     }
     group_items(p, threads);
     p->asks_a = asking_pays(p, cached);
-    p->asks_rows = asking_rows_pays(p, cached);
     p->stream = streaming_pays(p);
     p->asks_c = p->asks_a && p->k <= SHORT && p->items_n == 1 && !p->stream;
     p->strip = strip(p);
