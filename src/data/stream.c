@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
@@ -29,8 +30,10 @@
 enum { ALIGN = 64, MESSAGE = 512, FEW_BYTES = 1 << 19 };
 enum {
     SAMPLES_PER_THREAD = 2,
-    MOST_AHEAD = 16
-}; /* made together: some for each, as they differ; batches */
+    MOST_AHEAD = 16, /* made together: some for each, as they differ; batches */
+    RUNS_PER_THREAD = 4,
+    LONGEST_RUN = 8
+};
 
 struct slot {
     struct batch batch;
@@ -57,6 +60,7 @@ struct stream {
     int n_deliveries;
     int64_t batches;          /* a pass */
     int ahead, n_slots;       /* batches that are filled together; 2 more */
+    int64_t run;              /* samples of a shard that are filled one after the other */
     struct slot *slots;       /* [n_slots] */
     struct filling *fillings; /* [ahead][shards of this rank] */
     struct arena tables;
@@ -102,29 +106,31 @@ static bool make_sample(const struct filling *fill, int64_t i)
     return good;
 }
 
-static bool deliver_sample(const struct filling *fill, int64_t i)
+static bool deliver_sample(const struct filling *fill, int64_t i, int64_t sample, int64_t next)
 {
     const struct stream *s = fill->s;
-    const int64_t sample = sample_of(fill, i);
     struct move move = {0};
     if (s->o.training)
         move = sunup__draw_move(&s->o.augment, s->o.seed, fill->slot->batch.epoch, sample);
-    if (i + 1 < fill->slot->counts[fill->shard]) {
-        const int64_t next = sample_of(fill, i + 1);
-        for (int f = 0; f < s->n_deliveries; f++) sunup__deliver_soon(&s->deliveries[f], next);
-    }
+    for (int f = 0; f < s->n_deliveries; f++) sunup__deliver_soon(&s->deliveries[f], next);
     bool good = true;
     for (int f = 0; f < s->n_deliveries; f++)
         good = sunup__deliver(&s->deliveries[f], sample, &move, place(fill, f, i)) && good;
     return good;
 }
 
-static void fill_sample(struct filling *fill, int64_t i)
+/* Samples [i, end), one after the other: each one's number is needed twice and drawn once. */
+static void fill_samples(struct filling *fill, int64_t i, int64_t end)
 {
     const bool made = fill->s->d->sampler.fill != NULL;
-    const bool good = made ? make_sample(fill, i) : deliver_sample(fill, i);
-    long long bad = atomic_load(&fill->bad);
-    while (!good && i < bad && !atomic_compare_exchange_weak(&fill->bad, &bad, i)) {
+    int64_t next = made ? 0 : sample_of(fill, i);
+    for (; i < end; i++) {
+        const int64_t sample = next;
+        if (!made && i + 1 < fill->count) next = sample_of(fill, i + 1);
+        const bool good = made ? make_sample(fill, i) : deliver_sample(fill, i, sample, next);
+        long long bad = atomic_load(&fill->bad);
+        while (!good && i < bad && !atomic_compare_exchange_weak(&fill->bad, &bad, i)) {
+        }
     }
 }
 
@@ -160,13 +166,19 @@ static void clear_rest(const struct stream *s, struct slot *slot, int shard)
     }
 }
 
-/* Task i: of the samples that shards have room for, shard by shard. */
+/* Runs of samples that a shard has room for. */
+static int64_t runs(const struct stream *s)
+{
+    return ceil_div(s->o.batch / s->o.shards, s->run);
+}
+
+/* Task i: a run of samples, shard by shard. */
 static void fill_task(void *arg, int64_t i)
 {
     const struct stream *s = arg;
-    const int64_t room = s->o.batch / s->o.shards;
-    struct filling *fill = &s->fillings[i / room];
-    if (i % room < fill->count) fill_sample(fill, i % room);
+    struct filling *fill = &s->fillings[i / runs(s)];
+    const int64_t from = i % runs(s) * s->run;
+    if (from < fill->count) fill_samples(fill, from, least(fill->count, from + s->run));
 }
 
 static void begin_batch(struct stream *s, int64_t number, struct filling *fillings)
@@ -206,7 +218,7 @@ static int64_t fill(struct stream *s, int64_t number, int threads)
     int64_t n = 0;
     for (; n < s->ahead && !at_end(s, number + n); n++)
         begin_batch(s, number + n, s->fillings + n * shards);
-    sunup__parallel(threads, n * shards * (s->o.batch / s->o.shards), fill_task, s);
+    sunup__parallel(threads, n * shards * runs(s), fill_task, s);
     for (int64_t i = 0; i < n * shards; i++) end_shard(&s->fillings[i]);
     sunup__trace_add(s->d->ctx, TRACE_DATA, "batch", number, traced_s);
     return n;
@@ -326,6 +338,8 @@ static void share_work(struct stream *s, int64_t bytes)
     if (busy && samples > 0) s->ahead = (int)((wanted + samples - 1) / samples);
     if (s->ahead > MOST_AHEAD) s->ahead = MOST_AHEAD;
     s->n_slots = s->ahead + 2;
+    const int64_t run = samples / ((int64_t)RUNS_PER_THREAD * threads);
+    s->run = busy || run < 1 ? 1 : least(run, LONGEST_RUN);
 }
 
 static sunup_status create_slots(struct stream *s)
