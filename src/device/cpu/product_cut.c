@@ -57,7 +57,6 @@ enum {
     TALL_C = 1 << 20,    /* elements of a C for which a transposed A and its B are copied */
     NEAR = 1 << 18,      /* elements of B that the second level holds beside the rest */
     CACHED = 1 << 20,    /* elements of A, B and C that stay in cache from run to run */
-    WAKE_CYCLES = 10000, /* another thread's help */
     ITEMS_PER_THREAD = 4,
     MOST_LINES = 192 /* fetched before a call: more would be waited for */
 };
@@ -67,8 +66,9 @@ static const struct machine {
     bool ahead;            /* fetching pays */
     double multiply_adds;  /* a cycle */
     double pack_b, read_b; /* cycles an element; read in place, from beyond the second level */
+    double wake;           /* cycles that another thread's help costs, with what it has to fetch */
     int64_t streamed;      /* elements of B from which it comes from afar */
-} near_l3 = {true, 16, 2, 0, 2 << 20}, far_l3 = {false, 32, 1.5, 0.5, NEAR};
+} near_l3 = {true, 16, 2, 0, 10000, 2 << 20}, far_l3 = {false, 32, 1.5, 0.5, 20000, NEAR};
 
 static const struct machine *machine(void)
 {
@@ -105,7 +105,7 @@ static double total_cycles(struct product *p, int threads, int64_t items_m, int6
     const int64_t items = p->batch * items_m * items_n;
     const double one = item_cycles(p);
     if (items == 1) return one;
-    return ((double)ceil_div(items, threads) + 0.03) * one + WAKE_CYCLES;
+    return ((double)ceil_div(items, threads) + 0.03) * one + machine()->wake;
 }
 
 static void cut_evenly(struct product *p, int threads)
@@ -132,7 +132,7 @@ static void group_items(struct product *p, int threads)
     const int64_t items = p->batch * p->items_m * p->items_n;
     int64_t fewest = INT64_MAX;
     p->tasks = 1;
-    if ((double)items * item_cycles(p) < 2 * WAKE_CYCLES) return;
+    if ((double)items * item_cycles(p) < 2 * machine()->wake) return;
     for (int64_t t = 1; t <= least(items, (int64_t)threads * ITEMS_PER_THREAD); t++) {
         const int64_t turns = ceil_div(items, t) * ceil_div(t, threads);
         if (turns > fewest) continue;
