@@ -47,9 +47,10 @@ struct box {
 /* Depthwise 3x3 of stride 1 and as much padding: rows x points targets, `row` and `point` elements
  * apart as their sources are, which begin at the same place. Rows are whole: taps beyond their ends
  * are left out, and where x ends above or below, those that reach over. Weights of tap (r, s) lie
- * (3 r + s) w_tap further on, which may be negative. */
+ * (3 r + s) w_tap further on, which may be negative. As many elements of x and y, `ahead` of these, are
+ * asked for meanwhile (0: none). */
 struct plane {
-    int64_t rows, points, channels, row, point, w_tap;
+    int64_t rows, points, channels, row, point, w_tap, ahead;
     bool above, below; /* x ends there */
 };
 

@@ -6,8 +6,10 @@
  * sum each, added in order at the end; their number follows from shapes alone, and a task is some
  * channels of a chunk: no bit depends on threads.
  *
- * Longer rows are those of maps that come from memory, which is best read as it lies: boxes of
- * conv_grouped.c.
+ * A few channels of a plane are lines far apart, which a far third level is slow to give. There a task's rows
+ * are cut into bands of which two stay in the second level, all channels: while the leaf goes through one, it
+ * asks for the next as it lies. Longer rows, and results that do not wait in the caches, are those of maps
+ * that come from memory: boxes of conv_grouped.c.
  */
 #include "base/integers.h"
 #include "base/system.h"
@@ -20,19 +22,21 @@
 enum {
     TAPS = 9,
     POINTS_MOST = 28,
-    ROWS_LEAST = 8, /* of a task, which reads two more */
+    POINTS_FAR = 56, /* with a far third level, of what comes from memory */
+    ROWS_LEAST = 8,  /* of a task, which reads two more */
     CHUNKS_MOST = 16,
     CHUNK_POINTS = 512, /* that make a partial sum worth its adding */
     LINE = 16,          /* channels of a vector */
     ADD_ELEMENTS = 4096,
-    PLANE_FAR = 32 << 10, /* elements of a plane of all channels, and of all planes, that come from afar */
-    ALL_FAR = 1 << 20
+    FAR = 1 << 20       /* elements that no second level holds */
 };
 
 struct planes {
     int64_t n, rows, points, channels; /* planes, and of one */
     int64_t bands, strips;             /* of a plane: tasks along the rows and the channels */
     int64_t chunks;
+    int64_t band; /* most rows of a call of the weight gradient's */
+    bool asks;    /* for the next band */
 };
 
 static bool is_same(const struct window *w)
@@ -45,15 +49,15 @@ static bool is_same(const struct window *w)
     return !w->circular;
 }
 
-/* A few channels of a plane are lines far apart, which a far third level or memory is slow to give: 16 samples of 14x14
- * with 512 channels take 0.51 ms forward and 0.55 back, by boxes 0.31; 28x28 with 256, and 32 of 28x28 with 64, need
- * 0.5 to 0.75 of the time by boxes, in the weight gradient 0.75 to 1.0. Smaller planes, and what the second levels
- * hold, are 1.2 to 5 times as fast here in the weight gradient, 0.6 to 3.7 times in the others (Xeon with AMX,
- * 2026-11-30). */
-static bool is_scattered(const struct window *w, const struct node *n)
+/* Results of 12 MB and more take 0.95 to 1.25 times as long here as by boxes that write them past the caches, shorter
+ * ones 0.6 to 0.95, weight gradients 0.5 to 0.85, but 1.0 to 1.25 of 112 points a row that come from memory (7x7 to
+ * 112x112; Emerald Rapids without AMX, 2026-12-01). */
+static bool is_near(const struct window *w, const struct node *n)
 {
-    const int64_t all = most(sunup__elements(&n->in[0]->shape), sunup__elements(&n->in[1]->shape));
-    return sunup__level3_far() && w->in[1] * w->in[2] * w->c > PLANE_FAR && all > ALL_FAR;
+    const int64_t bytes = (int64_t)sizeof(float), x = sunup__elements(&n->in[0]->shape) * bytes;
+    if (!sunup__level3_far()) return w->out[2] <= POINTS_MOST;
+    return !sunup__outgrows_caches(sunup__elements(&n->out[0]->shape) * bytes) &&
+           (w->out[2] <= POINTS_FAR || !sunup__outgrows_caches(x));
 }
 
 bool sunup__conv_plane_can(const struct device *d, const struct node *n)
@@ -64,7 +68,7 @@ bool sunup__conv_plane_can(const struct device *d, const struct node *n)
     if (sunup__elements(&n->in[0]->shape) == 0 || sunup__elements(&n->in[1]->shape) == 0)
         return false;
     return w->groups > 1 && w->c == w->groups && w->k == w->groups && is_same(w) &&
-           w->out[2] <= POINTS_MOST && !is_scattered(w, n);
+           is_near(w, n);
 }
 
 /* ---- running ---- */
@@ -92,6 +96,7 @@ static struct plane plane_of(const struct work *w, int64_t plane, int64_t from, 
                           .row = row,
                           .point = g->channels,
                           .w_tap = w->w_tap,
+                          .ahead = g->asks && n == 1 ? (to - from) * row : 0,
                           .above = from == 0,
                           .below = to == g->rows};
 }
@@ -147,7 +152,7 @@ static void sum_task(void *arg, int64_t i)
     bool fresh = true;
     for (int64_t from = chunk * all / g->chunks, to; from < end; from = to, fresh = false) {
         const int64_t plane = from / g->rows, first = plane * g->rows;
-        to = least(end, first + g->rows);
+        to = least(least(end, first + g->rows), from + g->band);
         int64_t c, at;
         const struct plane p =
             plane_of(w, plane, from - first, to - first, i % g->strips, g->strips, &c, &at);
@@ -192,8 +197,15 @@ static void end(struct step *s)
     s->data = NULL;
 }
 
+/* So many that this one's and the next one's x and y take half of the second level. */
+static int64_t bands_of(const struct planes *g)
+{
+    const int64_t elements = sunup__cache_bytes(2) / (int64_t)sizeof(float) / 8;
+    return least(g->rows, ceil_div(g->rows * g->points * g->channels, elements));
+}
+
 /* Channels are cut, and then rows, only where there are too few planes, or chunks, for the tasks that
- * threads want. */
+ * threads want. Bands do not depend on threads, as a sum of the weight gradient is one over bands. */
 static sunup_status make(struct device *d, const struct node *n, struct step *s, int x)
 {
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
@@ -203,11 +215,13 @@ static sunup_status make(struct device *d, const struct node *n, struct step *s,
                          .rows = w->in[1],
                          .points = w->in[2],
                          .channels = w->c};
-    const int64_t tasks = (int64_t)TASKS_PER_THREAD * d->threads;
+    g->asks = sunup__level3_far() && g->n * g->rows * g->points * g->channels > FAR;
     g->chunks = most(1, least(CHUNKS_MOST, g->n * g->rows * g->points / CHUNK_POINTS));
-    const int64_t alone = s->run == run_weight_grad ? g->chunks : g->n;
+    const int64_t bands = g->asks ? bands_of(g) : 1, tasks = (int64_t)TASKS_PER_THREAD * d->threads;
+    const int64_t alone = s->run == run_weight_grad ? g->chunks : g->n * bands;
     g->strips = least(ceil_div(g->channels, LINE), ceil_div(tasks, alone));
-    g->bands = most(1, least(g->rows / ROWS_LEAST, ceil_div(tasks, alone * g->strips)));
+    g->bands = most(bands, least(g->rows / ROWS_LEAST, ceil_div(tasks, alone * g->strips)));
+    g->band = ceil_div(g->rows, bands);
     s->data = g;
     s->end = end;
     if (s->run == run_weight_grad)

@@ -1,5 +1,5 @@
 /* conv_plane_check.c - problems of the leaves of depthwise 3x3: h rows of w points of c channels; open: x
- * goes on above (1), below (2) or at both (3); back: taps backwards; bias.
+ * goes on above (1), below (2) or at both (3); back: taps backwards; ahead: asks for what lies so far on; bias.
  */
 #include "kernels/check.h"
 
@@ -19,6 +19,7 @@ static void read_problem(struct check *c, struct problem *p)
     *s = (struct plane){.rows = sunup__check_number(c, "h", 1),
                         .points = sunup__check_number(c, "w", 1),
                         .channels = sunup__check_number(c, "c", 1),
+                        .ahead = sunup__check_number(c, "ahead", 0),
                         .above = (open & 1) == 0,
                         .below = (open & 2) == 0};
     p->bias = sunup__check_number(c, "bias", 0) != 0;
@@ -74,7 +75,8 @@ static void run_weight_grad(struct check *c)
 
 #define PROBLEMS                                                                                   \
     "h0w1c1", "h1w0c1", "h1w1c16", "h1w1c5:open3", "h1w8c16:open1", "h2w2c19", "h3w7c32",          \
-        "h3w15c16:open2", "h9w14c40:open3", "h5w13c33:back", "h2w10c16:open1:back", "h4w29c8"
+        "h3w15c16:open2", "h9w14c40:open3", "h5w13c33:back", "h2w10c16:open1:back", "h4w29c8",        \
+        "h9w15c40:ahead5805"
 static const char *const problems[] = {PROBLEMS, NULL};
 static const char *const forward_problems[] = {PROBLEMS, "h3w5c19:bias", "h4w9c48:open3:bias",
                                                NULL};

@@ -25,7 +25,24 @@ struct strip {
     int64_t channels; /* from here on */
     const float *x, *w, *bias, *dy;
     float *y, *dw;
+    int64_t ask, ask_row, ask_point; /* of x and y: from a strip's own to what is asked for meanwhile */
 };
+
+/* Row `row` of what a strip asks for, at x, and at y to read or write it. */
+INLINE void ask(const struct strip *t, int64_t row, const float *x, const float *y, const int P,
+                const bool write)
+{
+    const int64_t at = t->ask + row * t->ask_row;
+    UNROLL
+    for (int i = 0; i < P; i++) __builtin_prefetch(x + at + i * t->ask_point, 0, 2);
+    UNROLL
+    for (int i = 0; i < P; i++) {
+        if (write)
+            __builtin_prefetch(y + at + i * t->ask_point, 1, 2);
+        else
+            __builtin_prefetch(y + at + i * t->ask_point, 0, 2);
+    }
+}
 
 /* One row of x, for the three rows of targets that read it: its products are the third, the second and
  * the first part of their sums. */
@@ -38,7 +55,6 @@ INLINE void add_row(const struct strip *t, const float *x, const vec *w, vec *th
     for (int q = 0; q < P + 2; q++) {
         if ((q == 0 && t->left) || (q == P + 1 && t->right)) continue;
         const vec xv = vec_load_part(x + q * point, left);
-        __builtin_prefetch(x + q * point + VEC_LANES, 0, 2);
         UNROLL
         for (int s = 0; s < 3; s++) {
             if (q - s < 0 || q - s >= P) continue;
@@ -67,8 +83,7 @@ INLINE void strip(const struct strip *t, const int P, const bool full)
         if (row < end) add_row(t, t->x + row * p->row, w, third, second, first, P, left);
         if (row < 1) continue;
         float *y = t->y + (row - 1) * p->row;
-        UNROLL
-        for (int i = 0; i < P; i++) __builtin_prefetch(y + i * p->point + VEC_LANES, 1, 2);
+        ask(t, row - 1, t->x, t->y, P, true);
         UNROLL
         for (int i = 0; i < P; i++) {
             if (t->bias) third[i] += vec_load_part(t->bias, left);
@@ -88,7 +103,6 @@ INLINE void add_grad_row(const struct strip *t, const float *x, const vec *third
     for (int q = 0; q < P + 2; q++) {
         if ((q == 0 && t->left) || (q == P + 1 && t->right)) continue;
         const vec xv = vec_load_part(x + q * point, left);
-        __builtin_prefetch(x + q * point + VEC_LANES, 0, 2);
         UNROLL
         for (int s = 0; s < 3; s++) {
             if (q - s < 0 || q - s >= P) continue;
@@ -118,11 +132,10 @@ INLINE void strip_grad(const struct strip *t, const int P, const bool full)
         const float *x = t->x + row * p->row, *dy = t->dy + (row + 1) * p->row;
         UNROLL
         for (int i = 0; i < P; i++) third[i] = second[i], second[i] = first[i];
+        ask(t, row, t->x, t->dy, P, false);
         if (row + 1 < p->rows) {
             UNROLL
             for (int i = 0; i < P; i++) first[i] = vec_load_part(dy + i * p->point, left);
-            UNROLL
-            for (int i = 0; i < P; i++) __builtin_prefetch(dy + i * p->point + VEC_LANES, 0, 2);
         }
         if (row > 0 && row + 1 < p->rows)
             add_grad_row(t, x, third, second, first, acc, P, left, true, row);
@@ -164,11 +177,12 @@ STRIPS(ONE)
 static strip_fn *const strips[2][STRIP + 1] = {{STRIPS(RAGGED)}, {STRIPS(FULL)}};
 static strip_fn *const strip_grads[2][STRIP + 1] = {{STRIPS(RAGGED_GRAD)}, {STRIPS(FULL_GRAD)}};
 
-/* One vector of channels after the other, each asking for the next one's lines: points far apart share
- * few sets of a first level, which then holds one strip of them. */
+/* One vector of channels after the other, each asking for the next one's lines, or for those of another
+ * plane as they lie: points far apart share few sets of a first level, which then holds one strip of them. */
 static void walk(const struct plane *p, const struct strip *whole, strip_fn *const fn[2][STRIP + 1])
 {
     const int64_t n = ceil_div(p->points, STRIP);
+    int64_t asked = p->ahead;
     for (int64_t c = 0; c < p->channels; c += VEC_LANES) {
         const bool full = p->channels - c >= VEC_LANES;
         for (int64_t i = 0; i < n; i++) {
@@ -178,7 +192,16 @@ static void walk(const struct plane *p, const struct strip *whole, strip_fn *con
                               .left = i == 0,
                               .right = i == n - 1,
                               .channels = p->channels - c,
-                              .x = whole->x + at};
+                              .x = whole->x + at,
+                              .ask = VEC_LANES,
+                              .ask_row = p->row,
+                              .ask_point = p->point};
+            if (p->ahead > 0) {
+                t.ask = asked - at;
+                t.ask_point = VEC_LANES;
+                t.ask_row = (to - from) * VEC_LANES;
+                asked += p->rows * t.ask_row;
+            }
             if (whole->dy) {
                 t.dy = whole->dy + at;
                 t.dw = whole->dw + c;
