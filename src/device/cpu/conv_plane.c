@@ -8,8 +8,8 @@
  *
  * A few channels of a plane are lines far apart, which a far third level is slow to give. There a task's rows
  * are cut into bands of which two stay in the second level, all channels: while the leaf goes through one, it
- * asks for the next as it lies. Longer rows, and results that do not wait in the caches, are those of maps
- * that come from memory: boxes of conv_grouped.c.
+ * asks for the next as it lies. Results that do not wait in the caches there, and longer rows elsewhere, are
+ * those of maps that come from memory: boxes of conv_grouped.c.
  */
 #include "base/integers.h"
 #include "base/system.h"
@@ -22,8 +22,7 @@
 enum {
     TAPS = 9,
     POINTS_MOST = 28,
-    POINTS_FAR = 56, /* with a far third level, of what comes from memory */
-    ROWS_LEAST = 8,  /* of a task, which reads two more */
+    ROWS_LEAST = 8, /* of a task, which reads two more */
     CHUNKS_MOST = 16,
     CHUNK_POINTS = 512, /* that make a partial sum worth its adding */
     LINE = 16,          /* channels of a vector */
@@ -50,14 +49,11 @@ static bool is_same(const struct window *w)
 }
 
 /* Results of 12 MB and more take 0.95 to 1.25 times as long here as by boxes that write them past the caches, shorter
- * ones 0.6 to 0.95, weight gradients 0.5 to 0.85, but 1.0 to 1.25 of 112 points a row that come from memory (7x7 to
- * 112x112; Emerald Rapids without AMX, 2026-12-01). */
+ * ones 0.6 to 0.95, weight gradients 0.5 to 0.85 (7x7 to 112x112; Emerald Rapids without AMX, 2026-12-01). */
 static bool is_near(const struct window *w, const struct node *n)
 {
-    const int64_t bytes = (int64_t)sizeof(float), x = sunup__elements(&n->in[0]->shape) * bytes;
-    if (!sunup__level3_far()) return w->out[2] <= POINTS_MOST;
-    return !sunup__outgrows_caches(sunup__elements(&n->out[0]->shape) * bytes) &&
-           (w->out[2] <= POINTS_FAR || !sunup__outgrows_caches(x));
+    const int64_t bytes = sunup__elements(&n->out[0]->shape) * (int64_t)sizeof(float);
+    return sunup__level3_far() ? !sunup__outgrows_caches(bytes) : w->out[2] <= POINTS_MOST;
 }
 
 bool sunup__conv_plane_can(const struct device *d, const struct node *n)
