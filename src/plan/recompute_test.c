@@ -179,9 +179,18 @@ static void cheap_first(void **state)
     tear_down(&n);
 }
 
+/* Sums of residual blocks, which nothing cheap replaces. */
+static void dear_then(void **state)
+{
+    (void)state;
+    struct net n = make();
+    assert_true(count(&n, count(&n, 0).arena_bytes - 1).convs > BLOCKS);
+    tear_down(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits_in_less_memory),
-                                       cmocka_unit_test(cheap_first)};
+                                       cmocka_unit_test(cheap_first), cmocka_unit_test(dear_then)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

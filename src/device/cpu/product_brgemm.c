@@ -344,9 +344,9 @@ static sunup_status run_product(const struct step *s, const sunup_random_key *ke
 }
 
 /* ---- halves of a sum ----
- * Of a small layer under training: what changes hands costs more than a C that is written three times. On Emerald
- * Rapids without AMX (2026-12-01, 2 threads, stamps in three runs each) the product of a network of 784-128-10 and
- * batch 64 takes 68 to 84 instead of 87 to 104 us, the update of its weights 10 to 12 instead of 18 to 21. */
+ * Of a small layer under training: what changes hands costs more than a C that is written three times. A
+ * step of a network of 784-128-10 with a batch of 64 takes 183 and 189 instead of 223 and 238 us (Emerald Rapids
+ * without AMX, 2026-12-01, 2 threads, medians of 15 rounds in turn). */
 
 /* C = first + second + bias, by rows. */
 struct addition {
