@@ -39,6 +39,10 @@ static sunup_status check_segments(sunup_context *ctx, const struct optimizer_jo
               "optimizer: tensor '%s' takes [%lld, +%lld) of %lld elements, the one before ends at "
               "%lld",
               s->name, (long long)s->at, (long long)s->n, (long long)job->n, (long long)end);
+        const struct factors *f = s->factors;
+        CHECK(f == NULL || (f->terms >= 1 && f->rows * f->columns == s->n), ctx, E_ARGUMENT,
+              "optimizer: tensor '%s' has %lld elements, its factors [%lld][%lld] and [%lld][%lld]", s->name,
+              (long long)s->n, (long long)f->terms, (long long)f->rows, (long long)f->terms, (long long)f->columns);
         end = s->at + s->n;
     }
     return SUNUP_OK;
@@ -60,14 +64,15 @@ static sunup_status check_slices(sunup_context *ctx, const struct optimizer_job 
 /* The segments given, or one that spans everything. */
 static bool copy_segments(struct optimizer *opt, const struct optimizer_job *job)
 {
-    const struct segment whole = {"all weights", 0, job->n, false};
+    const struct segment whole = {.name = "all weights", .n = job->n};
     const struct segment *from = job->n_segments > 0 ? job->segments : &whole;
     opt->n_segments = job->n_segments > 0 ? job->n_segments : 1;
     opt->segments = sunup__alloc((size_t)opt->n_segments * sizeof *opt->segments);
     for (int s = 0; opt->segments && s < opt->n_segments; s++) {
         char *name = sunup__strdup(from[s].name);
         if (!name) return false;
-        opt->segments[s] = (struct segment){name, from[s].at, from[s].n, from[s].vector};
+        opt->segments[s] = from[s];
+        opt->segments[s].name = name;
     }
     return opt->segments != NULL;
 }

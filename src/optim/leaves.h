@@ -22,7 +22,8 @@ static void NAME(update)(const struct step_job *job, const struct update *u, con
 {
     const struct optimizer *opt = job->opt;
     const struct NAME(leaves) *k = &opt->kernels->LEAVES;
-    const REAL *g = (const REAL *)job->g + c->at;
+    _Alignas(64) double room[CHUNK];
+    const REAL *g = sunup__chunk_gradient(job, c, room);
     REAL *w = (REAL *)job->w + c->at;
     REAL *m0 = NAME(moment)(opt, 0, c->own), *m1 = NAME(moment)(opt, 1, c->own);
     REAL *m2 = NAME(moment)(opt, 2, c->own);

@@ -16,10 +16,12 @@ static void square_task(void *arg, int64_t i)
     const struct optimizer *opt = job->opt;
     const struct chunk *c = &opt->chunks[i];
     const int64_t at = job->x_own ? c->own : c->at;
+    _Alignas(64) double room[CHUNK];
+    const void *x = job->x == job->g ? sunup__chunk_gradient(job, c, room) : sunup__element(opt, job->x, at);
     if (opt->f64)
-        opt->kernels->f64.sum_squares(c->n, (const double *)job->x + at, &opt->partial[i]);
+        opt->kernels->f64.sum_squares(c->n, x, &opt->partial[i]);
     else
-        opt->kernels->f32.sum_squares(c->n, (const float *)job->x + at, &opt->partial[i]);
+        opt->kernels->f32.sum_squares(c->n, x, &opt->partial[i]);
 }
 
 static void squares(struct step_job *job, const void *x, bool own)
@@ -48,7 +50,7 @@ static int64_t first_chunk(const struct optimizer *opt, int64_t at)
 
 void sunup__optimizer_see(struct optimizer *opt, const void *g, struct slice piece)
 {
-    struct step_job job = {.opt = opt, .x = g};
+    struct step_job job = {.opt = opt, .g = g, .x = g};
     int64_t i = first_chunk(opt, piece.at);
     for (; i < opt->n_chunks && opt->chunks[i].at < piece.at + piece.n; i++) square_task(&job, i);
 }

@@ -12,10 +12,18 @@
 #include "comm/comm.h" /* struct slice */
 #include "kernels/kernels.h"
 
+/* The gradient of a tensor [rows][columns] as the product x' dy of x [terms][rows] and dy [terms][columns], which the
+ * optimizer reads in each step, in the element type of the flat arrays. */
+struct factors {
+    const void *x, *dy;
+    int64_t terms, rows, columns;
+};
+
 struct segment { /* one parameter tensor in the flat arrays */
     const char *name;
     int64_t at, n;
     bool vector; /* one dimension (bias, norm): lars leaves these without trust and decay */
+    const struct factors *factors; /* its gradient, and its place in the flat one is never touched; NULL: that has it */
 };
 
 /* What is updated, and what of it here. */

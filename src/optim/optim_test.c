@@ -30,8 +30,8 @@ enum {
 
 static sunup_context *ctx;
 static const struct segment segments[] = {
-    {"fc.weight", 0, GOLDEN_MATRIX, false},
-    {"fc.bias", VECTOR_AT, GOLDEN_COUNT - GOLDEN_MATRIX, true},
+    {"fc.weight", 0, GOLDEN_MATRIX, false, NULL},
+    {"fc.bias", VECTOR_AT, GOLDEN_COUNT - GOLDEN_MATRIX, true, NULL},
 };
 
 static struct kernels kernels(const char *isa)
@@ -130,10 +130,10 @@ static void agrees_with_golden_steps(void **state)
 static void run_large(const sunup_optimizer_options *o, int threads, float *w)
 {
     enum { N = 16 * 4000 };
-    const struct segment large[] = {{"a", 0, 50021, false},
-                                    {"empty", 50048, 0, true},
-                                    {"b", 50048, 13, true},
-                                    {"c", 50064, 2 * 16 - 1, false}};
+    const struct segment large[] = {{"a", 0, 50021, false, NULL},
+                                    {"empty", 50048, 0, true, NULL},
+                                    {"b", 50048, 13, true, NULL},
+                                    {"c", 50064, 2 * 16 - 1, false, NULL}};
     static float g[N];
     const struct kernels k = kernels(NULL);
     const struct optimizer_job job = {
@@ -164,6 +164,94 @@ static void threads_change_no_bit(void **state)
         run_large(&o, 3, three);
         assert_memory_equal(one, three, sizeof one);
     }
+}
+
+enum { TERMS = 3, ROWS = 29, COLUMNS = 211, PRODUCT = ROWS * COLUMNS, AFTER = 6144, ALL = AFTER + 16 };
+
+/* Two tensors, of which the first has a gradient of factors, or the product that the leaf makes of them. */
+static sunup_status run_factors(const char *type, const char *isa, bool f64, bool kept, const void *x, const void *dy,
+                                void *w, double *norm)
+{
+    static double g[ALL];
+    const struct factors f = {x, dy, TERMS, ROWS, COLUMNS};
+    const struct segment both[] = {{"fc.weight", 0, PRODUCT, false, kept ? NULL : &f},
+                                   {"fc.bias", AFTER, 7, true, NULL}};
+    const struct kernels k = kernels(isa);
+    const struct optimizer_job job = {
+        .k = &k, .threads = 2, .f64 = f64, .n = ALL, .n_segments = 2, .segments = both};
+    sunup_optimizer_options o = sunup_optimizer_defaults();
+    o.type = type;
+    o.clip_norm = 1;
+    o.weight_decay = 0.01;
+    memset(g, kept ? 0 : 0xff, sizeof g); /* NaN where nothing may be read */
+    memset((char *)g + AFTER * (f64 ? sizeof(double) : sizeof(float)), 0, 7 * sizeof(double));
+    const struct gemm_f32 a = {.m = ROWS, .n = COLUMNS, .k = TERMS, .batch = 1, .a = x, .a_row = 1, .a_col = ROWS,
+                               .b = dy, .b_row = COLUMNS, .c = (float *)g, .c_row = COLUMNS};
+    const struct gemm_f64 b = {.m = ROWS, .n = COLUMNS, .k = TERMS, .batch = 1, .a = x, .a_row = 1, .a_col = ROWS,
+                               .b = dy, .b_row = COLUMNS, .c = g, .c_row = COLUMNS};
+    if (kept && f64) k.f64.gemm(&b);
+    if (kept && !f64) k.f32.gemm(&a);
+    struct optimizer *opt;
+    assert_int_equal(sunup__optimizer_create(ctx, &o, &job, &opt), SUNUP_OK);
+    sunup_status status = SUNUP_OK;
+    for (int step = 0; step < 3 && status == SUNUP_OK; step++)
+        status = sunup__optimizer_step(opt, 0.01, 0.5, g, w, NULL, norm);
+    sunup__optimizer_destroy(&opt);
+    return status;
+}
+
+static void put(void *to, bool f64, int n, double factor)
+{
+    for (int i = 0; i < n; i++) {
+        if (f64)
+            ((double *)to)[i] = sin(factor * i);
+        else
+            ((float *)to)[i] = sinf((float)(factor * i));
+    }
+}
+
+static void factors_have_the_bits_of_their_product(void **state)
+{
+    (void)state;
+    static double x[TERMS * ROWS], dy[TERMS * COLUMNS], w[2][ALL];
+    static const char *const types[] = {"sgd", "adam", "ranger", "adamax", "adagrad", "rmsprop", "lars", "lamb"};
+    for (int i = 0; i < 8 * 6; i++) {
+        static const char *const isas[] = {"ref", "avx2", "avx512", NULL, "ref", NULL};
+        const bool f64 = i % 6 >= 4;
+        struct kernels k;
+        double norm[2];
+        if (!sunup__kernels_init(&k, sunup__cpu_flags(), isas[i % 6])) continue;
+        put(x, f64, TERMS * ROWS, 1.3);
+        put(dy, f64, TERMS * COLUMNS, 0.7);
+        for (int kept = 0; kept < 2; kept++) {
+            put(w[kept], f64, ALL, 0.9);
+            assert_int_equal(run_factors(types[i / 6], isas[i % 6], f64, kept, x, dy, w[kept], &norm[kept]), SUNUP_OK);
+        }
+        assert_true(norm[0] == norm[1] && norm[0] > 0);
+        assert_memory_equal(w[0], w[1], sizeof w[0]);
+    }
+}
+
+static void factors_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    static float x[TERMS * ROWS], dy[TERMS * COLUMNS], w[ALL], before[ALL];
+    double norm;
+    put(w, false, ALL, 0.9);
+    memcpy(before, w, sizeof w);
+    put(x, false, TERMS * ROWS, 1.3);
+    dy[COLUMNS + 5] = INFINITY;
+    assert_int_equal(run_factors("adam", NULL, false, false, x, dy, w, &norm), SUNUP_E_NAN);
+    assert_non_null(strstr(sunup_error(ctx), "'fc.weight'"));
+    assert_memory_equal(w, before, sizeof w);
+
+    const struct factors f = {x, dy, TERMS, ROWS, COLUMNS - 1};
+    const struct segment s = {"fc.weight", 0, PRODUCT, false, &f};
+    const struct kernels k = kernels(NULL);
+    const struct optimizer_job job = {.k = &k, .threads = 1, .n = PRODUCT, .n_segments = 1, .segments = &s};
+    struct optimizer *opt;
+    assert_int_equal(sunup__optimizer_create(ctx, NULL, &job, &opt), SUNUP_E_ARGUMENT);
+    assert_non_null(strstr(sunup_error(ctx), "'fc.weight' has 6119 elements, its factors [3][29] and [3][210]"));
 }
 
 static void a_step_allocates_nothing(void **state)
@@ -375,6 +463,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_golden_steps),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(factors_have_the_bits_of_their_product),
+        cmocka_unit_test(factors_that_do_not_fit_are_refused),
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(says_where_a_gradient_is_not_finite),
         cmocka_unit_test(moments_carry_on),

@@ -80,6 +80,14 @@ sunup_status sunup__optimizer_resolve(sunup_context *ctx, sunup_optimizer_option
 /* chunks.c: copies of segments and slices, and the own chunks. E_ARGUMENT if they do not fit. */
 sunup_status sunup__optimizer_chunks(struct optimizer *opt, const struct optimizer_job *job);
 
+static inline const void *sunup__element(const struct optimizer *opt, const void *flat, int64_t at)
+{
+    return (const char *)flat + at * (int64_t)(opt->f64 ? sizeof(double) : sizeof(float));
+}
+
+/* factors.c: the gradient of a chunk, where it lies or made in `room`. */
+const void *sunup__chunk_gradient(const struct step_job *job, const struct chunk *c, double room[CHUNK]);
+
 /* norms.c */
 static inline bool sunup__layerwise(const struct optimizer *opt)
 {

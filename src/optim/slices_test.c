@@ -19,11 +19,11 @@
 
 enum { N = 16 * 4000, SEGMENTS = 5, RANKS_MOST = 7, SLICES_MOST = 64, STEPS = 3 };
 
-static const struct segment segments[SEGMENTS] = {{"a", 0, 50021, false},
-                                                  {"empty", 50048, 0, true},
-                                                  {"b", 50048, 13, true},
-                                                  {"c", 50064, 4096, false},
-                                                  {"d", 54160, 2 * 16 - 1, true}};
+static const struct segment segments[SEGMENTS] = {{"a", 0, 50021, false, NULL},
+                                                  {"empty", 50048, 0, true, NULL},
+                                                  {"b", 50048, 13, true, NULL},
+                                                  {"c", 50064, 4096, false, NULL},
+                                                  {"d", 54160, 2 * 16 - 1, true, NULL}};
 
 /* All that the ranks of a run share; every rank has its row of all else. */
 struct world {

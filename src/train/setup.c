@@ -2,7 +2,8 @@
  *
  * Owes: every mismatch between network, data and options is found here, with a sentence, before the first step; so
  * is a lack of memory, from the plan's own prediction. A pass is one graph with its loss for one batch size; the
- * training pass also has gradients, which the plan writes straight into the terms of the exchange.
+ * training pass also has gradients, which the plan writes straight into the terms of the exchange, or their factors
+ * (factors.c).
  */
 #include <math.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static sunup_status add_gradients(sunup_trainer *t, struct pass *p)
     for (int i = 0; i < n_averages; i++) p->averages[i] = p->graph->averages[i].value;
     for (int i = 1; i < n + n_averages; i++)
         p->gradients[i] = own_value(p->gradients, i, p->gradients[i]);
-    return SUNUP_OK;
+    return sunup__pass_find_factors(t, p);
 }
 
 sunup_status sunup__pass_bind_weights(const sunup_trainer *t, const struct pass *p)
@@ -92,9 +93,30 @@ sunup_status sunup__pass_bind_weights(const sunup_trainer *t, const struct pass 
     return SUNUP_OK;
 }
 
+static void add_output(sunup_value **outputs, int *n, sunup_value *v)
+{
+    for (int i = 0; i < *n; i++)
+        if (outputs[i] == v) return;
+    outputs[(*n)++] = v;
+}
+
+/* Gradients, or their factors, and averages. */
+static void add_terms(const sunup_trainer *t, const struct pass *p, sunup_value **outputs, int *n)
+{
+    const int n_trained = p->training ? t->model->n_trained : 0;
+    for (int i = 0; i < n_trained + p->n_averages; i++) {
+        if (i >= n_trained || p->factor[i][0] == NULL) {
+            outputs[(*n)++] = p->gradients[i];
+            continue;
+        }
+        for (int f = 0; f < 2; f++)
+            if (sunup__source(p->factor[i][f]) == NULL) add_output(outputs, n, p->factor[i][f]);
+    }
+}
+
 static sunup_status compile(sunup_trainer *t, struct pass *p)
 {
-    const int n = (p->training ? t->model->n_trained : 0) + p->n_averages;
+    const int n = (p->training ? 2 * t->model->n_trained : 0) + p->n_averages;
     sunup_value **outputs =
         sunup__arena_alloc(&p->graph->arena, (size_t)(n + 5) * sizeof(sunup_value *));
     CHECK(outputs != NULL, t->ctx, E_MEMORY, "no memory for %d outputs", n);
@@ -105,7 +127,7 @@ static sunup_status compile(sunup_trainer *t, struct pass *p)
     if (p->output != NULL && (!p->training || t->data->live.fill != NULL))
         outputs[n_outputs++] = p->output;
     if (p->split != NULL && p->correct != NULL && !p->training) outputs[n_outputs++] = p->labels;
-    for (int i = 0; i < n; i++) outputs[n_outputs++] = p->gradients[i];
+    add_terms(t, p, outputs, &n_outputs);
     TRY(sunup_graph_finish(p->graph));
     CHECK(sunup__elements(&p->loss->shape) == 1, t->ctx, E_SHAPE,
           "the loss is not a single number");

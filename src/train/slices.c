@@ -31,6 +31,8 @@ sunup_status sunup__list_parameters(sunup_trainer *t)
                                 .at = p->at,
                                 .n = sunup__elements(&p->t.shape),
                                 .vector = p->t.shape.n <= 1};
+        const int trained = m->n_trained - 1 - i;
+        if (t->pass->factor[trained][0] != NULL) s[i].factors = &t->pass->factors[trained];
         at[i] = p->at;
     }
     t->parameters = (struct optimizer_job){.k = t->kernels,
@@ -87,8 +89,8 @@ int64_t sunup__trainer_bytes(const sunup_trainer *t, int ranks)
     const int64_t live = t->live != NULL ? sunup__live_bytes(t->live) : 0;
     const sunup_plan_info plan = sunup_plan_describe(t->pass->plan);
     const bool again = sunup__train_repeats(t, ceil_div(t->o.shards, ranks));
-    return plan.arena_bytes + (again ? plan.prepared_bytes : 0) + halo + live +
-           sunup__exchange_bytes(&o, ranks) + elements * sunup_dtype_bytes(t->model->dtype);
+    return plan.arena_bytes + (again ? plan.prepared_bytes : 0) + halo + live + sunup__exchange_bytes(&o, ranks) +
+           (elements - sunup__pass_spares(t, t->pass)) * sunup_dtype_bytes(t->model->dtype);
 }
 
 static void hear(void *trainer, struct slice piece)

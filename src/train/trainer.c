@@ -42,8 +42,9 @@ static sunup_status bind_slot(sunup_trainer *t, void *slot)
     if (slot == t->bound) return SUNUP_OK;
     struct pass *p = t->pass;
     for (int i = 0; i < t->model->n_trained; i++)
-        TRY(sunup_plan_bind(p->plan, p->gradients[i],
-                            element(t, slot, sunup__model_trained(t->model, i)->at)));
+        if (p->factor[i][0] == NULL)
+            TRY(sunup_plan_bind(p->plan, p->gradients[i],
+                                element(t, slot, sunup__model_trained(t->model, i)->at)));
     for (int i = 0; i < p->n_averages; i++)
         TRY(sunup_plan_bind(p->plan, p->averages[i], element(t, slot, t->terms.average_at[i])));
     t->bound = slot;
@@ -271,6 +272,7 @@ static sunup_status update_weights(struct step_work *s, double lr, double *norm)
     const double weight = t->pass->weight != NULL ? s->weight : t->o.accumulate;
     const double scale = weight > 0 ? 1.0 / (t->o.shards * weight) : 0;
     if (t->hears) sunup__optimizer_seen(t->optimizer);
+    sunup__pass_place_factors(t, t->pass);
     const sunup_status status =
         sunup__optimizer_step(t->optimizer, lr, scale, t->sum, t->model->flat, &ranks, norm);
     if (status == SUNUP_E_NAN && s->found == SUNUP_OK)

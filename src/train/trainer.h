@@ -24,6 +24,8 @@ struct pass {
     sunup_value **inputs;    /* with the target, in the order of the data's fields           */
     int *fields;             /* data field of each                                           */
     sunup_value **gradients; /* training: of trained parameter i                             */
+    sunup_value *(*factor)[2]; /* x and dy of gradient i, which is their product; NULL: it is kept   */
+    struct factors *factors;   /* the same for the optimizer                                         */
     int n_averages;
     sunup_value **averages; /* training: what graph->averages take in                       */
     sunup_value *labels;    /* of output's rows: the target, or the own parts of it         */
@@ -122,6 +124,11 @@ sunup_status sunup__pass_load(const struct pass *p, void *const *fields);
 sunup_status sunup__train_check_options(sunup_trainer *t);
 sunup_status sunup__train_setup(sunup_trainer *t);
 sunup_status sunup__train_rewind(sunup_trainer *t); /* the stream starts at t->step again */
+/* factors.c: gradients that are no outputs of the plan; before the plan is made, */
+sunup_status sunup__pass_find_factors(const sunup_trainer *t, struct pass *p);
+/* after it has run, and the elements that need no memory. */
+void sunup__pass_place_factors(const sunup_trainer *t, const struct pass *p);
+int64_t sunup__pass_spares(const sunup_trainer *t, const struct pass *p);
 /* loss.c */
 sunup_status sunup__train_check_loss(const sunup_trainer *t);
 sunup_status sunup__train_add_loss(sunup_trainer *t, const sunup_data *data, struct pass *p);
