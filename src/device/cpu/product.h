@@ -25,6 +25,7 @@ struct product {
     bool prepared;       /* B is packed before the items, or the runs: each column's panels, whole sums */
     bool ahead;          /* what comes next is fetched before each call */
     bool asks_a, asks_c; /* the calls ask for the next strip of A, and of C: see ahead.h */
+    bool calls;          /* each matrix is one call of the leaf, on operands where they are */
     bool stream;         /* a strip of C is computed in the workspace, then stored past the caches */
     int64_t rows, columns, depth, strip;
     int64_t items_m, items_n;          /* items of one C      */

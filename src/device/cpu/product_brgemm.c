@@ -294,12 +294,35 @@ static void go_on(const struct product *p, struct item *o)
     place(p, o);
 }
 
+/* Matrices [s, end): what does not change from one to the next is said once (Emerald Rapids with AMX: 4096 of 16 x 16 x
+ * 16 338 and 341 instead of 458 and 434 us). A batch has no bias. */
+static void call_each(const struct run *r, int64_t s, int64_t end)
+{
+    const struct product *p = r->p;
+    struct gemm_f32 g = {.m = p->m,
+                         .n = p->n,
+                         .k = p->k,
+                         .batch = 1,
+                         .a = r->a + s * p->a_step,
+                         .a_row = p->a_row,
+                         .a_col = p->a_col,
+                         .b = r->b + s * p->b_step,
+                         .b_row = p->b_row,
+                         .c = r->c + s * p->m * p->n,
+                         .c_row = p->n};
+    for (; s < end; s++, g.a += p->a_step, g.b += p->b_step, g.c += p->m * p->n) r->leaves->gemm(&g);
+}
+
 static void run_task(void *arg, int64_t t)
 {
     const struct run *r = arg;
     const struct product *p = r->p;
     const int64_t each = p->items_m * p->items_n, items = p->batch * each;
     const int64_t first = t * items / p->tasks, end = (t + 1) * items / p->tasks;
+    if (p->calls) {
+        call_each(r, first, end);
+        return;
+    }
     struct item o = {.s = first / each,
                      .bi = first % each / p->items_n,
                      .bj = first % p->items_n,

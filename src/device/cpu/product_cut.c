@@ -276,4 +276,6 @@ void sunup__product_cut(struct product *p, int threads)
     p->slot = (p->pack_b && !p->prepared ? ceil_div(p->columns, PANEL) * p->panel : 0) +
               (p->pack_a ? p->strips * p->strip_a : 0) + (p->stream ? round_up(p->strip * p->n, LINE) : 0);
     fetch_evenly(p);
+    p->calls = p->batch > 1 && p->items_m * p->items_n == 1 && !p->pack_a && !p->pack_b && !p->ahead && !p->asks_a &&
+               !p->stream && p->strip >= p->m && p->depth >= p->k;
 }
