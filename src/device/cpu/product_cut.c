@@ -38,8 +38,9 @@
  *   call on a strip otherwise takes twice as long as the others, since fourteen rows at a time hide from the
  *   prefetcher (Emerald Rapids without AMX, old and new in turn: 256 x 32 and 64 x 64 in batches 6 to 11 %, 256 x 256
  *   x 32 15 %, 4096 x 256 of 1024 terms 3 %, x 768 and 1024 of 256 terms 1 %).
- * - A C of half of the third level and more with short sums is stored past the caches, which else
- *   read it first (Zen 4: 77360 x 200 x 20 4.1 instead of 6.8 ms).
+ * - A C of half of a close third level, or of 32 MB beside a far one, and more with short sums is stored past the
+ *   caches, which else read it first (77360 x 200 x 20 on Zen 4 4.1 instead of 6.8 ms, on Emerald Rapids with AMX 5.1
+ *   instead of 9.4; there 64 of 256 x 256 x 32, 16 MB, lose an eighth).
  */
 #include "device/cpu/product.h"
 
@@ -57,6 +58,7 @@ enum {
     TALL_C = 1 << 20,    /* elements of a C for which a transposed A and its B are copied */
     NEAR = 1 << 18,      /* elements of B that the second level holds beside the rest */
     CACHED = 1 << 20,    /* elements of A, B and C that stay in cache from run to run */
+    STREAM_FAR_BYTES = 32 << 20, /* of C: a far third level is shared by many cores */
     ITEMS_PER_THREAD = 4,
     MOST_LINES = 192 /* fetched before a call: more would be waited for */
 };
@@ -229,8 +231,9 @@ static bool asking_pays(const struct product *p, bool cached)
 /* C is so large that nobody finds it in a cache, and there is little to overlap its way with. */
 static bool streaming_pays(const struct product *p)
 {
-    return machine()->ahead && p->m >= FEW_ROWS && p->k <= SHORT && p->items_n == 1 &&
-           p->batch * p->m * p->n >= sunup__cache_bytes(3) / 2 / (int64_t)sizeof(float);
+    const int64_t bytes = sunup__level3_far() ? STREAM_FAR_BYTES : sunup__cache_bytes(3) / 2;
+    return p->m >= FEW_ROWS && p->k <= SHORT && p->items_n == 1 &&
+           p->batch * p->m * p->n >= bytes / (int64_t)sizeof(float);
 }
 
 /* Rows of A a call, whole tiles of them with a close L3. */

@@ -58,7 +58,8 @@ static const struct sizes problems[] = {{1, 1, 2, 1, 0},
                                         {5, 130, 64, 131, TB},
                                         {40, 150, 31, 170, TB}, /* strips of A and C asked for */
                                         {1, 2100, 301, 300, LINEAR}, /* of A */
-                                        {1, 21001, 20, 203, TA},     /* C stored past the caches */
+                                        {1, 41501, 20, 207, TA},     /* C stored past the caches */
+                                        {1, 32801, 20, 259, TA},
                                         {3, 47, 5, 30011, 0},
                                         {3, 9001, 48, 211, TB},
                                         {300, 16, 16, 16, 0},
