@@ -208,8 +208,11 @@ static void only_where_it_is_asked_for_and_pays(void **state)
     (void)state;
     static const struct sizes large[] = {{1, 131, 1051, 163, 0},
                                          {1, 1024, 1024, 48, LINEAR},
-                                         {16, 64, 64, 128, TB}},
-                              narrow = {1, 1024, 1024, 32, LINEAR},
+                                         {16, 64, 64, 128, TB},
+                                         {12, 512, 64, 512, TB}},
+                              narrow[] = {{1, 1024, 1024, 32, LINEAR},
+                                          {64, 256, 256, 48, 0},  /* from afar */
+                                          {64, 256, 32, 256, TB}},
                               small[] = {{1, 64, 64, 64, 0},
                                          {1, 4096, 32, 32, LINEAR},
                                          {1, 16, 4096, 4096, TB}};
@@ -217,8 +220,10 @@ static void only_where_it_is_asked_for_and_pays(void **state)
         check_offers(SUNUP_NUMERICS_BF16, &large[i], true);
         check_offers(SUNUP_NUMERICS_FAST, &large[i], true);
     }
-    check_offers(SUNUP_NUMERICS_BF16, &narrow, true);
-    check_offers(SUNUP_NUMERICS_FAST, &narrow, false);
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++) {
+        check_offers(SUNUP_NUMERICS_BF16, &narrow[i], true);
+        check_offers(SUNUP_NUMERICS_FAST, &narrow[i], false);
+    }
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         check_offers(SUNUP_NUMERICS_BF16, &small[i], false);
         check_offers(SUNUP_NUMERICS_FAST, &small[i], false);
