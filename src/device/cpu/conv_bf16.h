@@ -43,7 +43,9 @@ struct conv_place {
 
 /* The grid of x of a convolution, all but the box. */
 void sunup__conv_grid_of(struct conv_grid *g, const struct window *w, int64_t samples);
-/* The window with one row of all points where taps see no neighbours. */
+/* Whether there is one tap, at every point: it sees no neighbours. */
+bool sunup__conv_one_tap(const struct window *w);
+/* Such a window with one row of all points; others as they are. */
 struct window sunup__conv_flattened(const struct window *w, int64_t *samples);
 /* Cuts boxes of `most` words at most, if a piece of a row is no more than that. */
 void sunup__conv_grid_plan(struct conv_grid *g, int64_t most);

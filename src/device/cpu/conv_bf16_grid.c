@@ -97,12 +97,19 @@ void sunup__conv_grid_of(struct conv_grid *g, const struct window *w, int64_t sa
     }
 }
 
+bool sunup__conv_one_tap(const struct window *w)
+{
+    for (int a = 0; a < 3; a++)
+        if (w->taps[a] != 1 || w->stride[a] != 1 || w->in[a] != w->out[a]) return false;
+    return true;
+}
+
 struct window sunup__conv_flattened(const struct window *w, int64_t *samples)
 {
     struct window flat = *w;
     int64_t points = *samples;
+    if (!sunup__conv_one_tap(w)) return flat;
     for (int a = 0; a < 3; a++) {
-        if (w->taps[a] != 1 || w->stride[a] != 1 || w->in[a] != w->out[a]) return *w;
         points *= w->in[a];
         flat.in[a] = flat.out[a] = 1;
         flat.before[a] = 0;

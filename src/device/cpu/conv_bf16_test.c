@@ -60,6 +60,7 @@ static const struct problem problems[] = {
     {S(1, 9000, 32), S(3, 32, 64), {2}, ONES, {2}, {0}, false},
     {S(1, 12, 33, 30, 48), S(3, 3, 3, 48, 48), ONES, ONES, PAD(1), PAD(1), false},
     {S(1, 40, 34, 33, 32), S(3, 1, 1, 32, 32), ONES, ONES, {1}, {1}, false}, /* planes kept */
+    {S(1, 13, 11, 521), S(1, 1, 521, 525), ONES, ONES, PAD(0), PAD(0), false}, /* dw as a product */
     {S(1, 60, 50, 96), S(3, 3, 96, 130), ONES, ONES, PAD(1), PAD(1), false}, /* weights shared */
 };
 #undef S

@@ -36,7 +36,7 @@ struct product {
     int64_t lines_a, lines_b, lines_c; /* fetched before each call */
 };
 
-/* Sizes and strides of a linear or matmul node. */
+/* Sizes and strides of a linear or matmul node, or of a convolution's weight gradient with one tap at every point. */
 struct product sunup__product_of(const struct node *n);
 
 /* From sizes and strides to the rest. C does not depend on it: each element stays one chain of

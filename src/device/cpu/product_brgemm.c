@@ -20,6 +20,7 @@
 #include "device/cpu/makers.h"
 #include "device/cpu/prepared.h"
 #include "device/cpu/product.h"
+#include "graph/ops/conv.h"
 #include "graph/ops/matmul.h"
 
 /* One run of it. */
@@ -499,8 +500,23 @@ static struct product of_matmul(const struct node *n)
                             .b_step = t->b_step};
 }
 
+/* x, with a row for each point, turned, times dy. */
+static struct product of_weight_grad(const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    return (struct product){.batch = 1,
+                            .m = w->c,
+                            .n = w->k,
+                            .k = sunup__elements(&n->in[1]->shape) / w->k,
+                            .a_row = 1,
+                            .a_col = w->c,
+                            .b_row = w->k,
+                            .b_col = 1};
+}
+
 struct product sunup__product_of(const struct node *n)
 {
+    if (n->op == &sunup__op_conv_weight_grad) return of_weight_grad(n);
     return n->op == &sunup__op_linear ? of_linear(n) : of_matmul(n);
 }
 
