@@ -50,7 +50,8 @@ static inline __attribute__((always_inline)) int64_t T(at)(const int64_t *offset
  *
  * `ask`: a line of `ahead` is fetched each step. Memory answers at its full rate only if it is
  * asked evenly and in order: bursts before each call, of which a core holds some 24 at a time, cost
- * 25 % of the weight gradient of 64 to 256 channels on Zen 5, a line each step 5 to 10 %. */
+ * 25 % of the weight gradient of 64 to 256 channels on Zen 5, a line each step 5 to 10 %. Tiles of
+ * one vector are twice as tall, and those of few rows read two lines of B a step: they ask for two. */
 static inline __attribute__((always_inline)) void
 T(multiply)(const struct gemm_f32 *g, const float *a, const float *b, const float *c, MASK mask,
             VEC *acc, const int R, const int V, const float *ahead, const bool ask,
@@ -58,6 +59,7 @@ T(multiply)(const struct gemm_f32 *g, const float *a, const float *b, const floa
 {
     const int64_t a_row = beside ? 1 : g->a_row, a_col = g->a_col, b_row = g->b_row;
     const bool reads = READS && V == 2;
+    const int lines = V == 1 || R < 4 ? 2 : 1; /* asked for each step */
     const int each = beside ? ROWS1 : reads ? 2 : 4; /* rows a pointer */
     const float *from[ROWS1];
     UNROLL
@@ -71,7 +73,8 @@ T(multiply)(const struct gemm_f32 *g, const float *a, const float *b, const floa
                 bv[v] = v < V - 1 ? LOAD(b + v * LANES) : LOADM(b + v * LANES, mask);
             b += b_row;
             if (ask) {
-                __builtin_prefetch(ahead);
+                UNROLL
+                for (int i = 0; i < lines; i++) __builtin_prefetch(ahead + 16 * i);
                 ahead += g->ahead_step;
             }
             UNROLL
@@ -151,7 +154,7 @@ static inline __attribute__((always_inline)) void T(sum)(const struct gemm_f32 *
     }
 }
 
-/* Only tiles of two vectors ask ahead: others have no load to spare, or are of few rows. */
+/* Tiles of four vectors, which are of few rows, do not ask ahead. */
 static inline __attribute__((always_inline)) void
 T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask, const int R, const int V)
 {
@@ -169,9 +172,9 @@ T(tile)(const struct gemm_f32 *g, int64_t r0, int64_t j0, MASK mask, const int R
         UNROLL
         for (int i = 0; i < R * V; i++) acc[i] = ZERO();
     }
-    if (V == 2 && g->ahead && g->a_row == 1) {
+    if (V <= 2 && g->ahead && g->a_row == 1) {
         T(sum)(g, r0, j0, mask, acc, R, V, true, true);
-    } else if (V == 2 && g->ahead) {
+    } else if (V <= 2 && g->ahead) {
         T(sum)(g, r0, j0, mask, acc, R, V, true, false);
     } else if (V <= 2 && g->a_row == 1) {
         T(sum)(g, r0, j0, mask, acc, R, V, false, true);

@@ -5,9 +5,9 @@
  *                                                     fast; any strides are right
  *   B_i(p, j) = b[b_at[i] + p * b_row + j]
  * a_at, b_at NULL: zeros. The sum over (i, p) is one chain in this order for each element of C.
- * What the caller needs next may be fetched meanwhile: the tile of C from row r on asks for a line at each (i, p), from
- * ahead + r * ahead_row on, each ahead_step after the one before (so for the same line several times if that is
- * less than a line). A hint: leaves may ignore it. */
+ * What the caller needs next may be fetched meanwhile: the tile of C from row r on asks for a line at each (i, p), or
+ * for two where it is one vector wide or has less than 4 rows, from ahead + r * ahead_row on, each ahead_step after the
+ * one before (so for the same line several times if that is less than a line). A hint: leaves may ignore it. */
 struct NAME(gemm) {
     int64_t m, n, k, batch;
     const REAL *a;

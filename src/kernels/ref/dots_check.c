@@ -1,5 +1,6 @@
 /* dots_check.c - problems of gemm_dots: m n k, b batch; lda ldb ldc gaps added to the rows (lda < 0:
- * rows of A overlap); accumulate bias relu. And of stream_rows: m rows of n, gaps ldx ldy. */
+ * rows of A overlap); accumulate bias relu; ahead: so many elements for each row are fetched
+ * meanwhile. And of stream_rows: m rows of n, gaps ldx ldy. */
 #include "kernels/check.h"
 
 enum { MAX_BATCH = 64 };
@@ -19,7 +20,8 @@ static void read_shape(struct check *c, struct shape *s)
                               .batch = sunup__check_number(c, "b", 1),
                               .a_col = 1,
                               .accumulate = sunup__check_number(c, "accumulate", 0) != 0,
-                              .relu = sunup__check_number(c, "relu", 0) != 0},
+                              .relu = sunup__check_number(c, "relu", 0) != 0,
+                              .ahead_row = sunup__check_number(c, "ahead", 0)},
                         .bias = sunup__check_number(c, "bias", 0) != 0};
     g->a_row = sunup__check_number(c, "step", g->k);
     g->b_row = g->k + sunup__check_number(c, "ldb", 0);
@@ -71,6 +73,7 @@ static void run_dots(struct check *c)
     g->b_at = s.b_at;
     g->c = y.f32;
     g->bias = s.bias ? bias.f32 : NULL;
+    g->ahead = g->ahead_row > 0 ? b.f32 : NULL;
     CHECK_RUN(c) c->f32->gemm_dots(g);
     if (!sunup__check_wanted(c)) return;
     double *size = sunup__check_absolute(c, &y);
@@ -99,6 +102,10 @@ static const char *const dots[] = {"m0n1k3",
                                    "m13n4k16:ldc1:bias:accumulate",
                                    "m50n4k100:step30",
                                    "m17n9k20:bias:relu",
+                                   "m37n1k70b3:ahead64",
+                                   "m12n3k16:ahead16:bias",
+                                   "m5n6k40b2:ahead7",
+                                   "m9n2k0:ahead16",
                                    NULL};
 const struct leaf_check sunup__check_gemm_dots = {"gemm_dots", dots, run_dots};
 
