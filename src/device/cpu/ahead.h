@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 
 enum { TALLEST = 14, FLOATS = 16 }; /* rows of the leaf's tiles of two vectors; of a line */
+enum { FEW_ROWS_MOST = 3 };             /* of tiles that ask for two lines  */
 enum { BLOCK_ROWS = 32, STEP_WORDS = 16 }; /* of gemm_bf16x3 */
 
 /* Floats of both runs that no product has asked for yet. */
@@ -22,8 +23,9 @@ static inline void ask_ahead(struct ahead *f, struct gemm_f32 *g)
     const int run = f->n[0] > 0 ? 0 : 1;
     g->ahead = f->n[run] > 0 ? f->x[run] : NULL;
     if (g->ahead == NULL || g->m == 0) return;
-    g->ahead_step = FLOATS;
-    g->ahead_row = g->k * g->batch * FLOATS / ceil_div(g->m, ceil_div(g->m, TALLEST));
+    const bool narrow = g->n <= FLOATS; /* tiles of one vector: twice as tall, and ask for two lines */
+    g->ahead_step = narrow || g->m <= FEW_ROWS_MOST ? 2 * FLOATS : FLOATS;
+    g->ahead_row = g->k * g->batch * g->ahead_step / ceil_div(g->m, ceil_div(g->m, narrow ? 2 * TALLEST : TALLEST));
     f->x[run] += g->m * g->ahead_row;
     f->n[run] -= g->m * g->ahead_row;
 }
