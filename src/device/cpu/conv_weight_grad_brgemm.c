@@ -41,6 +41,7 @@ enum {
     SKIP_FROM = 16,      /* channels from which on a tap is a product of its own             */
     PART = 96 << 10,     /* elements of x and dy that a part touches; twice is no better at 2 MB */
     GATHER_BELOW = 28,   /* outputs of a row: more are worth a sum of their own */
+    LYING_AHEAD = 2 << 10, /* floats from the x that such a product reads to what it asks for    */
     LYING_BELOW = 8,     /* K below which dy's channels are the rows, if x's make a vector      */
     POINTS_LEAST = 192,  /* of a part: what a sum should have to be worth the reading of dw  */
     POINTS_PAGES = 576,  /* the same of a dw with rows a multiple of pages apart, which share few sets of a cache,
@@ -236,8 +237,8 @@ static void gather(const struct piece *p, const int64_t at[3], const struct plac
     gemm->a_col = g->pitch;
 }
 
-/* The product with rows and columns exchanged. Both operands are runs of memory that need no asking. */
-static void multiply_lying(const struct piece *p, const struct gemm_f32 *upright,
+/* The product with rows and columns exchanged. */
+static void multiply_lying(struct piece *p, const struct gemm_f32 *upright,
                            const struct place *o)
 {
     const struct weight_grad *g = p->w->g;
@@ -252,6 +253,7 @@ static void multiply_lying(const struct piece *p, const struct gemm_f32 *upright
     gemm.b_at = p->a_at;
     gemm.c = p->dw + o->dw;
     gemm.c_row = g->m;
+    ask_ahead(&p->next, &gemm);
     p->w->leaves->gemm(&gemm);
 }
 
@@ -317,6 +319,16 @@ static void add_part(struct piece *p, int64_t from, int64_t to)
     }
 }
 
+/* Rows of channels run through x once, so what lies a little further on is asked for. */
+static void look_ahead_lying(struct piece *p)
+{
+    const struct conv_rows *rows = &p->rows;
+    p->next = (struct ahead){.n = {0}};
+    if (!p->w->g->far || p->w->g->space.copy) return;
+    p->next.x[1] = p->x + p->first + LYING_AHEAD;
+    p->next.n[1] = rows->m * rows->count[0] * rows->count[1] * rows->count[2] * rows->a_row;
+}
+
 /* Where the points [u, end) begin: their first part, if it has to come from memory. */
 static void look_ahead(struct piece *p, int64_t u, int64_t end)
 {
@@ -361,7 +373,10 @@ static void run_task(void *arg, int64_t i)
         p.dy = w->dy + p.part.sample * g->y_pitch[0] + p.part.row * g->y_pitch[g->space.axis + 1];
         p.rows = sunup__conv_rows(&g->space, &p.part, g->y_pitch);
         p.calls = (s + 1) * pairs / g->shares - s * pairs / g->shares;
-        look_ahead(&p, u, end);
+        if (g->lying)
+            look_ahead_lying(&p);
+        else
+            look_ahead(&p, u, end);
         add_part(&p, s * pairs / g->shares, (s + 1) * pairs / g->shares);
     }
     conv_slot_give(&w->slots, slot);
