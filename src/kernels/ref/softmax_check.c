@@ -119,7 +119,7 @@ static void run_log_softmax_grad(struct check *c)
 
 static const char *const problems[] = {
     "rows0n5",  "rows5n0",         "rows3n1",   "rows7n10",           "rows5n10,scale30",
-    "rows3n17", "rows2n32,scale5", "rows2n257", "rows1n2503,scale20", NULL};
+    "rows3n17", "rows2n32,scale5", "rows2n257", "rows1n2503,scale20", "rows3n512", "rows2n513", NULL};
 static const char *const log_grad_problems[] = {"rows0n5",  "rows5n0",   "rows3n1",    "rows7n10",
                                                 "rows3n17", "rows2n257", "rows1n2503", NULL};
 static const char *const grad_problems[] = {

@@ -35,7 +35,7 @@ INLINE void loss_group(struct rows *g, int64_t rows, const int32_t *label, const
     double sum[VEC_LANES], soft[1][VEC_LANES] = {{0}};
     exps_of(g, rows, sum);
 #pragma omp simd
-    for (int r = 0; r < VEC_LANES; r++) g->b[r] = fast_log((float)sum[r]);
+    for (int r = 0; r < row_count(rows); r++) g->b[r] = fast_log((float)sum[r]);
     if (l->smoothing != 0 && g->weight) rows_sum(term_weighted, g, rows, 1, soft);
     if (l->smoothing != 0 && !g->weight) rows_sum(term_minus_log, g, rows, 1, soft);
     for (int64_t r = 0; r < rows; r++) {
@@ -204,7 +204,7 @@ static void cross_entropy_grad(int64_t rows, int64_t n, const float *x, const in
         const int64_t now = rows - i < group ? rows - i : group;
         double sum[VEC_LANES];
         exps_of(&g, now, sum);
-        for (int l = 0; l < VEC_LANES; l++) sum[l] = 1 / sum[l];
+        for (int l = 0; l < row_count(now); l++) sum[l] = 1 / sum[l];
         for (int64_t r = 0; r < now; r++) grad_row(&g, r, label[i + r], &s, sum[r]);
     }
 }

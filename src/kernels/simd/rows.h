@@ -25,6 +25,13 @@ INLINE int64_t row_group(int64_t n)
     return fit > VEC_LANES ? VEC_LANES : fit >= 4 ? fit : 1;
 }
 
+/* Lanes in use of what holds a number for each row: where `rows` is a constant 1, nothing is done for
+ * the others. */
+INLINE int row_count(int64_t rows)
+{
+    return rows == 1 ? 1 : VEC_LANES;
+}
+
 /* Rows [at, at + rows) of a matrix of n columns, all pointers at row `at`; others as a term wants.
  */
 struct rows {
@@ -67,23 +74,24 @@ INLINE void rows_sum(row_term *term, const struct rows *g, int64_t rows, int sum
                      double sum[][VEC_LANES])
 {
     for (int s = 0; s < sums; s++) {
-        for (int l = 0; l < VEC_LANES; l++) sum[s][l] = 0;
+        for (int l = 0; l < row_count(rows); l++) sum[s][l] = 0;
     }
     for (int64_t from = 0; from < g->n; from += ROW_BLOCK) {
         const int64_t to = g->n - from < ROW_BLOCK ? g->n : from + ROW_BLOCK;
         vec part[2][VEC_LANES];
+        if (rows == 1) {
+            row_lanes(term, g, 0, from, to, part[0]);
+            for (int s = 0; s < sums; s++) sum[s][0] += (double)vec_fold_one_add(part[0][s]);
+            continue;
+        }
         for (int64_t r = 0; r < VEC_LANES; r++) {
             vec now[2] = {vec_set(0), vec_set(0)};
             if (r < rows) row_lanes(term, g, r, from, to, now);
             for (int s = 0; s < sums; s++) part[s][r] = now[s];
-            if (rows == 1) break;
         }
         for (int s = 0; s < sums; s++) {
-            float folded[VEC_LANES] = {0};
-            if (rows == 1)
-                folded[0] = vec_fold_one_add(part[s][0]);
-            else
-                vec_store(folded, vec_fold_add(part[s]));
+            float folded[VEC_LANES];
+            vec_store(folded, vec_fold_add(part[s]));
             for (int l = 0; l < VEC_LANES; l++) sum[s][l] += (double)folded[l];
         }
     }
@@ -117,6 +125,10 @@ INLINE vec row_max_lanes(int64_t n, const float *x, vec (*op)(vec best, vec x))
 INLINE void rows_max(int64_t rows, int64_t n, const float *x, float max[VEC_LANES])
 {
     vec part[VEC_LANES];
+    if (rows == 1) {
+        max[0] = vec_fold_one_max(row_max_lanes(n, x, vec_max));
+        return;
+    }
     for (int64_t r = 0; r < VEC_LANES; r++)
         part[r] = r < rows ? row_max_lanes(n, x + r * n, vec_max) : vec_set(0);
     vec_store(max, vec_fold_max(part));

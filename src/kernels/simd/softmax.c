@@ -9,7 +9,7 @@ INLINE void softmax_group(struct rows *g, int64_t rows)
 {
     double sum[VEC_LANES];
     exps_of(g, rows, sum);
-    for (int l = 0; l < VEC_LANES; l++) g->b[l] = (float)(1 / sum[l]);
+    for (int l = 0; l < row_count(rows); l++) g->b[l] = (float)(1 / sum[l]);
     for (int64_t r = 0; r < rows; r++) {
         const vec factor = vec_set(g->b[r]);
         float *y = g->to + r * g->n;
@@ -56,7 +56,7 @@ INLINE void log_softmax_group(struct rows *g, int64_t rows)
     struct rows unkept = {.n = g->n, .x = g->x};
     exps_of(&unkept, rows, sum);
 #pragma omp simd
-    for (int l = 0; l < VEC_LANES; l++) g->b[l] = fast_log((float)sum[l]);
+    for (int l = 0; l < row_count(rows); l++) g->b[l] = fast_log((float)sum[l]);
     for (int64_t r = 0; r < rows; r++) {
         const vec max = vec_set(unkept.a[r]), log_sum = vec_set(g->b[r]);
         const float *x = g->x + r * g->n;
@@ -84,7 +84,10 @@ INLINE void each_group(void (*run)(struct rows *g, int64_t rows), int64_t rows, 
 {
     const int64_t group = row_group(g.n), step = group * g.n;
     for (int64_t i = 0; i < rows; i += group) {
-        run(&g, rows - i < group ? rows - i : group);
+        if (group == 1)
+            run(&g, 1);
+        else
+            run(&g, rows - i < group ? rows - i : group);
         g.x += step;
         if (g.y) g.y += step;
         g.to += step;
