@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/system.h"
 #include "kernels/check.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
@@ -57,6 +58,13 @@ static bool is_slower(const char *leaf, const char *problem)
     return true;
 }
 
+/* Where a level has the reference itself, nothing but the places of the operands differs. */
+static bool is_reference(const struct kernels *mine, const struct kernels *ref, int leaf)
+{
+    const size_t bytes = sizeof mine->f32.gemm, at = (size_t)leaf * bytes;
+    return memcmp((const char *)&mine->f32 + at, (const char *)&ref->f32 + at, bytes) == 0;
+}
+
 static bool left_out(const char *leaf, const char *problem)
 {
     return strstr(problem, "scale200") != NULL || strcmp(leaf, "stream_rows") == 0 ||
@@ -68,9 +76,13 @@ static void no_leaf_is_slower_than_its_reference(void **state)
 {
     (void)state;
     int slower = 0, problems = 0;
+    struct kernels mine, ref;
     if (!TIMED) skip();
+    assert_true(sunup__kernels_init(&mine, sunup__cpu_flags(), ctx->options.isa));
+    assert_true(sunup__kernels_init(&ref, sunup__cpu_flags(), "ref"));
     for (int i = 0; i < LEAVES; i++) {
         const struct leaf_check *check = sunup__leaf_check(i);
+        if (is_reference(&mine, &ref, i)) continue;
         for (const char *const *p = check->problems; *p != NULL; p++, problems++)
             slower += !left_out(check->leaf, *p) && is_slower(check->leaf, *p);
     }
