@@ -157,11 +157,14 @@ static struct pairing pairing_of(const struct window *w)
     int32_t even[LANES] = {0}, odd[LANES] = {0}, back[2 * LANES] = {0};
     float number[2 * LANES] = {0};
     const int64_t c = w->c, each = LANES / c;
-    for (int64_t l = 0; l < each * c; l++) {
-        even[l] = (int32_t)(l / c * 2 * c + l % c);
-        odd[l] = even[l] + (int32_t)c;
-        back[even[l]] = back[odd[l]] = (int32_t)l;
-        number[odd[l]] = 1;
+    int32_t l = 0;
+    for (int32_t o = 0; o < (int32_t)each; o++) {
+        for (int32_t j = 0; j < (int32_t)c; j++, l++) {
+            even[l] = l + o * (int32_t)c;
+            odd[l] = even[l] + (int32_t)c;
+            back[even[l]] = back[odd[l]] = l;
+            number[odd[l]] = 1;
+        }
     }
     return (struct pairing){
         .each = each,
@@ -176,9 +179,14 @@ static struct pairing pairing_of(const struct window *w)
 /* For each vector of windows of a row: body, at `in` in a row of x, `out` in y, with its pairs `m`. */
 #define EACH_PAIRS(p, w, r, ...)                                                                   \
     do {                                                                                           \
-        for (int64_t i_ = 0; i_ < (w)->out[2]; i_ += (p)->each) {                                  \
-            const int64_t in = i_ * 2 * (w)->c, out = (r)->out + i_ * (w)->c;                      \
-            const struct pairs *m = i_ + (p)->each <= (w)->out[2] ? &(p)->all : &(p)->rest;        \
+        const int64_t step_ = (p)->each * (w)->c, end_ = (r)->out + (w)->out[2] * (w)->c;          \
+        int64_t in = 0, out = (r)->out;                                                            \
+        const struct pairs *m = &(p)->all;                                                         \
+        for (; out + step_ <= end_; in += 2 * step_, out += step_) {                               \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        m = &(p)->rest;                                                                            \
+        if (out < end_) {                                                                          \
             __VA_ARGS__                                                                            \
         }                                                                                          \
     } while (0)
@@ -189,7 +197,9 @@ max_of_pairs(const struct pairing *p, const struct window *w, const struct narro
 {
     EACH_PAIRS(p, w, r, {
         VEC low = SPLAT(-INFINITY), high = low;
-        for (int64_t i = 0; i < rows; i++) {
+        if (rows > 0) low = LOADM(x + r->row[0] + in, m->in[0]);
+        if (rows > 0) high = LOADM(x + r->row[0] + in + LANES, m->in[1]);
+        for (int64_t i = 1; i < rows; i++) {
             low = LARGER(low, LOADM(x + r->row[i] + in, m->in[0]));
             high = LARGER(high, LOADM(x + r->row[i] + in + LANES, m->in[1]));
         }
@@ -226,13 +236,27 @@ max_grad_of_pairs(const struct pairing *p, const struct window *w, const struct 
     });
 }
 
+/* list_rows of all of x along W, where r has those of the output row before: if no window sees the
+ * padding along H, a row further down they have only moved. To list them takes as long as 15 vectors
+ * of windows. */
+static inline __attribute__((always_inline)) void next_rows(const struct window *w, int64_t i,
+                                                            struct narrow *r)
+{
+    const int64_t reach = (w->taps[1] - 1) * w->dilation[1] + 1, h = i % w->out[1];
+    const bool clear = w->before[1] == 0 && (w->out[1] - 1) * w->stride[1] + reach <= w->in[1];
+    r->out = i * w->out[2] * w->c;
+    if (h == 0 || !clear)
+        list_rows(w, i / w->out[1], h, 0, r);
+    else
+        for (int64_t k = 0; k < r->rows; k++) r->row[k] += w->stride[1] * w->in[2] * w->c;
+}
+
 static void max_pairs(const struct window *w, const float *x, float *y)
 {
     const struct pairing p = pairing_of(w);
-    struct narrow r;
+    struct narrow r = {.rows = 0};
     for (int64_t i = 0; i < w->out[0] * w->out[1]; i++) {
-        list_rows(w, i / w->out[1], i % w->out[1], 0, &r);
-        r.out = i * w->out[2] * w->c;
+        next_rows(w, i, &r);
         if (r.rows == 2)
             max_of_pairs(&p, w, &r, 2, x, y);
         else
@@ -244,10 +268,9 @@ static void max_grad_pairs(const struct window *w, const float *x, const float *
 {
     const struct pairing p = pairing_of(w);
     const bool adds = !disjoint(w);
-    struct narrow r;
+    struct narrow r = {.rows = 0};
     for (int64_t i = 0; i < w->out[0] * w->out[1]; i++) {
-        list_rows(w, i / w->out[1], i % w->out[1], 0, &r);
-        r.out = i * w->out[2] * w->c;
+        next_rows(w, i, &r);
         if (r.rows == 2 && !adds)
             max_grad_of_pairs(&p, w, &r, 2, false, x, dy, dx);
         else

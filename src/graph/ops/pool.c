@@ -477,6 +477,7 @@ CASES(plane, SHAPE(4, 2, 7, 5, 3), .window = {2, 3}, .stride = {2, 1}, .after = 
       .count_pad = true)
 CASES(space, SHAPE(5, 1, 3, 4, 5, 2), .window = {2, 2, 3}, .before = {1, 0, 1}, .after = {0, 1, 1})
 CASES(same, SHAPE(4, 1, 5, 7, 1), .window = {3, 2}, .stride = {2, 3}, .padding = SUNUP_PADDING_SAME)
+CASES(pairs, SHAPE(4, 2, 9, 8, 6), .window = {3, 2}, .stride = {2, 2}, .before = {1})
 CASES(all, SHAPE(4, 3, 2, 2, 5), .window = {2, 2})
 
 #define ROWS(OP, NAME)                                                                             \
@@ -485,6 +486,7 @@ CASES(all, SHAPE(4, 3, 2, 2, 5), .window = {2, 2})
         {NAME ":n2h7w5c3r2s3:stride2,1:pad0+1,2:count", OP##_plane},                               \
         {NAME ":n1d3h4w5c2t2r2s3:pad1,0,1+0,1,1", OP##_space},                                     \
         {NAME ":n1h5w7c1r3s2:same:stride2,3", OP##_same},                                          \
+        {NAME ":n2h9w8c6r3s2:stride2,2:pad1,0", OP##_pairs},                                       \
         {NAME ":n3h2w2c5r2s2", OP##_all},                                                          \
     };
 ROWS(max, "max_pool")
