@@ -14,7 +14,7 @@
 
 #include "train/trainer.h"
 
-enum { BATCH = 3, WIDE = 16717, NARROW = 251, SAMPLES = 2 * BATCH };
+enum { TERMS_MOST = 16, WIDE = 16717, NARROW = 251, SAMPLES_MOST = 2 * (TERMS_MOST + 1) };
 
 /* The large layer reads the input, flattened, or what is made of it. TWO of them have one dy. */
 enum shape { INPUT, INNER, TWO };
@@ -36,26 +36,28 @@ struct run {
     sunup_model *model;
     sunup_data *data;
     sunup_trainer *trainer;
+    int batch;
 };
 
 static sunup_status make_data(struct run *r)
 {
-    static float x[SAMPLES][WIDE], y[SAMPLES];
+    static float x[SAMPLES_MOST][WIDE], y[SAMPLES_MOST];
+    const int samples = 2 * r->batch;
     const struct random_stream s = {.seed = 5, .purpose = RANDOM_TEST};
-    for (int i = 0; i < SAMPLES; i++) {
-        y[i] = (float)(i % BATCH) - 1;
+    for (int i = 0; i < samples; i++) {
+        y[i] = (float)(i % r->batch % 3) - 1;
         for (int j = 0; j < WIDE; j++)
-            x[i][j] = (float)(sunup__random_unit(&s, (uint64_t)(i % BATCH * WIDE + j)) - 0.5);
+            x[i][j] = (float)(sunup__random_unit(&s, (uint64_t)(i % r->batch * WIDE + j)) - 0.5);
     }
-    const sunup_tensor fields[] = {{"x", SUNUP_F32, SUNUP_SHAPE(SAMPLES, WIDE, 1), x},
-                                   {"y", SUNUP_F32, SUNUP_SHAPE(SAMPLES), y}};
+    const sunup_tensor fields[] = {{"x", SUNUP_F32, SUNUP_SHAPE(samples, WIDE, 1), x},
+                                   {"y", SUNUP_F32, SUNUP_SHAPE(samples), y}};
     return sunup_data_from_memory(r->ctx, 2, fields, &r->data);
 }
 
-static sunup_train_options options(void)
+static sunup_train_options options(int batch)
 {
     sunup_train_options o = sunup_train_defaults();
-    o.batch = BATCH;
+    o.batch = batch;
     o.shards = 1;
     o.shuffle = false;
     o.epochs = 8;
@@ -105,10 +107,10 @@ static void mark_places(const struct run *r, bool check)
     }
 }
 
-static void check_shape(enum shape shape, int want)
+static void check_shape(enum shape shape, int batch, int want)
 {
-    struct run one = {0}, sum = {0};
-    sunup_train_options o = options();
+    struct run one = {.batch = batch}, sum = {.batch = batch};
+    sunup_train_options o = options(batch);
     start(&one, shape, &o);
     o.accumulate = 2;
     start(&sum, shape, &o);
@@ -134,27 +136,34 @@ static void check_shape(enum shape shape, int want)
 static void has_the_bits_of_kept_gradients(void **state)
 {
     (void)state;
-    check_shape(INPUT, 1);
-    check_shape(INNER, 1);
-    check_shape(TWO, 2);
+    check_shape(INPUT, 3, 1);
+    check_shape(INNER, 1, 1);
+    check_shape(INNER, TERMS_MOST, 1);
+    check_shape(TWO, 3, 2);
 }
 
-static void is_left_where_a_gradient_is_added(void **state)
+static void keep(int batch, int shards)
 {
-    (void)state;
-    struct run r = {0};
-    sunup_train_options o = options();
-    o.shards = BATCH;
+    struct run r = {.batch = batch};
+    sunup_train_options o = options(batch);
+    o.shards = shards;
     start(&r, INNER, &o);
     assert_int_equal(factored(&r), 0);
     end(&r);
+}
+
+static void is_left_where_a_gradient_is_added_or_has_many_terms(void **state)
+{
+    (void)state;
+    keep(3, 3);
+    keep(TERMS_MOST + 1, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_the_bits_of_kept_gradients),
-        cmocka_unit_test(is_left_where_a_gradient_is_added),
+        cmocka_unit_test(is_left_where_a_gradient_is_added_or_has_many_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

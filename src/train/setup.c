@@ -105,11 +105,9 @@ static void add_terms(const sunup_trainer *t, const struct pass *p, sunup_value 
 {
     const int n_trained = p->training ? t->model->n_trained : 0;
     for (int i = 0; i < n_trained + p->n_averages; i++) {
-        if (i >= n_trained || p->factor[i][0] == NULL) {
-            outputs[(*n)++] = p->gradients[i];
-            continue;
-        }
-        for (int f = 0; f < 2; f++)
+        const bool kept = i >= n_trained || p->factor[i][0] == NULL;
+        if (kept) add_output(outputs, n, p->gradients[i]);
+        for (int f = 0; f < 2 && !kept; f++)
             if (sunup__source(p->factor[i][f]) == NULL) add_output(outputs, n, p->factor[i][f]);
     }
 }
