@@ -12,6 +12,9 @@ import unittest
 PROGRAM = os.environ["SUNUP_PROGRAM"]
 MPIEXEC = os.environ.get("SUNUP_MPIEXEC", "")
 MPICH = "mpich" in MPIEXEC or "hydra" in MPIEXEC  # spins when ranks share cores: at most two of them
+# What the launcher gives when a job with a stopped rank ends itself. MPICH's may give the signal by which that rank ended:
+# it kills it, or Linux hangs up on a stopped process when its parent is gone.
+ABORT_EXIT = (124, 9, 1) if MPICH else (124,)
 
 NET = """
 model:

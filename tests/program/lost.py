@@ -26,10 +26,7 @@ SEED = int(os.environ.get("SUNUP_LOST_SEED", "1"))
 TIMEOUT_S = 2
 LIMIT_S = 2 * TIMEOUT_S + 12  # the end of MPI may take two timeouts; the launcher, seconds more; cores are shared
 RANKS = [2] if common.MPICH else range(2, 9)
-STATUS = {signal.SIGSTOP: {124}, signal.SIGKILL: {124, 137}}
-if common.MPICH:  # its launcher gives the number of the signal by which it or somebody else ended a rank:
-    # Linux hangs up on a stopped process when its parent is gone
-    STATUS = {signal.SIGSTOP: {124, signal.SIGKILL, signal.SIGHUP}, signal.SIGKILL: {124, signal.SIGKILL}}
+STATUS = {signal.SIGSTOP: common.ABORT_EXIT, signal.SIGKILL: (124, signal.SIGKILL) if common.MPICH else (124, 137)}
 STATE = {signal.SIGSTOP: "stopped", signal.SIGKILL: "gone"}
 SHORT = ["--set", "epochs=40", "--set", "log_steps=1"]
 

@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     const char *name = sunup__launcher_variable(), *rank = name != NULL ? getenv(name) : NULL;
     struct job job = {0};
     sunup_comm_options options = sunup_comm_defaults();
-    options.timeout_s = 2;
+    options.timeout_s = 1;
     const bool made = strcmp(mode, "split") == 0 || strcmp(mode, "part") == 0;
     if (strncmp(mode, "MPI_", 4) == 0) stops_in = mode;
     if (strcmp(mode, "late") == 0 && rank != NULL && atoi(rank) == CULPRIT) (void)sleep(30);
