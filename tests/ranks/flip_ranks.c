@@ -169,10 +169,11 @@ struct bytes_call {
 
 static char *own, *all; /* [ranks][BYTES_MOST] */
 
-static void fill_bytes(const struct job *job)
+/* As much as a call of so many bytes a rank reads or writes. */
+static void fill_bytes(const struct job *job, int64_t bytes)
 {
     uint32_t seed = (uint32_t)job->rank + 1;
-    for (int64_t i = 0; i < (int64_t)job->ranks * BYTES_MOST; i++)
+    for (int64_t i = 0; i < job->ranks * bytes; i++)
         own[i] = all[i] = (char)((seed = seed * 1664525 + 1013904223) >> 24);
 }
 
@@ -197,7 +198,7 @@ static int64_t try_bytes(struct job *job, struct flip *f, const struct bytes_cal
 {
     const bool message = strcmp(f->what, "message") == 0;
     int64_t done[RANKS_MOST], found = 0;
-    fill_bytes(job);
+    fill_bytes(job, c->bytes);
     *f = (struct flip){.what = f->what, .armed = job->rank == culprit, .bit = bit};
     if (message) f->from = all, f->to = all + (int64_t)job->ranks * BYTES_MOST;
     const sunup_status status = move(job, c);
@@ -290,7 +291,7 @@ static float odd_term(int shard, int j)
 static void random_calls(struct job *job)
 {
     uint32_t seed = 5;
-    fill_bytes(job);
+    fill_bytes(job, BYTES_MOST);
     for (int i = 0; i < 3000; i++) {
         seed = seed * 1664525 + 1013904223;
         const int64_t range = i % 100 == 0 ? BYTES_MOST : i % 10 == 0 ? 10000 : 40;
