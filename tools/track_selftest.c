@@ -152,8 +152,8 @@ static void draw(const struct pool *p, int run, int from, int n, double *x)
 {
     const struct random_stream stream = {
         .seed = 1, .purpose = RANDOM_TRACK, .a = 2, .b = (uint64_t)run};
-    for (int i = 0; i < n; i++)
-        x[i] = p->x[sunup__random_permute(&stream, (uint64_t)(from + i), (uint64_t)p->n)];
+    const struct random_permutation order = sunup__random_permutation(&stream, (uint64_t)p->n);
+    for (int i = 0; i < n; i++) x[i] = p->x[sunup__random_permute(&order, (uint64_t)(from + i))];
 }
 
 static void slow_down(double *x, int n, int percent)

@@ -57,24 +57,28 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+struct random_permutation sunup__random_permutation(const struct random_stream *s, uint64_t n)
+{
+    struct random_permutation p = {.key = sunup__hash(s, sizeof *s, s->seed), .n = n, .half = 1};
+    while (p.half < 32 && n > 0 && (n - 1) >> (2 * p.half) != 0) p.half++;
+    return p;
+}
+
 /* A balanced Feistel network permutes [0, 4^h) >= n; outside [0, n) it is applied again until inside (at most four
  * times on average, since 4^h < 4 n). Six rounds: neighbours end far apart. */
-uint64_t sunup__random_permute(const struct random_stream *s, uint64_t i, uint64_t n)
+uint64_t sunup__random_permute(const struct random_permutation *p, uint64_t i)
 {
-    if (n < 2) return 0;
-    int half = 1;
-    while (half < 32 && (n - 1) >> (2 * half) != 0) half++;
-    const uint64_t mask = (1ULL << half) - 1;
-    const uint64_t key = sunup__hash(s, sizeof *s, s->seed);
+    const uint64_t mask = (1ULL << p->half) - 1;
+    if (p->n < 2) return 0;
     do {
-        uint64_t left = i >> half, right = i & mask;
+        uint64_t left = i >> p->half, right = i & mask;
         for (uint64_t round = 0; round < 6; round++) {
-            const uint64_t next = left ^ (mix(right + key + round * 0x9e3779b97f4a7c15ULL) & mask);
+            const uint64_t next = left ^ (mix(right + p->key + round * 0x9e3779b97f4a7c15ULL) & mask);
             left = right;
             right = next;
         }
-        i = (left << half) | right;
-    } while (i >= n);
+        i = (left << p->half) | right;
+    } while (i >= p->n);
     return i;
 }
 

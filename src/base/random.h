@@ -32,9 +32,14 @@ double sunup__random_unit(const struct random_stream *s, uint64_t i);   /* [0, 1
 double sunup__random_normal(const struct random_stream *s, uint64_t i); /* Box-Muller      */
 uint64_t sunup__random_below(const struct random_stream *s, uint64_t i,
                              uint64_t n); /* [0, n), unbiased to 2^-64 */
-/* Where element i of [0, n) goes in a random permutation of it: a bijection, by a Feistel network with cycle
+/* A random permutation of [0, n), and where element i goes in it: a bijection, by a Feistel network with cycle
  * walking (no table, so a shuffle of 10^9 samples costs nothing to start). */
-uint64_t sunup__random_permute(const struct random_stream *s, uint64_t i, uint64_t n);
+struct random_permutation {
+    uint64_t key, n;
+    int half; /* of the bits that n needs */
+};
+struct random_permutation sunup__random_permutation(const struct random_stream *s, uint64_t n);
+uint64_t sunup__random_permute(const struct random_permutation *p, uint64_t i);
 
 /* 64-bit hash (splitmix rounds over 8-byte words, length mixed in): weights, names; not for adversaries. */
 uint64_t sunup__hash(const void *data, size_t bytes, uint64_t seed);

@@ -47,6 +47,7 @@ struct slot {
 struct filling {
     const struct stream *s;
     struct slot *slot;
+    struct random_permutation order; /* of the epoch's samples */
     int shard;
     int64_t position; /* of the first */
     int64_t count;
@@ -75,16 +76,10 @@ struct stream {
 
 /* ---- the thread ---- */
 
-static int64_t sample_at(const struct stream *s, int64_t epoch, int64_t position)
-{
-    if (!s->o.shuffle) return position;
-    const struct random_stream r = {s->o.seed, RANDOM_SHUFFLE, 0, (uint64_t)epoch};
-    return (int64_t)sunup__random_permute(&r, (uint64_t)position, (uint64_t)s->d->samples);
-}
-
 static int64_t sample_of(const struct filling *f, int64_t i)
 {
-    return sample_at(f->s, f->slot->batch.epoch, f->position + i);
+    if (!f->s->o.shuffle) return f->position + i;
+    return (int64_t)sunup__random_permute(&f->order, (uint64_t)(f->position + i));
 }
 
 static char *place(const struct filling *fill, int f, int64_t i)
@@ -191,11 +186,13 @@ static void begin_batch(struct stream *s, int64_t number, struct filling *fillin
     slot->batch.number = number;
     slot->batch.epoch = number / s->batches;
     slot->status = SUNUP_OK;
+    const struct random_stream epoch = {s->o.seed, RANDOM_SHUFFLE, 0, (uint64_t)slot->batch.epoch};
+    const struct random_permutation order = sunup__random_permutation(&epoch, (uint64_t)s->d->samples);
     for (int k = s->o.from; k < s->o.to; k++) {
         const int64_t from = k * n / s->o.shards, to = (k + 1) * n / s->o.shards;
         slot->counts[k - s->o.from] = to - from;
         fillings[k - s->o.from] =
-            (struct filling){s, slot, k - s->o.from, start + from, to - from, to - from};
+            (struct filling){s, slot, order, k - s->o.from, start + from, to - from, to - from};
     }
 }
 
