@@ -27,7 +27,7 @@ static inline __m512i pairs(__m512 x, __m512 y)
     __m512i words = _mm512_permutexvar_epi16(_mm512_load_si512(order), halves);
     const __mmask16 small_x = _mm512_fpclass_ps_mask(x, DENORMAL),
                     small_y = _mm512_fpclass_ps_mask(y, DENORMAL);
-    if (__builtin_expect(small_x | small_y, 0)) {
+    if (__builtin_expect(!_kortestz_mask16_u8(small_x, small_y), 0)) {
         const __m512i low = _mm512_maskz_mov_epi32(small_x, rounded(x)),
                       high = _mm512_maskz_mov_epi32(small_y, rounded(y));
         words = _mm512_or_si512(words, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
@@ -46,7 +46,7 @@ static inline __m512i neighbours(__m512 x, __m512 y)
     __m512i words = (__m512i)_mm512_cvtne2ps_pbh(y, x);
     const __mmask16 small_x = _mm512_fpclass_ps_mask(x, DENORMAL),
                     small_y = _mm512_fpclass_ps_mask(y, DENORMAL);
-    if (__builtin_expect(small_x | small_y, 0)) {
+    if (__builtin_expect(!_kortestz_mask16_u8(small_x, small_y), 0)) {
         const __m256i low = _mm512_maskz_cvtepi32_epi16(small_x, rounded(x)),
                       high = _mm512_maskz_cvtepi32_epi16(small_y, rounded(y));
         words = _mm512_or_si512(words, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
@@ -93,18 +93,25 @@ static inline __attribute__((always_inline)) void words(int64_t n, const float *
         _mm512_mask_storeu_epi32(low + i / 2, lanes((n - i + 1) / 2), neighbours_left(first, second, all));
 }
 
+/* Some columns of two rows, of which the second need not be there. */
+static inline __attribute__((always_inline)) void columns(const float *x, const float *second_x, const __mmask16 some,
+                                                          const __mmask16 second_some, uint32_t *y, uint32_t *low)
+{
+    const __m512 first = _mm512_maskz_loadu_ps(some, x), second = _mm512_maskz_loadu_ps(second_some, second_x);
+    const __m512i all = pairs(first, second);
+    _mm512_mask_storeu_epi32(y, some, all);
+    if (low) _mm512_mask_storeu_epi32(low, some, pairs_left(first, second, all));
+}
+
 static inline __attribute__((always_inline)) void rows(int64_t k, int64_t n, const float *x, int64_t x_row,
                                                        uint32_t *y, uint32_t *low, const bool both)
 {
     for (int64_t p = 0; p < k; p += 2, x += 2 * x_row, y += n) {
-        for (int64_t j = 0; j < n; j += LANES) {
-            const __mmask16 some = lanes(n - j);
-            const __m512 first = _mm512_maskz_loadu_ps(some, x + j),
-                         second = _mm512_maskz_loadu_ps(p + 1 < k ? some : 0, x + x_row + j);
-            const __m512i all = pairs(first, second);
-            _mm512_mask_storeu_epi32(y + j, some, all);
-            if (both) _mm512_mask_storeu_epi32(low + j, some, pairs_left(first, second, all));
-        }
+        int64_t j = 0;
+        for (; p + 1 < k && j + LANES <= n; j += LANES)
+            columns(x + j, x + x_row + j, 0xffff, 0xffff, y + j, both ? low + j : NULL);
+        for (; j < n; j += LANES)
+            columns(x + j, x + x_row + j, lanes(n - j), p + 1 < k ? lanes(n - j) : 0, y + j, both ? low + j : NULL);
         if (both) low += n;
     }
 }
