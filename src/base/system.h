@@ -36,6 +36,9 @@ int64_t sunup__memory_peak(void);      /* bytes resident at most so far */
 
 typedef void (*parallel_fn)(void *arg, int64_t i);
 void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg);
+/* Which thread of the pool this is: 0 is any that the pool did not start. For memory that should stay with a core; no
+ * result may follow from it. */
+int sunup__thread(void);
 
 /* Whole files. write: to a temporary name in the same folder, fsync, rename, fsync of the folder, so that a
  * reader sees the old file or the new one. read: *data is sunup__alloc_aligned memory. */

@@ -48,6 +48,13 @@ static struct {
     struct ticket ticket[MAX_WORKERS + 1]; /* of the caller, of worker 1, 2 ... */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER};
 
+static _Thread_local int thread_number;
+
+int sunup__thread(void)
+{
+    return thread_number;
+}
+
 static void pause_briefly(void)
 {
 #ifdef __x86_64__
@@ -97,8 +104,9 @@ static void run_blocks(int thread)
 
 static void *work(void *number)
 {
+    thread_number = (int)(intptr_t)number;
     for (int seen = 0;;) {
-        run_blocks((int)(intptr_t)number);
+        run_blocks(thread_number);
         int spins = 0;
         while (atomic_load(&pool.generation) == seen && spins++ < SPINS) {
             pause_briefly();
