@@ -46,6 +46,10 @@ void sunup__product_cut(struct product *p, int threads);
 /* Transposed A, and a large C with at least twice as many rows as columns: both operands are copied. */
 bool sunup__product_tall(const struct product *p);
 
+/* Whether a small layer under training is summed in two halves, where the third level is far: each thread then reads
+ * the rows of B that it wrote. */
+bool sunup__product_halves(const struct product *p);
+
 /* Chunks of product_turned.c, if it may add partial sums: chunk i ends before row (i + 1) k / chunks. */
 int64_t sunup__product_turned_chunks(const struct product *p);
 

@@ -32,7 +32,9 @@ static const struct sizes problems[] = {
     {1, 371, 1051, 370, 0},      {2, 380, 520, 350, TB}, {1, 525, 1300, 260, LINEAR}, /* blocks of C that grow apart */
     {1, 1000, 300, 290, 0},      {4, 500, 160, 40, TB}, {1, 1021, 129, 33, TA}, /* and pack their rows of A */
     {30, 40, 33, 35, TB},        {9, 300, 70, 64, TA},  /* and B of each matrix */
-    {1, 70, 2100, 45, TA},       {1, 300, 4200, 64, TA}}; /* in chunks of the sum */
+    {1, 70, 2100, 45, TA},       {1, 300, 4200, 64, TA},  /* in chunks of the sum */
+    {1, 64, 784, 128, LINEAR},   {1, 65, 541, 99, LINEAR}, {1, 97, 388, 257, 0}, /* or halves */
+    {1, 784, 64, 128, TA}}; /* and pack all of B, too */
 
 static sunup_context *context(sunup_numerics numerics)
 {

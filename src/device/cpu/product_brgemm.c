@@ -528,13 +528,18 @@ sunup_status sunup__make_product_brgemm(struct device *d, const struct node *n, 
 
 /* What changes hands in a step of training, if each thread has rows of the weights: half of A, which the gradient of
  * the weights wants anyway, and C, twice; else half of B, and once more when it is updated. */
-bool sunup__product_halves_can(const struct device *d, const struct node *n)
+bool sunup__product_halves(const struct product *p)
 {
     enum { LEAST_ROWS = 16, LEAST_B = 1 << 15, MOST_B = 1 << 18 };
+    return sunup__level3_far() && p->m >= LEAST_ROWS && p->m <= p->n && 4 * p->m <= p->k && p->k * p->n >= LEAST_B &&
+           p->k * p->n < MOST_B;
+}
+
+bool sunup__product_halves_can(const struct device *d, const struct node *n)
+{
     if (sunup_context_numerics(d->ctx) == SUNUP_NUMERICS_EXACT || n->out[0]->dtype != SUNUP_F32) return false;
     const struct product p = sunup__product_of(n);
-    return sunup__level3_far() && p.k % 2 == 0 && p.m >= LEAST_ROWS && p.m <= p.n && 4 * p.m <= p.k &&
-           p.k * p.n >= LEAST_B && p.k * p.n < MOST_B;
+    return p.k % 2 == 0 && sunup__product_halves(&p);
 }
 
 /* First and second half of the terms: a batch of two. */

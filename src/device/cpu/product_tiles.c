@@ -19,6 +19,10 @@
  * A long sum of a small C with a turned A, a weight gradient, reads more than it multiplies. It is cut into
  * chunks of terms, each with a partial C in the second cache, where steps of both operands are packed and used
  * at once; partial ones are added in order. Chunks follow from the shapes alone, so no bit depends on threads.
+ * A small layer under training (sunup__product_halves) has two, so that only partial C change hands, and a weight
+ * gradient whose B is small packs it in each task: a step of 784-128-10 with a batch of 64 takes 206 instead of 263 us
+ * (Emerald Rapids with AMX, 2026-12-01, 2 threads, medians of 50 rounds in turn; part of it is slots that stay with
+ * their thread and a cheaper draw of samples).
  *
  * Ceiling: 2 m n k flops at a third (bf16x3) of 2050 to 2350 GFLOP/s of the leaf (one core of a Xeon with AMX, Granite
  * Rapids class, 2026-11-30; f32 is 240 there), or all of it (bf16), and reading the operands.
@@ -38,10 +42,12 @@ enum {
     ROWS_OWN = 192, /* of blocks whose tasks pack A */
     PANELS = 8,
     STREAM = 1 << 19,   /* elements of a C that goes past the caches */
+    DIRECT = 1 << 17,   /* of one that is not made elsewhere first */
     CHUNKED = 1 << 18,  /* of one that a sum in chunks may have */
     CHUNK_TERMS = 1024, /* that make a partial C worth its adding, at least */
     CHUNKS_MOST = 16,
-    ADDED = 1 << 13 /* elements of all partial C that a task adds */
+    SMALL_B = 1 << 14, /* words that each task packs rather than read what another core wrote */
+    ADDED = 1 << 13 /* elements of all partial C that a task adds, about */
 };
 
 struct tiled {
@@ -55,10 +61,13 @@ struct run {
     float *c;
     int64_t rows, panels; /* of a block */
     bool own;             /* a task packs its rows of A itself  */
+    bool own_b;           /* and B, which is small              */
     bool matrices;        /* and B, of whole matrices           */
     bool streams;         /* C goes past the caches             */
+    bool direct;          /* C is small, and made in one step where it belongs */
     int64_t tasks;
-    int64_t chunks, rows_task; /* a sum's; rows of a partial C that a task adds to */
+    int64_t chunks, rows_task, panels_task; /* a sum's; the part of a partial C that a task adds to */
+    int64_t added;                          /* elements of C, whole rows, that a task makes of partial ones */
     uint32_t *a_words;
     float *scratch; /* blocks of C, of tasks or slots; partial C */
     struct conv_slots slots;
@@ -128,9 +137,14 @@ static void store_block(const struct run *r, const struct block *k)
 static void make_block(const struct run *r, struct block *k)
 {
     const struct product *p = r->w.p;
-    k->rows = least(p->m - k->row, r->rows);
     k->end = least(panels_of(p), k->first + r->panels);
     k->columns = least(p->n, k->end * PANEL) - k->first * PANEL;
+    if (r->direct) {
+        k->columns = p->n;
+        k->c = r->c + (k->s * p->m + k->row) * p->n + k->first * PANEL;
+        multiply(r, k, 0, false);
+        return;
+    }
     for (int64_t q = 0; q < r->w.k2; q += r->w.depth) multiply(r, k, q, q > 0);
     store_block(r, k);
 }
@@ -157,6 +171,7 @@ static void blocks_task(void *arg, int64_t task)
     for (int64_t i = task * all / r->tasks; i < (task + 1) * all / r->tasks; i++) {
         struct block k = {.s = i / across / down,
                           .row = i / across % down * r->rows,
+                          .rows = least(r->w.p->m - i / across % down * r->rows, r->rows),
                           .first = i % across * r->panels,
                           .c = r->scratch + task * block_elements(r)};
         k.a = matrix_of(&r->w, k.s, r->a_words);
@@ -169,15 +184,21 @@ static void pack_rows(const struct words *w, const struct rows *a)
     for (int64_t i = 0; i < sunup__words_a_pieces(w, a); i++) sunup__words_pack_a(w, a, i);
 }
 
+/* Where block i of `down` begins: they are as equal as whole panels let them be. */
+static int64_t first_row(const struct product *p, int64_t i, int64_t down)
+{
+    return least(p->m, i * ceil_div(p->m, PANEL) / down * PANEL);
+}
+
 /* All columns of a block of rows; the rows of the next one, if it follows, are asked for in the first of them. */
 static void rows_block(const struct run *r, int64_t i, bool follows, float *memory)
 {
     const struct product *p = r->w.p;
-    const int64_t down = ceil_div(p->m, r->rows), s = i / down, row = i % down * r->rows;
-    const struct rows a = {p->a_step ? s : 0, row, least(p->m, row + r->rows),
+    const int64_t down = ceil_div(p->m, r->rows), s = i / down, row = first_row(p, i % down, down);
+    const struct rows a = {p->a_step ? s : 0, row, first_row(p, i % down + 1, down),
                            (uint32_t *)(void *)(memory + block_elements(r))};
     const bool run = follows && p->a_col == 1 && p->a_row == p->k && a.end < p->m;
-    struct block k = {.s = s, .row = row, .a = a, .c = memory};
+    struct block k = {.s = s, .row = row, .rows = a.end - row, .a = a, .c = memory};
     if (run) k.next = r->w.a + a.s * p->a_step + a.end * p->a_row;
     pack_rows(&r->w, &a);
     for (; k.first < panels_of(p); k.first += r->panels, k.next = NULL) make_block(r, &k);
@@ -188,21 +209,31 @@ static int64_t own_words(const struct run *r)
     return block_elements(r) + rows_words(&r->w, r->rows);
 }
 
-static void rows_task(void *arg, int64_t task)
-{
-    struct run *r = arg;
-    const int64_t slot = conv_slot_take(&r->slots), all = row_blocks(r), end = (task + 1) * all / r->tasks;
-    for (int64_t i = task * all / r->tasks; i < end; i++)
-        rows_block(r, i, i + 1 < end, r->scratch + slot * own_words(r));
-    conv_slot_give(&r->slots, slot);
-}
-
-/* ---- small matrices ---- */
-
+/* Of one task, and a matrix of B. */
 static int64_t matrix_words(const struct run *r)
 {
     return own_words(r) + panels_of(r->w.p) * panel_words(&r->w);
 }
+
+static void pack_matrix(const struct words *w)
+{
+    for (int64_t i = 0; i < sunup__words_b_pieces(w); i++) sunup__words_pack_b(w, 0, i);
+}
+
+static void rows_task(void *arg, int64_t task)
+{
+    struct run *r = arg, mine = *r;
+    const int64_t slot = conv_slot_take(&r->slots), all = row_blocks(r), end = (task + 1) * all / r->tasks;
+    float *memory = r->scratch + slot * (r->own_b ? matrix_words(r) : own_words(r));
+    if (r->own_b) {
+        mine.w.b_words = (uint32_t *)(void *)(memory + own_words(r));
+        pack_matrix(&mine.w);
+    }
+    for (int64_t i = task * all / r->tasks; i < end; i++) rows_block(&mine, i, i + 1 < end, memory);
+    conv_slot_give(&r->slots, slot);
+}
+
+/* ---- small matrices ---- */
 
 /* Whole matrices, of which both operands are packed right here. */
 static void matrices_task(void *arg, int64_t task)
@@ -219,7 +250,7 @@ static void matrices_task(void *arg, int64_t task)
         one.w.a = r->w.a + s * p.a_step;
         one.w.b = r->w.b + s * p.b_step;
         one.c = r->c + s * p.m * p.n;
-        for (int64_t i = 0; i < sunup__words_b_pieces(&one.w); i++) sunup__words_pack_b(&one.w, 0, i);
+        pack_matrix(&one.w);
         for (int64_t i = 0; i < row_blocks(&one); i++) rows_block(&one, i, false, memory);
     }
     conv_slot_give(&r->slots, slot);
@@ -239,16 +270,17 @@ static int64_t step_memory(const struct run *r)
     return panels_of(r->w.p) * r->w.depth * r->w.parts * PANEL + ROWS * r->w.pitch;
 }
 
-/* Terms [k, k + p->k) of rows [row, end) of a partial C; more: it goes on. */
+/* Terms [k, k + p->k) of rows [row, end) of a partial C, whose columns are p's; more: it goes on. */
 static void add_step(const struct run *r, const struct product *p, int64_t k, int64_t row, int64_t end, bool more,
                      float *c, uint32_t *memory)
 {
     struct run step = *r;
+    step.bias = NULL;
     step.w = sunup__words_of(p, r->w.leaves, r->w.parts, DEPTH);
     step.w.a = r->w.a + k * p->a_col;
     step.w.b = r->w.b + k * p->b_row;
     step.w.b_words = memory;
-    for (int64_t i = 0; i < sunup__words_b_pieces(&step.w); i++) sunup__words_pack_b(&step.w, 0, i);
+    pack_matrix(&step.w);
     for (; row < end; row += ROWS) {
         const struct rows a = {0, row, least(end, row + ROWS), memory + b_words(&step.w)};
         pack_rows(&step.w, &a);
@@ -256,24 +288,34 @@ static void add_step(const struct run *r, const struct product *p, int64_t k, in
                  &(struct block){.row = row,
                                  .rows = a.end - row,
                                  .end = panels_of(p),
-                                 .columns = p->n,
+                                 .columns = r->w.p->n,
                                  .a = a,
-                                 .c = c + row * p->n},
+                                 .c = c + row * r->w.p->n},
                  0, more);
     }
+}
+
+/* Tasks on each chunk. */
+static int64_t chunk_tasks(const struct run *r)
+{
+    return ceil_div(r->w.p->m, r->rows_task) * ceil_div(panels_of(r->w.p), r->panels_task);
 }
 
 static void chunk_task(void *arg, int64_t i)
 {
     struct run *r = arg;
+    struct run part = *r;
     struct product p = *r->w.p;
-    const int64_t tasks = ceil_div(p.m, r->rows_task), chunk = i / tasks, row = i % tasks * r->rows_task,
+    const int64_t tasks = chunk_tasks(r), across = ceil_div(panels_of(&p), r->panels_task), chunk = i / tasks,
+                  row = i % tasks / across * r->rows_task, column = i % across * r->panels_task * PANEL,
                   slot = conv_slot_take(&r->slots);
     const int64_t first = first_term(r, chunk), last = first_term(r, chunk + 1);
+    p.n = least(p.n - column, r->panels_task * PANEL);
+    part.w.b += column * p.b_col;
     for (int64_t k = first; k < last; k += p.k) {
         p.k = least(2 * r->w.depth, last - k);
-        add_step(r, &p, k, row, least(p.m, row + r->rows_task), k > first, r->scratch + chunk * p.m * p.n,
-                 r->a_words + slot * step_memory(r));
+        add_step(&part, &p, k, row, least(p.m, row + r->rows_task), k > first,
+                 r->scratch + chunk * p.m * r->w.p->n + column, r->a_words + slot * step_memory(r));
     }
     conv_slot_give(&r->slots, slot);
 }
@@ -281,15 +323,20 @@ static void chunk_task(void *arg, int64_t i)
 static void add_chunks(void *arg, int64_t i)
 {
     const struct run *r = arg;
-    const int64_t all = r->w.p->m * r->w.p->n, at = i * ADDED, n = least(ADDED, all - at);
-    for (int64_t c = 1; c < r->chunks; c++) r->w.leaves->add_to(n, r->scratch + c * all + at, r->scratch + at);
-    memcpy(r->c + at, r->scratch + at, (size_t)n * sizeof *r->c);
+    const struct leaves_f32 *leaves = r->w.leaves;
+    const int64_t n = r->w.p->n, all = r->w.p->m * n, at = i * r->added, some = least(r->added, all - at);
+    const float *part = r->scratch + at;
+    float *c = r->c + at;
+    leaves->pointwise(PW_add, some, c, part, part + all, NULL, NULL);
+    for (int64_t k = 2; k < r->chunks; k++) leaves->add_to(some, part + k * all, c);
+    for (int64_t row = 0; r->bias && row < some; row += n) leaves->add_to(n, r->bias, c + row);
 }
 
 /* ---- cutting ---- */
 
 static int64_t chunks(const struct product *p)
 {
+    if (p->a_col == 1 && p->b_col == 1 && p->batch == 1 && sunup__product_halves(p)) return 2;
     if (p->batch > 1 || p->a_col == 1 || p->b_col != 1 || p->m * p->n > CHUNKED) return 1;
     return most(1, least(CHUNKS_MOST, p->k / CHUNK_TERMS));
 }
@@ -298,14 +345,16 @@ static int64_t chunks(const struct product *p)
  * cache; or smaller ones of fewer columns. */
 static void choose_blocks(struct run *r, int threads)
 {
-    const int64_t equal = round_up(ceil_div(r->w.p->m, ROWS), threads);
-    r->rows = round_up(ceil_div(r->w.p->m, equal), PANEL);
+    const struct product *p = r->w.p;
+    const int64_t equal = round_up(ceil_div(p->m, ROWS), threads);
+    r->rows = round_up(ceil_div(p->m, equal), PANEL);
     r->panels = PANELS;
     r->own = equal >= 2 * (int64_t)threads && r->rows >= ROWS_OWN &&
              2 * rows_words(&r->w, r->rows) * (int64_t)sizeof(uint32_t) <= sunup__cache_bytes(2);
+    r->own_b = r->own && p->batch == 1 && p->a_col != 1 && b_words(&r->w) <= SMALL_B;
     if (r->own) return;
     r->rows = ROWS;
-    sunup__words_share(r->w.p, threads, &r->rows, &r->panels);
+    sunup__words_share(p, threads, &r->rows, &r->panels);
 }
 
 /* Whether matrices are small enough for the second cache, and enough for all threads. */
@@ -319,13 +368,19 @@ static bool choose_matrices(struct run *r, int threads)
     return r->own;
 }
 
-/* Rows of a task on a chunk: all, or so many that each thread has two tasks. */
-static int64_t chunk_rows(const struct run *r, int threads)
+/* What a task does of a chunk: all columns, and all rows, or so many that each thread has two tasks; of the two chunks
+ * of a small layer all rows, and all columns, or so many that each thread has a task. */
+static void cut_chunks(struct run *r, int threads)
 {
-    int64_t rows = r->w.p->m;
-    while (rows > ROWS_LEAST && ceil_div(r->w.p->m, rows) * r->chunks < 2 * (int64_t)threads)
-        rows = round_up(ceil_div(rows, 2), PANEL);
-    return rows;
+    const struct product *p = r->w.p;
+    const bool halves = p->a_col == 1;
+    r->rows_task = p->m;
+    r->panels_task = panels_of(p);
+    while (halves && r->panels_task > 1 && r->chunks * chunk_tasks(r) < threads)
+        r->panels_task = ceil_div(r->panels_task, 2);
+    while (!halves && r->rows_task > ROWS_LEAST && r->chunks * chunk_tasks(r) < 2 * (int64_t)threads)
+        r->rows_task = round_up(ceil_div(r->rows_task, 2), PANEL);
+    r->added = most(1, least(ADDED / p->n, ceil_div(p->m, threads))) * p->n;
 }
 
 static struct run cut(const struct tiled *t, const struct device *d)
@@ -335,8 +390,9 @@ static struct run cut(const struct tiled *t, const struct device *d)
                     .chunks = t->chunks,
                     .streams = p->batch * p->m * p->n >= STREAM,
                     .slots = {.n = conv_slots_count(d->threads)}};
+    r.direct = r.w.k2 <= r.w.depth && p->batch * p->m * p->n < DIRECT;
     if (r.chunks > 1) {
-        r.rows_task = chunk_rows(&r, d->threads);
+        cut_chunks(&r, d->threads);
         return r;
     }
     r.matrices = choose_matrices(&r, d->threads);
@@ -345,7 +401,7 @@ static struct run cut(const struct tiled *t, const struct device *d)
         return r;
     }
     choose_blocks(&r, d->threads);
-    r.tasks = least(r.own ? row_blocks(&r) : blocks(&r), (int64_t)TASKS_PER_THREAD * d->threads);
+    r.tasks = least(r.own ? row_blocks(&r) : blocks(&r), (r.own_b ? 1 : (int64_t)TASKS_PER_THREAD) * d->threads);
     return r;
 }
 
@@ -362,8 +418,14 @@ static int64_t memory(const struct run *r)
 {
     const int64_t partial = r->chunks * r->w.p->m * r->w.p->n, blocks = r->tasks * block_elements(r);
     if (r->chunks > 1) return a_memory(r) + partial;
-    if (r->matrices) return r->slots.n * matrix_words(r);
+    if (r->matrices || r->own_b) return r->slots.n * matrix_words(r);
     return a_memory(r) + (r->own ? r->slots.n * own_words(r) : blocks);
+}
+
+/* Whether B is packed before the tasks. */
+static bool packs_first(const struct run *r)
+{
+    return r->chunks == 1 && !r->matrices && !r->own_b;
 }
 
 static struct run run_of(const struct step *s)
@@ -374,7 +436,7 @@ static struct run run_of(const struct step *s)
     r.w.b_words = prepared_weights(s);
     r.bias = s->node->n_in > 2 ? s->in[2] : NULL;
     r.c = s->out[0];
-    r.a_words = (uint32_t *)s->workspace + (s->prepared != NULL || r.chunks > 1 || r.matrices ? 0 : b_words(&r.w));
+    r.a_words = (uint32_t *)s->workspace + (s->prepared != NULL || !packs_first(&r) ? 0 : b_words(&r.w));
     r.scratch = (float *)(void *)(r.a_words + a_memory(&r));
     return r;
 }
@@ -393,15 +455,15 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     const struct product *p = r.w.p;
     const int threads = s->device->threads;
     if (r.chunks > 1) {
-        sunup__parallel(threads, r.chunks * ceil_div(p->m, r.rows_task), chunk_task, &r);
-        sunup__parallel(threads, ceil_div(p->m * p->n, ADDED), add_chunks, &r);
+        sunup__parallel(threads, r.chunks * chunk_tasks(&r), chunk_task, &r);
+        sunup__parallel(threads, ceil_div(p->m * p->n, r.added), add_chunks, &r);
         return SUNUP_OK;
     }
     if (r.matrices) {
         sunup__parallel(threads, r.tasks, matrices_task, &r);
         return SUNUP_OK;
     }
-    sunup__words_pack(&r.w, r.own ? NULL : r.a_words, s->prepared == NULL, threads);
+    sunup__words_pack(&r.w, r.own ? NULL : r.a_words, s->prepared == NULL && !r.own_b, threads);
     sunup__parallel(threads, r.tasks, r.own ? rows_task : blocks_task, &r);
     return SUNUP_OK;
 }
@@ -417,13 +479,13 @@ sunup_status sunup__make_product_tiles(struct device *d, const struct node *n, s
     struct tiled *t = sunup__alloc(sizeof *t);
     CHECK(t != NULL, d->ctx, E_MEMORY, "no memory for a step");
     *t = (struct tiled){.p = sunup__product_of(n), .parts = parts};
-    t->chunks = n->n_in > 2 ? 1 : chunks(&t->p);
+    t->chunks = chunks(&t->p);
     s->data = t;
     s->run = run;
     s->end = end;
     const struct run r = cut(t, d);
     s->workspace_bytes = memory(&r) * (int64_t)sizeof(uint32_t);
-    if (r.chunks == 1 && !r.matrices) ask_prepared(s, 1, b_words(&r.w) * (int64_t)sizeof(uint32_t), prepare);
+    if (packs_first(&r)) ask_prepared(s, 1, b_words(&r.w) * (int64_t)sizeof(uint32_t), prepare);
     return SUNUP_OK;
 }
 
