@@ -206,7 +206,7 @@ static void every_iteration_runs_once(void **state)
     static _Atomic int count[64];
     for (int round = 0; round < 300000; round++) {
         const int64_t n = 2 + round * 7 % 61;
-        sunup__parallel(2 + round % 3, n, count_one, count);
+        (round % 5 < 2 ? sunup__parallel_back : sunup__parallel)(2 + round % 3, n, count_one, count);
         for (int64_t i = 0; i < 64; i++) {
             assert_int_equal(count[i], i < n ? 1 : 0);
             count[i] = 0;
@@ -221,6 +221,9 @@ static void parallel_loops(void **state)
         for (int64_t n = 0; n < 10; n++) {
             int64_t out[10] = {0};
             sunup__parallel(threads, n, square, out);
+            for (int64_t i = 0; i < 10; i++) assert_int_equal(out[i], i < n ? i * i : 0);
+            memset(out, 0, sizeof out);
+            sunup__parallel_back(threads, n, square, out);
             for (int64_t i = 0; i < 10; i++) assert_int_equal(out[i], i < n ? i * i : 0);
         }
     }

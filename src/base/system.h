@@ -36,6 +36,8 @@ int64_t sunup__memory_peak(void);      /* bytes resident at most so far */
 
 typedef void (*parallel_fn)(void *arg, int64_t i);
 void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg);
+/* The same, with each thread's part of the range from its end: a loop just before has left that in the core's cache. */
+void sunup__parallel_back(int threads, int64_t n, parallel_fn task, void *arg);
 /* Which thread of the pool this is: 0 is any that the pool did not start. For memory that should stay with a core; no
  * result may follow from it. */
 int sunup__thread(void);

@@ -40,6 +40,7 @@ static struct {
     _Alignas(64) _Atomic(parallel_fn) task;
     _Atomic(void *) arg;
     atomic_llong n, block, blocks; /* iterations, iterations a block, blocks */
+    atomic_bool back;              /* each part from its end */
     atomic_int threads;            /* that take part: the caller and workers below this */
     _Alignas(64) atomic_llong done;
     _Alignas(64) atomic_int generation; /* futex word: changes with every loop */
@@ -72,6 +73,13 @@ static void wake_all(void)
     (void)syscall(SYS_futex, &pool.generation, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+/* The first block of thread t. */
+static long long part_from(long long t)
+{
+    return t * atomic_load_explicit(&pool.blocks, memory_order_relaxed) /
+           atomic_load_explicit(&pool.threads, memory_order_relaxed);
+}
+
 /* Claim and run one of the blocks of thread t; false if none is left. */
 static bool run_block(int t)
 {
@@ -82,10 +90,12 @@ static bool run_block(int t)
     void *arg = atomic_load_explicit(&pool.arg, memory_order_relaxed);
     const long long n = atomic_load_explicit(&pool.n, memory_order_relaxed);
     const long long block = atomic_load_explicit(&pool.block, memory_order_relaxed);
+    const bool back = atomic_load_explicit(&pool.back, memory_order_relaxed);
+    const long long part = part_from(t), first = (back ? part + end - 1 - at : at) * block;
     if (!atomic_compare_exchange_strong(&pool.ticket[t].word, &ticket, ticket + (1 << 16)))
         return true;
-    const long long last = (at + 1) * block < n ? (at + 1) * block : n;
-    for (long long i = at * block; i < last; i++) task(arg, i);
+    const long long last = first + block < n ? first + block : n;
+    for (long long i = first; i < last; i++) task(arg, back ? first + last - 1 - i : i);
     atomic_fetch_add(&pool.done, 1);
     return true;
 }
@@ -133,7 +143,7 @@ static void start_workers(int wanted)
     }
 }
 
-static void publish(int threads, int64_t n, parallel_fn task, void *arg)
+static void publish(int threads, int64_t n, bool back, parallel_fn task, void *arg)
 {
     const int64_t block =
         (n + (int64_t)threads * BLOCKS_PER_THREAD - 1) / ((int64_t)threads * BLOCKS_PER_THREAD);
@@ -144,11 +154,12 @@ static void publish(int threads, int64_t n, parallel_fn task, void *arg)
     atomic_store_explicit(&pool.n, n, memory_order_relaxed);
     atomic_store_explicit(&pool.block, block, memory_order_relaxed);
     atomic_store_explicit(&pool.blocks, blocks, memory_order_relaxed);
+    atomic_store_explicit(&pool.back, back, memory_order_relaxed);
     atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
     atomic_store_explicit(&pool.threads, threads, memory_order_relaxed);
     for (int t = 0; t < threads; t++) {
-        const unsigned long long from = (unsigned long long)(t * blocks / threads),
-                                 end = (unsigned long long)((t + 1) * blocks / threads);
+        const unsigned long long from = (unsigned long long)part_from(t),
+                                 end = (unsigned long long)part_from(t + 1);
         atomic_store_explicit(&pool.ticket[t].word,
                               (unsigned long long)generation << 32 | from << 16 | end,
                               memory_order_release);
@@ -168,17 +179,27 @@ static void wait_for_blocks(void)
     }
 }
 
-void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg)
+static void run_loop(int threads, int64_t n, bool back, parallel_fn task, void *arg)
 {
     if (threads > n) threads = (int)n;
     if (threads > MAX_WORKERS + 1) threads = MAX_WORKERS + 1;
     if (threads <= 1 || pthread_mutex_trylock(&pool.busy) != 0) {
-        for (int64_t i = 0; i < n; i++) task(arg, i);
+        for (int64_t i = 0; i < n; i++) task(arg, back ? n - 1 - i : i);
         return;
     }
     start_workers(threads - 1);
-    publish(threads, n, task, arg);
+    publish(threads, n, back, task, arg);
     run_blocks(0);
     wait_for_blocks();
     (void)pthread_mutex_unlock(&pool.busy);
+}
+
+void sunup__parallel(int threads, int64_t n, parallel_fn task, void *arg)
+{
+    run_loop(threads, n, false, task, arg);
+}
+
+void sunup__parallel_back(int threads, int64_t n, parallel_fn task, void *arg)
+{
+    run_loop(threads, n, true, task, arg);
 }

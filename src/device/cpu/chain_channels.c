@@ -9,7 +9,9 @@
  * where x, r and dy are tensors and the rest numbers of their channels (the last axis). These are
  * most of what training a residual network does besides products. The leaves round as the steps do,
  * so the bits are those of the chain. Bound by memory: a tensor is read or written once. A large
- * result, unless it takes an operand's place, goes past the caches, as in chain.c.
+ * result, unless it takes an operand's place, goes past the caches, as in chain.c; the rows of
+ * others go from the last to the first in each thread's part: the norm's sums have just read them in order, and a
+ * second level that holds only some of them has the last ones.
  */
 #include "base/system.h"
 #include "device/cpu/makers.h"
@@ -208,7 +210,8 @@ static sunup_status run(const struct step *s, const sunup_random_key *key)
     w.rows = sunup__elements(y) / w.c;
     w.stream = streamed(s, w.rows * w.c);
     w.task_rows = rows_of(TASK_ELEMENTS, w.c);
-    sunup__parallel(s->device->threads, (w.rows + w.task_rows - 1) / w.task_rows, run_task, &w);
+    (w.stream ? sunup__parallel : sunup__parallel_back)(s->device->threads,
+                                                        (w.rows + w.task_rows - 1) / w.task_rows, run_task, &w);
     return SUNUP_OK;
 }
 
