@@ -31,6 +31,7 @@ struct pass sunup__channel_pass(const struct exec *e, const struct channel_norm_
     return (struct pass){.e = e,
                          .a = a,
                          .dtype = dtype,
+                         .round = a->samples,
                          .pieces = sunup__pieces(a->rows, a->c, PIECE_ELEMENTS, MOST_PIECES),
                          .slices = sunup__pieces(a->groups, group_width(a), CHANNEL_TILE, 0)};
 }
@@ -59,14 +60,37 @@ bool sunup__channel_streams(const struct pass *p)
     return sunup__outgrows_caches(a->samples * a->rows * a->c * sunup_dtype_bytes(p->dtype));
 }
 
+struct loop {
+    parallel_fn task;
+    void *arg;
+    int64_t first; /* of the tasks */
+};
+static void run_task(void *arg, int64_t i)
+{
+    const struct loop *l = arg;
+    l->task(l->arg, l->first + i);
+}
+/* `each` tasks of every sample of the round. */
+static void for_samples(const struct pass *p, int64_t each, bool back, parallel_fn task, void *arg)
+{
+    const int64_t left = p->a->samples - p->from, n = (left < p->round ? left : p->round) * each;
+    struct loop l = {task, arg, p->from * each};
+    (back ? sunup__parallel_back : sunup__parallel)(p->e->threads, n, run_task, &l);
+}
+
 void sunup__for_pieces(const struct pass *p, parallel_fn task, void *arg)
 {
-    sunup__parallel(p->e->threads, p->a->samples * p->pieces.count, task, arg);
+    for_samples(p, p->pieces.count, false, task, arg);
+}
+
+void sunup__for_pieces_back(const struct pass *p, parallel_fn task, void *arg)
+{
+    for_samples(p, p->pieces.count, true, task, arg);
 }
 
 void sunup__for_slices(const struct pass *p, parallel_fn task, void *arg)
 {
-    sunup__parallel(p->e->threads, p->a->samples * p->slices.count, task, arg);
+    for_samples(p, p->slices.count, false, task, arg);
 }
 
 /* ------------------------------------------------------------------------ forward --- */

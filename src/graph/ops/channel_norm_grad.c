@@ -4,9 +4,10 @@
  *   dgamma = sum(dy h),   dbeta = sum(dy)
  *   dx = rstd (gamma dy - A - h B) = a dy + (b x + d),  A = sum(gamma dy) / m, B = sum(gamma dy h) / m
  *
- * Two passes over memory: sums, then dx. The sums may come with a program that computes dy (the
- * gradient of an activation, a sum of branches): it runs on a block of rows, which the sums then
- * find in the second-level cache. A block is 128 KiB of each of dy, x, and an operand or two.
+ * Two passes over memory: sums, then dx, which finds in the second-level cache what a round of samples
+ * has left there. The sums may come with a program that computes dy (the gradient of an activation, a
+ * sum of branches): it runs on a block of rows, which the sums then find in that cache. A block is 128
+ * KiB of each of dy, x, and an operand or two.
  */
 #include "graph/ops/channel_norm.h"
 
@@ -197,14 +198,12 @@ static void add_samples(const struct work *w, const double *channels, void *y)
     }
 }
 
-static void find_sums(struct work *w, void *dgamma, void *dbeta)
+static void find_sums(struct work *w)
 {
     const struct channel_norm_attr *a = w->pass.a;
     if (a->groups < a->c) sunup__for_slices(&w->pass, spread_slice, w);
     sunup__for_pieces(&w->pass, sums_piece, w);
     sunup__for_slices(&w->pass, coefficients_slice, w);
-    add_samples(w, w->dot_c, dgamma);
-    add_samples(w, w->sum_c, dbeta);
 }
 
 static struct work grad_work(const struct node *n, const struct channel_norm_attr *a,
@@ -254,11 +253,26 @@ static void grad_piece(void *arg, int64_t i)
          sunup__channel_streams(p), element_at(p->e->out[0], p->dtype, s.first));
 }
 
+/* As many samples as half of the second levels holds of x or dy, at least one. For the forward pass, which reads
+ * x alone twice, rounds cost more than they save: 16 samples of 56x56x256 took 5.0 ms in place of 4.4 where the
+ * gradient took 7.5 in place of 9.2. */
+static int64_t samples_that_stay(const struct pass *p)
+{
+    const int64_t bytes = p->a->rows * p->a->c * sunup_dtype_bytes(p->dtype);
+    const int64_t fit = p->e->threads * sunup__cache_bytes(2) / 2 / (bytes > 0 ? bytes : 1);
+    return fit > 1 ? fit : 1;
+}
+
 sunup_status sunup__channel_norm_grad_run(const struct node *n, const struct exec *e)
 {
     struct work w = whole_work(n, e);
-    find_sums(&w, e->out[1], e->out[2]);
-    if (e->out[0]) sunup__for_pieces(&w.pass, grad_piece, &w);
+    w.pass.round = samples_that_stay(&w.pass);
+    for (struct pass *p = &w.pass; p->from < p->a->samples; p->from += p->round) {
+        find_sums(&w);
+        if (e->out[0]) sunup__for_pieces_back(p, grad_piece, &w);
+    }
+    add_samples(&w, w.dot_c, e->out[1]);
+    add_samples(&w, w.sum_c, e->out[2]);
     return SUNUP_OK;
 }
 
@@ -352,7 +366,9 @@ static sunup_status sums_run(const struct node *n, const struct exec *e)
         w.b_c = e->out[1];
         w.d_c = e->out[2];
     }
-    find_sums(&w, e->out[3], e->out[4]);
+    find_sums(&w);
+    add_samples(&w, w.dot_c, e->out[3]);
+    add_samples(&w, w.sum_c, e->out[4]);
     return SUNUP_OK;
 }
 

@@ -15,6 +15,7 @@ struct pass {
     sunup_dtype dtype;
     struct pieces pieces; /* of the rows of a sample                      */
     struct pieces slices; /* of the groups of a sample: about 64 channels */
+    int64_t from, round;  /* the sample where a round begins; samples of a round, all at first: no bit depends on it */
     int64_t used;         /* bytes of the workspace                       */
 };
 
@@ -59,8 +60,9 @@ void sunup__channel_part(const struct pass *p, const void *parts, int64_t i, int
                          int64_t n, double *to);
 /* A result like x is too large to be found in a cache by who reads it. */
 bool sunup__channel_streams(const struct pass *p);
-/* Tasks for each piece, and for each slice. */
+/* Tasks for each piece, and for each slice, of the samples of a round; back: what was read last is first. */
 void sunup__for_pieces(const struct pass *p, parallel_fn task, void *arg);
+void sunup__for_pieces_back(const struct pass *p, parallel_fn task, void *arg);
 void sunup__for_slices(const struct pass *p, parallel_fn task, void *arg);
 
 /* Channels at a time where parts are added up. */
