@@ -15,6 +15,9 @@
  * samples are made first, and tasks take as many panels as the cache holds through all points. An
  * element is one chain over taps and channels whatever is cut, so no bit depends on threads.
  *
+ * With several groups a panel's sums run over the words of its own channels, which lie side by side in each point.
+ * Groups of 16 channels go two by two, with zeros between them among the weights.
+ *
  * Ceiling: the leaf's, of which small maps lose the points between their rows (2 of 9 for 7x7 with
  * 3x3 taps, 2 of 58 for 56x56); and memory: source read, targets written. Under tiles this is 1.3
  * (64 channels) to 3.5 times (256) as fast as Winograd in f32. With vdpbf16ps, twice the rate of
@@ -48,6 +51,7 @@ enum {
     BOX_LEAST = 8 << 10,
     BOXES_PER_THREAD = 3,
     STREAM = 2 << 20, /* elements that no near cache holds until they are read */
+    GROUPED_MOST = 256 << 10, /* weights of a data gradient in groups: 1024 channels at 7x7 take 0.86 in f32 */
     CHUNK = 128,      /* terms of turned weights at once           */
     LINES_MOST = 32   /* asked for by a step                       */
 };
@@ -64,6 +68,9 @@ struct conv {
     struct sweep *sweeps;
     int64_t n_sweeps;
     int64_t n, k, taps; /* columns; terms of a tap, in elements; taps */
+    int64_t words;      /* of these terms */
+    struct conv_groups groups;
+    int64_t block_n, block_k, row; /* columns and terms of a group of the window's; its row of weights */
     bool turned;        /* weights are [tap][n][k]                    */
     int64_t panels, low, tap_words, panel_words; /* low: as the grid's, in a panel */
     bool stream, fused; /* fused: a task makes its own grids        */
@@ -118,19 +125,39 @@ static void zero(uint32_t *words, int64_t n)
 
 /* ---- weights ---- */
 
-/* Columns [n][k] of a tap to [words][width]. */
+/* Columns [n][k] of a tap to [words][WIDTH]. */
 static void pack_turned(const struct run *r, const float *from, int64_t width, uint32_t *to)
 {
     const struct conv *c = r->c;
     _Alignas(64) uint32_t piece[2][WIDTH * CHUNK / 2];
-    for (int64_t k = 0; k < c->k; k += CHUNK) {
-        const int64_t n = least(CHUNK, c->k - k), n2 = ceil_div(n, 2);
+    for (int64_t k = 0; k < c->block_k; k += CHUNK) {
+        const int64_t n = least(CHUNK, c->block_k - k), n2 = ceil_div(n, 2);
         for (int64_t j = 0; j < width; j++)
-            r->leaves->bf16_words(n, from + j * c->k + k, piece[0] + j * CHUNK / 2,
+            r->leaves->bf16_words(n, from + j * c->row + k, piece[0] + j * CHUNK / 2,
                                   c->grid.parts > 1 ? piece[1] + j * CHUNK / 2 : NULL);
         for (int64_t i = 0; i < c->grid.parts; i++)
             r->leaves->transpose(width, n2, (const float *)(const void *)piece[i], CHUNK / 2,
                                  (float *)(void *)(to + i * c->low + k / 2 * WIDTH), WIDTH);
+    }
+}
+
+/* What a panel has of a group of the window's. */
+static void pack_block(const struct run *r, int64_t tap, int64_t panel, int64_t group, uint32_t *to)
+{
+    const struct conv *c = r->c;
+    const int64_t first = most(panel * WIDTH, group * c->block_n);
+    const int64_t width = least((panel + 1) * WIDTH, (group + 1) * c->block_n) - first;
+    to += group % c->groups.each * c->block_k / 2 * WIDTH + first - panel * WIDTH;
+    uint32_t *low = c->grid.parts > 1 ? to + c->low : NULL;
+    const float *from = r->w + tap * c->row * (c->turned ? c->block_n : c->block_k);
+    if (c->turned) {
+        pack_turned(r, from + (first - group * c->block_n) * c->row + group * c->block_k, width, to);
+    } else if (width == WIDTH) {
+        r->leaves->bf16_rows(c->block_k, width, from + first, c->row, to, low);
+    } else {
+        for (int64_t k = 0; k < c->block_k; k += 2)
+            r->leaves->bf16_rows(least(2, c->block_k - k), width, from + k * c->row + first, c->row,
+                                 to + k / 2 * WIDTH, low ? low + k / 2 * WIDTH : NULL);
     }
 }
 
@@ -140,19 +167,12 @@ static void pack_weights(void *arg, int64_t i)
     const struct run *r = arg;
     const struct conv *c = r->c;
     const int64_t tap = i / c->panels, panel = i % c->panels;
-    const int64_t width = least(WIDTH, c->n - panel * WIDTH), used = ceil_div(c->k, 2);
-    uint32_t *to = r->weights + panel * c->panel_words + tap * c->tap_words,
-             *low = c->grid.parts > 1 ? to + c->low : NULL;
-    const float *from = r->w + tap * c->k * c->n + panel * WIDTH * (c->turned ? c->k : 1);
-    if (c->turned) {
-        pack_turned(r, from, width, to);
-    } else if (width == WIDTH) {
-        r->leaves->bf16_rows(c->k, width, from, c->n, to, low);
-    } else {
-        for (int64_t k = 0; k < c->k; k += 2)
-            r->leaves->bf16_rows(least(2, c->k - k), width, from + k * c->n, c->n,
-                                 to + k / 2 * WIDTH, low ? low + k / 2 * WIDTH : NULL);
-    }
+    const int64_t used = ceil_div(c->k, 2);
+    uint32_t *to = r->weights + panel * c->panel_words + tap * c->tap_words;
+    if (c->groups.each > 1) zero(to, c->tap_words);
+    for (int64_t group = panel * WIDTH / c->block_n;
+         group * c->block_n < least(c->n, (panel + 1) * WIDTH); group++)
+        pack_block(r, tap, panel, group, to);
     for (int64_t part = 0; part < c->grid.parts; part++)
         zero(to + part * c->low + used * WIDTH, c->low - used * WIDTH);
 }
@@ -196,9 +216,8 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
     _Alignas(64) float memory[(ROWS_OF_PARTS + WIDTH) * WIDTH];
     const uint32_t *a = k->grid + d * c->grid.plane + from * c->grid.pitch;
     struct gemm_f32 g = {.m = to - from,
-                         .k = c->grid.words,
+                         .k = c->words,
                          .batch = s->taps,
-                         .a = (const float *)(const void *)a,
                          .a_row = c->grid.pitch,
                          .a_col = 1,
                          .a_at = s->a_at,
@@ -207,7 +226,9 @@ static void multiply(const struct work *k, int64_t d, int64_t from, int64_t to, 
                          .c = memory,
                          .c_row = direct ? s->pitch[3] : WIDTH};
     for (int64_t j = k->first; j < k->last; j++) {
+        const int64_t group = j * c->groups.n / c->panels;
         g.n = least(WIDTH, c->n - j * WIDTH);
+        g.a = (const float *)(const void *)(a + group * c->words);
         g.b = (const float *)(const void *)(r->weights + j * c->panel_words);
         g.bias = r->bias ? r->bias + j * WIDTH : NULL;
         if (direct) g.c = plane + from * s->pitch[3] + j * WIDTH;
@@ -281,7 +302,7 @@ static int64_t lines_of_step(const struct conv *c, const struct conv_place *box,
 {
     const int64_t points = (box->n[1] - 1) * c->grid.points[2] + box->n[2];
     int64_t steps = 0;
-    for (int64_t n = 0; n < c->n_sweeps; n++) steps += c->sweeps[n].taps * ceil_div(c->grid.words, STEP_WORDS);
+    for (int64_t n = 0; n < c->n_sweeps; n++) steps += c->sweeps[n].taps * ceil_div(c->words, STEP_WORDS);
     steps *= box->n[0] * ceil_div(points, BLOCK_ROWS) * c->panels;
     const int64_t lines = ceil_div(ceil_div(most(0, next->n[0]), FLOATS), most(1, steps));
     return least(LINES_MOST, ceil_div(lines, 2) * 2);
@@ -396,6 +417,18 @@ static struct conv *room_for(int64_t sweeps, int64_t taps)
     return c;
 }
 
+/* Columns and terms, of weights [tap][c of a group][k]. */
+static void set_groups(struct conv *c, const struct window *w)
+{
+    const struct conv_groups g = sunup__conv_groups(w);
+    c->groups = g;
+    c->n = c->turned ? w->c : w->k;
+    c->block_n = c->turned ? g.c : g.k;
+    c->block_k = c->turned ? g.k : g.c;
+    c->k = g.each * c->block_k;
+    c->row = w->k;
+}
+
 /* Tap t of a sweep, which its first target sees at a word of the grid. */
 static void add_tap(const struct conv *c, struct sweep *s, int64_t t, int64_t at)
 {
@@ -416,10 +449,13 @@ static void plan(struct conv *c, const struct device *d, int64_t parts)
         halo = halo || c->grid.reach[a] > 0;
     }
     const bool tiles = d->kernels->tiles_bf16;
-    const int64_t words = parts * c->taps * sunup__conv_words(c->k) * WIDTH;
     c->grid.parts = parts;
     c->panels = ceil_div(c->n, WIDTH);
-    c->fused = c->panels * words <= weights_most(parts);
+    c->words = sunup__conv_words(c->k);
+    c->low = c->words * WIDTH;
+    c->tap_words = parts * c->low;
+    c->panel_words = c->taps * c->tap_words;
+    c->fused = c->panels * c->panel_words <= weights_most(parts);
     const int64_t largest = !halo && !tiles ? box_most() / 5 : parts > 1 && c->fused ? box_most() / 2 : box_most();
     for (int64_t most = largest; most >= BOX_LEAST; most /= 2) {
         sunup__conv_grid_plan(&c->grid, most);
@@ -427,9 +463,6 @@ static void plan(struct conv *c, const struct device *d, int64_t parts)
     }
     c->asks = c->fused && (!tiles || parts > 1) && dense &&
               sunup__conv_boxes_follow(c->grid.targets, c->grid.boxes);
-    c->low = c->grid.words * WIDTH;
-    c->tap_words = parts * c->low;
-    c->panel_words = c->taps * c->tap_words;
 }
 
 static void finish(struct conv *c, const struct device *d, struct step *s, int64_t elements)
@@ -468,8 +501,7 @@ static sunup_status make_forward(struct device *d, const struct node *n, struct 
     const int64_t *taps = w->taps;
     struct conv *c = room_for(1, taps[0] * taps[1] * taps[2]);
     CHECK(c != NULL, d->ctx, E_MEMORY, "no memory for a step");
-    c->n = w->k;
-    c->k = w->c;
+    set_groups(c, w);
     c->n_sweeps = 1;
     sunup__conv_grid_of(&c->grid, w, samples);
     plan(c, d, parts);
@@ -493,20 +525,22 @@ sunup_status sunup__make_conv_bf16x3(struct device *d, const struct node *n, str
     return make_forward(d, n, step, 2);
 }
 
+static bool data_grad_can(const struct device *d, const struct node *n,
+                          bool (*pays)(const struct device *, const struct node *, bool))
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (w->circular || (w->groups > 1 && sunup__elements(&n->in[0]->shape) > GROUPED_MOST)) return false;
+    return pays(d, n, sunup__conv_data_grad_winograd_can(d, n) || sunup__conv_data_grad_winograd_row_can(d, n));
+}
+
 bool sunup__conv_data_grad_bf16_can(const struct device *d, const struct node *n)
 {
-    const bool winograd =
-        sunup__conv_data_grad_winograd_can(d, n) || sunup__conv_data_grad_winograd_row_can(d, n);
-    return sunup__conv_bf16_pays(d, n, winograd) &&
-           !((const struct conv_attr *)n->attr)->w.circular;
+    return data_grad_can(d, n, sunup__conv_bf16_pays);
 }
 
 bool sunup__conv_data_grad_bf16x3_can(const struct device *d, const struct node *n)
 {
-    const bool winograd =
-        sunup__conv_data_grad_winograd_can(d, n) || sunup__conv_data_grad_winograd_row_can(d, n);
-    return sunup__conv_bf16x3_pays(d, n, winograd) &&
-           !((const struct conv_attr *)n->attr)->w.circular;
+    return data_grad_can(d, n, sunup__conv_bf16x3_pays);
 }
 
 /* Targets of a phase along an axis, which are first + i stride, and the output that tap t of
@@ -586,9 +620,8 @@ static sunup_status make_data_grad(struct device *d, const struct node *n, struc
     const int64_t *taps = w->taps, *stride = w->stride, sweeps = stride[0] * stride[1] * stride[2];
     struct conv *c = room_for(sweeps, taps[0] * taps[1] * taps[2]);
     CHECK(c != NULL, d->ctx, E_MEMORY, "no memory for a step");
-    c->n = w->c;
-    c->k = w->k;
     c->turned = true;
+    set_groups(c, w);
     c->grid = (struct conv_grid){.samples = samples, .channels = w->k};
     for (int a = 0; a < 3; a++) plan_grid_axis(&c->grid, w, a);
     plan(c, d, parts);

@@ -41,6 +41,13 @@ struct conv_place {
     int64_t sample, first[3], n[3];
 };
 
+/* Groups of channels as products take them: `each` of the window's are one, with zeros between them, so that sums and
+ * columns are whole panels; n of these. c, k: channels of one of the window's. */
+struct conv_groups {
+    int64_t n, each, c, k;
+};
+struct conv_groups sunup__conv_groups(const struct window *w);
+
 /* The grid of x of a convolution, all but the box. */
 void sunup__conv_grid_of(struct conv_grid *g, const struct window *w, int64_t samples);
 /* Whether there is one tap, at every point: it sees no neighbours. */

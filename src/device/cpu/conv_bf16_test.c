@@ -62,6 +62,14 @@ static const struct problem problems[] = {
     {S(1, 40, 34, 33, 32), S(3, 1, 1, 32, 32), ONES, ONES, {1}, {1}, false}, /* planes kept */
     {S(1, 13, 11, 521), S(1, 1, 521, 525), ONES, ONES, PAD(0), PAD(0), false}, /* dw as a product */
     {S(1, 60, 50, 96), S(3, 3, 96, 130), ONES, ONES, PAD(1), PAD(1), false}, /* weights shared */
+    /* groups: of a panel, of several, two in one */
+    {S(3, 9, 11, 96), S(3, 3, 32, 96), ONES, ONES, PAD(1), PAD(1), false},
+    {S(2, 15, 14, 128), S(3, 3, 64, 192), {2, 2}, {1, 1}, PAD(1), PAD(1), false},
+    {S(2, 9, 8, 192), S(3, 3, 96, 64), ONES, ONES, PAD(1), PAD(1), true},
+    {S(2, 12, 13, 64), S(3, 3, 16, 64), ONES, ONES, PAD(1), PAD(1), false},
+    {S(2, 11, 9, 64), S(3, 2, 16, 128), {2, 1}, {1, 2}, PAD(1), PAD(1), false},
+    {S(1, 6, 7, 8, 128), S(2, 2, 2, 32, 64), {2, 2, 2}, ONES, PAD(0), PAD(0), false},
+    {S(2, 8, 9, 96), S(1, 1, 48, 96), ONES, ONES, PAD(0), PAD(0), false},
 };
 #undef S
 enum { PROBLEMS = sizeof problems / sizeof *problems };
@@ -81,6 +89,7 @@ static sunup_value *build(sunup_graph *g, const struct problem *p, enum way op)
         o.before[i] = i < p->x.n - 2 ? p->before[i] : 0;
         o.after[i] = i < p->x.n - 2 ? p->after[i] : 0;
     }
+    o.groups = p->x.d[p->x.n - 1] / p->w.d[p->w.n - 2];
     if (p->circular) o.pad_mode = SUNUP_PAD_CIRCULAR;
     const sunup_dtype dtype = sunup_graph_dtype(g);
     sunup_value *x = sunup_input(g, "x", dtype, p->x), *w = sunup_input(g, "w", dtype, p->w);
@@ -129,7 +138,7 @@ static double terms(const struct problem *p, const struct node *n, enum way op)
     const struct window *w = &((const struct conv_attr *)n->attr)->w;
     const double taps = (double)(w->taps[0] * w->taps[1] * w->taps[2]);
     if (op == WEIGHT_GRAD) return (double)(p->x.d[0] * w->out[0] * w->out[1] * w->out[2]);
-    return taps * (double)(op == FORWARD ? w->c : w->k);
+    return taps * (double)((op == FORWARD ? w->c : w->k) / w->groups);
 }
 
 /* Sums as exact as f32 allows, of rounded operands; or of operands in two parts, whose products err as

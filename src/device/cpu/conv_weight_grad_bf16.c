@@ -29,6 +29,8 @@
  * of 512 to 2048 6.8 -> 4.0, 2048 to 512 5.9 -> 4.8; but 14x14 of 1024 to 256 4.3 and 5.1 -> 4.6 and 6.2, and 56x56 of
  * 256 to 128 takes 1.3 times as long).
  *
+ * Of several groups a panel's rows are dy's channels of its own group alone.
+ *
  * Where x is not finite, a point that dy's zeros meet may make a sum NaN that would be finite
  * without padding; its neighbours' sums are not finite either way.
  *
@@ -60,6 +62,7 @@ enum {
     CHUNKS_MOST = 16,
     PARTIAL_ELEMENTS_MOST = 2 << 20,
     CHUNK_POINTS = 1024, /* that make a partial dw worth its adding      */
+    CHUNK_POINTS_OF_GROUPS = 256, /* whose dw is small */
     PIECE = 16,          /* words of a row of A that are turned at once  */
     PIECE_ROWS = 256,
     LINES_MOST = 32,     /* asked for by a step                          */
@@ -77,6 +80,8 @@ struct weight_grad {
     bool turned;  /* A, for tiles */
     int64_t step; /* words that the leaf sums at once */
     int64_t out[3], k, taps;
+    struct conv_groups groups;
+    int64_t k_group, rows; /* rows of a panel of dw turned; of a product */
     int64_t *at, *plane; /* [taps] first word in B's plane of its first pair; planes beyond it */
     int64_t box[3], boxes[3], units; /* targets of a box; boxes of a sample, and of all */
     int64_t row, sum; /* words: pairs of a row of a box's plane; of all of it, whole steps */
@@ -166,7 +171,7 @@ static void pack_dy(const struct run *r, const struct place *o, uint32_t *to)
              o->first[2]) *
                 g->k;
         for (int64_t q = 0; q < g->sum; q += PIECE) {
-            const int64_t n = least(PIECE, g->sum - q), most_wide = g->turned ? PIECE_ROWS : ROWS;
+            const int64_t n = least(PIECE, g->sum - q), most_wide = g->turned ? PIECE_ROWS : g->rows;
             for (int64_t k = 0; k < g->k; k += most_wide) {
                 const int64_t wide = least(most_wide, g->k - k);
                 uint32_t *rows = to + k * g->a_row;
@@ -348,7 +353,7 @@ static int64_t entries(const struct weight_grad *g, int64_t u, int64_t end, int6
 /* Lines that a step must ask for, so that all are before these products of a box are done. */
 static int64_t lines_of_step(const struct weight_grad *g, int64_t products, const struct ahead *next)
 {
-    const int64_t steps = products * g->box[0] * ceil_div(least(ROWS, g->k), BLOCK_ROWS) * g->sum / STEP;
+    const int64_t steps = products * g->box[0] * ceil_div(least(g->rows, g->k_group), BLOCK_ROWS) * g->sum / STEP;
     const int64_t lines = ceil_div(ceil_div(next->n[0] + next->n[1], FLOATS), most(1, steps));
     return least(LINES_MOST, ceil_div(lines, 2) * 2);
 }
@@ -362,9 +367,10 @@ static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *u
     const int64_t lines = lines_of_step(g, (to - from) * (end - u), next);
     for (int64_t i = from; i < to; i++) {
         const int64_t tap = i % g->taps, panel = i / g->taps % g->panels,
-                      k = i / g->taps / g->panels * ROWS;
+                      group = panel * g->groups.n / g->panels, row = i / g->taps / g->panels * g->rows,
+                      k = group * g->k_group + row;
         const uint32_t *b = units + g->a_unit + g->at[tap] + panel * g->parities * g->b_panel;
-        const int64_t rows = least(ROWS, g->k - k);
+        const int64_t rows = least(g->rows, g->k_group - row);
         if (g->plane[tap] != plane) n = entries(g, u, end, g->plane[tap], turn, a_at, b_at);
         plane = g->plane[tap];
         struct gemm_f32 gemm = {.m = rows,
@@ -378,7 +384,7 @@ static void visit(const struct run *r, int64_t u, int64_t end, const uint32_t *u
                                 .b = (const float *)(const void *)b,
                                 .b_row = g->width,
                                 .b_at = b_at,
-                                .c = dw + ((tap * g->panels + panel) * g->k + k) * WIDTH,
+                                .c = dw + ((tap * g->panels + panel) * g->k_group + row) * WIDTH,
                                 .c_row = WIDTH,
                                 .accumulate = adds};
         if (g->parts > 1) {
@@ -421,12 +427,18 @@ static void deliver(void *arg, int64_t i)
 {
     const struct run *r = arg;
     const struct weight_grad *g = r->g;
-    const int64_t tap = i / g->panels, panel = i % g->panels, n = g->k * WIDTH;
+    const int64_t tap = i / g->panels, panel = i % g->panels, n = g->k_group * WIDTH;
+    const struct conv_groups *s = &g->groups;
+    const int64_t last = least(g->x.channels, (panel + 1) * WIDTH);
     float *sum = r->partial + i * n;
     for (int64_t chunk = 1; chunk < g->chunks; chunk++)
         r->leaves->add_to(n, sum + chunk * g->dw, sum);
-    r->leaves->transpose(g->k, least(WIDTH, g->x.channels - panel * WIDTH), sum, WIDTH,
-                         r->dw + (tap * g->x.channels + panel * WIDTH) * g->k, g->k);
+    for (int64_t j = panel * WIDTH / s->c; j * s->c < last; j++) {
+        const int64_t c = most(panel * WIDTH, j * s->c);
+        r->leaves->transpose(s->k, least(last, (j + 1) * s->c) - c,
+                             sum + j % s->each * s->k * WIDTH + c - panel * WIDTH, WIDTH,
+                             r->dw + ((tap - j) * s->c + c) * g->k + j * s->k, g->k);
+    }
 }
 
 /* Boxes that have memory. */
@@ -524,7 +536,8 @@ static void plan_taps(struct weight_grad *g, const struct window *w)
 static void plan_chunks(struct weight_grad *g, int64_t points, int threads)
 {
     const int64_t limit =
-        least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST), points / CHUNK_POINTS);
+        least(least(PARTIAL_ELEMENTS_MOST / g->dw, CHUNKS_MOST),
+              points / (g->groups.n > 1 ? CHUNK_POINTS_OF_GROUPS : CHUNK_POINTS));
     for (g->chunks = 1; g->chunks * 2 <= limit; g->chunks *= 2) continue;
     const int64_t tasks = threads > g->chunks / 2 ? (int64_t)TASKS_PER_THREAD * threads : 1;
     g->shares = least(ceil_div(tasks, g->chunks), g->products);
@@ -541,14 +554,17 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     g->parities = reach[2] > 0 ? 2 : 1;
     g->panels = ceil_div(w->c, WIDTH);
     g->width = least(WIDTH, w->c);
-    g->products = g->taps * g->panels * ceil_div(g->k, ROWS);
-    g->dw = g->taps * g->panels * g->k * WIDTH;
+    g->groups = sunup__conv_groups(w);
+    g->k_group = g->groups.each * g->groups.k;
+    for (g->rows = ROWS; g->groups.n > 1 && g->k_group % g->rows > 0;) g->rows /= 2;
+    g->products = g->taps * g->panels * ceil_div(g->k_group, g->rows);
+    g->dw = g->taps * g->panels * g->k_group * WIDTH;
     plan_chunks(g, samples * w->out[0] * w->out[1] * w->out[2], threads);
     const bool small = g->chunks > 4; /* dw: tasks of their own, whose operands stay in the cache */
     const int64_t words = g->parts * (g->k + g->parities * g->panels * WIDTH), part = g->turned ? 1 : 2;
     const bool halo = reach[0] + reach[1] + reach[2] > 0, asks = part > 1 || (g->parts > 1 && !halo);
 
-    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / part / g->parts / (least(g->k, ROWS) + 2 * WIDTH));
+    int64_t visit = least(VISIT_MOST, VISIT_OPERANDS / part / g->parts / (least(g->k_group, g->rows) + 2 * WIDTH));
     if (small) visit = most(VISIT_LEAST / part, least(visit, OPERANDS / part / (asks ? 2 : part) / words));
     plan_boxes(g, w, samples, reach, visit);
     while (g->chunks > g->units) g->chunks /= 2;
@@ -563,11 +579,21 @@ static void plan(struct weight_grad *g, const struct window *w, int64_t samples,
     g->asks = g->fused && (!g->turned || g->parts > 1) && dense && sunup__conv_boxes_follow(g->out, g->boxes);
 }
 
+/* Several groups without stride, each a panel of its own, over many points: f32 takes 1.1 to 1.5 times as long, else
+ * 0.6 to 1.0 (7x7 to 56x56, 128 to 1024 channels; Emerald Rapids with AMX, 2 threads, 2026-12-01). */
+static bool serves_groups(const struct node *n)
+{
+    const struct window *w = &((const struct conv_attr *)n->attr)->w;
+    if (w->groups == 1) return true;
+    if (w->stride[0] * w->stride[1] * w->stride[2] > 1 || sunup__conv_groups(w).each > 1) return false;
+    return n->in[0]->shape.d[0] * w->out[0] * w->out[1] * w->out[2] >= CHUNK_POINTS;
+}
+
 bool sunup__conv_weight_grad_bf16_can(const struct device *d, const struct node *n)
 {
-    return sunup__conv_bf16_pays(d, n,
-                                 sunup__conv_weight_grad_winograd_can(d, n) ||
-                                     sunup__conv_weight_grad_winograd_row_can(d, n));
+    const bool winograd =
+        sunup__conv_weight_grad_winograd_can(d, n) || sunup__conv_weight_grad_winograd_row_can(d, n);
+    return serves_groups(n) && sunup__conv_bf16_pays(d, n, winograd);
 }
 
 /* Over what f32 takes, as in conv_bf16_grid.c: strided from 128 channels on 1.4 to 1.8, along W 1.4 to 2.3, 5x5 1.2 to
@@ -580,7 +606,8 @@ bool sunup__conv_weight_grad_bf16x3_can(const struct device *d, const struct nod
     const bool winograd = sunup__conv_weight_grad_winograd_can(d, n);
     if (!sunup__conv_bf16x3_pays(d, n, winograd || sunup__conv_weight_grad_winograd_row_can(d, n))) return false;
     if (points < POINTS_LEAST || (winograd && taps[2] == 3)) return false;
-    return taps[0] * taps[1] * taps[2] > 1 || (w->c >= ONE_TAP_LEAST && w->k >= ONE_TAP_LEAST);
+    return serves_groups(n) &&
+           (taps[0] * taps[1] * taps[2] > 1 || (w->c >= ONE_TAP_LEAST && w->k >= ONE_TAP_LEAST));
 }
 
 static bool is_large_product(const struct device *d, const struct window *w, int64_t parts)
