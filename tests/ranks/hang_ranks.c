@@ -65,12 +65,12 @@ int main(int argc, char **argv)
     MUST(&job, sunup__kernels_init(&k, sunup__cpu_flags(), NULL));
     MUST(&job, sunup__exchange_create(job.comm, &o, &x) == SUNUP_OK);
     MUST(&job, train(&job, x, mode) == SUNUP_E_HANG);
-    printf("report: %s\n", sunup_error(job.ctx));
-    fflush(stdout);
     MUST(&job, error_says(&job, "absent: rank 1 on "));
     MUST(&job, error_says(&job, strcmp(mode, "slow") == 0 ? "alive" : "stopped, state T"));
     MUST(&job, strcmp(mode, "anywhere") == 0 || error_says(&job, "left \"gradients of step 2\""));
     MUST(&job, !error_says(&job, ", rank ")); /* nobody else is accused */
+    printf("report: %s\n", sunup_error(job.ctx));
+    fflush(stdout);
     MUST(&job, sunup__comm_barrier(job.comm, "after") == SUNUP_E_HANG);
     MUST(&job, error_says(&job, "can only be destroyed"));
     sleep(1); /* let every rank report before the job ends */
